@@ -1,1 +1,8 @@
-//! Placeholder until its room is built.
+//! The device contract: what host, compiler, model and RTL agree on.
+//!
+//! `no_std`, no unsafe, no dependencies. Generated parts come from `spec/*.toml`; the hand-written parts are the pure
+//! functions that all implementations share.
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod protocol;
