@@ -1,1 +1,166 @@
-//! Placeholder until its room is built.
+//! Frames to packets: link layers, VLANs, tunnels, IPv4/IPv6, TCP/UDP/ICMP/SCTP, decoder events, checksums,
+//! defragmentation.
+//!
+//! Place: first stage of the engine. The device model has a parser of its own (`weir_sim`), written from the contract;
+//! this one is the host's and answers for the reference semantics. Zero-copy: a [`Packet`] borrows the frame.
+#![forbid(unsafe_code)]
+
+use std::net::IpAddr;
+
+pub mod event;
+pub use event::{DecoderEvent, DecoderEvents};
+
+/// Time of a frame, nanoseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Time(pub u64);
+
+/// One record of a source.
+#[derive(Debug, Clone, Copy)]
+pub struct Frame<'a> {
+    /// From 1, in arrival order.
+    pub number: u64,
+    /// Frame time.
+    pub time: Time,
+    /// Link type of the source (LINKTYPE_* value).
+    pub link: u16,
+    /// Captured bytes.
+    pub data: &'a [u8],
+    /// Length on the wire (≥ captured).
+    pub wire_length: u32,
+}
+
+/// IP header facts of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ip<'a> {
+    /// 4 or 6.
+    pub version: u8,
+    /// Source address.
+    pub source: IpAddr,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Transport protocol (after extension headers).
+    pub protocol: u8,
+    /// TTL or hop limit.
+    pub ttl: u8,
+    /// TOS or traffic class.
+    pub tos: u8,
+    /// IPv4 identification (IPv6: of the fragment header, low 16 bits).
+    pub id: u16,
+    /// IPv4 flags: 0x4 reserved, 0x2 DF, 0x1 MF (IPv6: MF from the fragment header).
+    pub fragment_flags: u8,
+    /// Fragment offset in 8-byte units.
+    pub fragment_offset: u16,
+    /// This packet is a fragment that still has to be collected.
+    pub is_fragment: bool,
+    /// The packet was put together from fragments.
+    pub reassembled: bool,
+    /// Header bytes incl. options / extension headers.
+    pub header: &'a [u8],
+    /// IPv4 options (for `ipopts`).
+    pub options: &'a [u8],
+}
+
+/// TCP header facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tcp<'a> {
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgement number.
+    pub acknowledgement: u32,
+    /// CWR ECE URG ACK PSH RST SYN FIN, as in the header's byte 13.
+    pub flags: u8,
+    /// Window, unscaled.
+    pub window: u16,
+    /// Urgent pointer.
+    pub urgent: u16,
+    /// Header bytes.
+    pub header: &'a [u8],
+    /// Maximum segment size option.
+    pub mss: Option<u16>,
+    /// Window scale option.
+    pub window_scale: Option<u8>,
+    /// Timestamp option (value, echo).
+    pub timestamp: Option<(u32, u32)>,
+    /// SACK permitted.
+    pub sack_permitted: bool,
+}
+
+/// TCP flag bits.
+pub mod tcp_flags {
+    #![allow(missing_docs)]
+    pub const FIN: u8 = 0x01;
+    pub const SYN: u8 = 0x02;
+    pub const RST: u8 = 0x04;
+    pub const PSH: u8 = 0x08;
+    pub const ACK: u8 = 0x10;
+    pub const URG: u8 = 0x20;
+    pub const ECE: u8 = 0x40;
+    pub const CWR: u8 = 0x80;
+}
+
+/// Transport header of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport<'a> {
+    /// Not decoded: other protocol, fragment, or broken header (see events).
+    None,
+    /// TCP
+    Tcp(Tcp<'a>),
+    /// UDP (header bytes)
+    Udp(&'a [u8]),
+    /// ICMPv4
+    Icmpv4(Icmp<'a>),
+    /// ICMPv6
+    Icmpv6(Icmp<'a>),
+    /// SCTP (header bytes)
+    Sctp(&'a [u8]),
+}
+
+/// ICMP header facts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Icmp<'a> {
+    /// Type.
+    pub kind: u8,
+    /// Code.
+    pub code: u8,
+    /// Identifier, of the types that have one.
+    pub id: Option<u16>,
+    /// Sequence, of the types that have one.
+    pub sequence: Option<u16>,
+    /// Header bytes.
+    pub header: &'a [u8],
+}
+
+/// One IP packet of a frame (or a frame without IP: `ip` is none).
+#[derive(Debug, Clone)]
+pub struct Packet<'a> {
+    /// Number of the frame (for a reassembled datagram: of the frame that completed it).
+    pub number: u64,
+    /// Time of that frame.
+    pub time: Time,
+    /// 0 for the outermost packet, +1 for each tunnel.
+    pub tunnel_depth: u8,
+    /// VLAN identifiers, outermost first; unused = 0.
+    pub vlan: [u16; 3],
+    /// Number of VLAN tags seen.
+    pub vlan_layers: u8,
+    /// Source and destination MAC addresses, of Ethernet frames.
+    pub ethernet: Option<([u8; 6], [u8; 6])>,
+    /// EtherType that led here (0 if none).
+    pub ether_type: u16,
+    /// IP header; none for ARP and other non-IP frames.
+    pub ip: Option<Ip<'a>>,
+    /// Transport header.
+    pub transport: Transport<'a>,
+    /// Ports (0 without).
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Transport payload (for undecoded protocols: IP payload).
+    pub payload: &'a [u8],
+    /// All bytes of this packet from its own first header on.
+    pub data: &'a [u8],
+    /// Transport checksum is wrong (only when checksums are validated): the packet takes no part in the stream.
+    pub checksum_bad: bool,
+    /// Anomalies found while decoding.
+    pub events: DecoderEvents,
+}
