@@ -1,1 +1,109 @@
-//! Placeholder until its room is built.
+//! Application-layer parsing: from stream bytes or datagrams to transactions, their buffers and events.
+//!
+//! Place: after reassembly, before detection. One folder per protocol: `parser` (pure), `state` (transactions, caps,
+//! gaps), `fields` (buffers), `events`. Invariants: a parser never rejects a connection into invisibility (what
+//! cannot be parsed raises an event; raw inspection goes on); every state is bounded; the result is a pure function
+//! of the bytes, gaps and ends of the two directions in their order of arrival, never of how they were cut into
+//! deliveries, except for progress.
+#![forbid(unsafe_code)]
+
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+/// Direction of bytes within a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Direction {
+    /// Initiator to responder.
+    ToServer = 0,
+    /// Responder to initiator.
+    ToClient = 1,
+}
+
+/// What a parser is fed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// The next bytes of the direction (for UDP: one datagram).
+    Data(&'a [u8]),
+    /// So many bytes are lost.
+    Gap(u64),
+    /// The direction ended (FIN, RST, flow end, depth).
+    End,
+}
+
+/// Progress of one direction of a transaction; protocols map their own states onto it in order.
+pub type Progress = u8;
+/// The direction of the transaction is complete; nothing will be added.
+pub const COMPLETE: Progress = u8::MAX;
+
+/// One transaction as detection and logging see it.
+#[derive(Debug, Clone)]
+pub struct Transaction {
+    /// From 0, in order of appearance within the flow.
+    pub id: u64,
+    /// By direction.
+    pub progress: [Progress; 2],
+    /// Something of this direction changed since `mark_inspected`.
+    pub changed: [bool; 2],
+    /// Events (indices into the protocol's event table), in order of appearance, without duplicates, bounded.
+    pub events: Vec<u16>,
+}
+
+/// A buffer of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub struct BufferView<'a> {
+    /// The bytes. A body is the whole body so far, up to its inspection limit: bytes are only ever appended.
+    pub bytes: &'a [u8],
+    /// No byte will be added.
+    pub complete: bool,
+}
+
+/// Answer to a buffer request.
+#[derive(Debug, Clone, Copy)]
+pub enum BufferState<'a> {
+    /// The parser has not got there yet; ask again after progress.
+    NotYet,
+    /// The transaction has got there and the buffer does not exist (`absent` matches).
+    Absent,
+    /// Here it is.
+    Present(BufferView<'a>),
+}
+
+/// What every protocol's flow state offers.
+pub trait ProtocolState: Send {
+    /// The protocol.
+    fn protocol(&self) -> AppProtocol;
+    /// Feed one direction. Bounded work and memory; never panics.
+    fn feed(&mut self, direction: Direction, input: Input<'_>, frame: u64);
+    /// Live transactions in id order (those completed and released are gone).
+    fn transactions(&self) -> &[Transaction];
+    /// Buffer `instance` (0 for single buffers) of transaction at `index` of [`Self::transactions`].
+    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_>;
+    /// Non-byte facts by condition, for `weir_ir::AppLayerCondition` (rcode, versions, lengths …): numeric value by name.
+    fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64>;
+    /// Name of an event index (`http.` etc. prefix not included).
+    fn event_name(&self, event: u16) -> &'static str;
+    /// Detection has seen every `changed` mark; drop transactions complete in both directions and inspected.
+    fn mark_inspected(&mut self);
+    /// The payload is encrypted from here on (TLS, SSH): reference semantics 2.13.
+    fn encrypted(&self) -> bool {
+        false
+    }
+    /// The flow changes protocol from the given stream offset of each direction on (CONNECT, h2c, STARTTLS).
+    fn upgrade(&self) -> Option<Upgrade> {
+        None
+    }
+    /// A transaction is open, or parser state would make later bytes complete something begun earlier (for release).
+    fn is_open(&self, direction: Direction) -> bool;
+    /// EVE objects of the protocol for transaction `index`, as key and JSON value text (`"http":{…}`); appended to `out`.
+    fn log(&self, index: usize, out: &mut Vec<u8>);
+    /// For downcasting by loggers.
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// Declared protocol change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Upgrade {
+    /// New protocol; none = detect again from the bytes that follow.
+    pub protocol: Option<AppProtocol>,
+}
