@@ -1,0 +1,117 @@
+//! Bytes that wait behind a gap: sorted, disjoint pieces by stream offset.
+
+use crate::policy::OverlapPolicy;
+
+/// Waiting pieces of one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pieces: Vec<(u64, Vec<u8>)>,
+    bytes: usize,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Offset of the first waiting byte.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.pieces.first().map(|(start, _)| *start)
+    }
+
+    /// Remove and give the first piece if it starts at or before `offset`.
+    pub(crate) fn take_at(&mut self, offset: u64) -> Option<(u64, Vec<u8>)> {
+        if self.first()? > offset {
+            return None;
+        }
+        let piece = self.pieces.remove(0);
+        self.bytes -= piece.1.len();
+        Some(piece)
+    }
+
+    /// Add `[start, start + bytes.len())`. Returns whether overlapping bytes differed.
+    pub(crate) fn insert(&mut self, policy: OverlapPolicy, start: u64, bytes: &[u8]) -> bool {
+        let end = start + bytes.len() as u64;
+        let mut differs = false;
+        // Cut the new segment into the parts it wins or fills; overwrite what it wins in place.
+        let mut fills: Vec<(u64, u64)> = Vec::new();
+        let mut cursor = start;
+        for (old_start, old) in &mut self.pieces {
+            let old_end = *old_start + old.len() as u64;
+            if old_end <= start {
+                continue;
+            }
+            if *old_start >= end {
+                break;
+            }
+            let from = start.max(*old_start);
+            let to = end.min(old_end);
+            let fresh = &bytes[(from - start) as usize..(to - start) as usize];
+            let target = &mut old[(from - *old_start) as usize..(to - *old_start) as usize];
+            if target != fresh {
+                differs = true;
+                if policy.new_wins(start, end, *old_start, old_end) {
+                    target.copy_from_slice(fresh);
+                }
+            }
+            if cursor < from {
+                fills.push((cursor, from));
+            }
+            cursor = to;
+        }
+        if cursor < end {
+            fills.push((cursor, end));
+        }
+        for (from, to) in fills {
+            let at = self.pieces.partition_point(|(s, _)| *s < from);
+            let piece = bytes[(from - start) as usize..(to - start) as usize].to_vec();
+            self.bytes += piece.len();
+            self.pieces.insert(at, (from, piece));
+        }
+        differs
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.pieces = Vec::new();
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(queue: &mut Queue) -> Vec<(u64, Vec<u8>)> {
+        let mut out = Vec::new();
+        while let Some(piece) = queue.take_at(u64::MAX) {
+            out.push(piece);
+        }
+        out
+    }
+
+    #[test]
+    fn first_and_last() {
+        for (policy, expect) in [(OverlapPolicy::First, b"aaaabb".as_slice()), (OverlapPolicy::Last, b"aabbbb")] {
+            let mut q = Queue::default();
+            assert!(!q.insert(policy, 10, b"aaaa"));
+            assert!(q.insert(policy, 12, b"bbbb"));
+            let joined: Vec<u8> = drain(&mut q).into_iter().flat_map(|(_, b)| b).collect();
+            assert_eq!(joined, expect, "{policy:?}");
+            assert_eq!(q.bytes(), 0);
+        }
+    }
+
+    #[test]
+    fn fills_between_pieces() {
+        let mut q = Queue::default();
+        q.insert(OverlapPolicy::Bsd, 10, b"a");
+        q.insert(OverlapPolicy::Bsd, 12, b"c");
+        assert!(!q.insert(OverlapPolicy::Bsd, 10, b"abcd"));
+        let joined: Vec<u8> = drain(&mut q).into_iter().flat_map(|(_, b)| b).collect();
+        assert_eq!(joined, b"abcd");
+    }
+}

@@ -1,0 +1,646 @@
+//! One TCP session: state, validity, delivery.
+
+use crate::event::{StreamEvent, StreamEvents};
+use crate::policy::OverlapPolicy;
+use crate::queue::Queue;
+use weir_contract::sequence::{SegmentClass, SequenceState, distance};
+use weir_packet::{Tcp, tcp_flags};
+
+/// Receives what a session delivers.
+pub trait StreamSink {
+    /// The next bytes of a direction.
+    fn data(&mut self, direction: usize, offset: u64, bytes: &[u8]);
+    /// So many bytes are lost.
+    fn gap(&mut self, direction: usize, offset: u64, length: u64);
+    /// Nothing more will come from this direction.
+    fn end(&mut self, direction: usize);
+    /// Delivered bytes still at hand: (bytes, offset of the first). For comparing retransmissions.
+    fn recent(&self, _direction: usize) -> (&[u8], u64) {
+        (&[], 0)
+    }
+}
+
+/// Limits and policies.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// Follow sessions whose SYN was not seen.
+    pub midstream: bool,
+    /// Bytes delivered per direction.
+    pub depth: u64,
+    /// Bytes that may wait behind a gap, per direction.
+    pub queue_limit: usize,
+    /// Overlap policy.
+    pub policy: OverlapPolicy,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        SessionConfig { midstream: false, depth: 1 << 20, queue_limit: 256 << 10, policy: OverlapPolicy::Bsd }
+    }
+}
+
+/// Where a session stands (RFC 9293 section 3.3.2, seen from the middle).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, PartialOrd, Ord)]
+pub enum State {
+    /// No SYN seen.
+    #[default]
+    None,
+    /// SYN seen.
+    SynSent,
+    /// SYN and its answer seen.
+    SynReceived,
+    /// Handshake complete.
+    Established,
+    /// A FIN was delivered in one direction.
+    Closing,
+    /// Both FINs acknowledged, or reset.
+    Closed,
+}
+
+/// What one packet was to its session.
+#[derive(Debug, Clone, Copy)]
+pub struct PacketResult {
+    /// Answer of the shared sequence function.
+    pub class: SegmentClass,
+    /// The packet belongs to an established session.
+    pub established: bool,
+    /// Events.
+    pub events: StreamEvents,
+    /// The payload went to the stream (or waits for it).
+    pub in_stream: bool,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    tracked: bool,
+    isn: u32,
+    /// Sequence number of the next byte to deliver.
+    base: u32,
+    /// Bytes delivered and lost.
+    delivered: u64,
+    queue: Option<Box<Queue>>,
+    /// Sequence number of the FIN.
+    fin: Option<u32>,
+    fin_acked: bool,
+    ended: bool,
+    depth_reached: bool,
+    /// Highest acknowledgement this side sent.
+    last_ack: Option<u32>,
+    window: u32,
+    scale: u8,
+    timestamp: Option<u32>,
+    /// Highest sequence number seen (valid packets).
+    highest: u32,
+}
+
+/// State of one TCP session.
+#[derive(Debug, Default)]
+pub struct Session {
+    sequence: SequenceState,
+    state: State,
+    streams: [Stream; 2],
+    syn_direction: usize,
+}
+
+impl Session {
+    /// State.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// A SYN that must start a new session instead of joining this one (reference semantics 2.4).
+    pub fn wants_restart(&self, direction: usize, tcp: &Tcp<'_>) -> bool {
+        if tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) != tcp_flags::SYN {
+            return false;
+        }
+        match self.state {
+            State::None => false,
+            State::Closed => true,
+            _ => {
+                let quiet = self.streams.iter().all(|s| s.delivered == 0 && s.queue.is_none());
+                let own = &self.streams[direction & 1];
+                quiet && own.tracked && own.isn != tcp.sequence && self.state < State::Established
+            }
+        }
+    }
+
+    /// Bytes of the stream so far: next sequence number minus initial one, for `stream_size`.
+    pub fn stream_size(&self, direction: usize) -> u32 {
+        let s = &self.streams[direction & 1];
+        if s.tracked { s.highest.wrapping_sub(s.isn) } else { 0 }
+    }
+
+    /// Delivered bytes (and lost ones) of a direction.
+    pub fn delivered(&self, direction: usize) -> u64 {
+        self.streams[direction & 1].delivered
+    }
+
+    /// Reassembly has stopped in this direction because its depth is reached.
+    pub fn depth_reached(&self, direction: usize) -> bool {
+        self.streams[direction & 1].depth_reached
+    }
+
+    /// Nothing waits and both directions stand where the shared sequence function stands, so that a device which
+    /// follows the same function can go on alone.
+    pub fn is_level(&self) -> bool {
+        (0..2).all(|d| {
+            let s = &self.streams[d];
+            let shared = &self.sequence.directions[d];
+            if !s.tracked && !shared.valid {
+                return true;
+            }
+            let next = match s.fin {
+                Some(fin) if s.base == fin => fin.wrapping_add(1),
+                _ => s.base,
+            };
+            s.tracked == shared.valid && s.queue.as_ref().is_none_or(|q| q.is_empty()) && next == shared.next
+        })
+    }
+
+    /// The shared sequence state (to compare with the device's).
+    pub fn sequence(&self) -> &SequenceState {
+        &self.sequence
+    }
+
+    /// Process one packet.
+    pub fn packet(
+        &mut self,
+        config: &SessionConfig,
+        direction: usize,
+        tcp: &Tcp<'_>,
+        payload: &[u8],
+        checksum_bad: bool,
+        sink: &mut impl StreamSink,
+    ) -> PacketResult {
+        let d = direction & 1;
+        let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let class = self.sequence.update(d, tcp.sequence, tcp.acknowledgement, tcp.flags, length);
+        let mut result = PacketResult {
+            class,
+            established: self.state >= State::Established,
+            events: StreamEvents::default(),
+            in_stream: false,
+        };
+        if checksum_bad {
+            return result;
+        }
+        let events = &mut result.events;
+        if tcp.flags & tcp_flags::ACK == 0 && tcp.acknowledgement != 0 && tcp.flags & tcp_flags::SYN == 0 {
+            events.insert(StreamEvent::PktBrokenAck);
+        }
+        if tcp.flags & (tcp_flags::SYN | tcp_flags::FIN) == (tcp_flags::SYN | tcp_flags::FIN) {
+            events.insert(StreamEvent::FinSyn);
+        }
+        if tcp.flags & tcp_flags::SYN != 0 {
+            self.syn(config, d, tcp, events);
+            result.established = self.state >= State::Established;
+            return result;
+        }
+        if self.state == State::None {
+            if tcp.flags & tcp_flags::RST != 0 {
+                events.insert(StreamEvent::RstButNoSession);
+                return result;
+            }
+            if tcp.flags & tcp_flags::FIN != 0 {
+                events.insert(StreamEvent::FinButNoSession);
+                return result;
+            }
+            if !config.midstream {
+                return result;
+            }
+            self.pick_up(d, tcp);
+        }
+        if tcp.flags & tcp_flags::RST != 0 {
+            self.reset(d, tcp, events, sink);
+            result.established = self.state >= State::Established;
+            return result;
+        }
+        if !self.valid(d, tcp, length, events) {
+            return result;
+        }
+        self.acknowledge(d, tcp, events);
+        if self.state == State::SynReceived && d == self.syn_direction && tcp.flags & tcp_flags::ACK != 0 {
+            let answer = &self.streams[1 - d];
+            if tcp.acknowledgement == answer.isn.wrapping_add(1) || distance(tcp.acknowledgement, answer.isn) > 0 {
+                self.state = State::Established;
+            } else {
+                events.insert(StreamEvent::RightSeqWrongAck3whs);
+            }
+        }
+        result.established = self.state >= State::Established;
+        if self.state >= State::Established && self.streams[d].tracked {
+            if !payload.is_empty() {
+                let ignored = matches!(class, SegmentClass::Acked);
+                if ignored {
+                    events.insert(StreamEvent::PktSpuriousRetransmission);
+                } else {
+                    result.in_stream = self.segment(config, d, tcp.sequence, payload, events, sink);
+                }
+                let end = tcp.sequence.wrapping_add(length);
+                let own = &mut self.streams[d];
+                if distance(end, own.highest) > 0 {
+                    own.highest = end;
+                }
+            }
+            if tcp.flags & tcp_flags::FIN != 0 {
+                let own = &mut self.streams[d];
+                own.fin.get_or_insert(tcp.sequence.wrapping_add(length));
+            }
+            self.lost_by_acknowledgement(config, d, events, sink);
+            for side in 0..2 {
+                self.finish(side, sink);
+            }
+        }
+        result
+    }
+
+    fn syn(&mut self, config: &SessionConfig, d: usize, tcp: &Tcp<'_>, events: &mut StreamEvents) {
+        let answer = tcp.flags & tcp_flags::ACK != 0;
+        match (self.state, answer) {
+            (State::None, false) => {
+                self.open(d, tcp);
+                self.syn_direction = d;
+                self.state = State::SynSent;
+            }
+            (State::None, true) => {
+                if config.midstream {
+                    self.open(d, tcp);
+                    self.syn_direction = 1 - d;
+                    let other = &mut self.streams[1 - d];
+                    other.tracked = true;
+                    other.isn = tcp.acknowledgement.wrapping_sub(1);
+                    other.base = tcp.acknowledgement;
+                    other.highest = tcp.acknowledgement;
+                    self.state = State::SynReceived;
+                }
+            }
+            (State::SynSent, true) => {
+                if d == self.syn_direction {
+                    events.insert(StreamEvent::SynackInWrongDirection3whs);
+                } else if tcp.acknowledgement != self.streams[1 - d].isn.wrapping_add(1) {
+                    events.insert(StreamEvent::SynackWrongAck3whs);
+                } else {
+                    self.open(d, tcp);
+                    self.streams[d].last_ack = Some(tcp.acknowledgement);
+                    self.state = State::SynReceived;
+                }
+            }
+            (State::SynSent, false) => {
+                if d != self.syn_direction {
+                    // Simultaneous open: RFC 9293 section 3.5, figure 8.
+                    self.open(d, tcp);
+                    self.state = State::SynReceived;
+                } else if self.streams[d].isn != tcp.sequence {
+                    events.insert(StreamEvent::SynResendDiffSeq3whs);
+                }
+            }
+            (State::SynReceived, false) => {
+                if d != self.syn_direction {
+                    events.insert(StreamEvent::SynToClient3whs);
+                } else if self.streams[d].isn != tcp.sequence {
+                    events.insert(StreamEvent::SynResendDiffSeq3whs);
+                }
+            }
+            (State::SynReceived, true) => {
+                if d == self.syn_direction {
+                    events.insert(StreamEvent::SynackToServer3whs);
+                } else if Some(tcp.acknowledgement) != self.streams[d].last_ack {
+                    events.insert(StreamEvent::SynackResendDiffAck3whs);
+                } else if tcp.sequence != self.streams[d].isn {
+                    events.insert(StreamEvent::SynackResendDiffSeq3whs);
+                }
+            }
+            (State::Established, false) => {
+                if d != self.syn_direction {
+                    events.insert(StreamEvent::EstSynToClient);
+                } else if self.streams[d].isn != tcp.sequence {
+                    events.insert(StreamEvent::EstSynResendDiffSeq);
+                } else {
+                    events.insert(StreamEvent::EstSynResend);
+                }
+            }
+            (State::Established, true) => {
+                if d == self.syn_direction {
+                    events.insert(StreamEvent::EstSynackToServer);
+                } else if tcp.sequence != self.streams[d].isn {
+                    events.insert(StreamEvent::EstSynackResendDiffSeq);
+                } else if tcp.acknowledgement != self.streams[1 - d].isn.wrapping_add(1) {
+                    events.insert(StreamEvent::EstSynackResendDiffAck);
+                } else {
+                    events.insert(StreamEvent::EstSynackResend);
+                }
+            }
+            (State::Closing | State::Closed, _) => events.insert(StreamEvent::ShutdownSynResend),
+        }
+    }
+
+    fn open(&mut self, d: usize, tcp: &Tcp<'_>) {
+        let s = &mut self.streams[d];
+        s.tracked = true;
+        s.isn = tcp.sequence;
+        s.base = tcp.sequence.wrapping_add(1);
+        s.highest = s.base;
+        s.window = u32::from(tcp.window);
+        // RFC 7323 section 2.3: a shift above 14 counts as 14.
+        s.scale = tcp.window_scale.unwrap_or(0).min(14);
+        s.timestamp = tcp.timestamp.map(|(value, _)| value);
+    }
+
+    fn pick_up(&mut self, d: usize, tcp: &Tcp<'_>) {
+        let s = &mut self.streams[d];
+        s.tracked = true;
+        s.isn = tcp.sequence.wrapping_sub(1);
+        s.base = tcp.sequence;
+        s.highest = s.base;
+        // Nothing is known of a scale: allow the largest (RFC 7323).
+        s.scale = 14;
+        s.window = u32::from(tcp.window);
+        let other = &mut self.streams[1 - d];
+        other.tracked = tcp.flags & tcp_flags::ACK != 0;
+        other.isn = tcp.acknowledgement.wrapping_sub(1);
+        other.base = tcp.acknowledgement;
+        other.highest = other.base;
+        other.scale = 14;
+        other.window = u32::MAX >> 15;
+        self.state = State::Established;
+    }
+
+    fn reset(&mut self, d: usize, tcp: &Tcp<'_>, events: &mut StreamEvents, sink: &mut impl StreamSink) {
+        let own = &self.streams[d];
+        let other = &self.streams[1 - d];
+        let valid = match self.state {
+            State::SynSent if d != self.syn_direction => {
+                tcp.flags & tcp_flags::ACK == 0 || tcp.acknowledgement == other.isn.wrapping_add(1)
+            }
+            _ if !own.tracked => true,
+            _ => {
+                // RFC 5961 section 3.2 accepts only the exact number; stacks differ, so the window is accepted.
+                let ahead = distance(tcp.sequence, own.base);
+                ahead >= -1 && i64::from(ahead) <= i64::from(other.window).max(1) << other.scale.min(14)
+                    || distance(tcp.sequence, own.highest) == 0
+            }
+        };
+        if !valid {
+            events.insert(StreamEvent::RstInvalidAck);
+            return;
+        }
+        self.state = State::Closed;
+        for side in 0..2 {
+            let s = &mut self.streams[side];
+            if !s.ended {
+                s.ended = true;
+                if let Some(queue) = &mut s.queue {
+                    queue.clear();
+                }
+                sink.end(side);
+            }
+        }
+    }
+
+    /// Window and timestamps (RFC 9293 section 3.10.7.4, RFC 7323 section 5).
+    fn valid(&mut self, d: usize, tcp: &Tcp<'_>, length: u32, events: &mut StreamEvents) -> bool {
+        let (own, other) = if d == 0 {
+            let (a, b) = self.streams.split_at_mut(1);
+            (&mut a[0], &b[0])
+        } else {
+            let (a, b) = self.streams.split_at_mut(1);
+            (&mut b[0], &a[0])
+        };
+        if let (Some((value, _)), Some(last)) = (tcp.timestamp, own.timestamp) {
+            if distance(value, last) < 0 && value != 0 {
+                events.insert(StreamEvent::PktInvalidTimestamp);
+                return false;
+            }
+        }
+        if own.tracked && other.tracked && length > 0 {
+            let edge = other.last_ack.unwrap_or(own.isn.wrapping_add(1));
+            let window = (u64::from(other.window) << other.scale).clamp(1, 1 << 30) as u32;
+            let right = edge.wrapping_add(window);
+            let right = if distance(own.base, right) > 0 { own.base.wrapping_add(window) } else { right };
+            if distance(tcp.sequence, right) > 0 {
+                events.insert(StreamEvent::EstPacketOutOfWindow);
+                return false;
+            }
+        }
+        if tcp.flags & tcp_flags::ACK != 0 && other.tracked && self.state >= State::Established {
+            // An acknowledgement far beyond anything sent is not of this session.
+            if distance(tcp.acknowledgement, other.highest) > 1 << 20 {
+                events.insert(StreamEvent::EstInvalidAck);
+                events.insert(StreamEvent::PktInvalidAck);
+                return false;
+            }
+        }
+        if let Some((value, _)) = tcp.timestamp {
+            if own.timestamp.is_none_or(|last| distance(value, last) > 0) {
+                own.timestamp = Some(value);
+            }
+        }
+        own.window = u32::from(tcp.window);
+        true
+    }
+
+    fn acknowledge(&mut self, d: usize, tcp: &Tcp<'_>, _events: &mut StreamEvents) {
+        if tcp.flags & tcp_flags::ACK == 0 {
+            return;
+        }
+        let own = &mut self.streams[d];
+        if own.last_ack.is_none_or(|last| distance(tcp.acknowledgement, last) > 0) {
+            own.last_ack = Some(tcp.acknowledgement);
+        }
+        let other = &mut self.streams[1 - d];
+        if let Some(fin) = other.fin {
+            if distance(tcp.acknowledgement, fin) > 0 {
+                other.fin_acked = true;
+            }
+        }
+    }
+
+    /// Insert payload; returns whether any of it was new.
+    fn segment(
+        &mut self,
+        config: &SessionConfig,
+        d: usize,
+        sequence: u32,
+        payload: &[u8],
+        events: &mut StreamEvents,
+        sink: &mut impl StreamSink,
+    ) -> bool {
+        let s = &mut self.streams[d];
+        if s.ended {
+            return false;
+        }
+        let relative = distance(sequence, s.base);
+        if relative < 0 {
+            events.insert(StreamEvent::PktRetransmission);
+            let old = relative.unsigned_abs() as usize;
+            let (recent, recent_start) = sink.recent(d);
+            if differs(recent, recent_start, s.delivered.wrapping_sub(old as u64), payload) {
+                events.insert(StreamEvent::ReassemblyOverlapDifferentData);
+            }
+            if old >= payload.len() {
+                return false;
+            }
+            return self.at_base(config, d, &payload[old..], events, sink);
+        }
+        if relative == 0 {
+            return self.at_base(config, d, payload, events, sink);
+        }
+        if s.depth_reached {
+            return false;
+        }
+        let offset = s.delivered + relative as u64;
+        let queue = s.queue.get_or_insert_with(Box::default);
+        if queue.insert(config.policy, offset, payload) {
+            events.insert(StreamEvent::ReassemblyOverlapDifferentData);
+        }
+        if queue.bytes() > config.queue_limit {
+            self.declare_gap(config, d, u64::MAX, events, sink);
+        }
+        true
+    }
+
+    fn at_base(
+        &mut self,
+        config: &SessionConfig,
+        d: usize,
+        payload: &[u8],
+        events: &mut StreamEvents,
+        sink: &mut impl StreamSink,
+    ) -> bool {
+        let s = &mut self.streams[d];
+        match &mut s.queue {
+            Some(queue) if !queue.is_empty() => {
+                // The policy decides between these bytes and those that wait.
+                if queue.insert(config.policy, s.delivered, payload) {
+                    events.insert(StreamEvent::ReassemblyOverlapDifferentData);
+                }
+                self.drain(config, d, events, sink);
+            }
+            _ => deliver(s, config, d, payload, events, sink),
+        }
+        true
+    }
+
+    fn drain(&mut self, config: &SessionConfig, d: usize, events: &mut StreamEvents, sink: &mut impl StreamSink) {
+        let s = &mut self.streams[d];
+        loop {
+            let piece = match &mut s.queue {
+                Some(queue) => queue.take_at(s.delivered),
+                None => None,
+            };
+            let Some((start, bytes)) = piece else { break };
+            let skip = s.delivered.saturating_sub(start) as usize;
+            if let Some(rest) = bytes.get(skip..).filter(|rest| !rest.is_empty()) {
+                deliver(s, config, d, rest, events, sink);
+            }
+        }
+        if s.queue.as_ref().is_some_and(|q| q.is_empty()) {
+            s.queue = None;
+        }
+    }
+
+    /// The other side (direction `d` sent the packet) has acknowledged bytes that are missing.
+    fn lost_by_acknowledgement(
+        &mut self,
+        config: &SessionConfig,
+        d: usize,
+        events: &mut StreamEvents,
+        sink: &mut impl StreamSink,
+    ) {
+        let Some(ack) = self.streams[d].last_ack else { return };
+        let s = &self.streams[1 - d];
+        if !s.tracked || s.queue.is_none() {
+            return;
+        }
+        let beyond = distance(ack, s.base);
+        if beyond > 0 {
+            self.declare_gap(config, 1 - d, s.delivered + beyond as u64, events, sink);
+        }
+    }
+
+    /// Give up on the bytes before the first waiting piece, if that starts at or before `limit`; repeat.
+    fn declare_gap(
+        &mut self,
+        config: &SessionConfig,
+        d: usize,
+        limit: u64,
+        events: &mut StreamEvents,
+        sink: &mut impl StreamSink,
+    ) {
+        loop {
+            let s = &mut self.streams[d];
+            let Some(first) = s.queue.as_ref().and_then(|q| q.first()) else { break };
+            if first > limit {
+                break;
+            }
+            let over = s.queue.as_ref().is_some_and(|q| q.bytes() > config.queue_limit);
+            if limit == u64::MAX && !over {
+                break;
+            }
+            if first > s.delivered {
+                let lost = first - s.delivered;
+                events.insert(StreamEvent::ReassemblySeqGap);
+                sink.gap(d, s.delivered, lost);
+                s.delivered = first;
+                s.base = s.base.wrapping_add(lost as u32);
+            }
+            self.drain(config, d, events, sink);
+        }
+    }
+
+    fn finish(&mut self, d: usize, sink: &mut impl StreamSink) {
+        let s = &mut self.streams[d];
+        if let Some(fin) = s.fin {
+            if !s.ended && s.base == fin {
+                s.ended = true;
+                sink.end(d);
+                if self.state == State::Established {
+                    self.state = State::Closing;
+                }
+            }
+        }
+        if self.streams.iter().all(|s| s.fin_acked) {
+            self.state = State::Closed;
+        }
+    }
+}
+
+fn deliver(
+    s: &mut Stream,
+    config: &SessionConfig,
+    d: usize,
+    bytes: &[u8],
+    events: &mut StreamEvents,
+    sink: &mut impl StreamSink,
+) {
+    s.base = s.base.wrapping_add(bytes.len() as u32);
+    let room = config.depth.saturating_sub(s.delivered);
+    let visible = if (bytes.len() as u64) <= room { bytes } else { &bytes[..room as usize] };
+    if !visible.is_empty() {
+        sink.data(d, s.delivered, visible);
+    }
+    s.delivered += bytes.len() as u64;
+    if s.delivered >= config.depth && !s.depth_reached {
+        s.depth_reached = true;
+        events.insert(StreamEvent::ReassemblyDepthReached);
+        sink.end(d);
+        s.ended = s.fin.is_some_and(|fin| fin == s.base);
+        s.queue = None;
+    }
+}
+
+/// Bytes at stream offset `offset` differ from those still at hand.
+fn differs(recent: &[u8], recent_start: u64, offset: u64, bytes: &[u8]) -> bool {
+    let recent_end = recent_start + recent.len() as u64;
+    let from = offset.max(recent_start);
+    let to = (offset.saturating_add(bytes.len() as u64)).min(recent_end);
+    if from >= to || offset > from {
+        return false;
+    }
+    let old = &recent[(from - recent_start) as usize..(to - recent_start) as usize];
+    bytes.get((from - offset) as usize..(to - offset) as usize).is_some_and(|new| new != old)
+}
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

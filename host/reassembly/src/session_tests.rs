@@ -1,0 +1,209 @@
+use super::*;
+use weir_packet::tcp_flags::{ACK, FIN, RST, SYN};
+
+#[derive(Default)]
+struct Sink {
+    data: [Vec<u8>; 2],
+    gaps: Vec<(usize, u64, u64)>,
+    ends: [u32; 2],
+}
+
+impl StreamSink for Sink {
+    fn data(&mut self, d: usize, _offset: u64, bytes: &[u8]) {
+        self.data[d].extend_from_slice(bytes);
+    }
+    fn gap(&mut self, d: usize, offset: u64, length: u64) {
+        self.gaps.push((d, offset, length));
+    }
+    fn end(&mut self, d: usize) {
+        self.ends[d] += 1;
+    }
+}
+
+fn tcp(sequence: u32, acknowledgement: u32, flags: u8) -> Tcp<'static> {
+    Tcp {
+        sequence,
+        acknowledgement,
+        flags,
+        window: 65535,
+        urgent: 0,
+        header: &[],
+        mss: None,
+        window_scale: None,
+        timestamp: None,
+        sack_permitted: false,
+    }
+}
+
+struct Rig {
+    session: Session,
+    config: SessionConfig,
+    sink: Sink,
+}
+
+impl Rig {
+    fn open() -> Rig {
+        let mut rig = Rig { session: Session::default(), config: SessionConfig::default(), sink: Sink::default() };
+        rig.send(0, 99, 0, SYN, b"");
+        rig.send(1, 499, 100, SYN | ACK, b"");
+        assert!(rig.send(0, 100, 500, ACK, b"").established);
+        rig
+    }
+    fn send(&mut self, d: usize, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> PacketResult {
+        self.session.packet(&self.config, d, &tcp(seq, ack, flags), payload, false, &mut self.sink)
+    }
+}
+
+#[test]
+fn in_order_data_and_close() {
+    let mut r = Rig::open();
+    r.send(0, 100, 500, ACK, b"hello ");
+    r.send(0, 106, 500, ACK, b"world");
+    r.send(1, 500, 111, ACK, b"hi");
+    r.send(0, 111, 502, ACK | FIN, b"");
+    r.send(1, 502, 112, ACK | FIN, b"");
+    r.send(0, 112, 503, ACK, b"");
+    assert_eq!(r.sink.data[0], b"hello world");
+    assert_eq!(r.sink.data[1], b"hi");
+    assert_eq!(r.sink.ends, [1, 1]);
+    assert_eq!(r.session.state(), State::Closed);
+    assert!(r.session.is_level());
+    assert!(r.session.wants_restart(0, &tcp(9999, 0, SYN)));
+}
+
+#[test]
+fn reordered_data_waits() {
+    let mut r = Rig::open();
+    r.send(0, 105, 500, ACK, b"world");
+    assert!(!r.session.is_level());
+    r.send(0, 100, 500, ACK, b"hello");
+    assert_eq!(r.sink.data[0], b"helloworld");
+    assert!(r.session.is_level());
+}
+
+#[test]
+fn acknowledged_gap_is_lost() {
+    let mut r = Rig::open();
+    r.send(0, 105, 500, ACK, b"world");
+    r.send(1, 500, 110, ACK, b"");
+    assert_eq!(r.sink.gaps, vec![(0, 0, 5)]);
+    assert_eq!(r.sink.data[0], b"world");
+    assert!(r.session.is_level());
+}
+
+#[test]
+fn rejected_chaff_keeps_the_session_from_being_level() {
+    let mut r = Rig::open();
+    let bad = r.session.packet(&r.config, 0, &tcp(100, 500, ACK), b"XXXXX", true, &mut r.sink);
+    assert!(!bad.in_stream);
+    assert!(!r.session.is_level(), "the device has taken the chaff for real");
+    r.send(0, 100, 500, ACK, b"hello");
+    assert_eq!(r.sink.data[0], b"hello");
+    assert!(r.session.is_level());
+}
+
+#[test]
+fn different_retransmission_behind_a_gap_follows_the_policy() {
+    for (policy, expect) in [(OverlapPolicy::First, b"..AAAA"), (OverlapPolicy::Last, b"..BBBB")] {
+        let mut r = Rig::open();
+        r.config.policy = policy;
+        r.send(0, 102, 500, ACK, b"AAAA");
+        let second = r.send(0, 102, 500, ACK, b"BBBB");
+        assert!(second.events.contains(StreamEvent::ReassemblyOverlapDifferentData));
+        r.send(0, 100, 500, ACK, b"..");
+        assert_eq!(r.sink.data[0], expect);
+    }
+}
+
+#[test]
+fn reset_ends_both() {
+    let mut r = Rig::open();
+    r.send(1, 900_000, 0, RST, b"");
+    assert_eq!(r.session.state(), State::Established, "out of window");
+    r.send(1, 500, 0, RST, b"");
+    assert_eq!(r.session.state(), State::Closed);
+    assert_eq!(r.sink.ends, [1, 1]);
+}
+
+#[test]
+fn midstream_is_off_unless_asked_for() {
+    let mut r = Rig { session: Session::default(), config: SessionConfig::default(), sink: Sink::default() };
+    assert!(!r.send(0, 5, 5, ACK, b"data").established);
+    assert!(r.sink.data[0].is_empty());
+    let mut r = Rig {
+        session: Session::default(),
+        config: SessionConfig { midstream: true, ..SessionConfig::default() },
+        sink: Sink::default(),
+    };
+    assert!(r.send(0, 5, 5, ACK, b"data").established);
+    assert_eq!(r.sink.data[0], b"data");
+}
+
+#[test]
+fn queue_limit_declares_the_gap() {
+    let mut r = Rig::open();
+    r.config.queue_limit = 10;
+    r.send(0, 105, 500, ACK, b"0123456");
+    assert!(r.sink.gaps.is_empty());
+    r.send(0, 112, 500, ACK, b"789abc");
+    assert_eq!(r.sink.gaps, vec![(0, 0, 5)]);
+    assert_eq!(r.sink.data[0], b"0123456789abc");
+}
+
+#[test]
+fn depth_stops_delivery() {
+    let mut r = Rig::open();
+    r.config.depth = 4;
+    let result = r.send(0, 100, 500, ACK, b"abcdefgh");
+    assert!(result.events.contains(StreamEvent::ReassemblyDepthReached));
+    r.send(0, 108, 500, ACK, b"ijkl");
+    assert_eq!(r.sink.data[0], b"abcd");
+    assert!(r.session.depth_reached(0));
+}
+
+#[test]
+fn wraps_around() {
+    let mut r = Rig { session: Session::default(), config: SessionConfig::default(), sink: Sink::default() };
+    r.send(0, u32::MAX - 2, 0, SYN, b"");
+    r.send(1, u32::MAX - 1, u32::MAX - 1, SYN | ACK, b"");
+    r.send(0, u32::MAX - 1, u32::MAX, ACK, b"");
+    r.send(0, 3, u32::MAX, ACK, b"end");
+    r.send(0, u32::MAX - 1, u32::MAX, ACK, b"start");
+    assert_eq!(r.sink.data[0], b"startend");
+}
+
+/// Random segmentation, order and repetition of one stream against the stream itself.
+#[test]
+fn any_arrival_of_all_segments_gives_the_stream() {
+    let stream: Vec<u8> = (0..4000u32).map(|i| (i * 7 + i / 256) as u8).collect();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    let mut random = move |n: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed % n as u64) as usize
+    };
+    for _ in 0..200 {
+        let mut r = Rig::open();
+        let mut segments = Vec::new();
+        let mut at = 0;
+        while at < stream.len() {
+            let n = (1 + random(400)).min(stream.len() - at);
+            segments.push((at, at + n));
+            at += n;
+        }
+        for _ in 0..random(10) {
+            let from = random(stream.len() - 1);
+            segments.push((from, (from + 1 + random(600)).min(stream.len())));
+        }
+        for i in 0..segments.len() {
+            let j = i.saturating_sub(random(4));
+            segments.swap(i, j);
+        }
+        for (from, to) in segments {
+            r.send(0, 100 + from as u32, 500, ACK, &stream[from..to]);
+        }
+        assert!(r.sink.gaps.is_empty());
+        assert_eq!(r.sink.data[0], stream);
+    }
+}
