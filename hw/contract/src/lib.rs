@@ -5,4 +5,8 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[rustfmt::skip]
+pub mod generated;
 pub mod protocol;
+
+pub use generated::{constants, counters, enums, guards, layouts, registers};
