@@ -5,5 +5,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+#[rustfmt::skip]
+pub mod generated;
 pub mod protocol;
 pub mod sequence;
+
+pub use generated::{constants, counters, enums, guards, layouts, registers};

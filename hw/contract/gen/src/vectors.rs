@@ -1,0 +1,4 @@
+use crate::{Output, Spec};
+pub fn generate(_spec: &Spec) -> Vec<Output> {
+    Vec::new()
+}
