@@ -1,0 +1,41 @@
+//! Settings of the engine.
+
+use weir_flow::Timeouts;
+use weir_packet::DecoderConfig;
+use weir_reassembly::SessionConfig;
+
+/// Everything the engine can be told. The defaults are those of the reference semantics.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// Decoding and defragmentation.
+    pub decoder: DecoderConfig,
+    /// TCP sessions.
+    pub session: SessionConfig,
+    /// Delivered bytes that stay in the raw inspection window.
+    pub raw_window: usize,
+    /// Flow time-outs.
+    pub timeouts: Timeouts,
+    /// Most flows at a time.
+    pub max_flows: usize,
+    /// Application-layer limits.
+    pub app_layer: weir_app_layer::AppLayerConfig,
+    /// Go on inspecting payload once a session is encrypted.
+    pub inspect_encrypted: bool,
+    /// Secret that makes flow identifiers; the same input gives the same ids.
+    pub flow_id_seed: u64,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        EngineConfig {
+            decoder: DecoderConfig::default(),
+            session: SessionConfig::default(),
+            raw_window: 2560,
+            timeouts: Timeouts::default(),
+            max_flows: 4_000_000,
+            app_layer: weir_app_layer::AppLayerConfig::default(),
+            inspect_encrypted: false,
+            flow_id_seed: 0x5745_4952,
+        }
+    }
+}
