@@ -1,0 +1,424 @@
+//! The full engine: every frame it is given, in order.
+
+use crate::config::EngineConfig;
+use crate::flow_data::{DeviceLink, FlowData};
+use crate::inspect::Inspector;
+use std::sync::Arc;
+use weir_app_layer::{AppLayerFlow, Direction, Input};
+use weir_detect::Program;
+use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
+use weir_output::EventSink;
+use weir_packet::{Decoder, Frame, Packet, Transport};
+use weir_reassembly::{RawWindow, Session, State, StreamEvents, StreamSink};
+
+/// What the engine counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineCounters {
+    /// Frames processed.
+    pub frames: u64,
+    /// Their captured bytes.
+    pub bytes: u64,
+    /// Packets decoded.
+    pub packets: u64,
+    /// Flows begun.
+    pub flows: u64,
+    /// Packets that got no flow because the table was full (voids a comparison).
+    pub flow_table_full: u64,
+    /// Alerts raised.
+    pub alerts: u64,
+}
+
+/// A datagram put together from fragments that waits until the host has its flow's earlier frames.
+#[derive(Debug, Clone)]
+pub struct PendingDatagram {
+    /// Key of its flow.
+    pub key: FlowKey,
+    /// Number of the frame that completed it.
+    pub number: u64,
+    time: weir_packet::Time,
+    vlan: [u16; 3],
+    vlan_layers: u8,
+    ethernet: Option<([u8; 6], [u8; 6])>,
+    bytes: Vec<u8>,
+    wire_length: u32,
+}
+
+/// One worker's engine.
+pub struct Engine {
+    decoder: Decoder,
+    inner: Inner,
+}
+
+struct Inner {
+    config: EngineConfig,
+    flows: FlowTable<FlowData>,
+    inspector: Inspector,
+    counters: EngineCounters,
+    /// Behind a device: datagrams from fragments wait, and flows a device holds are not swept.
+    behind_device: bool,
+    pending: Vec<PendingDatagram>,
+    touched: Vec<FlowId>,
+    ended: Vec<FlowId>,
+}
+
+impl Engine {
+    /// An engine over compiled rules.
+    pub fn new(config: EngineConfig, program: Arc<Program>) -> Result<Engine, weir_detect::CompileError> {
+        Ok(Engine {
+            decoder: Decoder::new(config.decoder.clone()),
+            inner: Inner {
+                flows: FlowTable::new(config.timeouts, config.max_flows),
+                inspector: Inspector::new(program, &config)?,
+                config,
+                counters: EngineCounters::default(),
+                behind_device: false,
+                pending: Vec::new(),
+                touched: Vec::new(),
+                ended: Vec::new(),
+            },
+        })
+    }
+
+    /// From now on frames come from a device.
+    pub fn set_behind_device(&mut self) {
+        self.inner.behind_device = true;
+    }
+
+    /// Counters.
+    pub fn counters(&self) -> EngineCounters {
+        EngineCounters { alerts: self.inner.inspector.alerts(), ..self.inner.counters }
+    }
+
+    /// Process one frame. The flows its packets belong to are in [`Engine::touched`] until the next call.
+    pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn EventSink) {
+        let inner = &mut self.inner;
+        inner.counters.frames += 1;
+        inner.counters.bytes += frame.data.len() as u64;
+        inner.touched.clear();
+        let mut held = false;
+        self.decoder.decode(frame, &mut |packet: &Packet<'_>| {
+            // What lies inside a held datagram comes again when it is decoded by itself.
+            if held && packet.tunnel_depth > 0 {
+                return;
+            }
+            if inner.behind_device && packet.tunnel_depth == 0 && packet.ip.is_some_and(|ip| ip.reassembled) {
+                held = inner.hold(packet, frame.wire_length);
+                if held {
+                    return;
+                }
+            }
+            inner.packet(packet, frame.wire_length, sink);
+        });
+        inner.sweep(frame.time.0, sink);
+    }
+
+    /// Flows that the last frame's packets belong to, outermost first.
+    pub fn touched(&self) -> &[FlowId] {
+        &self.inner.touched
+    }
+
+    /// Datagrams that wait for their flows' earlier frames.
+    pub fn take_pending(&mut self) -> Vec<PendingDatagram> {
+        std::mem::take(&mut self.inner.pending)
+    }
+
+    /// Process a datagram that waited.
+    pub fn datagram(&mut self, pending: &PendingDatagram, sink: &mut dyn EventSink) {
+        const LINKTYPE_RAW: u16 = 101;
+        let frame = Frame {
+            number: pending.number,
+            time: pending.time,
+            link: LINKTYPE_RAW,
+            data: &pending.bytes,
+            wire_length: pending.wire_length,
+        };
+        let inner = &mut self.inner;
+        inner.touched.clear();
+        self.decoder.decode(&frame, &mut |packet: &Packet<'_>| {
+            let mut packet = packet.clone();
+            packet.vlan = pending.vlan;
+            packet.vlan_layers = pending.vlan_layers;
+            packet.ethernet = pending.ethernet;
+            if packet.tunnel_depth == 0 {
+                if let Some(ip) = &mut packet.ip {
+                    ip.reassembled = true;
+                }
+            }
+            inner.packet(&packet, pending.wire_length, sink);
+        });
+    }
+
+    /// The flow, if it lives.
+    pub fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow<FlowData>> {
+        self.inner.flows.get_mut(id)
+    }
+
+    /// Live flow of a key, whatever its age.
+    pub fn find(&self, key: &FlowKey) -> Option<FlowId> {
+        match self.inner.flows.lookup(key, 0) {
+            Lookup::Existing(id) | Lookup::Expired(id) => Some(id),
+            Lookup::Absent => None,
+        }
+    }
+
+    /// Forget a flow whose device entry is gone.
+    pub fn forget(&mut self, id: FlowId) {
+        self.inner.flows.remove(id);
+    }
+
+    /// The input is over at `now`: flows still alive end in the order of their last frames.
+    pub fn finish(&mut self, now: u64, sink: &mut dyn EventSink) {
+        let inner = &mut self.inner;
+        let mut alive: Vec<(u64, FlowId)> = inner
+            .flows
+            .iter()
+            .filter(|(_, flow)| !inner.flows.has_ended(flow, now) && !(inner.behind_device && flow.data.is_released()))
+            .map(|(id, flow)| (flow.last_frame, id))
+            .collect();
+        alive.sort_unstable();
+        for (_, id) in alive {
+            if let Some(flow) = inner.flows.get_mut(id) {
+                inner.inspector.end_of_flow(flow, &inner.config, sink);
+            }
+        }
+    }
+
+    /// Live flows.
+    pub fn flows(&self) -> usize {
+        self.inner.flows.len()
+    }
+}
+
+impl Inner {
+    fn hold(&mut self, packet: &Packet<'_>, wire_length: u32) -> bool {
+        let Some((key, _)) = key_of(packet) else { return false };
+        self.pending.push(PendingDatagram {
+            key,
+            number: packet.number,
+            time: packet.time,
+            vlan: packet.vlan,
+            vlan_layers: packet.vlan_layers,
+            ethernet: packet.ethernet,
+            bytes: packet.data.to_vec(),
+            wire_length,
+        });
+        true
+    }
+
+    fn packet(&mut self, packet: &Packet<'_>, length: u32, sink: &mut dyn EventSink) {
+        self.counters.packets += 1;
+        let Some((key, source_is_a)) = key_of(packet) else {
+            self.inspector.lone_packet(packet, sink);
+            return;
+        };
+        let now = packet.time.0;
+        let id = match self.flows.lookup(&key, now) {
+            Lookup::Existing(id) if !self.restarts(id, packet, source_is_a) => id,
+            Lookup::Existing(id) | Lookup::Expired(id) => {
+                self.flows.remove(id);
+                match self.begin(key, source_is_a, packet) {
+                    Some(id) => id,
+                    None => return self.without_flow(packet, sink),
+                }
+            }
+            Lookup::Absent => match self.begin(key, source_is_a, packet) {
+                Some(id) => id,
+                None => return self.without_flow(packet, sink),
+            },
+        };
+        self.touched.push(id);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let direction = usize::from(flow.initiator_is_a != source_is_a);
+        flow.last_frame = packet.number;
+        flow.last_time = flow.last_time.max(now);
+        flow.packets[direction] += 1;
+        flow.bytes[direction] += u64::from(length);
+        match packet.transport {
+            Transport::Tcp(_) => tcp(flow, packet, direction, &self.config, &mut self.inspector, sink),
+            _ => {
+                if flow.packets[0] > 0 && flow.packets[1] > 0 {
+                    flow.phase = FlowPhase::Established;
+                }
+                datagram(flow, packet, direction, &self.config, &mut self.inspector, sink);
+            }
+        }
+    }
+
+    fn without_flow(&mut self, packet: &Packet<'_>, sink: &mut dyn EventSink) {
+        self.counters.flow_table_full += 1;
+        self.inspector.lone_packet(packet, sink);
+    }
+
+    fn restarts(&self, id: FlowId, packet: &Packet<'_>, source_is_a: bool) -> bool {
+        let (Some(flow), Some(tcp)) = (self.flows.get(id), packet.tcp()) else { return false };
+        let direction = usize::from(flow.initiator_is_a != source_is_a);
+        !packet.checksum_bad
+            && flow.data.session.as_ref().is_some_and(|session| session.wants_restart(direction, tcp))
+    }
+
+    fn begin(&mut self, key: FlowKey, source_is_a: bool, packet: &Packet<'_>) -> Option<FlowId> {
+        // An answer to a SYN comes from the responder (reference semantics 2.3).
+        let answer = packet.tcp().is_some_and(|tcp| {
+            use weir_packet::tcp_flags::{ACK, SYN};
+            tcp.flags & (SYN | ACK) == SYN | ACK
+        });
+        let initiator_is_a = source_is_a != answer;
+        let (client, server) = if initiator_is_a { (key.port_a, key.port_b) } else { (key.port_b, key.port_a) };
+        let data = FlowData {
+            session: (key.protocol == 6).then(Box::default),
+            app: AppLayerFlow::new(key.protocol, client, server),
+            detect: Default::default(),
+            windows: Default::default(),
+            encrypted: false,
+            device: DeviceLink::default(),
+        };
+        let id = self.flows.insert(key, initiator_is_a, packet.number, packet.time.0, data);
+        self.counters.flows += u64::from(id.is_some());
+        id
+    }
+
+    /// Reclaim ended flows, a few slots per frame. Changes no result: their time-outs have passed already.
+    fn sweep(&mut self, now: u64, sink: &mut dyn EventSink) {
+        let behind = self.behind_device;
+        self.ended.clear();
+        self.flows.sweep(now, 4, |flow| !behind || flow.data.device.entry.is_none(), &mut self.ended);
+        for id in self.ended.drain(..) {
+            if let Some(flow) = self.flows.remove(id) {
+                self.inspector.flow_record(&flow, sink);
+            }
+        }
+    }
+}
+
+/// Key of a packet's flow; none for frames without IP and for fragments.
+fn key_of(packet: &Packet<'_>) -> Option<(FlowKey, bool)> {
+    let ip = packet.ip.as_ref()?;
+    if ip.is_fragment {
+        return None;
+    }
+    let (source_port, destination_port) = match packet.transport {
+        Transport::Icmpv4(icmp) | Transport::Icmpv6(icmp) => {
+            // Echo and its answer are one flow, by identifier; everything else goes by addresses.
+            let id = icmp.id.unwrap_or(0);
+            (id, id)
+        }
+        _ => (packet.source_port, packet.destination_port),
+    };
+    Some(FlowKey::new(
+        (ip.source, source_port),
+        (ip.destination, destination_port),
+        ip.protocol,
+        packet.tunnel_depth,
+        [packet.vlan[0], packet.vlan[1]],
+    ))
+}
+
+/// Takes what a session delivers to parser and raw inspection.
+struct Deliver<'a, 'p> {
+    app: &'a mut AppLayerFlow,
+    windows: &'a mut [RawWindow; 2],
+    inspector: &'a mut Inspector,
+    detect: &'a mut weir_detect::FlowDetect,
+    context: &'a weir_detect::Context<'p>,
+    config: &'a EngineConfig,
+    frame: u64,
+    inspect: bool,
+}
+
+impl StreamSink for Deliver<'_, '_> {
+    fn data(&mut self, direction: usize, offset: u64, bytes: &[u8]) {
+        let side = side(direction);
+        self.app.feed(side, Input::Data(bytes), self.frame);
+        if self.inspect {
+            let (window, start, new_from) = self.windows[direction].push(self.config.raw_window, offset, bytes);
+            self.inspector.stream(self.detect, self.context, &*self.app, side, window, start, new_from);
+        }
+    }
+
+    fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
+        self.app.feed(side(direction), Input::Gap(length), self.frame);
+    }
+
+    fn end(&mut self, direction: usize) {
+        self.app.feed(side(direction), Input::End, self.frame);
+    }
+
+    fn recent(&self, direction: usize) -> (&[u8], u64) {
+        self.windows[direction].kept()
+    }
+}
+
+/// Direction index to the parsers' name for it.
+pub(crate) fn side(direction: usize) -> Direction {
+    if direction == 0 { Direction::ToServer } else { Direction::ToClient }
+}
+
+fn tcp(
+    flow: &mut Flow<FlowData>,
+    packet: &Packet<'_>,
+    direction: usize,
+    config: &EngineConfig,
+    inspector: &mut Inspector,
+    sink: &mut dyn EventSink,
+) {
+    let Some(header) = packet.tcp() else { return };
+    let Some(mut session) = flow.data.session.take() else { return };
+    let before = session.state();
+    let context = inspector.context(packet, flow, Some(&session), direction, before >= State::Established);
+    let FlowData { app, windows, detect, encrypted, .. } = &mut flow.data;
+    inspector.begin_packet();
+    let mut deliver = Deliver {
+        app,
+        windows,
+        inspector,
+        detect,
+        context: &context,
+        config,
+        frame: packet.number,
+        inspect: !*encrypted || config.inspect_encrypted,
+    };
+    let result =
+        session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
+    flow.phase = match session.state() {
+        State::Closed => FlowPhase::Closed,
+        State::Established | State::Closing => FlowPhase::Established,
+        _ => FlowPhase::New,
+    };
+    let context = inspector.context(packet, flow, Some(&session), direction, result.established);
+    let FlowData { app, detect, encrypted, .. } = &mut flow.data;
+    let payload = !packet.checksum_bad && (!*encrypted || config.inspect_encrypted);
+    inspector.packet(detect, &context, app, payload, result.events);
+    inspector.transactions(detect, &context, app);
+    if !*encrypted && app.encrypted() && !config.inspect_encrypted {
+        *encrypted = true;
+    }
+    flow.data.session = Some(session);
+    inspector.end_packet(packet, flow, direction, sink);
+    if flow.data.encrypted {
+        flow.data.windows.iter_mut().for_each(RawWindow::release);
+    }
+}
+
+fn datagram(
+    flow: &mut Flow<FlowData>,
+    packet: &Packet<'_>,
+    direction: usize,
+    config: &EngineConfig,
+    inspector: &mut Inspector,
+    sink: &mut dyn EventSink,
+) {
+    let established = flow.phase == FlowPhase::Established;
+    inspector.begin_packet();
+    if matches!(packet.transport, Transport::Udp(_)) && !packet.payload.is_empty() && !packet.checksum_bad {
+        flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
+    }
+    let context = inspector.context(packet, flow, None, direction, established);
+    let FlowData { app, detect, encrypted, .. } = &mut flow.data;
+    let payload = !*encrypted || config.inspect_encrypted;
+    inspector.packet(detect, &context, app, payload, StreamEvents::default());
+    inspector.transactions(detect, &context, app);
+    if app.encrypted() && !config.inspect_encrypted {
+        *encrypted = true;
+    }
+    inspector.end_packet(packet, flow, direction, sink);
+}
