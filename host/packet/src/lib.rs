@@ -7,8 +7,21 @@
 
 use std::net::IpAddr;
 
+pub mod checksum;
+mod decoder;
+pub mod defrag;
 pub mod event;
+mod icmp;
+mod ipv4;
+mod ipv6;
+mod link;
+mod transport;
+mod tunnel;
+
+pub use decoder::{Checksums, Decoder, DecoderConfig, DecoderStats};
 pub use event::{DecoderEvent, DecoderEvents};
+pub use link::{ether_types, link_types};
+pub use transport::protocols;
 
 /// Time of a frame, nanoseconds since the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -163,4 +176,66 @@ pub struct Packet<'a> {
     pub checksum_bad: bool,
     /// Anomalies found while decoding.
     pub events: DecoderEvents,
+}
+
+impl<'a> Packet<'a> {
+    /// A packet of which nothing is known but its bytes.
+    #[inline]
+    pub(crate) fn empty(number: u64, time: Time, data: &'a [u8]) -> Self {
+        Packet {
+            number,
+            time,
+            tunnel_depth: 0,
+            vlan: [0; 3],
+            vlan_layers: 0,
+            ethernet: None,
+            ether_type: 0,
+            ip: None,
+            transport: Transport::None,
+            source_port: 0,
+            destination_port: 0,
+            payload: &[],
+            data,
+            checksum_bad: false,
+            events: DecoderEvents::default(),
+        }
+    }
+
+    /// The TCP header, if the packet has one.
+    pub fn tcp(&self) -> Option<&Tcp<'a>> {
+        match &self.transport {
+            Transport::Tcp(tcp) => Some(tcp),
+            _ => None,
+        }
+    }
+
+    /// Is the IPv4 header checksum right? None without an IPv4 header. A datagram put together from fragments has a
+    /// header of its own making, which counts as right.
+    pub fn ip_checksum_valid(&self) -> Option<bool> {
+        let ip = self.ip.as_ref().filter(|ip| ip.version == 4)?;
+        Some(ip.reassembled || checksum::Sum::default().add(ip.header).is_valid())
+    }
+
+    /// Is the checksum of TCP, UDP, ICMPv4 or ICMPv6 right? None for other packets. UDP over IPv4 without a checksum
+    /// counts as right (RFC 768).
+    pub fn transport_checksum_valid(&self) -> Option<bool> {
+        let ip = self.ip.as_ref()?;
+        let (header, protocol) = match &self.transport {
+            Transport::Tcp(tcp) => (tcp.header, protocols::TCP),
+            Transport::Udp(header) => {
+                if ip.version == 4 && header.get(6..8) == Some(&[0, 0]) {
+                    return Some(true);
+                }
+                (*header, protocols::UDP)
+            }
+            Transport::Icmpv4(icmp) => {
+                return Some(checksum::Sum::default().add(icmp.header).add(self.payload).is_valid());
+            }
+            Transport::Icmpv6(icmp) => (icmp.header, protocols::ICMPV6),
+            Transport::None | Transport::Sctp(_) => return None,
+        };
+        let length = (header.len() + self.payload.len()) as u32;
+        let sum = checksum::Sum::default().add_pseudo_header(ip.source, ip.destination, protocol, length);
+        Some(sum.add(header).add(self.payload).is_valid())
+    }
 }
