@@ -7,8 +7,31 @@
 //! deliveries, except for progress.
 #![forbid(unsafe_code)]
 
-use weir_contract::protocol::AppProtocol;
+pub mod config;
+pub mod dns;
+pub mod flow;
+mod json;
+pub mod tls;
+
+pub use config::AppLayerConfig;
+pub use flow::AppLayerFlow;
+
+use std::sync::Arc;
+use weir_contract::protocol::{AppProtocol, Carrier};
 use weir_ir::Buffer;
+
+/// The parser of a protocol; none if Weir has none.
+pub(crate) fn parser_of(
+    protocol: AppProtocol,
+    config: &Arc<AppLayerConfig>,
+    carrier: Option<Carrier>,
+) -> Option<Box<dyn ProtocolState>> {
+    match protocol {
+        AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
+        _ => None,
+    }
+}
 
 /// Direction of bytes within a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -1,0 +1,31 @@
+//! Limits of the parsers (reference semantics, section 5).
+
+/// Limits; the defaults are those of the reference semantics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AppLayerConfig {
+    /// Bytes of a body that are kept and inspected, per direction of a transaction.
+    pub body_limit: usize,
+    /// Bytes of a message head.
+    pub head_limit: usize,
+    /// Bytes that decompression may put out, per body.
+    pub inflate_limit: usize,
+    /// Nested content encodings undone.
+    pub inflate_layers: usize,
+    /// Open transactions per flow.
+    pub transactions: usize,
+    /// Bytes of a TLS handshake message.
+    pub tls_message_limit: usize,
+}
+
+impl Default for AppLayerConfig {
+    fn default() -> Self {
+        AppLayerConfig {
+            body_limit: 100 * 1024,
+            head_limit: 64 * 1024,
+            inflate_limit: 100 * 1024,
+            inflate_layers: 4,
+            transactions: 256,
+            tls_message_limit: 64 * 1024,
+        }
+    }
+}

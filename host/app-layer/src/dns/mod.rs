@@ -1,0 +1,7 @@
+//! DNS over UDP and TCP (RFC 1035, RFC 7766). Each message is a transaction of its own, as in Suricata 8.
+
+mod parser;
+mod state;
+
+pub use parser::{Message, Record, parse_message};
+pub use state::DnsState;

@@ -1,0 +1,248 @@
+//! Transactions, buffers and events of DNS.
+
+use super::parser::{Message, Record, parse_message};
+use crate::{
+    AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction,
+};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+const EVENTS: [&str; 10] = [
+    "malformed_data",
+    "not_a_request",
+    "not_a_response",
+    "z_flag_set",
+    "invalid_opcode",
+    "name_too_long",
+    "infinite_loop",
+    "too_many_labels",
+    "flooded",
+    "state_memcap_reached",
+];
+
+/// DNS of one flow.
+pub struct DnsState {
+    limit: usize,
+    tcp: bool,
+    /// TCP: bytes of an incomplete message, by direction.
+    partial: [Vec<u8>; 2],
+    /// TCP: framing is lost.
+    lost: [bool; 2],
+    transactions: Vec<Transaction>,
+    messages: Vec<(Direction, Message)>,
+    next: u64,
+}
+
+impl DnsState {
+    /// State of a new flow.
+    pub fn new(config: &Arc<AppLayerConfig>, tcp: bool) -> Self {
+        DnsState {
+            limit: config.transactions,
+            tcp,
+            partial: Default::default(),
+            lost: [false; 2],
+            transactions: Vec::new(),
+            messages: Vec::new(),
+            next: 0,
+        }
+    }
+
+    fn message(&mut self, direction: Direction, bytes: &[u8]) {
+        if self.transactions.len() >= self.limit {
+            // Inspected ones go first; what is left is kept, the newest is not.
+            return;
+        }
+        let parsed = parse_message(bytes);
+        let mut events = Vec::new();
+        let message = match parsed {
+            Some(message) => message,
+            None => Message { malformed: true, ..Message::default() },
+        };
+        if message.malformed {
+            events.push(0);
+        }
+        match (direction, message.is_response()) {
+            (Direction::ToServer, true) => events.push(1),
+            (Direction::ToClient, false) => events.push(2),
+            _ => {}
+        }
+        if message.z() {
+            events.push(3);
+        }
+        if message.opcode() >= 7 {
+            events.push(4);
+        }
+        if message.name_too_long {
+            events.push(5);
+        }
+        if message.infinite_loop {
+            events.push(6);
+        }
+        let d = direction as usize;
+        let mut changed = [false; 2];
+        changed[d] = true;
+        self.transactions.push(Transaction { id: self.next, progress: [COMPLETE; 2], changed, events });
+        self.messages.push((direction, message));
+        self.next += 1;
+    }
+
+    fn stream(&mut self, direction: Direction, bytes: &[u8]) {
+        let d = direction as usize;
+        if self.lost[d] {
+            return;
+        }
+        let mut partial = std::mem::take(&mut self.partial[d]);
+        partial.extend_from_slice(bytes);
+        let mut at = 0;
+        while let Some(&[a, b]) = partial.get(at..at + 2) {
+            let length = usize::from(u16::from_be_bytes([a, b]));
+            let Some(body) = partial.get(at + 2..at + 2 + length) else { break };
+            let body = body.to_vec();
+            self.message(direction, &body);
+            at += 2 + length;
+        }
+        partial.drain(..at);
+        self.partial[d] = partial;
+    }
+
+    fn name_of(&self, index: usize, direction: Direction, instance: usize, pick: impl Fn(&Message) -> &[Record]) -> BufferState<'_> {
+        match self.messages.get(index) {
+            Some((d, message)) if *d == direction => match pick(message).get(instance) {
+                Some(record) => BufferState::Present(BufferView { bytes: &record.name, complete: true }),
+                None => BufferState::Absent,
+            },
+            _ => BufferState::Absent,
+        }
+    }
+}
+
+impl ProtocolState for DnsState {
+    fn protocol(&self) -> AppProtocol {
+        AppProtocol::Dns
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        match input {
+            Input::Data(bytes) if self.tcp => self.stream(direction, bytes),
+            Input::Data(bytes) => self.message(direction, bytes),
+            Input::Gap(_) => {
+                self.lost[direction as usize] = true;
+                self.partial[direction as usize] = Vec::new();
+            }
+            Input::End => self.partial[direction as usize] = Vec::new(),
+        }
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.transactions
+    }
+
+    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        let at = |pick: fn(&Message) -> &[Record]| self.name_of(index, direction, instance, pick);
+        match buffer {
+            // dns.query looks at requests (Suricata 8: to the server only).
+            Buffer::DnsQuery if direction == Direction::ToServer => at(|m| &m.questions),
+            Buffer::DnsQueryName => at(|m| &m.questions),
+            Buffer::DnsAnswerName => at(|m| &m.answers),
+            Buffer::DnsAuthoritiesName => at(|m| &m.authorities),
+            Buffer::DnsAdditionalsName => at(|m| &m.additionals),
+            Buffer::DnsResponseName if direction == Direction::ToClient => {
+                let Some((d, m)) = self.messages.get(index) else { return BufferState::Absent };
+                if *d != direction {
+                    return BufferState::Absent;
+                }
+                let all = m.questions.iter().chain(&m.answers).chain(&m.authorities).chain(&m.additionals);
+                match all.skip(instance).map(|r| r.name.as_slice()).next() {
+                    Some(bytes) => BufferState::Present(BufferView { bytes, complete: true }),
+                    None => BufferState::Absent,
+                }
+            }
+            _ => BufferState::Absent,
+        }
+    }
+
+    fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
+        let (d, message) = self.messages.get(index)?;
+        if *d != direction {
+            return None;
+        }
+        match name {
+            "dns.opcode" => Some(u64::from(message.opcode())),
+            "dns.rcode" if message.is_response() => Some(u64::from(message.rcode())),
+            "dns.rrtype" => message.questions.first().or(message.answers.first()).map(|r| u64::from(r.kind)),
+            _ => None,
+        }
+    }
+
+    fn event_name(&self, event: u16) -> &'static str {
+        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    }
+
+    fn mark_inspected(&mut self) {
+        self.transactions.clear();
+        self.messages.clear();
+    }
+
+    fn is_open(&self, direction: Direction) -> bool {
+        !self.partial[direction as usize].is_empty()
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        let Some((direction, message)) = self.messages.get(index) else { return };
+        let kind = if *direction == Direction::ToServer { "request" } else { "response" };
+        out.extend_from_slice(
+            format!(
+                "\"dns\":{{\"version\":3,\"type\":\"{kind}\",\"tx_id\":{},\"id\":{},\"flags\":\"{:x}\",\"opcode\":{}",
+                self.transactions.get(index).map_or(0, |t| t.id),
+                message.id,
+                message.flags,
+                message.opcode()
+            )
+            .as_bytes(),
+        );
+        out.extend_from_slice(b",\"queries\":[");
+        for (n, question) in message.questions.iter().enumerate() {
+            if n > 0 {
+                out.push(b',');
+            }
+            out.extend_from_slice(b"{\"rrname\":");
+            crate::json::string(&question.name, out);
+            out.extend_from_slice(b",\"rrtype\":");
+            crate::json::string(record_type(question.kind).as_bytes(), out);
+            out.push(b'}');
+        }
+        out.extend_from_slice(b"]}");
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// Mnemonic of a type (IANA DNS parameters); others as TYPEn (RFC 3597).
+fn record_type(kind: u16) -> String {
+    let name = match kind {
+        1 => "A",
+        2 => "NS",
+        5 => "CNAME",
+        6 => "SOA",
+        10 => "NULL",
+        12 => "PTR",
+        15 => "MX",
+        16 => "TXT",
+        28 => "AAAA",
+        33 => "SRV",
+        35 => "NAPTR",
+        41 => "OPT",
+        43 => "DS",
+        46 => "RRSIG",
+        48 => "DNSKEY",
+        64 => "SVCB",
+        65 => "HTTPS",
+        252 => "AXFR",
+        255 => "ANY",
+        _ => return format!("TYPE{kind}"),
+    };
+    name.to_owned()
+}
