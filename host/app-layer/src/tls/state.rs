@@ -1,0 +1,467 @@
+//! Records, handshake messages, the one transaction of a TLS flow, its buffers and events.
+
+use super::certificate::{Certificate, parse_certificate};
+use super::hello::{Hello, Reader, hex, ja3, ja3s, ja4, md5_hex, parse_hello, parse_ssl2_hello};
+use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use sha1::{Digest, Sha1};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+const EVENTS: [&str; 16] = [
+    "invalid_sslv2_header",
+    "invalid_tls_header",
+    "invalid_record_version",
+    "invalid_record_type",
+    "invalid_handshake_message",
+    "heartbeat_message",
+    "invalid_heartbeat_message",
+    "overflow_heartbeat_message",
+    "dataleak_heartbeat_mismatch",
+    "handshake_invalid_length",
+    "multiple_sni_extensions",
+    "invalid_sni_type",
+    "invalid_sni_length",
+    "too_many_records_in_packet",
+    "invalid_certificate",
+    "certificate_missing_element",
+];
+const INVALID_TLS_HEADER: u16 = 1;
+const INVALID_RECORD_VERSION: u16 = 2;
+const INVALID_RECORD_TYPE: u16 = 3;
+const INVALID_HANDSHAKE: u16 = 4;
+const HEARTBEAT: u16 = 5;
+const INVALID_HEARTBEAT: u16 = 6;
+const OVERFLOW_HEARTBEAT: u16 = 7;
+
+/// Largest record (RFC 5246 section 6.2.3: 2^14 + 2048).
+const RECORD_MAX: usize = (1 << 14) + 2048;
+
+/// Progress of a direction.
+const HELLO_DONE: u8 = 1;
+const CERTIFICATE_DONE: u8 = 2;
+
+#[derive(Default)]
+struct Side {
+    /// Bytes of an incomplete record.
+    partial: Vec<u8>,
+    /// Bytes of an incomplete handshake message.
+    message: Vec<u8>,
+    /// Framing is lost.
+    lost: bool,
+    changed_cipher: bool,
+    application_data: bool,
+    hello: Option<Hello>,
+    fingerprint: String,
+    fingerprint_hash: String,
+    ja4: String,
+    certificates: Vec<(Vec<u8>, Certificate)>,
+    sha1: String,
+    first: bool,
+}
+
+/// TLS of one flow.
+pub struct TlsState {
+    limit: usize,
+    sides: [Side; 2],
+    transaction: [Transaction; 1],
+}
+
+impl TlsState {
+    /// State of a new flow.
+    pub fn new(config: &Arc<AppLayerConfig>) -> Self {
+        TlsState {
+            limit: config.tls_message_limit,
+            sides: Default::default(),
+            transaction: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
+        }
+    }
+
+    fn event(&mut self, direction: usize, event: u16) {
+        let transaction = &mut self.transaction[0];
+        if !transaction.events.contains(&event) {
+            transaction.events.push(event);
+        }
+        transaction.changed[direction] = true;
+    }
+
+    fn give_up(&mut self, d: usize) {
+        let side = &mut self.sides[d];
+        side.lost = true;
+        side.partial = Vec::new();
+        side.message = Vec::new();
+        self.transaction[0].progress[d] = COMPLETE;
+        self.transaction[0].changed[d] = true;
+    }
+
+    fn bytes(&mut self, d: usize, bytes: &[u8]) {
+        if self.sides[d].lost {
+            return;
+        }
+        let mut held = std::mem::take(&mut self.sides[d].partial);
+        let mut at = 0;
+        let input: &[u8] = if held.is_empty() {
+            bytes
+        } else {
+            held.extend_from_slice(bytes);
+            &held
+        };
+        while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
+            let first = !self.sides[d].first;
+            // An SSLv2 hello can only come first (RFC 5246 appendix E.2).
+            if first && rest[0] & 0x80 != 0 {
+                let Some(&[a, b]) = rest.get(..2) else { break };
+                let length = usize::from(a & 0x7f) << 8 | usize::from(b);
+                let Some(body) = rest.get(2..2 + length) else { break };
+                self.sides[d].first = true;
+                if body.first() == Some(&1) && d == 0 {
+                    self.hello(d, parse_ssl2_hello(body));
+                } else {
+                    self.give_up(d);
+                    return;
+                }
+                at += 2 + length;
+                continue;
+            }
+            let Some(&[kind, major, _minor, high, low]) = rest.get(..5) else { break };
+            let length = usize::from(high) << 8 | usize::from(low);
+            if !(20..=24).contains(&kind) {
+                self.event(d, INVALID_RECORD_TYPE);
+                self.event(d, INVALID_TLS_HEADER);
+                self.give_up(d);
+                return;
+            }
+            if major != 3 || length > RECORD_MAX {
+                self.event(d, if major == 3 { INVALID_TLS_HEADER } else { INVALID_RECORD_VERSION });
+                self.give_up(d);
+                return;
+            }
+            let Some(body) = rest.get(5..5 + length) else {
+                // Only handshake records are worth waiting for; of others the header tells all.
+                break;
+            };
+            self.sides[d].first = true;
+            self.record(d, kind, body);
+            if self.sides[d].lost {
+                return;
+            }
+            at += 5 + length;
+        }
+        let rest = input.get(at..).unwrap_or(&[]).to_vec();
+        self.sides[d].partial = rest;
+    }
+
+    fn record(&mut self, d: usize, kind: u8, body: &[u8]) {
+        let encrypted = self.sides[d].changed_cipher;
+        match kind {
+            20 => self.sides[d].changed_cipher = true,
+            22 if !encrypted => self.handshake(d, body),
+            23 => {
+                self.sides[d].application_data = true;
+                self.finish(d);
+            }
+            24 => {
+                self.event(d, HEARTBEAT);
+                if !encrypted {
+                    // RFC 6520 section 4: payload length plus 3 plus 16 of padding must fit the record.
+                    match body {
+                        [1 | 2, high, low, rest @ ..] => {
+                            let claimed = usize::from(*high) << 8 | usize::from(*low);
+                            if claimed + 16 > rest.len() {
+                                self.event(d, if body[0] == 1 { OVERFLOW_HEARTBEAT } else { INVALID_HEARTBEAT });
+                            }
+                        }
+                        _ => self.event(d, INVALID_HEARTBEAT),
+                    }
+                }
+            }
+            _ => {}
+        }
+        if self.sides[d].changed_cipher {
+            self.finish(d);
+        }
+    }
+
+    fn finish(&mut self, d: usize) {
+        if self.transaction[0].progress[d] != COMPLETE {
+            self.transaction[0].progress[d] = COMPLETE;
+            self.transaction[0].changed[d] = true;
+        }
+    }
+
+    fn handshake(&mut self, d: usize, body: &[u8]) {
+        let mut message = std::mem::take(&mut self.sides[d].message);
+        message.extend_from_slice(body);
+        let mut at = 0;
+        loop {
+            let mut r = Reader(message.get(at..).unwrap_or(&[]));
+            let (Some(kind), Some(length)) = (r.u8(), r.u24()) else { break };
+            if length > self.limit {
+                self.event(d, INVALID_HANDSHAKE);
+                self.give_up(d);
+                return;
+            }
+            let Some(content) = r.take(length) else { break };
+            let content = content.to_vec();
+            self.message(d, kind, &content);
+            at += 4 + length;
+        }
+        message.drain(..at);
+        self.sides[d].message = message;
+    }
+
+    fn message(&mut self, d: usize, kind: u8, body: &[u8]) {
+        match kind {
+            1 if d == 0 => self.hello(d, parse_hello(body, true)),
+            2 if d == 1 => self.hello(d, parse_hello(body, false)),
+            11 => {
+                let mut r = Reader(body);
+                let mut list = Reader(r.u24().and_then(|n| r.take(n)).unwrap_or(&[]));
+                while let Some(der) = list.u24().and_then(|n| list.take(n)) {
+                    if self.sides[d].certificates.len() >= 32 {
+                        break;
+                    }
+                    if self.sides[d].certificates.is_empty() {
+                        let digest = Sha1::digest(der);
+                        self.sides[d].sha1 = digest.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
+                    }
+                    self.sides[d].certificates.push((der.to_vec(), parse_certificate(der)));
+                }
+                self.advance(d, CERTIFICATE_DONE);
+            }
+            14 | 16 | 20 => self.advance(d, CERTIFICATE_DONE),
+            _ => {}
+        }
+    }
+
+    fn advance(&mut self, d: usize, progress: u8) {
+        let t = &mut self.transaction[0];
+        t.progress[d] = t.progress[d].max(progress);
+        t.changed[d] = true;
+    }
+
+    fn hello(&mut self, d: usize, hello: Hello) {
+        if hello.malformed {
+            self.event(d, INVALID_HANDSHAKE);
+        }
+        let side = &mut self.sides[d];
+        if side.hello.is_none() {
+            if d == 0 {
+                side.fingerprint = ja3(&hello);
+                side.ja4 = ja4(&hello);
+            } else {
+                side.fingerprint = ja3s(&hello);
+            }
+            side.fingerprint_hash = md5_hex(&side.fingerprint);
+            side.hello = Some(hello);
+        }
+        self.advance(d, HELLO_DONE);
+    }
+
+    fn version(&self) -> Option<u16> {
+        let hello = self.sides[1].hello.as_ref().or(self.sides[0].hello.as_ref())?;
+        if self.sides[1].hello.is_some() {
+            hello.versions.first().copied().or(Some(hello.version))
+        } else {
+            Some(hello.version)
+        }
+    }
+
+    /// State of a buffer that comes with progress `step` of direction `d`.
+    fn at_step<'a>(&'a self, d: usize, step: u8, bytes: Option<&'a [u8]>) -> BufferState<'a> {
+        match bytes {
+            Some(bytes) => BufferState::Present(BufferView { bytes, complete: true }),
+            None if self.transaction[0].progress[d] >= step => BufferState::Absent,
+            None => BufferState::NotYet,
+        }
+    }
+}
+
+fn filled(text: &str) -> Option<&[u8]> {
+    (!text.is_empty()).then_some(text.as_bytes())
+}
+
+impl ProtocolState for TlsState {
+    fn protocol(&self) -> AppProtocol {
+        AppProtocol::Tls
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        let d = direction as usize;
+        match input {
+            Input::Data(bytes) => self.bytes(d, bytes),
+            Input::Gap(_) => self.give_up(d),
+            Input::End => self.finish(d),
+        }
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.transaction
+    }
+
+    fn buffer(&self, _index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        let d = direction as usize;
+        let side = &self.sides[d];
+        let client = direction == Direction::ToServer;
+        let hello = side.hello.as_ref();
+        let certificate = side.certificates.first().map(|(_, c)| c);
+        let text = |s: &'_ Vec<u8>| (!s.is_empty()).then_some(());
+        match buffer {
+            Buffer::TlsSni if client => self.at_step(d, HELLO_DONE, hello.and_then(|h| h.sni.as_deref())),
+            Buffer::TlsAlpn => self.at_step(d, HELLO_DONE, hello.and_then(|h| h.alpn.get(instance)).map(Vec::as_slice)),
+            Buffer::TlsRandom => self.at_step(d, HELLO_DONE, hello.map(|h| h.random.as_slice())),
+            Buffer::TlsRandomTime => self.at_step(d, HELLO_DONE, hello.and_then(|h| h.random.get(..4))),
+            Buffer::TlsRandomBytes => self.at_step(d, HELLO_DONE, hello.and_then(|h| h.random.get(4..))),
+            Buffer::Ja3Hash if client => self.at_step(d, HELLO_DONE, filled(&side.fingerprint_hash)),
+            Buffer::Ja3String if client => self.at_step(d, HELLO_DONE, filled(&side.fingerprint)),
+            Buffer::Ja4Hash if client => self.at_step(d, HELLO_DONE, filled(&side.ja4)),
+            Buffer::Ja3sHash if !client => self.at_step(d, HELLO_DONE, filled(&side.fingerprint_hash)),
+            Buffer::Ja3sString if !client => self.at_step(d, HELLO_DONE, filled(&side.fingerprint)),
+            Buffer::TlsCertSubject => self.at_step(
+                d,
+                CERTIFICATE_DONE,
+                certificate.and_then(|c| text(&c.subject).map(|()| c.subject.as_slice())),
+            ),
+            Buffer::TlsCertIssuer => self.at_step(
+                d,
+                CERTIFICATE_DONE,
+                certificate.and_then(|c| text(&c.issuer).map(|()| c.issuer.as_slice())),
+            ),
+            Buffer::TlsCertSerial => self.at_step(d, CERTIFICATE_DONE, certificate.and_then(|c| filled(&c.serial))),
+            Buffer::TlsCertFingerprint => self.at_step(d, CERTIFICATE_DONE, filled(&side.sha1)),
+            Buffer::TlsCerts => {
+                self.at_step(d, CERTIFICATE_DONE, side.certificates.get(instance).map(|(der, _)| der.as_slice()))
+            }
+            Buffer::TlsSubjectAltName => self.at_step(
+                d,
+                CERTIFICATE_DONE,
+                certificate.and_then(|c| c.alternative_names.get(instance)).map(Vec::as_slice),
+            ),
+            _ => BufferState::Absent,
+        }
+    }
+
+    fn number(&self, _index: usize, direction: Direction, name: &str) -> Option<u64> {
+        let side = &self.sides[direction as usize];
+        let certificate = side.certificates.first().map(|(_, c)| c);
+        match name {
+            "tls.version" => self.version().map(u64::from),
+            "tls.cert_chain_len" => (!side.certificates.is_empty()).then_some(side.certificates.len() as u64),
+            "tls.not_before" => certificate?.not_before.and_then(|t| u64::try_from(t).ok()),
+            "tls.not_after" => certificate?.not_after.and_then(|t| u64::try_from(t).ok()),
+            "tls.state" => {
+                let mut bits = 0;
+                bits |= u64::from(self.sides[0].hello.is_some());
+                bits |= u64::from(self.sides[1].hello.is_some()) << 1;
+                Some(bits)
+            }
+            _ => None,
+        }
+    }
+
+    fn event_name(&self, event: u16) -> &'static str {
+        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    }
+
+    fn mark_inspected(&mut self) {
+        self.transaction[0].changed = [false; 2];
+    }
+
+    fn encrypted(&self) -> bool {
+        self.sides.iter().all(|side| side.changed_cipher || side.application_data)
+    }
+
+    fn is_open(&self, _direction: Direction) -> bool {
+        !self.encrypted() && self.transaction[0].progress.iter().any(|p| *p != COMPLETE)
+    }
+
+    fn log(&self, _index: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"\"tls\":{");
+        let mut first = true;
+        let mut member = |key: &str, value: &[u8], out: &mut Vec<u8>| {
+            if !first {
+                out.push(b',');
+            }
+            first = false;
+            crate::json::string(key.as_bytes(), out);
+            out.push(b':');
+            crate::json::string(value, out);
+        };
+        if let Some((_, c)) = self.sides[1].certificates.first() {
+            member("subject", &c.subject, out);
+            member("issuerdn", &c.issuer, out);
+            member("serial", c.serial.as_bytes(), out);
+            member("fingerprint", self.sides[1].sha1.as_bytes(), out);
+        }
+        if let Some(sni) = self.sides[0].hello.as_ref().and_then(|h| h.sni.as_deref()) {
+            member("sni", sni, out);
+        }
+        if let Some(version) = self.version() {
+            let name = match version {
+                0x0304 => "TLS 1.3".to_owned(),
+                0x0303 => "TLS 1.2".to_owned(),
+                0x0302 => "TLS 1.1".to_owned(),
+                0x0301 => "TLSv1".to_owned(),
+                0x0300 => "SSLv3".to_owned(),
+                0x0002 => "SSLv2".to_owned(),
+                other => format!("0x{}", hex(&other.to_be_bytes())),
+            };
+            member("version", name.as_bytes(), out);
+        }
+        out.push(b'}');
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hello_record() -> Vec<u8> {
+        let mut body = vec![3, 3];
+        body.extend([7; 32]);
+        body.extend([0, 0, 2, 0x13, 0x01, 1, 0, 0, 13, 0, 0, 0, 9, 0, 7, 0, 0, 4]);
+        body.extend(b"a.io");
+        let mut record = vec![0x16, 3, 1, 0, (body.len() + 4) as u8, 1, 0, 0, body.len() as u8];
+        record.extend(body);
+        record
+    }
+
+    fn sni(state: &TlsState) -> Option<Vec<u8>> {
+        match state.buffer(0, Direction::ToServer, Buffer::TlsSni, 0) {
+            BufferState::Present(view) => Some(view.bytes.to_vec()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn any_cut_gives_the_same_sni() {
+        let record = hello_record();
+        for cut in 0..record.len() {
+            let mut state = TlsState::new(&Arc::default());
+            state.feed(Direction::ToServer, Input::Data(&record[..cut]), 1);
+            state.feed(Direction::ToServer, Input::Data(&record[cut..]), 2);
+            assert_eq!(sni(&state).as_deref(), Some(&b"a.io"[..]));
+        }
+    }
+
+    #[test]
+    fn encryption_begins_when_both_sides_have_changed() {
+        let mut state = TlsState::new(&Arc::default());
+        state.feed(Direction::ToServer, Input::Data(&hello_record()), 1);
+        state.feed(Direction::ToServer, Input::Data(&[20, 3, 3, 0, 1, 1]), 1);
+        assert!(!state.encrypted());
+        state.feed(Direction::ToClient, Input::Data(&[23, 3, 3, 0, 1, 1]), 1);
+        assert!(state.encrypted());
+    }
+
+    #[test]
+    fn heartbleed_is_seen() {
+        let mut state = TlsState::new(&Arc::default());
+        state.feed(Direction::ToServer, Input::Data(&[24, 3, 2, 0, 3, 1, 0x40, 0]), 1);
+        assert!(state.transactions()[0].events.contains(&OVERFLOW_HEARTBEAT));
+    }
+}
