@@ -1,1 +1,6 @@
-//! Placeholder until its room is built.
+//! The rules compiler.
+#![forbid(unsafe_code)]
+
+pub mod diag;
+pub mod syntax;
+pub mod vars;

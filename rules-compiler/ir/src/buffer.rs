@@ -1,9 +1,21 @@
 //! Sticky buffers and transforms.
 
 use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+
+/// Which direction's bytes a buffer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BufferDirection {
+    /// Requests only.
+    ToServer,
+    /// Responses only.
+    ToClient,
+    /// Either; the rule's `flow` decides.
+    Both,
+}
 
 macro_rules! buffers {
-    ($( $(#[$doc:meta])* $variant:ident = $name:literal, $multi:literal; )*) => {
+    ($( $(#[$doc:meta])* $variant:ident = $name:literal, $multi:literal, $direction:ident, $protocol:expr; )*) => {
         /// Every buffer a rule can name. `Payload` is the default (packet payload or stream).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -19,6 +31,14 @@ macro_rules! buffers {
             /// One transaction can hold several instances (each is inspected by itself).
             pub fn is_multi(self) -> bool { match self { $( Buffer::$variant => $multi, )* } }
 
+            /// Requests, responses, or both.
+            pub fn direction(self) -> BufferDirection {
+                match self { $( Buffer::$variant => BufferDirection::$direction, )* }
+            }
+
+            /// The protocol whose parser fills it; `None` for buffers of packets, streams and of several protocols.
+            pub fn protocol(self) -> Option<AppProtocol> { match self { $( Buffer::$variant => $protocol, )* } }
+
             /// Look up by dotted keyword.
             pub fn from_name(name: &str) -> Option<Buffer> {
                 match name { $( $name => Some(Buffer::$variant), )* _ => None }
@@ -29,85 +49,169 @@ macro_rules! buffers {
 
 buffers! {
     /// Packet payload, or stream.
-    Payload = "payload", false;
+    Payload = "payload", false, Both, None;
     /// Output of `base64_decode`.
-    Base64Data = "base64_data", false;
-    HttpUri = "http.uri", false;
-    HttpUriRaw = "http.uri.raw", false;
-    HttpMethod = "http.method", false;
-    HttpProtocol = "http.protocol", false;
-    HttpRequestLine = "http.request_line", false;
-    HttpResponseLine = "http.response_line", false;
-    HttpHeader = "http.header", false;
-    HttpHeaderRaw = "http.header.raw", false;
-    HttpHeaderNames = "http.header_names", false;
-    HttpRequestHeader = "http.request_header", true;
-    HttpResponseHeader = "http.response_header", true;
-    HttpCookie = "http.cookie", false;
-    HttpUserAgent = "http.user_agent", false;
-    HttpHost = "http.host", false;
-    HttpHostRaw = "http.host.raw", false;
-    HttpReferer = "http.referer", false;
-    HttpAccept = "http.accept", false;
-    HttpAcceptEncoding = "http.accept_enc", false;
-    HttpAcceptLanguage = "http.accept_lang", false;
-    HttpConnection = "http.connection", false;
-    HttpContentType = "http.content_type", false;
-    HttpContentLength = "http.content_len", false;
-    HttpLocation = "http.location", false;
-    HttpServer = "http.server", false;
-    HttpStart = "http.start", false;
-    HttpStatusCode = "http.stat_code", false;
-    HttpStatusMessage = "http.stat_msg", false;
-    HttpRequestBody = "http.request_body", false;
-    HttpResponseBody = "http.response_body", false;
-    FileData = "file.data", true;
-    FileName = "file.name", true;
-    FileMagic = "file.magic", true;
-    DnsQuery = "dns.query", true;
-    DnsQueryName = "dns.queries.rrname", true;
-    DnsAnswerName = "dns.answers.rrname", true;
-    DnsAuthoritiesName = "dns.authorities.rrname", true;
-    DnsAdditionalsName = "dns.additionals.rrname", true;
-    DnsResponseName = "dns.response.rrname", true;
-    TlsSni = "tls.sni", false;
-    TlsCertSubject = "tls.cert_subject", false;
-    TlsCertIssuer = "tls.cert_issuer", false;
-    TlsCertSerial = "tls.cert_serial", false;
-    TlsCertFingerprint = "tls.cert_fingerprint", false;
-    TlsCerts = "tls.certs", true;
-    TlsRandom = "tls.random", false;
-    TlsRandomTime = "tls.random_time", false;
-    TlsRandomBytes = "tls.random_bytes", false;
-    TlsSubjectAltName = "tls.subjectaltname", true;
-    TlsAlpn = "tls.alpn", true;
-    Ja3Hash = "ja3.hash", false;
-    Ja3String = "ja3.string", false;
-    Ja3sHash = "ja3s.hash", false;
-    Ja3sString = "ja3s.string", false;
-    Ja4Hash = "ja4.hash", false;
-    SshProto = "ssh.proto", false;
-    SshSoftware = "ssh.software", false;
-    SshHassh = "ssh.hassh", false;
-    SshHasshString = "ssh.hassh.string", false;
-    SshHasshServer = "ssh.hassh.server", false;
-    SshHasshServerString = "ssh.hassh.server.string", false;
-    SmtpHelo = "smtp.helo", false;
-    SmtpMailFrom = "smtp.mail_from", false;
-    SmtpRcptTo = "smtp.rcpt_to", true;
-    FtpCommand = "ftp.command", false;
-    FtpCommandData = "ftp.command_data", false;
-    SmbNamedPipe = "smb.named_pipe", false;
-    SmbShare = "smb.share", false;
-    SmbNtlmsspUser = "smb.ntlmssp_user", false;
-    SmbNtlmsspDomain = "smb.ntlmssp_domain", false;
-    DceStubData = "dcerpc.stub_data", false;
-    Ipv4Header = "ipv4.hdr", false;
-    Ipv6Header = "ipv6.hdr", false;
-    TcpHeader = "tcp.hdr", false;
-    UdpHeader = "udp.hdr", false;
-    Icmpv4Header = "icmpv4.hdr", false;
-    Icmpv6Header = "icmpv6.hdr", false;
+    Base64Data = "base64_data", false, Both, None;
+    HttpUri = "http.uri", false, ToServer, Some(AppProtocol::Http);
+    HttpUriRaw = "http.uri.raw", false, ToServer, Some(AppProtocol::Http);
+    HttpMethod = "http.method", false, ToServer, Some(AppProtocol::Http);
+    HttpProtocol = "http.protocol", false, Both, Some(AppProtocol::Http);
+    HttpRequestLine = "http.request_line", false, ToServer, Some(AppProtocol::Http);
+    HttpResponseLine = "http.response_line", false, ToClient, Some(AppProtocol::Http);
+    HttpHeader = "http.header", false, Both, Some(AppProtocol::Http);
+    HttpHeaderRaw = "http.header.raw", false, Both, Some(AppProtocol::Http);
+    HttpHeaderNames = "http.header_names", false, Both, Some(AppProtocol::Http);
+    HttpRequestHeader = "http.request_header", true, ToServer, Some(AppProtocol::Http);
+    HttpResponseHeader = "http.response_header", true, ToClient, Some(AppProtocol::Http);
+    HttpCookie = "http.cookie", false, Both, Some(AppProtocol::Http);
+    HttpUserAgent = "http.user_agent", false, ToServer, Some(AppProtocol::Http);
+    HttpHost = "http.host", false, ToServer, Some(AppProtocol::Http);
+    HttpHostRaw = "http.host.raw", false, ToServer, Some(AppProtocol::Http);
+    HttpReferer = "http.referer", false, ToServer, Some(AppProtocol::Http);
+    HttpAccept = "http.accept", false, ToServer, Some(AppProtocol::Http);
+    HttpAcceptEncoding = "http.accept_enc", false, ToServer, Some(AppProtocol::Http);
+    HttpAcceptLanguage = "http.accept_lang", false, ToServer, Some(AppProtocol::Http);
+    HttpConnection = "http.connection", false, Both, Some(AppProtocol::Http);
+    HttpContentType = "http.content_type", false, Both, Some(AppProtocol::Http);
+    HttpContentLength = "http.content_len", false, Both, Some(AppProtocol::Http);
+    HttpLocation = "http.location", false, ToClient, Some(AppProtocol::Http);
+    HttpServer = "http.server", false, ToClient, Some(AppProtocol::Http);
+    HttpStart = "http.start", false, Both, Some(AppProtocol::Http);
+    HttpStatusCode = "http.stat_code", false, ToClient, Some(AppProtocol::Http);
+    HttpStatusMessage = "http.stat_msg", false, ToClient, Some(AppProtocol::Http);
+    HttpRequestBody = "http.request_body", false, ToServer, Some(AppProtocol::Http);
+    HttpResponseBody = "http.response_body", false, ToClient, Some(AppProtocol::Http);
+    FileData = "file.data", true, Both, None;
+    FileName = "file.name", true, Both, None;
+    FileMagic = "file.magic", true, Both, None;
+    DnsQuery = "dns.query", true, ToServer, Some(AppProtocol::Dns);
+    DnsQueryName = "dns.queries.rrname", true, Both, Some(AppProtocol::Dns);
+    DnsAnswerName = "dns.answers.rrname", true, Both, Some(AppProtocol::Dns);
+    DnsAuthoritiesName = "dns.authorities.rrname", true, Both, Some(AppProtocol::Dns);
+    DnsAdditionalsName = "dns.additionals.rrname", true, Both, Some(AppProtocol::Dns);
+    DnsResponseName = "dns.response.rrname", true, ToClient, Some(AppProtocol::Dns);
+    TlsSni = "tls.sni", false, ToServer, Some(AppProtocol::Tls);
+    TlsCertSubject = "tls.cert_subject", false, Both, Some(AppProtocol::Tls);
+    TlsCertIssuer = "tls.cert_issuer", false, Both, Some(AppProtocol::Tls);
+    TlsCertSerial = "tls.cert_serial", false, Both, Some(AppProtocol::Tls);
+    TlsCertFingerprint = "tls.cert_fingerprint", false, Both, Some(AppProtocol::Tls);
+    TlsCerts = "tls.certs", true, Both, Some(AppProtocol::Tls);
+    TlsRandom = "tls.random", false, Both, Some(AppProtocol::Tls);
+    TlsRandomTime = "tls.random_time", false, Both, Some(AppProtocol::Tls);
+    TlsRandomBytes = "tls.random_bytes", false, Both, Some(AppProtocol::Tls);
+    TlsSubjectAltName = "tls.subjectaltname", true, Both, Some(AppProtocol::Tls);
+    TlsAlpn = "tls.alpn", true, Both, Some(AppProtocol::Tls);
+    Ja3Hash = "ja3.hash", false, ToServer, Some(AppProtocol::Tls);
+    Ja3String = "ja3.string", false, ToServer, Some(AppProtocol::Tls);
+    Ja3sHash = "ja3s.hash", false, ToClient, Some(AppProtocol::Tls);
+    Ja3sString = "ja3s.string", false, ToClient, Some(AppProtocol::Tls);
+    Ja4Hash = "ja4.hash", false, ToServer, Some(AppProtocol::Tls);
+    SshProto = "ssh.proto", false, Both, Some(AppProtocol::Ssh);
+    SshSoftware = "ssh.software", false, Both, Some(AppProtocol::Ssh);
+    SshHassh = "ssh.hassh", false, ToServer, Some(AppProtocol::Ssh);
+    SshHasshString = "ssh.hassh.string", false, ToServer, Some(AppProtocol::Ssh);
+    SshHasshServer = "ssh.hassh.server", false, ToClient, Some(AppProtocol::Ssh);
+    SshHasshServerString = "ssh.hassh.server.string", false, ToClient, Some(AppProtocol::Ssh);
+    SmtpHelo = "smtp.helo", false, ToServer, Some(AppProtocol::Smtp);
+    SmtpMailFrom = "smtp.mail_from", false, ToServer, Some(AppProtocol::Smtp);
+    SmtpRcptTo = "smtp.rcpt_to", true, ToServer, Some(AppProtocol::Smtp);
+    FtpCommand = "ftp.command", false, ToServer, Some(AppProtocol::Ftp);
+    FtpCommandData = "ftp.command_data", false, ToServer, Some(AppProtocol::Ftp);
+    SmbNamedPipe = "smb.named_pipe", false, Both, Some(AppProtocol::Smb);
+    SmbShare = "smb.share", false, Both, Some(AppProtocol::Smb);
+    SmbNtlmsspUser = "smb.ntlmssp_user", false, Both, Some(AppProtocol::Smb);
+    SmbNtlmsspDomain = "smb.ntlmssp_domain", false, Both, Some(AppProtocol::Smb);
+    DceStubData = "dcerpc.stub_data", false, Both, None;
+    Ipv4Header = "ipv4.hdr", false, Both, None;
+    Ipv6Header = "ipv6.hdr", false, Both, None;
+    TcpHeader = "tcp.hdr", false, Both, None;
+    UdpHeader = "udp.hdr", false, Both, None;
+    Icmpv4Header = "icmpv4.hdr", false, Both, None;
+    Icmpv6Header = "icmpv6.hdr", false, Both, None;
+    IpSource = "ip.src", false, Both, None;
+    IpDestination = "ip.dst", false, Both, None;
+    FtpReply = "ftp.reply", true, ToClient, Some(AppProtocol::Ftp);
+    FtpCompletionCode = "ftp.completion_code", true, ToClient, Some(AppProtocol::Ftp);
+    Http2HeaderName = "http2.header_name", true, Both, Some(AppProtocol::Http2);
+    MdnsQueryName = "mdns.queries.rrname", true, Both, Some(AppProtocol::Mdns);
+    MdnsAnswerName = "mdns.answers.rrname", true, Both, Some(AppProtocol::Mdns);
+    MdnsAuthoritiesName = "mdns.authorities.rrname", true, Both, Some(AppProtocol::Mdns);
+    MdnsAdditionalsName = "mdns.additionals.rrname", true, Both, Some(AppProtocol::Mdns);
+    MdnsResponseName = "mdns.response.rrname", true, Both, Some(AppProtocol::Mdns);
+    QuicSni = "quic.sni", false, ToServer, Some(AppProtocol::Quic);
+    QuicUserAgent = "quic.ua", false, ToServer, Some(AppProtocol::Quic);
+    QuicVersion = "quic.version", false, Both, Some(AppProtocol::Quic);
+    QuicCyuHash = "quic.cyu.hash", true, ToServer, Some(AppProtocol::Quic);
+    QuicCyuString = "quic.cyu.string", true, ToServer, Some(AppProtocol::Quic);
+    KerberosClientName = "krb5.cname", true, ToClient, Some(AppProtocol::Krb5);
+    KerberosServerName = "krb5.sname", true, ToClient, Some(AppProtocol::Krb5);
+    SipMethod = "sip.method", false, ToServer, Some(AppProtocol::Sip);
+    SipUri = "sip.uri", false, ToServer, Some(AppProtocol::Sip);
+    SipRequestLine = "sip.request_line", false, ToServer, Some(AppProtocol::Sip);
+    SipStatusCode = "sip.stat_code", false, ToClient, Some(AppProtocol::Sip);
+    SipStatusMessage = "sip.stat_msg", false, ToClient, Some(AppProtocol::Sip);
+    SipResponseLine = "sip.response_line", false, ToClient, Some(AppProtocol::Sip);
+    SipProtocol = "sip.protocol", false, Both, Some(AppProtocol::Sip);
+    SipFrom = "sip.from", true, Both, Some(AppProtocol::Sip);
+    SipTo = "sip.to", true, Both, Some(AppProtocol::Sip);
+    SipVia = "sip.via", true, Both, Some(AppProtocol::Sip);
+    SipUserAgent = "sip.user_agent", true, Both, Some(AppProtocol::Sip);
+    SipContentType = "sip.content_type", true, Both, Some(AppProtocol::Sip);
+    SipContentLength = "sip.content_length", true, Both, Some(AppProtocol::Sip);
+    SdpOrigin = "sdp.origin", false, Both, Some(AppProtocol::Sip);
+    SdpSessionName = "sdp.session_name", false, Both, Some(AppProtocol::Sip);
+    SdpSessionInfo = "sdp.session_info", false, Both, Some(AppProtocol::Sip);
+    SdpUri = "sdp.uri", false, Both, Some(AppProtocol::Sip);
+    SdpEmail = "sdp.email", false, Both, Some(AppProtocol::Sip);
+    SdpPhoneNumber = "sdp.phone_number", false, Both, Some(AppProtocol::Sip);
+    SdpConnectionData = "sdp.connection_data", false, Both, Some(AppProtocol::Sip);
+    SdpBandwidth = "sdp.bandwidth", true, Both, Some(AppProtocol::Sip);
+    SdpTime = "sdp.time", true, Both, Some(AppProtocol::Sip);
+    SdpRepeatTime = "sdp.repeat_time", true, Both, Some(AppProtocol::Sip);
+    SdpTimezone = "sdp.timezone", false, Both, Some(AppProtocol::Sip);
+    SdpEncryptionKey = "sdp.encryption_key", false, Both, Some(AppProtocol::Sip);
+    SdpAttribute = "sdp.attribute", true, Both, Some(AppProtocol::Sip);
+    SdpMedia = "sdp.media.media", true, Both, Some(AppProtocol::Sip);
+    SdpMediaInfo = "sdp.media.media_info", true, Both, Some(AppProtocol::Sip);
+    SdpMediaConnectionData = "sdp.media.connection_data", true, Both, Some(AppProtocol::Sip);
+    SdpMediaEncryptionKey = "sdp.media.encryption_key", true, Both, Some(AppProtocol::Sip);
+    RfbName = "rfb.name", false, ToClient, Some(AppProtocol::Rfb);
+    MqttClientId = "mqtt.connect.clientid", false, ToServer, Some(AppProtocol::Mqtt);
+    MqttUsername = "mqtt.connect.username", false, ToServer, Some(AppProtocol::Mqtt);
+    MqttPassword = "mqtt.connect.password", false, ToServer, Some(AppProtocol::Mqtt);
+    MqttWillTopic = "mqtt.connect.willtopic", false, ToServer, Some(AppProtocol::Mqtt);
+    MqttWillMessage = "mqtt.connect.willmessage", false, ToServer, Some(AppProtocol::Mqtt);
+    MqttProtocolString = "mqtt.connect.protocol_string", false, ToServer, Some(AppProtocol::Mqtt);
+    MqttPublishTopic = "mqtt.publish.topic", false, Both, Some(AppProtocol::Mqtt);
+    MqttPublishMessage = "mqtt.publish.message", false, Both, Some(AppProtocol::Mqtt);
+    MqttSubscribeTopic = "mqtt.subscribe.topic", true, ToServer, Some(AppProtocol::Mqtt);
+    MqttUnsubscribeTopic = "mqtt.unsubscribe.topic", true, ToServer, Some(AppProtocol::Mqtt);
+    SnmpCommunity = "snmp.community", false, Both, Some(AppProtocol::Snmp);
+    SnmpUser = "snmp.usm", false, Both, Some(AppProtocol::Snmp);
+    IkeInitiatorSpi = "ike.init_spi", false, ToServer, Some(AppProtocol::Ike);
+    IkeResponderSpi = "ike.resp_spi", false, ToClient, Some(AppProtocol::Ike);
+    IkeKeyExchangePayload = "ike.key_exchange_payload", false, Both, Some(AppProtocol::Ike);
+    IkeNoncePayload = "ike.nonce_payload", false, Both, Some(AppProtocol::Ike);
+    IkeVendor = "ike.vendor", true, ToServer, Some(AppProtocol::Ike);
+    EnipProductName = "enip.product_name", false, ToClient, Some(AppProtocol::Enip);
+    EnipServiceName = "enip.service_name", false, ToClient, Some(AppProtocol::Enip);
+    LdapRequestDn = "ldap.request.dn", false, ToServer, Some(AppProtocol::Ldap);
+    LdapResponsesDn = "ldap.responses.dn", true, ToClient, Some(AppProtocol::Ldap);
+    LdapResponsesMessage = "ldap.responses.message", true, ToClient, Some(AppProtocol::Ldap);
+    LdapRequestAttributeType = "ldap.request.attribute_type", true, ToServer, Some(AppProtocol::Ldap);
+    LdapResponsesAttributeType = "ldap.responses.attribute_type", true, ToClient, Some(AppProtocol::Ldap);
+    EmailFrom = "email.from", false, Both, Some(AppProtocol::Smtp);
+    EmailSubject = "email.subject", false, Both, Some(AppProtocol::Smtp);
+    EmailTo = "email.to", false, Both, Some(AppProtocol::Smtp);
+    EmailCc = "email.cc", false, Both, Some(AppProtocol::Smtp);
+    EmailDate = "email.date", false, Both, Some(AppProtocol::Smtp);
+    EmailMessageId = "email.message_id", false, Both, Some(AppProtocol::Smtp);
+    EmailMailer = "email.x_mailer", false, Both, Some(AppProtocol::Smtp);
+    EmailUrl = "email.url", true, Both, Some(AppProtocol::Smtp);
+    EmailReceived = "email.received", true, Both, Some(AppProtocol::Smtp);
+    EmailBodyMd5 = "email.body_md5", false, Both, Some(AppProtocol::Smtp);
+    PgsqlQuery = "pgsql.query", false, ToServer, Some(AppProtocol::Pgsql);
+    WebSocketPayload = "websocket.payload", false, Both, Some(AppProtocol::WebSocket);
 }
 
 /// A transform of a buffer's bytes before matching.

@@ -189,8 +189,29 @@ pub enum PacketCondition {
     Rpc(u32, Option<u32>, Option<u32>),
     /// `ftpbounce`
     FtpBounce,
+    /// `ipv4-csum`, `tcpv4-csum` …: `valid` (true) or `invalid`
+    Checksum(Checksum, bool),
     /// `tcp.urgent`-like extras that lowering could not name are rejected, never produced.
     Asn1(Asn1),
+}
+
+/// Which checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Checksum {
+    /// `ipv4-csum`: the IPv4 header's.
+    Ipv4,
+    /// `tcpv4-csum`
+    TcpOverIpv4,
+    /// `tcpv6-csum`
+    TcpOverIpv6,
+    /// `udpv4-csum`
+    UdpOverIpv4,
+    /// `udpv6-csum`
+    UdpOverIpv6,
+    /// `icmpv4-csum`
+    Icmpv4,
+    /// `icmpv6-csum`
+    Icmpv6,
 }
 
 /// Side of a flow counter.
@@ -230,11 +251,36 @@ pub struct Asn1 {
     pub relative_offset: Option<i32>,
 }
 
+/// Mode of `app-layer-protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ProtocolMode {
+    /// `final`: after protocol changes.
+    Final,
+    /// `original`: before them.
+    Original,
+    /// `either` direction.
+    Either,
+    /// `to_server`: as seen in that direction.
+    ToServer,
+    /// `to_client`
+    ToClient,
+}
+
 /// Conditions on the application layer.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AppLayerCondition {
     /// `app-layer-protocol`
     Protocol {
+        /// The protocol; `None` is `failed`/`unknown`.
+        protocol: Option<AppProtocol>,
+        /// `!`
+        negated: bool,
+    },
+    /// `app-layer-protocol` with a mode: which of a flow's protocols is meant. Plain `app-layer-protocol` gives
+    /// [`AppLayerCondition::Protocol`].
+    ProtocolOf {
+        /// Which.
+        mode: ProtocolMode,
         /// The protocol; `None` is `failed`/`unknown`.
         protocol: Option<AppProtocol>,
         /// `!`

@@ -13,7 +13,7 @@ pub mod header;
 pub mod meta;
 pub mod state;
 
-pub use buffer::{Buffer, Transform};
+pub use buffer::{Buffer, BufferDirection, Transform};
 pub use condition::{
     AppLayerCondition, Comparison, FlowCondition, PacketCondition, StreamSize, TcpFlagsMatch,
 };

@@ -1,0 +1,344 @@
+//! The facts of an event, as the engine hands them over: borrowed, without text that a writer could make itself.
+
+use crate::OutputError;
+use std::net::IpAddr;
+use weir_ir::Rule;
+
+/// Source and destination of a packet or flow. Ports are 0 where there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Endpoints {
+    /// Source address.
+    pub source: IpAddr,
+    /// Source port.
+    pub source_port: u16,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// Destination port.
+    pub destination_port: u16,
+    /// IP protocol number.
+    pub protocol: u8,
+}
+
+impl Endpoints {
+    /// Both ends exchanged.
+    pub fn exchanged(self) -> Self {
+        Endpoints {
+            source: self.destination,
+            source_port: self.destination_port,
+            destination: self.source,
+            destination_port: self.source_port,
+            protocol: self.protocol,
+        }
+    }
+}
+
+/// Facts of the packet an event belongs to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PacketFacts<'a> {
+    /// Frame number, from 1.
+    pub frame: u64,
+    /// Frame time, nanoseconds since the epoch.
+    pub time: u64,
+    /// Ends as this packet has them; none for frames without IP.
+    pub ends: Option<Endpoints>,
+    /// Type and code, of ICMP packets.
+    pub icmp: Option<(u8, u8)>,
+    /// VLAN identifiers, outermost first; as many as there were tags.
+    pub vlan: &'a [u16],
+    /// 0 for the outermost packet, +1 for each tunnel.
+    pub tunnel_depth: u8,
+    /// The packet was put together from fragments.
+    pub reassembled: bool,
+    /// EtherType, for frames without IP.
+    pub ether_type: u16,
+    /// The packet's own bytes from its first header on (for `packet` output).
+    pub data: &'a [u8],
+    /// Transport payload.
+    pub payload: &'a [u8],
+}
+
+/// Facts of a flow at the time of an event.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FlowFacts {
+    /// Identifier in EVE; see [`crate::community::flow_id`].
+    pub id: u64,
+    /// Number of the flow's first frame: with `ends` the name of the flow (reference semantics, section 1).
+    pub first_frame: u64,
+    /// From initiator to responder.
+    pub ends: Endpoints,
+    /// Time of the first packet.
+    pub start: u64,
+    /// Time of the last packet.
+    pub last: u64,
+    /// Packets by direction: to server, to client.
+    pub packets: [u64; 2],
+    /// Frame bytes by direction.
+    pub bytes: [u64; 2],
+}
+
+/// The application-layer part of an event.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AppLayerFacts<'a> {
+    /// Name of the protocol as EVE spells it (`http`, `failed`); none when not yet known.
+    pub protocol: Option<&'a str>,
+    /// Transaction, from 0.
+    pub transaction: Option<u64>,
+    /// Members of the EVE record, ready-made: `"http":{…}` or several with commas between; may be empty.
+    pub objects: &'a [u8],
+}
+
+/// What becomes of the packet, or flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub enum VerdictAction {
+    /// It passes because no rule said otherwise, or only alerted.
+    #[default]
+    Alert,
+    /// A pass rule matched.
+    Pass,
+    /// It is dropped.
+    Drop,
+}
+
+/// Who gets the answer of a reject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectTarget {
+    /// The sender of the packet is the client.
+    ToClient,
+    /// The server.
+    ToServer,
+    /// Both.
+    Both,
+}
+
+/// The engine's decision on a packet after all rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Verdict {
+    /// Action.
+    pub action: VerdictAction,
+    /// A reset or an ICMP error is sent.
+    pub reject: Option<RejectTarget>,
+}
+
+/// One alert.
+#[derive(Debug, Clone, Copy)]
+pub struct AlertRecord<'a> {
+    /// Index of the rule in the loaded set.
+    pub rule_index: u32,
+    /// The rule.
+    pub rule: &'a Rule,
+    /// The packet whose processing completed the match; its ends are exchanged where reference semantics 2.12 says so.
+    pub packet: PacketFacts<'a>,
+    /// Its flow, when it has one.
+    pub flow: Option<FlowFacts>,
+    /// The packet goes to the responder.
+    pub to_server: bool,
+    /// Application layer.
+    pub app: AppLayerFacts<'a>,
+    /// The bytes the match was found in: stream window, or packet payload.
+    pub payload: Option<&'a [u8]>,
+    /// `payload` is of the stream.
+    pub from_stream: bool,
+    /// The rule's action was carried out (inline, and not overruled by a pass).
+    pub blocked: bool,
+    /// The decision on the packet.
+    pub verdict: Verdict,
+    /// Flowbits set on the flow, by name.
+    pub flowbits: &'a [&'a str],
+}
+
+/// A decoder, stream or application-layer event.
+#[derive(Debug, Clone, Copy)]
+pub struct AnomalyRecord<'a> {
+    /// Packet.
+    pub packet: PacketFacts<'a>,
+    /// Flow, when there is one.
+    pub flow: Option<FlowFacts>,
+    /// Application layer: for its events, protocol and transaction.
+    pub app: AppLayerFacts<'a>,
+    /// Which layer.
+    pub layer: AnomalyLayer,
+    /// Name of the event, as rules write it (`ipv4.trunc_pkt`, `pkt_invalid_ack`).
+    pub event: &'a str,
+}
+
+/// Layer of an anomaly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AnomalyLayer {
+    /// Decoder.
+    Decode,
+    /// TCP state and reassembly.
+    Stream,
+    /// Application-layer parser.
+    AppLayer,
+}
+
+/// How a flow ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FlowEnd {
+    /// Its timeout passed.
+    Timeout,
+    /// The host needed its place.
+    Forced,
+    /// The run ended.
+    Shutdown,
+    /// A new connection took its key.
+    Reuse,
+}
+
+/// State of an ended flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FlowState {
+    /// One side only.
+    New,
+    /// Both sides were seen; TCP: handshake complete.
+    Established,
+    /// TCP: closed by both sides or reset.
+    Closed,
+    /// The device passed it without the host (only the device's record exists).
+    Bypassed,
+}
+
+/// TCP facts of an ended flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TcpFlowFacts {
+    /// Union of flags by direction: to server, to client.
+    pub flags: [u8; 2],
+    /// Name of the connection's state (`established`, `closed`).
+    pub state: &'static str,
+    /// Bytes were lost in the direction.
+    pub gap: [bool; 2],
+}
+
+/// An ended flow.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowRecord<'a> {
+    /// Facts; `last` is the end.
+    pub flow: FlowFacts,
+    /// Time of the record.
+    pub time: u64,
+    /// VLAN identifiers.
+    pub vlan: &'a [u16],
+    /// Type and code of the first ICMP packet.
+    pub icmp: Option<(u8, u8)>,
+    /// Application protocol.
+    pub app: Option<&'a str>,
+    /// State.
+    pub state: FlowState,
+    /// Reason.
+    pub reason: FlowEnd,
+    /// It raised an alert.
+    pub alerted: bool,
+    /// It was dropped.
+    pub dropped: bool,
+    /// Transactions.
+    pub transactions: u64,
+    /// TCP only.
+    pub tcp: Option<TcpFlowFacts>,
+}
+
+/// A dropped packet.
+#[derive(Debug, Clone, Copy)]
+pub struct DropRecord<'a> {
+    /// Packet.
+    pub packet: PacketFacts<'a>,
+    /// Flow.
+    pub flow: Option<FlowFacts>,
+    /// The packet goes to the responder.
+    pub to_server: bool,
+    /// Why (`rules`, `flow drop`, `stream error`, `applayer error`, `defrag error` …).
+    pub reason: &'a str,
+    /// Decision.
+    pub verdict: Verdict,
+}
+
+/// Takes the engine's events. Calls come in frame order. A sink keeps its first error for [`EventSink::finish`].
+pub trait EventSink: Send {
+    /// A rule with output matched.
+    fn alert(&mut self, record: &AlertRecord<'_>);
+    /// Something irregular.
+    fn anomaly(&mut self, record: &AnomalyRecord<'_>) {
+        let _ = record;
+    }
+    /// A flow ended.
+    fn flow(&mut self, record: &FlowRecord<'_>) {
+        let _ = record;
+    }
+    /// A packet was dropped.
+    fn drop_packet(&mut self, record: &DropRecord<'_>) {
+        let _ = record;
+    }
+    /// The sink wants anomalies; false spares the engine making them.
+    fn wants_anomalies(&self) -> bool {
+        false
+    }
+    /// The sink wants flow records.
+    fn wants_flows(&self) -> bool {
+        false
+    }
+    /// Write out what is buffered. The run is over.
+    fn finish(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
+}
+
+/// Forgets everything.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NullSink;
+
+impl EventSink for NullSink {
+    fn alert(&mut self, _: &AlertRecord<'_>) {}
+}
+
+/// Both sinks get every event.
+impl<A: EventSink, B: EventSink> EventSink for (A, B) {
+    fn alert(&mut self, record: &AlertRecord<'_>) {
+        self.0.alert(record);
+        self.1.alert(record);
+    }
+    fn anomaly(&mut self, record: &AnomalyRecord<'_>) {
+        self.0.anomaly(record);
+        self.1.anomaly(record);
+    }
+    fn flow(&mut self, record: &FlowRecord<'_>) {
+        self.0.flow(record);
+        self.1.flow(record);
+    }
+    fn drop_packet(&mut self, record: &DropRecord<'_>) {
+        self.0.drop_packet(record);
+        self.1.drop_packet(record);
+    }
+    fn wants_anomalies(&self) -> bool {
+        self.0.wants_anomalies() || self.1.wants_anomalies()
+    }
+    fn wants_flows(&self) -> bool {
+        self.0.wants_flows() || self.1.wants_flows()
+    }
+    fn finish(&mut self) -> Result<(), OutputError> {
+        let first = self.0.finish();
+        self.1.finish().and(first)
+    }
+}
+
+impl<S: EventSink + ?Sized> EventSink for &mut S {
+    fn alert(&mut self, record: &AlertRecord<'_>) {
+        (**self).alert(record);
+    }
+    fn anomaly(&mut self, record: &AnomalyRecord<'_>) {
+        (**self).anomaly(record);
+    }
+    fn flow(&mut self, record: &FlowRecord<'_>) {
+        (**self).flow(record);
+    }
+    fn drop_packet(&mut self, record: &DropRecord<'_>) {
+        (**self).drop_packet(record);
+    }
+    fn wants_anomalies(&self) -> bool {
+        (**self).wants_anomalies()
+    }
+    fn wants_flows(&self) -> bool {
+        (**self).wants_flows()
+    }
+    fn finish(&mut self) -> Result<(), OutputError> {
+        (**self).finish()
+    }
+}

@@ -1,0 +1,222 @@
+//! What a run adds up to: `stats.json`, and the numbers of the summary.
+
+use crate::OutputError;
+use crate::file::OutputFile;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Counters of the device; all zero with `--device none`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeviceTotals {
+    /// Frames from the wire.
+    pub received_packets: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Passed without the host.
+    pub passed_packets: u64,
+    /// Sent to the host.
+    pub diverted_packets: u64,
+    /// Their bytes.
+    pub diverted_bytes: u64,
+    /// Dropped by the device itself.
+    pub dropped_packets: u64,
+    /// Passed unseen because of the fail mode.
+    pub bypassed_packets: u64,
+    /// Frames in which a guard fired, by guard.
+    pub guards: BTreeMap<String, u64>,
+    /// Flows the device created.
+    pub flows: u64,
+    /// Flows settled.
+    pub settled: u64,
+    /// Releases that succeeded.
+    pub released: u64,
+}
+
+/// Why the host got something.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Cause {
+    /// Frames.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// What the host did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HostTotals {
+    /// Frames the engine decoded: diverted ones and those read from history.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Frames read from the history ring.
+    pub history_packets: u64,
+    /// Their bytes.
+    pub history_bytes: u64,
+    /// packets / received, 0 to 1.
+    pub share_packets: f64,
+    /// bytes / received.
+    pub share_bytes: f64,
+    /// By cause: a guard, a rule class, `sticky`, `history`, `handover`. A frame counts for its first cause only.
+    pub by_cause: BTreeMap<String, Cause>,
+    /// CPU time of the engine, in seconds.
+    pub cpu_seconds: f64,
+    /// Alerts raised.
+    pub alerts: u64,
+    /// Flows whose history was overwritten before the host read it.
+    pub history_truncated: u64,
+    /// Flows of the engine (not part of issue 2's list, for `--device none`).
+    pub flows: u64,
+    /// Limits that were reached, by name; where two runs differ here, their comparison is void.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, u64>,
+}
+
+/// Rules of a run.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuleTotals {
+    /// Enabled rules in the files.
+    pub total: u64,
+    /// In use.
+    pub loaded: u64,
+    /// Not usable.
+    pub rejected: u64,
+    /// By device class (L, T, G, H, C, D); empty without a device.
+    pub by_class: BTreeMap<String, u64>,
+    /// Rejected rules by cause.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejected_by_cause: BTreeMap<String, u64>,
+}
+
+/// Wall-clock seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Seconds {
+    /// Reading and compiling rules, loading tables.
+    pub load: f64,
+    /// From the first frame to the last event.
+    pub run: f64,
+}
+
+/// Everything.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunTotals {
+    /// Device.
+    pub device: DeviceTotals,
+    /// Host.
+    pub host: HostTotals,
+    /// Rules.
+    pub rules: RuleTotals,
+    /// Times.
+    pub seconds: Seconds,
+    /// Frame time of the last frame.
+    #[serde(skip)]
+    pub last_time: u64,
+}
+
+impl RunTotals {
+    /// Sets the shares from the counters. Without a device everything reaches the host.
+    pub fn compute_shares(&mut self) {
+        let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+        if self.device.received_packets == 0 {
+            self.host.share_packets = share(self.host.packets, self.host.packets);
+            self.host.share_bytes = share(self.host.bytes, self.host.bytes);
+        } else {
+            self.host.share_packets = share(self.host.packets, self.device.received_packets);
+            self.host.share_bytes = share(self.host.bytes, self.device.received_bytes);
+        }
+    }
+
+    /// Frames of the source.
+    pub fn received_packets(&self) -> u64 {
+        if self.device.received_packets == 0 { self.host.packets } else { self.device.received_packets }
+    }
+
+    /// Bytes of the source.
+    pub fn received_bytes(&self) -> u64 {
+        if self.device.received_packets == 0 { self.host.bytes } else { self.device.received_bytes }
+    }
+
+    /// Flows seen.
+    pub fn flows(&self) -> u64 {
+        self.device.flows.max(self.host.flows)
+    }
+
+    /// As the text of `stats.json`.
+    pub fn to_json(&self) -> String {
+        // Maps with string keys and finite numbers always serialise.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// Writes `stats.json`.
+    pub fn write(&self, path: &Path) -> Result<(), OutputError> {
+        let mut file = OutputFile::create(path)?;
+        file.write(self.to_json().as_bytes());
+        file.finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_objects_of_stats_json() {
+        let mut totals = RunTotals::default();
+        totals.device.received_packets = 200;
+        totals.device.received_bytes = 20_000;
+        totals.host.packets = 50;
+        totals.host.bytes = 1_000;
+        totals.device.guards.insert("fragment".into(), 3);
+        totals.compute_shares();
+        let value: serde_json::Value = serde_json::from_str(&totals.to_json()).unwrap();
+        let expected: [(&str, &[&str]); 4] = [
+            (
+                "device",
+                &[
+                    "received_packets",
+                    "received_bytes",
+                    "passed_packets",
+                    "diverted_packets",
+                    "diverted_bytes",
+                    "dropped_packets",
+                    "bypassed_packets",
+                    "guards",
+                    "flows",
+                    "settled",
+                    "released",
+                ],
+            ),
+            (
+                "host",
+                &[
+                    "packets",
+                    "bytes",
+                    "history_packets",
+                    "history_bytes",
+                    "share_packets",
+                    "share_bytes",
+                    "by_cause",
+                    "cpu_seconds",
+                    "alerts",
+                    "history_truncated",
+                ],
+            ),
+            ("rules", &["total", "loaded", "rejected", "by_class"]),
+            ("seconds", &["load", "run"]),
+        ];
+        for (object, keys) in expected {
+            for key in keys {
+                assert!(value[object].get(key).is_some(), "{object}.{key}");
+            }
+        }
+        assert_eq!(value["host"]["share_packets"], 0.25);
+        assert_eq!(value["host"]["share_bytes"], 0.05);
+        assert_eq!(serde_json::from_str::<RunTotals>(&totals.to_json()).unwrap(), totals);
+    }
+}
