@@ -10,6 +10,7 @@
 pub mod config;
 pub mod dns;
 pub mod flow;
+pub mod http1;
 mod json;
 pub mod tls;
 
@@ -27,6 +28,7 @@ pub(crate) fn parser_of(
     carrier: Option<Carrier>,
 ) -> Option<Box<dyn ProtocolState>> {
     match protocol {
+        AppProtocol::Http1 => Some(Box::new(http1::Http1State::new(config))),
         AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
         _ => None,
