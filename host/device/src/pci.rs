@@ -1,0 +1,64 @@
+//! A PCI function as the driver sees it.
+
+use crate::dma::DmaMemory;
+use crate::error::DeviceError;
+use crate::iommu::Permission;
+use std::time::Duration;
+
+/// One PCI function: configuration space, BARs, DMA mappings, MSI-X vectors.
+pub trait PciFunction {
+    /// Read 32 bits of configuration space at a multiple of 4.
+    fn config_read(&mut self, offset: u16) -> Result<u32, DeviceError>;
+    /// Write 32 bits of configuration space.
+    fn config_write(&mut self, offset: u16, value: u32) -> Result<(), DeviceError>;
+    /// Read a 32-bit register of a BAR.
+    fn read32(&mut self, bar: u8, offset: u32) -> Result<u32, DeviceError>;
+    /// Write a 32-bit register of a BAR.
+    fn write32(&mut self, bar: u8, offset: u32, value: u32) -> Result<(), DeviceError>;
+    /// Read a 64-bit register: low half, then high half.
+    fn read64(&mut self, bar: u8, offset: u32) -> Result<u64, DeviceError> {
+        let low = self.read32(bar, offset)?;
+        let high = self.read32(bar, offset + 4)?;
+        Ok(u64::from(low) | u64::from(high) << 32)
+    }
+    /// Write a 64-bit register: low half, then high half.
+    fn write64(&mut self, bar: u8, offset: u32, value: u64) -> Result<(), DeviceError> {
+        self.write32(bar, offset, value as u32)?;
+        self.write32(bar, offset + 4, (value >> 32) as u32)
+    }
+    /// Make `memory` reachable for the device; gives its IOVA.
+    fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError>;
+    /// Take a mapping back. The device can no longer reach the memory when this returns.
+    fn unmap(&mut self, iova: u64) -> Result<(), DeviceError>;
+    /// A vector has been raised since the last call; waits for at most `timeout`.
+    fn interrupt(&mut self, vector: u16, timeout: Duration) -> Result<bool, DeviceError>;
+    /// Function-level reset: mappings stay, registers return to their reset values.
+    fn reset(&mut self) -> Result<(), DeviceError>;
+}
+
+impl<P: PciFunction + ?Sized> PciFunction for Box<P> {
+    fn config_read(&mut self, offset: u16) -> Result<u32, DeviceError> {
+        (**self).config_read(offset)
+    }
+    fn config_write(&mut self, offset: u16, value: u32) -> Result<(), DeviceError> {
+        (**self).config_write(offset, value)
+    }
+    fn read32(&mut self, bar: u8, offset: u32) -> Result<u32, DeviceError> {
+        (**self).read32(bar, offset)
+    }
+    fn write32(&mut self, bar: u8, offset: u32, value: u32) -> Result<(), DeviceError> {
+        (**self).write32(bar, offset, value)
+    }
+    fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError> {
+        (**self).map(memory, permission)
+    }
+    fn unmap(&mut self, iova: u64) -> Result<(), DeviceError> {
+        (**self).unmap(iova)
+    }
+    fn interrupt(&mut self, vector: u16, timeout: Duration) -> Result<bool, DeviceError> {
+        (**self).interrupt(vector, timeout)
+    }
+    fn reset(&mut self) -> Result<(), DeviceError> {
+        (**self).reset()
+    }
+}
