@@ -1,0 +1,304 @@
+//! One queue: its rings in host memory, and what the host has read of them.
+
+use super::{BAR, HistoryFrame};
+use crate::dma::{DmaMemory, read_fence};
+use crate::error::DeviceError;
+use crate::iommu::Permission;
+use crate::pci::PciFunction;
+use weir_contract::constants as c;
+use weir_contract::enums::{DescriptorKind, HistoryKind, TxCommand, TxFlags};
+use weir_contract::layouts::{Descriptor, FlowKey, FlowRecord, HistoryHeader, QueueStatus, TxEntry};
+use weir_contract::registers::queue as q;
+
+/// Sizes of a queue's rings.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueConfig {
+    /// Bytes of the history ring, a power of two.
+    pub history: u64,
+    /// Bytes ahead of the write position at which records are handed over; 0: a quarter.
+    pub margin: u64,
+    /// Descriptors.
+    pub descriptors: u32,
+    /// Flow records.
+    pub flow_records: u32,
+    /// TX entries.
+    pub tx: u32,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        QueueConfig { history: 64 << 20, margin: 0, descriptors: 4096, flow_records: 4096, tx: 4096 }
+    }
+}
+
+/// Offset of the key slots behind the TX ring: one per TX entry.
+const KEY_SLOT: usize = 64;
+
+pub(super) struct Queue {
+    config: QueueConfig,
+    number: u32,
+    history: DmaMemory,
+    descriptors: DmaMemory,
+    flow_records: DmaMemory,
+    tx: DmaMemory,
+    tx_iova: u64,
+    status: DmaMemory,
+    descriptor_next: u32,
+    descriptor_done: u32,
+    flow_record_next: u32,
+    tx_next: u32,
+    tx_rung: u32,
+}
+
+fn power(what: &'static str, value: u64, low: u64, high: u64) -> Result<(), DeviceError> {
+    if value.is_power_of_two() && (low..=high).contains(&value) {
+        return Ok(());
+    }
+    Err(DeviceError::Setting { what, value, why: format!("it must be a power of two from {low} to {high}") })
+}
+
+impl Queue {
+    pub(super) fn new<P: PciFunction>(pci: &mut P, number: u32, config: &QueueConfig) -> Result<Queue, DeviceError> {
+        power("device.history", config.history, c::HISTORY_SIZE_MIN, c::HISTORY_SIZE_MAX)?;
+        let (low, high) = (u64::from(c::RING_ENTRIES_MIN), u64::from(c::RING_ENTRIES_MAX));
+        power("device.descriptors", config.descriptors.into(), low, high)?;
+        power("device.flow_records", config.flow_records.into(), low, high)?;
+        power("device.tx", config.tx.into(), low, high)?;
+        let memory = |bytes: u64| {
+            usize::try_from(bytes)
+                .map_err(|_| DeviceError::Mapping(format!("{bytes} bytes do not fit this machine's addresses")))
+                .and_then(|n| {
+                    DmaMemory::new(n).map_err(|source| DeviceError::Io { what: format!("{n} bytes of ring memory"), source })
+                })
+        };
+        let history = memory(config.history)?;
+        let descriptors = memory(u64::from(config.descriptors) * Descriptor::SIZE as u64)?;
+        let flow_records = memory(u64::from(config.flow_records) * FlowRecord::SIZE as u64)?;
+        let tx = memory(u64::from(config.tx) * (TxEntry::SIZE + KEY_SLOT) as u64)?;
+        let status = memory(QueueStatus::SIZE as u64)?;
+        let at = |register: u32| q::at(number, register);
+        let history_iova = pci.map(&history, Permission::Write)?;
+        let descriptor_iova = pci.map(&descriptors, Permission::Write)?;
+        let flow_record_iova = pci.map(&flow_records, Permission::Write)?;
+        let tx_iova = pci.map(&tx, Permission::Read)?;
+        let status_iova = pci.map(&status, Permission::Write)?;
+        pci.write64(BAR, at(q::HISTORY_BASE), history_iova)?;
+        pci.write64(BAR, at(q::HISTORY_SIZE), config.history)?;
+        pci.write64(BAR, at(q::HISTORY_MARGIN), config.margin)?;
+        pci.write64(BAR, at(q::DESCRIPTOR_BASE), descriptor_iova)?;
+        pci.write32(BAR, at(q::DESCRIPTOR_ENTRIES), config.descriptors)?;
+        pci.write64(BAR, at(q::FLOW_RECORD_BASE), flow_record_iova)?;
+        pci.write32(BAR, at(q::FLOW_RECORD_ENTRIES), config.flow_records)?;
+        pci.write64(BAR, at(q::TX_BASE), tx_iova)?;
+        pci.write32(BAR, at(q::TX_ENTRIES), config.tx)?;
+        pci.write64(BAR, at(q::STATUS_BASE), status_iova)?;
+        Ok(Queue {
+            config: *config,
+            number,
+            history,
+            descriptors,
+            flow_records,
+            tx,
+            tx_iova,
+            status,
+            descriptor_next: 0,
+            descriptor_done: 0,
+            flow_record_next: 0,
+            tx_next: 0,
+            tx_rung: 0,
+        })
+    }
+
+    pub(super) fn next_descriptor(&mut self, queue: usize) -> Result<Option<Descriptor>, DeviceError> {
+        let producer = self.status.load32(QueueStatus::OFFSET_DESCRIPTOR_PRODUCER).unwrap_or(self.descriptor_next);
+        let waiting = producer.wrapping_sub(self.descriptor_next);
+        if waiting == 0 {
+            return Ok(None);
+        }
+        if waiting > self.config.descriptors {
+            return Err(DeviceError::Lying { queue, what: "descriptor producer index", value: producer.into() });
+        }
+        let slot = (self.descriptor_next % self.config.descriptors) as usize;
+        let mut bytes = [0u8; Descriptor::SIZE];
+        let inside = self.descriptors.read(slot * Descriptor::SIZE, &mut bytes);
+        let descriptor = Descriptor::from_bytes(&bytes);
+        if !inside || descriptor.sequence != self.descriptor_next {
+            return Err(DeviceError::Lying { queue, what: "descriptor sequence", value: descriptor.sequence.into() });
+        }
+        if DescriptorKind::from_raw(descriptor.kind).is_none() {
+            return Err(DeviceError::Lying { queue, what: "descriptor kind", value: descriptor.kind.into() });
+        }
+        self.descriptor_next = self.descriptor_next.wrapping_add(1);
+        Ok(Some(descriptor))
+    }
+
+    pub(super) fn done<P: PciFunction>(&mut self, pci: &mut P) -> Result<(), DeviceError> {
+        if self.descriptor_done != self.descriptor_next {
+            self.descriptor_done = self.descriptor_next;
+            pci.write32(BAR, q::at(self.number, q::DESCRIPTOR_CONSUMER), self.descriptor_done)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn next_flow_record<P: PciFunction>(
+        &mut self,
+        pci: &mut P,
+        queue: usize,
+    ) -> Result<Option<FlowRecord>, DeviceError> {
+        let producer = self.status.load32(QueueStatus::OFFSET_FLOW_RECORD_PRODUCER).unwrap_or(self.flow_record_next);
+        let waiting = producer.wrapping_sub(self.flow_record_next);
+        if waiting == 0 {
+            return Ok(None);
+        }
+        if waiting > self.config.flow_records {
+            return Err(DeviceError::Lying { queue, what: "flow record producer index", value: producer.into() });
+        }
+        let slot = (self.flow_record_next % self.config.flow_records) as usize;
+        let mut bytes = [0u8; FlowRecord::SIZE];
+        let inside = self.flow_records.read(slot * FlowRecord::SIZE, &mut bytes);
+        let record = FlowRecord::from_bytes(&bytes);
+        if !inside || record.sequence != self.flow_record_next {
+            return Err(DeviceError::Lying { queue, what: "flow record sequence", value: record.sequence.into() });
+        }
+        self.flow_record_next = self.flow_record_next.wrapping_add(1);
+        pci.write32(BAR, q::at(self.number, q::FLOW_RECORD_CONSUMER), self.flow_record_next)?;
+        Ok(Some(record))
+    }
+
+    /// A record at `position` has not been overwritten.
+    fn intact(&self, position: u64) -> bool {
+        read_fence();
+        let reserved = self.status.load64(QueueStatus::OFFSET_HISTORY_RESERVED).unwrap_or(u64::MAX);
+        reserved <= position.saturating_add(self.config.history)
+    }
+
+    pub(super) fn read_frame(&self, queue: usize, position: u64, frame: &mut HistoryFrame) -> Result<(), DeviceError> {
+        let gone = || DeviceError::HistoryGone { queue, position };
+        let lying = |what: &'static str, value: u64| DeviceError::Lying { queue, what, value };
+        let offset = (position % self.config.history) as usize;
+        let mut bytes = [0u8; HistoryHeader::SIZE];
+        if position % c::HISTORY_ALIGN as u64 != 0 || !self.history.read(offset, &mut bytes) {
+            return Err(lying("history position", position));
+        }
+        let header = HistoryHeader::from_bytes(&bytes);
+        if header.position != position || !self.intact(position) {
+            return Err(gone());
+        }
+        if header.kind != HistoryKind::Frame as u8 {
+            return Err(lying("history record kind", header.kind.into()));
+        }
+        let length = header.captured_length as usize;
+        if header.captured_length > c::FRAME_LENGTH_MAX
+            || offset + HistoryHeader::SIZE + length > self.config.history as usize
+        {
+            return Err(lying("history record length", length as u64));
+        }
+        frame.data.resize(length, 0);
+        if !self.history.read(offset + HistoryHeader::SIZE, &mut frame.data) {
+            return Err(lying("history record length", length as u64));
+        }
+        if !self.intact(position) {
+            return Err(gone());
+        }
+        frame.number = header.frame_number;
+        frame.time = header.time;
+        frame.wire_length = header.wire_length;
+        frame.link = header.link;
+        frame.flags = header.flags;
+        frame.flow = (header.flow_index, header.flow_generation);
+        frame.previous = header.previous;
+        Ok(())
+    }
+
+    pub(super) fn read_chain(
+        &self,
+        queue: usize,
+        head: u64,
+        count: u32,
+        frames: &mut Vec<HistoryFrame>,
+    ) -> (usize, Result<(), DeviceError>) {
+        let mut position = head;
+        let mut read = 0;
+        let mut result = Ok(());
+        while read < count as usize && position != c::POSITION_NONE {
+            if frames.len() == read {
+                frames.push(HistoryFrame::default());
+            }
+            let Some(frame) = frames.get_mut(read) else { break };
+            if let Err(error) = self.read_frame(queue, position, frame) {
+                result = Err(error);
+                break;
+            }
+            if frame.previous != c::POSITION_NONE && frame.previous >= position {
+                result = Err(DeviceError::Lying { queue, what: "history chain", value: frame.previous });
+                read += 1;
+                break;
+            }
+            position = frame.previous;
+            read += 1;
+        }
+        if result.is_ok() && read < count as usize {
+            result = Err(DeviceError::Lying { queue, what: "history chain count", value: count.into() });
+        }
+        if let Some(part) = frames.get_mut(..read) {
+            part.reverse();
+        }
+        (read, result)
+    }
+
+    pub(super) fn command<P: PciFunction>(
+        &mut self,
+        pci: &mut P,
+        queue: usize,
+        entry: &TxEntry,
+    ) -> Result<(), DeviceError> {
+        let mut tries = 0;
+        while self.tx_next.wrapping_sub(self.tx_consumer()) >= self.config.tx {
+            self.ring(pci)?;
+            tries += 1;
+            if tries > 100_000 {
+                return Err(DeviceError::TxStuck { queue });
+            }
+            std::hint::spin_loop();
+        }
+        let slot = (self.tx_next % self.config.tx) as usize;
+        if !self.tx.write(slot * TxEntry::SIZE, &entry.to_bytes()) {
+            return Err(DeviceError::TxStuck { queue });
+        }
+        self.tx_next = self.tx_next.wrapping_add(1);
+        Ok(())
+    }
+
+    fn tx_consumer(&self) -> u32 {
+        self.status.load32(QueueStatus::OFFSET_TX_CONSUMER).unwrap_or(self.tx_next)
+    }
+
+    pub(super) fn divert_key<P: PciFunction>(
+        &mut self,
+        pci: &mut P,
+        queue: usize,
+        key: &FlowKey,
+    ) -> Result<(), DeviceError> {
+        let slot = (self.tx_next % self.config.tx) as usize;
+        let offset = self.config.tx as usize * TxEntry::SIZE + slot * KEY_SLOT;
+        let entry = TxEntry {
+            command: TxCommand::Divert as u8,
+            flags: TxFlags::BY_KEY.0,
+            length: FlowKey::SIZE as u32,
+            data: self.tx_iova + offset as u64,
+            ..TxEntry::ZERO
+        };
+        if !self.tx.write(offset, &key.to_bytes()) {
+            return Err(DeviceError::TxStuck { queue });
+        }
+        self.command(pci, queue, &entry)
+    }
+
+    pub(super) fn ring<P: PciFunction>(&mut self, pci: &mut P) -> Result<(), DeviceError> {
+        if self.tx_rung != self.tx_next {
+            self.tx_rung = self.tx_next;
+            pci.write32(BAR, q::at(self.number, q::TX_PRODUCER), self.tx_next)?;
+        }
+        Ok(())
+    }
+}
