@@ -43,6 +43,11 @@ impl Pieces {
         self.bytes
     }
 
+    /// End of the last covered byte.
+    pub fn end(&self) -> u32 {
+        self.spans.last().map_or(0, |span| span.end)
+    }
+
     /// Length of the covered start.
     pub fn contiguous(&self) -> u32 {
         let mut end = 0;
