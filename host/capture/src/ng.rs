@@ -181,11 +181,8 @@ impl Ng {
                 self.interfaces.len()
             ));
         };
-        let captured = if timestamp || interface.snap_length == 0 {
-            captured
-        } else {
-            captured.min(interface.snap_length)
-        };
+        let captured =
+            if timestamp || interface.snap_length == 0 { captured } else { captured.min(interface.snap_length) };
         if u64::from(captured) > room {
             return Err(format!("a packet block claims {captured} captured bytes but has room for {room}"));
         }

@@ -168,11 +168,25 @@ impl Walk<'_> {
             ICMPV6 => self.icmpv6(p, data),
             IPV4 => {
                 use DecoderEvent as E;
-                return inner(p, data, Entry::Ipv4, 20, E::IPV6_IPV4_IN_IPV6_TOO_SMALL, E::IPV6_IPV4_IN_IPV6_WRONG_VERSION);
+                return inner(
+                    p,
+                    data,
+                    Entry::Ipv4,
+                    20,
+                    E::IPV6_IPV4_IN_IPV6_TOO_SMALL,
+                    E::IPV6_IPV4_IN_IPV6_WRONG_VERSION,
+                );
             }
             IPV6 => {
                 use DecoderEvent as E;
-                return inner(p, data, Entry::Ipv6, 40, E::IPV6_IPV6_IN_IPV6_TOO_SMALL, E::IPV6_IPV6_IN_IPV6_WRONG_VERSION);
+                return inner(
+                    p,
+                    data,
+                    Entry::Ipv6,
+                    40,
+                    E::IPV6_IPV6_IN_IPV6_TOO_SMALL,
+                    E::IPV6_IPV6_IN_IPV6_WRONG_VERSION,
+                );
             }
             NO_NEXT_HEADER => {
                 if !data.is_empty() {

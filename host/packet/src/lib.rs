@@ -250,8 +250,7 @@ pub fn fuzz_frame(data: &[u8]) -> u64 {
     // Pieces of 64 KiB at most, and the same again, for the defragmenter.
     for (index, piece) in data.chunks(65_536).chain(data.chunks(97)).enumerate() {
         let time = Time(index as u64);
-        let frame =
-            Frame { number: index as u64 + 1, time, link, data: piece, wire_length: piece.len() as u32 };
+        let frame = Frame { number: index as u64 + 1, time, link, data: piece, wire_length: piece.len() as u32 };
         decoder.decode(&frame, &mut |packet| {
             packets += 1;
             assert!(packet.payload.len() <= packet.data.len());

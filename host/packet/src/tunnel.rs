@@ -31,19 +31,19 @@ impl Walk<'_> {
                 }
                 // Source route entries: family (2), offset, length, content; one of family and length 0 ends them.
                 if routing {
-                  loop {
-                    let Some(entry) = data.get(length..).and_then(|rest| rest.first_chunk::<4>()) else {
-                        return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
-                    };
-                    length += 4;
-                    if entry[0] == 0 && entry[1] == 0 && entry[3] == 0 {
-                        break;
+                    loop {
+                        let Some(entry) = data.get(length..).and_then(|rest| rest.first_chunk::<4>()) else {
+                            return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
+                        };
+                        length += 4;
+                        if entry[0] == 0 && entry[1] == 0 && entry[3] == 0 {
+                            break;
+                        }
+                        length += usize::from(entry[3]);
+                        if length > data.len() {
+                            return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
+                        }
                     }
-                    length += usize::from(entry[3]);
-                    if length > data.len() {
-                        return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
-                    }
-                  }
                 }
                 length
             }

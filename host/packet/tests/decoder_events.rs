@@ -134,8 +134,15 @@ fn agree_with_the_oracle() {
             foreign |= *first_link.get_or_insert(frame.link) != frame.link;
             foreign |= !matches!(
                 frame.link,
-                link_types::ETHERNET | link_types::NULL | link_types::RAW | link_types::RAW_BSD | link_types::PPP
-                    | link_types::LINUX_SLL | link_types::LINUX_SLL2 | link_types::IPV4 | link_types::IPV6
+                link_types::ETHERNET
+                    | link_types::NULL
+                    | link_types::RAW
+                    | link_types::RAW_BSD
+                    | link_types::PPP
+                    | link_types::LINUX_SLL
+                    | link_types::LINUX_SLL2
+                    | link_types::IPV4
+                    | link_types::IPV6
             );
             decoder.decode(&frame, &mut |packet| {
                 unknown_found |= packet.events.contains(DecoderEvent::ETHERNET_UNKNOWN_ETHERTYPE);
@@ -158,7 +165,8 @@ fn agree_with_the_oracle() {
         let keys: BTreeSet<_> = wanted.keys().chain(found.keys()).copied().collect();
         for key in keys {
             let frames = found.get(&key).map_or(&[][..], |frames| &frames[..frames.len().min(8)]);
-            let (wanted, found) = (wanted.get(&key).copied().unwrap_or(0), found.get(&key).map_or(0, |f| f.len() as i64));
+            let (wanted, found) =
+                (wanted.get(&key).copied().unwrap_or(0), found.get(&key).map_or(0, |f| f.len() as i64));
             same += wanted.min(found) as u64;
             if wanted > found {
                 let entry: &mut (i64, Vec<String>) = missing.entry(key.0).or_default();
