@@ -21,6 +21,8 @@ pub(crate) struct Classic {
     /// Nanoseconds per unit of the fraction field.
     unit: u64,
     record_header: usize,
+    /// Longest frame the writer said it would keep.
+    snap_length: u32,
     link: u16,
     lengths: Lengths,
 }
@@ -67,10 +69,14 @@ impl Classic {
             (2, 3) => Lengths::Unknown,
             _ => Lengths::CapturedFirst,
         };
+        let snap_length = match order.u32(header, 16) {
+            0 => u32::MAX,
+            length => length,
+        };
         let unit = if magic == NANOSECONDS { 1 } else { 1000 };
         let record_header = if magic == MODIFIED { 24 } else { 16 };
         source.take(0, FILE_HEADER, 0);
-        Ok(Classic { order, unit, record_header, link, lengths })
+        Ok(Classic { order, unit, record_header, snap_length, link, lengths })
     }
 
     #[inline]
@@ -98,6 +104,8 @@ impl Classic {
             let reason = format!("a record claims {captured} bytes, more than the {MAX_FRAME} that are accepted");
             return Ok(Step::End(CaptureEnd::Corrupt { offset, reason }));
         }
+        // Like libpcap, cut frames that are longer than the file's snapshot length.
+        let kept = captured.min(self.snap_length) as usize;
         let captured = captured as usize;
         if !source.fill(self.record_header + captured)? {
             let rest = source.available().len() - self.record_header;
@@ -105,7 +113,8 @@ impl Classic {
             return Ok(Step::End(CaptureEnd::Truncated { offset, reason }));
         }
         let before = self.record_header;
-        Ok(Step::Record(Record { time, link: self.link, wire_length, before, captured, after: 0 }))
+        let after = (captured - kept) as u64;
+        Ok(Step::Record(Record { time, link: self.link, wire_length, before, captured: kept, after }))
     }
 }
 

@@ -323,4 +323,5 @@ pub fn fuzz_capture(data: &[u8]) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)]
 mod tests;

@@ -109,7 +109,7 @@ impl Ng {
             if claimed < 12 {
                 return corrupt(format!("a block of type {kind} claims a length of {claimed}"));
             }
-            if claimed % 4 != 0 {
+            if !claimed.is_multiple_of(4) {
                 warnings.push(offset, format!("a block of type {kind} has length {claimed}, not a multiple of 4"));
             }
             // The specification requires padding to 32 bits; readers round up.
@@ -181,11 +181,8 @@ impl Ng {
                 self.interfaces.len()
             ));
         };
-        let captured = if timestamp || interface.snap_length == 0 {
-            captured
-        } else {
-            captured.min(interface.snap_length)
-        };
+        let captured =
+            if timestamp || interface.snap_length == 0 { captured } else { captured.min(interface.snap_length) };
         if u64::from(captured) > room {
             return Err(format!("a packet block claims {captured} captured bytes but has room for {room}"));
         }

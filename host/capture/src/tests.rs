@@ -15,7 +15,16 @@ fn read_all(bytes: &[u8]) -> (Vec<(u64, u16, Vec<u8>, u32)>, CaptureEnd) {
     (frames, end)
 }
 
-fn classic(magic: u32, big: bool, minor: u16, network: u32, extra: usize, first: u32, second: u32, data: &[u8]) -> Vec<u8> {
+fn classic(
+    magic: u32,
+    big: bool,
+    minor: u16,
+    network: u32,
+    extra: usize,
+    first: u32,
+    second: u32,
+    data: &[u8],
+) -> Vec<u8> {
     let w32 = |v: u32| if big { v.to_be_bytes() } else { v.to_le_bytes() };
     let w16 = |v: u16| if big { v.to_be_bytes() } else { v.to_le_bytes() };
     let mut out = Vec::new();

@@ -15,7 +15,7 @@ impl<W: Write> CaptureWriter<W> {
         header[..4].copy_from_slice(&0xa1b2_3c4d_u32.to_le_bytes());
         header[4..6].copy_from_slice(&2u16.to_le_bytes());
         header[6..8].copy_from_slice(&4u16.to_le_bytes());
-        header[16..20].copy_from_slice(&262_144_u32.to_le_bytes());
+        header[16..20].copy_from_slice(&crate::MAX_FRAME.to_le_bytes());
         header[20..24].copy_from_slice(&u32::from(link).to_le_bytes());
         writer.write_all(&header)?;
         Ok(CaptureWriter { writer, frames: 0 })

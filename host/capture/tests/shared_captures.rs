@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use weir_capture::{CaptureEnd, CaptureReader};
 
 fn shared() -> Option<PathBuf> {
-    let root = std::env::var_os("WEIR_SHARED").map(PathBuf::from).unwrap_or_else(|| {
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared")
-    });
+    let root = std::env::var_os("WEIR_SHARED")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared"));
     let found = root.join("data/pcaps/MANIFEST.tsv").is_file();
     if !found {
         eprintln!("SKIPPED: no shared captures; set WEIR_SHARED to the folder that holds data/pcaps");
@@ -34,8 +34,13 @@ fn every_shared_capture_opens() {
         while reader.next_frame().expect(columns[0]).is_some() {}
         assert_eq!(reader.end() == Some(&CaptureEnd::Complete), reader.position() == reader.size().unwrap());
         if columns[3].parse() != Ok(reader.frames()) {
-            different.push(format!("{}: {} frames, manifest {}; {}", columns[0], reader.frames(), columns[3],
-                reader.end().unwrap()));
+            different.push(format!(
+                "{}: {} frames, manifest {}; {}",
+                columns[0],
+                reader.frames(),
+                columns[3],
+                reader.end().unwrap()
+            ));
         }
     }
     eprintln!("{opened} captures opened");

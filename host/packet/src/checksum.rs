@@ -10,7 +10,7 @@ impl Sum {
     /// Add bytes. Only the last part may have an odd length.
     #[inline]
     #[must_use]
-    pub fn add(self, data: &[u8]) -> Sum {
+    pub fn with(self, data: &[u8]) -> Sum {
         // Summed in native order and swapped at the end: the sum commutes with a byte swap (RFC 1071, section 2B).
         let mut total = self.0;
         let (words, rest) = data.as_chunks::<4>();
@@ -30,13 +30,13 @@ impl Sum {
     /// Add the pseudo header of a transport protocol.
     #[inline]
     #[must_use]
-    pub fn add_pseudo_header(self, source: IpAddr, destination: IpAddr, protocol: u8, length: u32) -> Sum {
+    pub fn with_pseudo_header(self, source: IpAddr, destination: IpAddr, protocol: u8, length: u32) -> Sum {
         let sum = match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => self.add(&source.octets()).add(&destination.octets()),
-            (IpAddr::V6(source), IpAddr::V6(destination)) => self.add(&source.octets()).add(&destination.octets()),
+            (IpAddr::V4(source), IpAddr::V4(destination)) => self.with(&source.octets()).with(&destination.octets()),
+            (IpAddr::V6(source), IpAddr::V6(destination)) => self.with(&source.octets()).with(&destination.octets()),
             _ => self,
         };
-        sum.add(&length.to_be_bytes()).add(&[0, protocol])
+        sum.with(&length.to_be_bytes()).with(&[0, protocol])
     }
 
     /// The folded sum; of data that holds a right checksum it is 0xffff.
@@ -67,9 +67,9 @@ mod tests {
 
     #[test]
     fn example_of_rfc_1071() {
-        let sum = Sum::default().add(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
+        let sum = Sum::default().with(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7]);
         assert_eq!(sum.fold(), 0xddf2);
-        assert_eq!(Sum::default().add(&[0x00, 0x01, 0xf2]).add(&[]).fold(), 0xf201);
+        assert_eq!(Sum::default().with(&[0x00, 0x01, 0xf2]).with(&[]).fold(), 0xf201);
     }
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
             0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0xb8, 0x61, 0xc0, 0xa8, 0x00, 0x01, 0xc0, 0xa8,
             0x00, 0xc7,
         ];
-        assert!(Sum::default().add(&header).is_valid());
-        assert!(!Sum::default().add(&header[1..]).is_valid());
+        assert!(Sum::default().with(&header).is_valid());
+        assert!(!Sum::default().with(&header[1..]).is_valid());
     }
 }

@@ -17,8 +17,9 @@ impl Walk<'_> {
             5 => (3, true),
             11 => (1, true),
             12 => (2, true),
-            0 | 8 | 10 | 13..=18 => (0, false),
+            0 | 8 | 13..=18 => (0, false),
             9 => (16, false),
+            // Router solicitation (10) counts as unknown, as in Suricata.
             _ => {
                 p.events.insert(DecoderEvent::ICMPV4_UNKNOWN_TYPE);
                 (255, false)

@@ -35,8 +35,8 @@ impl Walk<'_> {
             return fail(p, DecoderEvent::IPV4_TRUNC_PKT);
         };
         let options = header.get(20..).unwrap_or_default();
-        if !options.is_empty() {
-            ipv4_options(p, options);
+        if !options.is_empty() && !ipv4_options(p, options) {
+            return Outcome::Failed;
         }
         let flags_offset = u16::from_be_bytes([fixed[6], fixed[7]]);
         let fragment_flags = (flags_offset >> 13) as u8;
@@ -86,29 +86,30 @@ impl Walk<'_> {
     }
 }
 
-/// RFC 791, section 3.1; RFC 2113, 4782, 1108, CIPSO. Events only: a bad option does not make the packet bad.
+/// RFC 791, section 3.1; RFC 2113, 4782, 1108, CIPSO. False if the options cannot be taken apart; an option with bad
+/// content only raises an event.
 #[cold]
-fn ipv4_options(p: &mut Packet<'_>, mut options: &[u8]) {
-    if options.len() % 8 != 0 {
+fn ipv4_options(p: &mut Packet<'_>, mut options: &[u8]) -> bool {
+    if !options.len().is_multiple_of(8) {
         p.events.insert(DecoderEvent::IPV4_OPT_PAD_REQUIRED);
     }
     let mut seen = 0u32;
     loop {
         let (kind, length) = match *options {
-            [] | [0, ..] => return,
+            [] | [0, ..] => return true,
             [1, ..] => {
                 options = options.get(1..).unwrap_or_default();
                 continue;
             }
             [_] => {
                 p.events.insert(DecoderEvent::IPV4_OPT_EOL_REQUIRED);
-                return;
+                return true;
             }
             [kind, length, ..] => (kind, usize::from(length)),
         };
         let (Some(option), Some(rest)) = (options.get(..length).filter(|_| length >= 2), options.get(length..)) else {
             p.events.insert(DecoderEvent::IPV4_OPT_INVALID_LEN);
-            return;
+            return false;
         };
         options = rest;
         // The known ones, with a bit for each.
@@ -130,7 +131,7 @@ fn ipv4_options(p: &mut Packet<'_>, mut options: &[u8]) {
         } else if let Some(problem) = problem {
             p.events.insert(problem);
             if problem != DecoderEvent::IPV4_OPT_INVALID {
-                return;
+                return true;
             }
         }
         seen |= bit;

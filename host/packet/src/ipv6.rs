@@ -73,6 +73,9 @@ impl Walk<'_> {
         let mut seen = Seen::default();
         loop {
             let rest = packet.get(at..).unwrap_or_default();
+            if at > 40 && rest.len() < 2 && next != NO_NEXT_HEADER {
+                return truncated(p);
+            }
             let length = match next {
                 HOP_BY_HOP | DESTINATION_OPTIONS | ROUTING | MOBILITY | HIP | SHIM6 => match rest {
                     [_, units, ..] => 8 + usize::from(*units) * 8,
@@ -165,11 +168,25 @@ impl Walk<'_> {
             ICMPV6 => self.icmpv6(p, data),
             IPV4 => {
                 use DecoderEvent as E;
-                return inner(p, data, Entry::Ipv4, 20, E::IPV6_IPV4_IN_IPV6_TOO_SMALL, E::IPV6_IPV4_IN_IPV6_WRONG_VERSION);
+                return inner(
+                    p,
+                    data,
+                    Entry::Ipv4,
+                    20,
+                    E::IPV6_IPV4_IN_IPV6_TOO_SMALL,
+                    E::IPV6_IPV4_IN_IPV6_WRONG_VERSION,
+                );
             }
             IPV6 => {
                 use DecoderEvent as E;
-                return inner(p, data, Entry::Ipv6, 40, E::IPV6_IPV6_IN_IPV6_TOO_SMALL, E::IPV6_IPV6_IN_IPV6_WRONG_VERSION);
+                return inner(
+                    p,
+                    data,
+                    Entry::Ipv6,
+                    40,
+                    E::IPV6_IPV6_IN_IPV6_TOO_SMALL,
+                    E::IPV6_IPV6_IN_IPV6_WRONG_VERSION,
+                );
             }
             NO_NEXT_HEADER => {
                 if !data.is_empty() {
@@ -236,7 +253,7 @@ fn fragment_header(p: &mut Packet<'_>, header: &[u8], data_length: usize) -> Opt
     }
     let word = u16::from_be_bytes([o0, o1]);
     let more = word & 1 != 0;
-    if more && data_length % 8 != 0 {
+    if more && !data_length.is_multiple_of(8) {
         p.events.insert(DecoderEvent::IPV6_FRAG_INVALID_LENGTH);
         return None;
     }
@@ -249,6 +266,7 @@ fn options(p: &mut Packet<'_>, header: &[u8], (unknown, only_padding): (DecoderE
     let (mut padding, mut other) = (false, false);
     while let [kind, tail @ ..] = rest {
         if *kind == 0 {
+            padding = true;
             rest = tail;
             continue;
         }

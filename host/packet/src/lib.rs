@@ -209,11 +209,10 @@ impl<'a> Packet<'a> {
         }
     }
 
-    /// Is the IPv4 header checksum right? None without an IPv4 header. A datagram put together from fragments has a
-    /// header of its own making, which counts as right.
+    /// Is the IPv4 header checksum right? None without an IPv4 header.
     pub fn ip_checksum_valid(&self) -> Option<bool> {
         let ip = self.ip.as_ref().filter(|ip| ip.version == 4)?;
-        Some(ip.reassembled || checksum::Sum::default().add(ip.header).is_valid())
+        Some(checksum::Sum::default().with(ip.header).is_valid())
     }
 
     /// Is the checksum of TCP, UDP, ICMPv4 or ICMPv6 right? None for other packets. UDP over IPv4 without a checksum
@@ -229,13 +228,34 @@ impl<'a> Packet<'a> {
                 (*header, protocols::UDP)
             }
             Transport::Icmpv4(icmp) => {
-                return Some(checksum::Sum::default().add(icmp.header).add(self.payload).is_valid());
+                return Some(checksum::Sum::default().with(icmp.header).with(self.payload).is_valid());
             }
             Transport::Icmpv6(icmp) => (icmp.header, protocols::ICMPV6),
             Transport::None | Transport::Sctp(_) => return None,
         };
         let length = (header.len() + self.payload.len()) as u32;
-        let sum = checksum::Sum::default().add_pseudo_header(ip.source, ip.destination, protocol, length);
-        Some(sum.add(header).add(self.payload).is_valid())
+        let sum = checksum::Sum::default().with_pseudo_header(ip.source, ip.destination, protocol, length);
+        Some(sum.with(header).with(self.payload).is_valid())
     }
+}
+
+/// Fuzz entry point: decodes arbitrary bytes as frames of several link types; the first byte chooses. Returns the number
+/// of packets.
+pub fn fuzz_frame(data: &[u8]) -> u64 {
+    let Some((choice, data)) = data.split_first() else { return 0 };
+    let links = [1, 0, 101, 113, 276, 9, 51, 104, 107, 105, 127, 192, 239, 10, 6, 8, 281];
+    let link = links.get(usize::from(*choice) % links.len()).copied().unwrap_or(1);
+    let mut decoder = Decoder::new(DecoderConfig { gtp_ports: vec![2152], ..DecoderConfig::default() });
+    let mut packets = 0;
+    // Pieces of 64 KiB at most, and the same again, for the defragmenter.
+    for (index, piece) in data.chunks(65_536).chain(data.chunks(97)).enumerate() {
+        let time = Time(index as u64);
+        let frame = Frame { number: index as u64 + 1, time, link, data: piece, wire_length: piece.len() as u32 };
+        decoder.decode(&frame, &mut |packet| {
+            packets += 1;
+            assert!(packet.payload.len() <= packet.data.len());
+            let _ = (packet.ip_checksum_valid(), packet.transport_checksum_valid());
+        });
+    }
+    packets
 }

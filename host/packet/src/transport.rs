@@ -172,6 +172,13 @@ fn tcp_options(p: &mut Packet<'_>, tcp: &mut Tcp<'_>, mut options: &[u8]) {
             (34, cookie) => cookie.is_empty() || matches!(cookie.len(), 4..=16) && cookie.len() % 2 == 0,
             (19, digest) => digest.len() == 16,
             (29, authentication) => authentication.len() >= 2,
+            // Experiments (RFC 6994): fast open's, without and with a cookie of 8 bytes; other lengths are reported.
+            (253 | 254, experiment) => {
+                if experiment.len() == 2 || experiment.len() == 10 {
+                    continue;
+                }
+                false
+            }
             (2 | 3 | 4 | 8, _) => false,
             _ => continue,
         };
@@ -193,12 +200,10 @@ pub(crate) fn igmp(p: &mut Packet<'_>, data: &[u8]) {
     };
     match (header[0], rest) {
         // A query of more than 8 bytes is version 3 and has at least 12.
-        (0x11, [_, _, c0, c1, sources @ ..]) => {
-            if sources.len() < 4 * usize::from(u16::from_be_bytes([*c0, *c1])) {
-                p.events.insert(DecoderEvent::IGMP_MALFORMED);
-            }
+        (0x11, [_, _, c0, c1, sources @ ..]) if sources.len() < 4 * usize::from(u16::from_be_bytes([*c0, *c1])) => {
+            p.events.insert(DecoderEvent::IGMP_MALFORMED);
         }
-        (0x11, [_, ..]) => p.events.insert(DecoderEvent::IGMP_V3_PKT_TOO_SMALL),
+        (0x11, [_] | [_, _] | [_, _, _]) => p.events.insert(DecoderEvent::IGMP_V3_PKT_TOO_SMALL),
         (0x22, records) if records.len() < 8 * usize::from(u16::from_be_bytes([header[6], header[7]])) => {
             p.events.insert(DecoderEvent::IGMP_MALFORMED);
         }

@@ -30,17 +30,19 @@ impl Walk<'_> {
                     return fail(p, DecoderEvent::GRE_VERSION0_HDR_TOO_BIG);
                 }
                 // Source route entries: family (2), offset, length, content; one of family and length 0 ends them.
-                while routing {
-                    let Some(entry) = data.get(length..).and_then(|rest| rest.first_chunk::<4>()) else {
-                        return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
-                    };
-                    length += 4;
-                    if entry[0] == 0 && entry[1] == 0 && entry[3] == 0 {
-                        break;
-                    }
-                    length += usize::from(entry[3]);
-                    if length > data.len() {
-                        return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
+                if routing {
+                    loop {
+                        let Some(entry) = data.get(length..).and_then(|rest| rest.first_chunk::<4>()) else {
+                            return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
+                        };
+                        length += 4;
+                        if entry[0] == 0 && entry[1] == 0 && entry[3] == 0 {
+                            break;
+                        }
+                        length += usize::from(entry[3]);
+                        if length > data.len() {
+                            return fail(p, DecoderEvent::GRE_VERSION0_MALFORMED_SRE_HDR);
+                        }
                     }
                 }
                 length
@@ -118,10 +120,11 @@ impl Walk<'_> {
     }
 }
 
-/// RFC 7348: flags with the I bit, 24 bits reserved, network identifier, Ethernet.
+/// RFC 7348: flags with the I bit, 24 bits reserved, network identifier, 8 bits reserved, Ethernet. Receivers drop
+/// packets with reserved bits set, because extensions use them.
 fn vxlan(data: &[u8]) -> Option<(Entry, &[u8])> {
-    let (header, frame) = data.split_first_chunk::<8>()?;
-    let good = header[0] & 0x08 != 0 && frame.len() >= 14;
+    let ([flags, r0, r1, r2, _, _, _, r3], frame) = data.split_first_chunk::<8>()?;
+    let good = *flags == 0x08 && [*r0, *r1, *r2, *r3] == [0; 4] && frame.len() >= 14;
     good.then_some((Entry::Ethernet, frame))
 }
 

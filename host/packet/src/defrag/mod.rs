@@ -204,7 +204,8 @@ impl Defragmenter {
             tracker.total.get_or_insert(end as u32);
         }
         let total = tracker.total?;
-        if tracker.header.is_empty() || tracker.pieces.contiguous() < total {
+        // Bytes behind the last fragment make the datagram inconsistent: hosts do not complete it.
+        if tracker.header.is_empty() || tracker.pieces.end() > total || tracker.pieces.contiguous() < total {
             return None;
         }
         let tracker = self.remove(&key)?;
@@ -288,13 +289,17 @@ impl Tracker {
     }
 
     fn patch_ipv4(&self, length: usize, header: &mut [u8]) -> Option<()> {
+        let old = Sum::default().with(header.get(2..4)?).with(header.get(6..8)?).fold();
         header.get_mut(2..4)?.copy_from_slice(&(length as u16).to_be_bytes());
         // Keep the reserved bit and DF.
         let flags = header.get_mut(6..8)?;
         flags.copy_from_slice(&[flags.first()? & 0xc0, 0]);
-        header.get_mut(10..12)?.copy_from_slice(&[0, 0]);
-        let checksum = Sum::default().add(header).checksum();
-        header.get_mut(10..12)?.copy_from_slice(&checksum.to_be_bytes());
+        let new = Sum::default().with(header.get(2..4)?).with(header.get(6..8)?).fold();
+        // Adjusted, not recomputed (RFC 1624): a wrong header checksum stays wrong.
+        let checksum = header.get_mut(10..12)?;
+        let complement = !u16::from_be_bytes([*checksum.first()?, *checksum.get(1)?]);
+        let sum = Sum::default().with(&complement.to_be_bytes()).with(&(!old).to_be_bytes()).with(&new.to_be_bytes());
+        checksum.copy_from_slice(&sum.checksum().to_be_bytes());
         Some(())
     }
 

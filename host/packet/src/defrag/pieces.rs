@@ -43,6 +43,11 @@ impl Pieces {
         self.bytes
     }
 
+    /// End of the last covered byte.
+    pub fn end(&self) -> u32 {
+        self.spans.last().map_or(0, |span| span.end)
+    }
+
     /// Length of the covered start.
     pub fn contiguous(&self) -> u32 {
         let mut end = 0;
@@ -84,7 +89,8 @@ impl Pieces {
         for span in self.spans.get(first..after).unwrap_or_default() {
             push(Span { start: at, end: span.start.max(at), piece });
             let owner = self.pieces.get(usize::from(span.piece));
-            let old = owner.map_or((span.start, span.end), |owner| (owner.start, owner.start + owner.data.len() as u32));
+            let old =
+                owner.map_or((span.start, span.end), |owner| (owner.start, owner.start + owner.data.len() as u32));
             let (from, to) = (span.start.max(start), span.end.min(end));
             push(Span { start: span.start, end: from, piece: span.piece });
             let winner = if policy.newcomer_wins(old, (start, end)) { piece } else { span.piece };
@@ -136,9 +142,7 @@ mod tests {
     #[test]
     fn six_fragments_over_each_other() {
         // (number, start, end) in units of 8 bytes, in order of arrival.
-        let arrivals = [
-            (1, 0, 3), (2, 4, 6), (3, 6, 9), (4, 1, 5), (5, 6, 8), (6, 9, 12),
-        ];
+        let arrivals = [(1, 0, 3), (2, 4, 6), (3, 6, 9), (4, 1, 5), (5, 6, 8), (6, 9, 12)];
         let expected = [
             (OverlapPolicy::First, "111422333666"),
             (OverlapPolicy::Last, "144442553666"),
