@@ -1,1 +1,7 @@
-//! Placeholder until its room is built.
+//! The bit-exact model of the pre-filter: a PCI function that takes frames.
+//!
+//! Place: stands where a card would, behind the same PCI boundary. One function per pipeline stage, in the order of
+//! docs/architecture.md; outcomes depend on frames, tables, commands and their order only.
+#![deny(unsafe_code)]
+
+pub mod parse;

@@ -7,6 +7,10 @@
 
 #[rustfmt::skip]
 pub mod generated;
+pub mod crc;
+pub mod flow_key;
+pub mod fold;
+pub mod hash;
 pub mod protocol;
 pub mod sequence;
 
