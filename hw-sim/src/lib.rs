@@ -4,4 +4,6 @@
 //! docs/architecture.md; outcomes depend on frames, tables, commands and their order only.
 #![deny(unsafe_code)]
 
+pub mod literal;
 pub mod parse;
+pub mod tables;

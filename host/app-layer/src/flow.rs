@@ -1,15 +1,14 @@
 //! The application layer of one flow: detection, then the protocol's parser.
 //!
-//! Keeps at most [`PREFIX`] bytes per direction for the shared detection function, and the bytes that arrived before
+//! The shared detection function sees the first bytes of each direction; this keeps the bytes that arrived before
 //! the decision (bounded), which the parser is then given in their order.
 
 use crate::config::AppLayerConfig;
 use crate::{Direction, Input, ProtocolState};
 use std::sync::Arc;
-use weir_contract::protocol::{AppProtocol, Carrier, Detection, PREFIX, detect};
+use weir_contract::protocol::{AppProtocol, Carrier, Detection, Detector};
 
-/// Bytes per direction kept while the protocol is unknown. Detection decides within [`PREFIX`] bytes of a direction,
-/// so only a direction that waits for the other can pile up more.
+/// Bytes per direction kept while the protocol is unknown. Detection decides within the first bytes of a direction, so only a direction that waits for the other can pile up more.
 const WAITING_LIMIT: usize = 64 * 1024;
 
 /// Events of the layer itself, by Suricata's names.
@@ -25,16 +24,12 @@ pub const EVENTS: [&str; 7] = [
 
 #[derive(Debug, Default)]
 struct Side {
-    prefix: [u8; PREFIX],
-    prefix_length: usize,
     waiting: Vec<u8>,
-    /// The start of the direction was lost: it is never classified.
-    blind: bool,
     ended: bool,
 }
 
 enum Phase {
-    Detecting(Box<[Side; 2]>),
+    Detecting(Box<(Detector, [Side; 2])>),
     Parsing(Box<dyn ProtocolState>),
     /// Nothing known, or known but without parser.
     Opaque(Option<AppProtocol>),
@@ -48,6 +43,7 @@ pub struct AppLayerFlow {
     server_port: u16,
     phase: Phase,
     events: u8,
+    upgraded: bool,
 }
 
 impl AppLayerFlow {
@@ -65,6 +61,7 @@ impl AppLayerFlow {
             server_port,
             phase: if carrier.is_some() { Phase::Detecting(Box::default()) } else { Phase::Opaque(None) },
             events: 0,
+            upgraded: false,
         }
     }
 
@@ -108,6 +105,11 @@ impl AppLayerFlow {
         self.events
     }
 
+    /// The protocol has changed since the flow began: what a device thinks of it no longer holds.
+    pub fn upgraded(&self) -> bool {
+        self.upgraded
+    }
+
     /// The payload is encrypted from here on.
     pub fn encrypted(&self) -> bool {
         self.state().is_some_and(|state| state.encrypted())
@@ -125,7 +127,7 @@ impl AppLayerFlow {
     /// Something begun earlier could be completed by later bytes.
     pub fn is_open(&self, direction: Direction) -> bool {
         match &self.phase {
-            Phase::Detecting(sides) => sides.iter().any(|side| side.prefix_length > 0),
+            Phase::Detecting(detecting) => detecting.1.iter().any(|side| !side.waiting.is_empty()),
             Phase::Parsing(state) => state.is_open(direction),
             Phase::Opaque(_) => false,
         }
@@ -138,6 +140,7 @@ impl AppLayerFlow {
             Phase::Parsing(state) => {
                 state.feed(direction, input, frame);
                 if let Some(upgrade) = state.upgrade() {
+                    self.upgraded = true;
                     self.phase = match upgrade.protocol {
                         Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
                             Some(state) => Phase::Parsing(state),
@@ -147,24 +150,18 @@ impl AppLayerFlow {
                     };
                 }
             }
-            Phase::Detecting(sides) => {
+            Phase::Detecting(detecting) => {
+                let (detector, sides) = &mut **detecting;
                 let side = &mut sides[direction as usize];
                 match input {
                     Input::Data(bytes) => {
-                        if !side.blind {
-                            let room = PREFIX - side.prefix_length;
-                            let take = bytes.len().min(room);
-                            side.prefix[side.prefix_length..side.prefix_length + take].copy_from_slice(&bytes[..take]);
-                            side.prefix_length += take;
-                        }
                         let room = WAITING_LIMIT.saturating_sub(side.waiting.len());
                         side.waiting.extend_from_slice(&bytes[..bytes.len().min(room)]);
-                    }
-                    Input::Gap(_) => {
-                        if side.prefix_length < PREFIX {
-                            side.blind = true;
+                        if let Some(carrier) = self.carrier {
+                            detector.push(carrier, self.client_port, self.server_port, direction as usize, bytes);
                         }
                     }
+                    Input::Gap(_) => detector.lost(direction as usize),
                     Input::End => side.ended = true,
                 }
                 self.decide(direction, frame);
@@ -173,13 +170,10 @@ impl AppLayerFlow {
     }
 
     fn decide(&mut self, last: Direction, frame: u64) {
-        let (Phase::Detecting(sides), Some(carrier)) = (&mut self.phase, self.carrier) else { return };
-        let prefix = |side: &Side| if side.blind { (0, [0u8; PREFIX]) } else { (side.prefix_length, side.prefix) };
-        let (n0, p0) = prefix(&sides[0]);
-        let (n1, p1) = prefix(&sides[1]);
-        let answer = detect(carrier, self.client_port, self.server_port, &p0[..n0], &p1[..n1]);
+        let Phase::Detecting(detecting) = &mut self.phase else { return };
+        let (detector, sides) = &mut **detecting;
         let over = sides.iter().any(|side| side.waiting.len() >= WAITING_LIMIT);
-        match answer {
+        match detector.answer() {
             Detection::Unknown if !over => {}
             Detection::Unknown | Detection::Failed => {
                 self.events |= 1 << 6;

@@ -64,11 +64,17 @@ impl DeviceLink {
 }
 
 impl FlowData {
+    /// The device has the flow back.
+    pub fn is_released(&self) -> bool {
+        self.device.entry.is_some() && !self.device.diverted
+    }
+
     /// Whether the device may have the flow back after the frame just processed (reference semantics, section 6:
     /// level reassembly; no open transaction or raw window holds bytes of a frame that had trouble in that scope).
     pub fn answer(&mut self, raw_window: usize) -> Answer {
         let link = &mut self.device;
-        if !link.diverted || link.entry.is_none() {
+        // After a change of protocol the device's class no longer holds.
+        if !link.diverted || link.entry.is_none() || self.app.upgraded() {
             return Answer::Keep;
         }
         if self.encrypted {

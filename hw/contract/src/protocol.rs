@@ -208,6 +208,58 @@ pub fn detect(carrier: Carrier, client_port: u16, server_port: u16, to_server: &
     }
 }
 
+/// The bytes detection has seen of a flow, and its answer once given. Engine and device feed it the same bytes in the
+/// same order: in-order stream bytes (or datagram payloads) as they come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detector {
+    bytes: [[u8; PREFIX]; 2],
+    length: [u8; 2],
+    blind: [bool; 2],
+    answer: Detection,
+}
+
+impl Default for Detector {
+    fn default() -> Self {
+        Detector { bytes: [[0; PREFIX]; 2], length: [0; 2], blind: [false; 2], answer: Detection::Unknown }
+    }
+}
+
+impl Detector {
+    /// The answer so far.
+    pub const fn answer(&self) -> Detection {
+        self.answer
+    }
+
+    /// First bytes of a direction.
+    pub fn first_bytes(&self, direction: usize) -> &[u8] {
+        &self.bytes[direction & 1][..usize::from(self.length[direction & 1])]
+    }
+
+    /// Bytes of a direction are lost: if its start is not complete, it is never classified.
+    pub fn lost(&mut self, direction: usize) {
+        let d = direction & 1;
+        if usize::from(self.length[d]) < PREFIX {
+            self.blind[d] = true;
+            self.length[d] = 0;
+        }
+    }
+
+    /// The next bytes of a direction.
+    pub fn push(&mut self, carrier: Carrier, client_port: u16, server_port: u16, direction: usize, bytes: &[u8]) -> Detection {
+        let d = direction & 1;
+        let have = usize::from(self.length[d]);
+        if !self.blind[d] && have < PREFIX {
+            let take = bytes.len().min(PREFIX - have);
+            self.bytes[d][have..have + take].copy_from_slice(&bytes[..take]);
+            self.length[d] += take as u8;
+        }
+        if self.answer == Detection::Unknown {
+            self.answer = detect(carrier, client_port, server_port, self.first_bytes(0), self.first_bytes(1));
+        }
+        self.answer
+    }
+}
+
 /// Result of comparing a prefix with a pattern.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
