@@ -5,8 +5,12 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod crc;
+pub mod flow_key;
+pub mod fold;
 #[rustfmt::skip]
 pub mod generated;
+pub mod hash;
 pub mod protocol;
 pub mod sequence;
 
