@@ -12,6 +12,7 @@ pub mod fold;
 pub mod generated;
 pub mod hash;
 pub mod protocol;
+pub mod record;
 pub mod sequence;
 
 pub use generated::{constants, counters, enums, guards, layouts, registers};
