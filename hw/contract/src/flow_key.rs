@@ -1,8 +1,8 @@
 //! How a packet's endpoints become a [`FlowKey`]: one normal form for device and host.
 //!
 //! Endpoints are ordered by (address, port), addresses as byte strings of one version, ports as numbers: the order of
-//! the host's own key. Transports without ports use port 0; so does ICMP (reference semantics 2.3: what the caller
-//! passes as ports must be the same on both sides of the flow).
+//! the host's own key. Transports without ports use port 0; so does ICMP: the device's key is coarser there than the
+//! host's (which has the echo identifier), never finer, so no frame of a host flow is missing from the device flow.
 
 use crate::layouts::FlowKey;
 

@@ -5,13 +5,14 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[rustfmt::skip]
-pub mod generated;
 pub mod crc;
 pub mod flow_key;
 pub mod fold;
+#[rustfmt::skip]
+pub mod generated;
 pub mod hash;
 pub mod protocol;
+pub mod record;
 pub mod sequence;
 
 pub use generated::{constants, counters, enums, guards, layouts, registers};
