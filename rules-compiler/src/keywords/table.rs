@@ -50,7 +50,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("byte_math", &[], "bytes n, offset n, oper +, rvalue n, result name[,…]", ByteMath),
     keyword("isdataat", &[], "[!]number[,relative]", IsDataAt),
     keyword("bsize", &[], "[operator]number", BufferSize),
-    keyword("bufferlen", &[], "[operator]number[,relative]", Unsupported("Snort's bufferlen counts the rest of the buffer; write `bsize`")),
+    keyword("bufferlen", &[], "[operator]number[,relative]", BufferLength),
     keyword("absent", &[], "[or_else]", Absent),
     keyword("base64_decode", &[], "[bytes n][,offset n][,relative]", Base64Decode),
     keyword("dataset", &[], "operation,name[,type t][,load f]", Dataset),

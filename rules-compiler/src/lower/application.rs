@@ -224,6 +224,8 @@ impl Lowering<'_, '_> {
         let text = self.value(option)?;
         let mut parts = text.split(',').map(str::trim);
         let uuid = parts.next().unwrap_or("");
+        // Snort 3 names the parts: `uuid X, version >1, any_frag`.
+        let uuid = uuid.strip_prefix("uuid ").map_or(uuid, str::trim);
         let digits: Vec<u8> = uuid.bytes().filter(|&b| b != b'-').collect();
         let mut bytes = [0u8; 16];
         let shape = uuid.split('-').map(str::len).eq([8, 4, 4, 4, 12]);

@@ -73,12 +73,11 @@ impl Lowering<'_, '_> {
         Ok(true)
     }
 
+    /// Written numbers may ask for 0 bytes: all digits that follow.
     fn check_count(&self, option: &OptionSyntax, flags: &Flags, count: Number, least: i64) -> Lowered {
+        let least = if flags.string { 0 } else { least };
         if flags.base.is_some() && !flags.string {
             return Err(self.wrong(option, "`hex`, `dec` and `oct` need `string`"));
-        }
-        if flags.string && flags.endian.is_some() && flags.endian != Some(Endian::Big) && !self.draft.snort3 {
-            return Err(self.wrong(option, "a number written as text has no byte order"));
         }
         let most = if flags.string { STRING_MAX } else { BINARY_MAX };
         match count {

@@ -343,7 +343,21 @@ impl Lowering<'_, '_> {
         }
         let buffer = self.draft.last_content.and_then(|p| self.draft.rule.buffers.get(p.0)).map(|b| b.buffer);
         if buffer == Some(Buffer::Base64Data) {
-            return conflict("a content of `base64_data` cannot be the fast pattern");
+            // Decoded bytes cannot be searched for in advance; the last content before them is meant.
+            let before = self.draft.spans.iter().rev().map(|(place, _)| *place).find(|&place| {
+                self.draft.rule.buffers.get(place.0).is_some_and(|b| b.buffer != Buffer::Base64Data) && self.content_at(place).is_some()
+            });
+            let Some(content) = before.and_then(|place| self.content_at_mut(place)) else {
+                return conflict("a content of `base64_data` cannot be the fast pattern");
+            };
+            content.fast_pattern = true;
+            self.warn(
+                span,
+                Cause::Style,
+                "a content of `base64_data` cannot be the fast pattern; the content before `base64_data` is taken",
+                "write `fast_pattern` behind a content of another buffer",
+            );
+            return Ok(());
         }
         let content = self.last(span)?;
         let placed = content.is_relative() || content.offset.is_some() || content.depth.is_some();
@@ -414,6 +428,37 @@ impl Lowering<'_, '_> {
                 let hint = crate::diag::nearest(text.trim(), names).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
                 Err(self.wrong(option, format!("`{}` is neither a number nor a variable defined before{hint}", text.trim())))
             }
+        }
+    }
+
+    /// Snort's `bufferlen:[operator]n[,relative]`: the bytes of the buffer, or those behind the last match.
+    pub(super) fn buffer_length(&mut self, option: &OptionSyntax) -> Lowered {
+        let value = self.value(option)?.into_owned();
+        let (text, relative) = match value.split_once(',') {
+            Some((text, word)) if word.trim() == "relative" => (text, true),
+            Some((_, word)) => return Err(self.wrong(option, format!("`{}` is not `relative`", word.trim()))),
+            None => (value.as_str(), false),
+        };
+        let comparison = match text.split_once("<=>").and_then(|(a, b)| Some((number::unsigned(a)?, number::unsigned(b)?))) {
+            Some((low, high)) if low <= high => Comparison::Within(low, high),
+            Some(_) => return Err(self.wrong(option, "the range ends before it begins")),
+            None => number::comparison(text, 65_535, &[]).map_err(|e| self.wrong(option, e))?,
+        };
+        if matches!(comparison, Comparison::NotEqual(_) | Comparison::Outside(..) | Comparison::AnyBit(_) | Comparison::NoBit(_)) {
+            return Err(self.wrong(option, "only =, <, <=, >, >= and ranges are possible"));
+        }
+        // At least n bytes: there is one at n - 1. At most n: there is none at n.
+        let (least, most) = number::bounds(comparison);
+        let mut at = |position: u64, negated: bool| {
+            let position = Number::Constant(i64::try_from(position).unwrap_or(i64::MAX));
+            self.push(option, Match::IsDataAt(IsDataAt { position, negated, relative })).map(|_| ())
+        };
+        if least > 0 {
+            at(least - 1, false)?;
+        }
+        match most {
+            Some(most) => at(most, true),
+            None => Ok(()),
         }
     }
 

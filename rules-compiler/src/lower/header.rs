@@ -5,7 +5,7 @@ use crate::diag::{Cause, nearest};
 use crate::syntax::{HeaderSyntax, Span};
 use crate::vars::VariableError;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::{Action, AddressSet, PortSet, RuleProtocol};
+use weir_ir::{Action, AddressSet, Comparison, PacketCondition, PortSet, RuleProtocol};
 
 /// Every application protocol a rule may name.
 pub(crate) const PROTOCOLS: &[AppProtocol] = &[
@@ -177,6 +177,11 @@ impl Lowering<'_, '_> {
             "icmpv4" => RuleProtocol::Icmpv4,
             "icmpv6" => RuleProtocol::Icmpv6,
             "pkthdr" => RuleProtocol::PacketHeader,
+            "igmp" => {
+                const IGMP: u64 = 2;
+                self.draft.rule.packet.push(PacketCondition::IpProtocol(Comparison::Equal(IGMP)));
+                RuleProtocol::Ip
+            }
             "sctp" => link_layer(self.session.support.sctp, RuleProtocol::Sctp)?,
             "arp" => link_layer(self.session.support.link_layer, RuleProtocol::Arp)?,
             "ether" => link_layer(self.session.support.link_layer, RuleProtocol::Ether)?,

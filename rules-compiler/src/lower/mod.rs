@@ -297,6 +297,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::ByteMath => self.byte_math(option),
             Handler::IsDataAt => self.is_data_at(option),
             Handler::BufferSize => self.buffer_size(option),
+            Handler::BufferLength => self.buffer_length(option),
             Handler::Absent => self.absent(option),
             Handler::Base64Decode => self.base64_decode(option),
             Handler::Dataset => self.dataset(option, false),

@@ -212,7 +212,13 @@ impl Lowering<'_, '_> {
 
     fn stream_size(&self, option: &OptionSyntax) -> Lowered<StreamSize> {
         let text = self.value(option)?;
-        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        let mut parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        // Snort 3: `stream_size:>10,either`.
+        if let [range, side] = *parts.as_slice() {
+            let digits = range.find(|c: char| c.is_ascii_digit()).unwrap_or(range.len());
+            let (operator, number) = range.split_at_checked(digits).unwrap_or(("", range));
+            parts = vec![side.strip_prefix("to_").unwrap_or(side), if operator.trim().is_empty() { "=" } else { operator.trim() }, number];
+        }
         let [side, operator, size] = parts.as_slice() else {
             return Err(self.wrong(option, "stream_size needs a side, an operator and a number"));
         };

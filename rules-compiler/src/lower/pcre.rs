@@ -108,13 +108,17 @@ impl Lowering<'_, '_> {
                 return Err(Fault::new(quoted, Cause::Value, format!("the expression is not valid: {message}"), "correct the expression"));
             }
         }
+        // In Suricata `Q` and `file.data` name the same bytes of a response.
+        if buffer == Some(Buffer::HttpResponseBody) && self.draft.sticky.as_ref().is_some_and(|s| s.buffer == Buffer::FileData) {
+            buffer = None;
+        }
         let Some(buffer) = buffer else {
             let place = self.push(option, Match::Pcre(pcre))?;
             self.draft.spans.push((place, option.span()));
             return Ok(());
         };
         if let Some(sticky) = &self.draft.sticky {
-            if sticky.buffer != buffer || self.draft.snort3 {
+            if sticky.buffer != buffer {
                 return Err(Fault::new(
                     option.span(),
                     Cause::Placement,

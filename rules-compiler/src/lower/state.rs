@@ -220,15 +220,18 @@ impl Lowering<'_, '_> {
 
     fn count(&mut self, option: &OptionSyntax, mut kind: Option<ThresholdKind>) -> Lowered {
         let text = self.value(option)?.into_owned();
-        if self.draft.rule.threshold.is_some() {
-            return Err(Fault::new(
-                option.span(),
-                Cause::Conflict,
-                "the rule has two of `threshold` and `detection_filter`",
-                "keep one of them",
-            ));
-        }
         let is_filter = kind.is_some();
+        if let Some(known) = &self.draft.rule.threshold {
+            if is_filter || known.kind == ThresholdKind::DetectionFilter {
+                return Err(Fault::new(
+                    option.span(),
+                    Cause::Conflict,
+                    "`threshold` and `detection_filter` exclude each other, and `detection_filter` stands once",
+                    "keep one of them",
+                ));
+            }
+            self.warn(option.span(), Cause::Style, "`threshold` stands twice; the last one counts", "remove one");
+        }
         let (mut tracked, mut count, mut seconds, mut multiplier) = (None, None, None, None);
         for part in text.split(',').map(str::trim) {
             let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
@@ -290,6 +293,10 @@ impl Lowering<'_, '_> {
                 count.parse::<u32>().is_ok() && metric(unit) && matches!(rest, [] | ["src"] | ["dst"] | ["exclusive"])
             }
             ["host"] => true,
+            // Snort 3: `session,packets 5`.
+            ["session" | "host_src" | "host_dst", limits @ ..] if self.draft.snort3 => limits.iter().all(|limit| {
+                limit.split_once(' ').is_some_and(|(unit, count)| metric(unit) && count.trim().parse::<u32>().is_ok())
+            }),
             ["host", direction] => matches!(*direction, "src" | "dst"),
             _ => false,
         };
