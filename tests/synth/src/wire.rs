@@ -147,7 +147,7 @@ pub fn tcp(addresses: Addresses, fields: &TcpFields, payload: &[u8]) -> Vec<u8> 
     out.extend(fields.destination.to_be_bytes());
     out.extend(fields.sequence.to_be_bytes());
     out.extend(fields.acknowledgement.to_be_bytes());
-    out.extend([((20 + options) / 4 << 4) as u8, fields.flags]);
+    out.extend([(((20 + options) / 4) << 4) as u8, fields.flags]);
     out.extend(fields.window.to_be_bytes());
     out.extend([0, 0]);
     out.extend(fields.urgent.to_be_bytes());
