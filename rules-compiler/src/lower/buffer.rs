@@ -96,6 +96,10 @@ impl Lowering<'_, '_> {
             }
             _ => {
                 self.draft.needs_transaction.get_or_insert((span, buffer.name()));
+                // Files of a protocol come from its parser.
+                if let (None, Some((protocol, _))) = (buffer.protocol(), self.draft.protocol) {
+                    self.require_parser(span, protocol)?;
+                }
             }
         }
         Ok(())

@@ -223,23 +223,35 @@ impl Lowering<'_, '_> {
         Err(Fault::new(
             span,
             Cause::UnsupportedProtocol,
-            format!("the engine does not parse `{}`", protocol.name()),
+            format!("the engine does not detect `{}`", protocol.name()),
             "write the rule for tcp or udp with contents of the payload, or disable it",
+        ))
+    }
+
+    /// The engine must have a parser for the protocol.
+    pub(super) fn require_parser(&self, span: Span, protocol: AppProtocol) -> Lowered {
+        if self.session.support.parsed.contains(&protocol) {
+            return Ok(());
+        }
+        Err(Fault::new(
+            span,
+            Cause::UnsupportedProtocol,
+            format!("the engine has no parser for `{}`", protocol.name()),
+            "match the payload instead, or disable the rule",
         ))
     }
 
     /// Something of this protocol is used: the rule is for it alone.
     pub(super) fn use_protocol(&mut self, span: Span, protocol: AppProtocol) -> Lowered {
+        self.require_parser(span, protocol)?;
         match self.draft.protocol {
             None => {
-                self.require_protocol(span, protocol)?;
                 self.draft.protocol = Some((protocol, span));
                 Ok(())
             }
             Some((known, _)) if compatible(known, protocol) => Ok(()),
             // `http1` narrows what a buffer of HTTP implied before.
             Some((known, _)) if compatible(protocol, known) => {
-                self.require_protocol(span, protocol)?;
                 if !matches!(self.draft.rule.header.protocol, RuleProtocol::App(_)) {
                     self.draft.protocol = Some((protocol, span));
                 }
