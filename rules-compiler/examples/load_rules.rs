@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut causes: Vec<_> = causes.into_iter().collect();
     causes.sort_by_key(|c| std::cmp::Reverse(c.1));
-    for (cause, count) in causes.iter().take(60) {
+    for (cause, count) in causes.iter().take(400) {
         println!("{count:6} {cause}");
     }
     if count {

@@ -95,6 +95,10 @@ impl Lowering<'_, '_> {
             }
             _ => {
                 let comparison = match &option.value {
+                    None if keyword.name != "krb5.weak_encryption" => {
+                        self.value(option)?;
+                        None
+                    }
                     None => None,
                     Some(_) => Some(self.comparison(option, u64::MAX, numbers_of(keyword.name))?),
                 };

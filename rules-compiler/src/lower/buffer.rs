@@ -1,5 +1,6 @@
 //! Sticky buffers and old modifiers.
 
+use super::header::compatible;
 use super::{Fault, Lowered, Lowering, Place, Sticky, new_buffer};
 use crate::diag::Cause;
 use crate::keywords::{Keyword, OldContentForm};
@@ -69,6 +70,10 @@ impl Lowering<'_, '_> {
             if !(quic && hello) {
                 self.use_protocol(span, protocol)?;
             }
+        }
+        if buffer == Buffer::DceStubData && self.draft.protocol.is_some_and(|(p, _)| !compatible(p, AppProtocol::DceRpc)) {
+            // Carried by SMB as well, so it implies neither.
+            self.use_protocol(span, AppProtocol::DceRpc)?;
         }
         if !self.session.support.buffers.contains(&buffer) {
             return Err(Fault::new(

@@ -343,21 +343,7 @@ impl Lowering<'_, '_> {
         }
         let buffer = self.draft.last_content.and_then(|p| self.draft.rule.buffers.get(p.0)).map(|b| b.buffer);
         if buffer == Some(Buffer::Base64Data) {
-            // Decoded bytes cannot be searched for in advance; the last content before them is meant.
-            let before = self.draft.spans.iter().rev().map(|(place, _)| *place).find(|&place| {
-                self.draft.rule.buffers.get(place.0).is_some_and(|b| b.buffer != Buffer::Base64Data) && self.content_at(place).is_some()
-            });
-            let Some(content) = before.and_then(|place| self.content_at_mut(place)) else {
-                return conflict("a content of `base64_data` cannot be the fast pattern");
-            };
-            content.fast_pattern = true;
-            self.warn(
-                span,
-                Cause::Style,
-                "a content of `base64_data` cannot be the fast pattern; the content before `base64_data` is taken",
-                "write `fast_pattern` behind a content of another buffer",
-            );
-            return Ok(());
+            return conflict("a content of `base64_data` cannot be the fast pattern");
         }
         let content = self.last(span)?;
         let placed = content.is_relative() || content.offset.is_some() || content.depth.is_some();

@@ -50,8 +50,8 @@ impl Lowering<'_, '_> {
             let value = value.trim().trim_matches('"');
             match key {
                 "type" => match value {
-                    "string" | "md5" | "sha256" | "ipv4" | "ip" => kind = Some(value),
-                    other => return Err(self.wrong(option, format!("`{other}` is not string, md5, sha256, ipv4 or ip"))),
+                    "string" | "md5" | "sha256" | "ipv4" | "ipv6" | "ip" => kind = Some(value),
+                    other => return Err(self.wrong(option, format!("`{other}` is not string, md5, sha256, ipv4, ipv6 or ip"))),
                 },
                 "load" | "state" => file = Some((value, key == "load")),
                 "save" | "memcap" | "hashsize" => {}
@@ -151,9 +151,9 @@ fn decode(text: &[u8], kind: &str) -> Option<Vec<u8>> {
         "md5" => hex(text).filter(|b| b.len() == 16),
         "sha256" => hex(text).filter(|b| b.len() == 32),
         _ => match std::str::from_utf8(text).ok()?.parse().ok()? {
-            IpAddr::V4(a) => Some(a.octets().to_vec()),
-            IpAddr::V6(a) if kind == "ip" => Some(a.octets().to_vec()),
-            IpAddr::V6(_) => None,
+            IpAddr::V4(a) if kind != "ipv6" => Some(a.octets().to_vec()),
+            IpAddr::V6(a) if kind != "ipv4" => Some(a.octets().to_vec()),
+            _ => None,
         },
     }
 }

@@ -4,7 +4,7 @@ use super::{Fault, Lowered, Lowering, Place, number};
 use crate::diag::Cause;
 use crate::syntax::Span;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::{AppLayerCondition, Buffer, Content, Event, Match, Number, PacketCondition, RuleProtocol};
+use weir_ir::{AppLayerCondition, Buffer, Content, Event, Match, Number, PacketCondition, RuleProtocol, Transform};
 
 impl Lowering<'_, '_> {
     pub(super) fn finish(&mut self) -> Lowered {
@@ -15,6 +15,7 @@ impl Lowering<'_, '_> {
         self.check_empty_sticky();
         self.check_base64()?;
         self.check_letter_case()?;
+        self.check_transformed()?;
         self.check_sizes()?;
         self.check_payload_size()?;
         self.check_mixture()?;
@@ -110,6 +111,44 @@ impl Lowering<'_, '_> {
             )),
             None => Ok(()),
         }
+    }
+
+    /// A content must be able to occur in what its buffer's last transform makes.
+    fn check_transformed(&mut self) -> Lowered {
+        let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c);
+        for (entry, buffer) in self.draft.rule.buffers.iter().enumerate() {
+            let Some(last) = buffer.transforms.last() else { continue };
+            for (index, item) in buffer.matches.iter().enumerate() {
+                let Match::Content(content) = item else { continue };
+                let bytes = &content.bytes;
+                let (name, digest) = match last {
+                    Transform::ToMd5 => ("to_md5", Some(16)),
+                    Transform::ToSha1 => ("to_sha1", Some(20)),
+                    Transform::ToSha256 => ("to_sha256", Some(32)),
+                    Transform::StripWhitespace => ("strip_whitespace", None),
+                    Transform::CompressWhitespace => ("compress_whitespace", None),
+                    Transform::ToLowercase => ("to_lowercase", None),
+                    Transform::ToUppercase => ("to_uppercase", None),
+                    _ => continue,
+                };
+                let impossible = match last {
+                    Transform::StripWhitespace => bytes.iter().any(blank),
+                    Transform::CompressWhitespace => bytes.windows(2).any(|pair| pair.iter().all(blank)),
+                    Transform::ToLowercase => !content.nocase && bytes.iter().any(u8::is_ascii_uppercase),
+                    Transform::ToUppercase => !content.nocase && bytes.iter().any(u8::is_ascii_lowercase),
+                    _ => digest.is_some_and(|length| bytes.len() > length),
+                };
+                if impossible {
+                    return Err(Fault::new(
+                        self.span_of((entry, index)),
+                        Cause::Conflict,
+                        format!("the content cannot occur behind `{name}`"),
+                        "write the content as the transform leaves it",
+                    ));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Contents must fit into the sizes `bsize` and `urilen` allow.

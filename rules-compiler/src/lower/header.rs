@@ -131,6 +131,14 @@ impl Lowering<'_, '_> {
                     "logging is configured outside of rules",
                 ));
             }
+            scoped if scoped.starts_with("accept") || scoped.contains([':', ',']) => {
+                return Err(Fault::new(
+                    span,
+                    Cause::UnsupportedKeyword,
+                    format!("firewall rules and scopes of actions (`{word}`) are not supported"),
+                    "write alert, pass, drop or reject alone",
+                ));
+            }
             known if crate::syntax::ACTIONS.contains(&known) => {
                 return Err(Fault::new(
                     span,

@@ -8,7 +8,7 @@ use weir_ir::Target;
 /// The version of the rule language `requires` is checked against.
 const VERSION: [u32; 3] = [8, 0, 8];
 /// Features that `requires` may ask for.
-const FEATURES: &[&str] = &[];
+const FEATURES: &[&str] = &["ja3", "ja4"];
 
 impl Lowering<'_, '_> {
     pub(super) fn message(&mut self, option: &OptionSyntax) -> Lowered {

@@ -32,8 +32,15 @@ impl Lowering<'_, '_> {
             self.value(option)?;
             return Ok(());
         };
-        let Some(quoted) = value.quoted else {
-            return Err(self.wrong(option, "the expression must stand in quotes"));
+        // Quotes are usual, but not required.
+        let (quoted, negated) = match value.quoted {
+            Some(quoted) => (quoted, value.negated),
+            None => {
+                let raw = value.raw.of(self.text);
+                let marks = raw.iter().take_while(|&&b| b == b'!' || b == b' ').count();
+                let span = Span { start: value.raw.start + marks as u32, end: value.raw.end };
+                (span, raw.first() == Some(&b'!'))
+            }
         };
         let text = quoted.of(self.text);
         // Snort allows `m` and another delimiter; Suricata only `/`.
@@ -56,10 +63,10 @@ impl Lowering<'_, '_> {
             Some(comma) => (tail.get(..comma).unwrap_or(&[]), tail.get(comma + 1..).unwrap_or(&[])),
             None => (tail, &[][..]),
         };
-        let pattern = crate_text(expression);
+        let pattern = pattern_text(expression);
         let mut pcre = Pcre {
             pattern,
-            negated: value.negated,
+            negated,
             caseless: false,
             multiline: false,
             dotall: false,
@@ -167,7 +174,7 @@ impl Lowering<'_, '_> {
 }
 
 /// Expressions are bytes; those beyond ASCII are written as `\xHH` outside of quotations, which keeps their meaning.
-fn crate_text(bytes: &[u8]) -> Arc<str> {
+fn pattern_text(bytes: &[u8]) -> Arc<str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         if text.is_ascii() {
             return text.into();

@@ -71,6 +71,14 @@ impl Lowering<'_, '_> {
             BitOperation::Toggle => None,
         };
         if bits.iter().any(|b| Some(b.operation) == opposite && b.names == item.names && b.names.len() == 1) {
+            if matches!(item.operation, BitOperation::IsSet | BitOperation::IsNotSet) {
+                return Err(Fault::new(
+                    option.span(),
+                    Cause::Conflict,
+                    "the rule asks for a bit to be set and not to be set",
+                    "remove one of them; the rule could never match",
+                ));
+            }
             self.warn(option.span(), Cause::Style, format!("`{text}` contradicts an earlier `flowbits`"), "remove one of them");
         }
         self.draft.rule.flowbits.push(item);
@@ -221,16 +229,13 @@ impl Lowering<'_, '_> {
     fn count(&mut self, option: &OptionSyntax, mut kind: Option<ThresholdKind>) -> Lowered {
         let text = self.value(option)?.into_owned();
         let is_filter = kind.is_some();
-        if let Some(known) = &self.draft.rule.threshold {
-            if is_filter || known.kind == ThresholdKind::DetectionFilter {
-                return Err(Fault::new(
-                    option.span(),
-                    Cause::Conflict,
-                    "`threshold` and `detection_filter` exclude each other, and `detection_filter` stands once",
-                    "keep one of them",
-                ));
-            }
-            self.warn(option.span(), Cause::Style, "`threshold` stands twice; the last one counts", "remove one");
+        if self.draft.rule.threshold.is_some() {
+            return Err(Fault::new(
+                option.span(),
+                Cause::Conflict,
+                "the rule has two of `threshold` and `detection_filter`",
+                "keep one of them",
+            ));
         }
         let (mut tracked, mut count, mut seconds, mut multiplier) = (None, None, None, None);
         for part in text.split(',').map(str::trim) {

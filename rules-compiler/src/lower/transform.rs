@@ -30,6 +30,9 @@ impl Lowering<'_, '_> {
             TransformKind::Xor => self.xor(option)?,
             TransformKind::PcreExtract => {
                 let text = self.value(option)?;
+                if option.value.as_ref().is_some_and(|v| v.quoted.is_none()) {
+                    return Err(self.wrong(option, "the expression must stand in quotes"));
+                }
                 Transform::PcreExtract(text.as_ref().into())
             }
             TransformKind::FromBase64 => self.from_base64(option)?,
@@ -39,10 +42,13 @@ impl Lowering<'_, '_> {
         let misplaced = |message: &str, remedy: &str| Err(Fault::new(option.span(), Cause::Placement, message, remedy));
         match &mut self.draft.sticky {
             None => misplaced("a transform stands before any sticky buffer", "write a buffer such as `http.uri;` before it"),
-            Some(sticky) if sticky.entry.is_some() => misplaced(
-                "a transform stands behind a match in the same buffer",
-                "write transforms directly behind the sticky buffer; name the buffer anew for another form of it",
-            ),
+            Some(sticky) if sticky.entry.is_some() => {
+                // Behind a match: what follows is matched in the buffer with this transform; what came before stays.
+                sticky.entry = None;
+                sticky.transforms = vec![transform];
+                sticky.span = option.name;
+                Ok(())
+            }
             Some(sticky) if sticky.transforms.len() >= TRANSFORMS_MAX => misplaced("too many transforms", "use fewer"),
             Some(sticky) => {
                 sticky.transforms.push(transform);

@@ -56,8 +56,9 @@ pub fn parse_rule(text: &[u8]) -> Result<RuleSyntax, SyntaxError> {
                 ));
             }
             Some(b')') => break,
-            // An empty option, `;;`, says nothing.
-            Some(b';') => at += 1,
+            Some(b';') => {
+                return Err(error(Span::new(at, at + 1), "an empty option", "remove the superfluous `;`"));
+            }
             Some(_) => {
                 let (option, next) = parse_option(text, at).map_err(|e| option_error(text, e))?;
                 options.push(option);
@@ -163,7 +164,7 @@ fn header_word(text: &[u8], start: usize) -> Result<Span, SyntaxError> {
             // A list that reaches the body or an option was never closed.
             b'(' | b';' | b'"' => break,
             b if is_blank(b) && depth == 0 => {
-                if text.get(start..at).is_some_and(|t| t.iter().all(|&b| b == b'!')) && at > start {
+                if text.get(start..at).is_some_and(|t| t.iter().all(|&b| b == b'!' || is_blank(b))) && at > start {
                     at += 1;
                     continue;
                 }
@@ -228,6 +229,8 @@ mod tests {
             (r#"alert tcp any any -> any any (sid:1;"#, "the rule's parenthesis is not closed"),
             (r#"alert tcp any any -> any any (sid:1;) x"#, "text behind the rule's closing parenthesis"),
             (r#"alert tcp any any -> any any (sid:1; %)"#, "expected a keyword or `)`"),
+            (r#"alert tcp any any -> any any (content:"a";; sid:1;)"#, "an empty option"),
+            (r#"alert tcp any any -> any any (msg:"a")"#, "the option does not end with `;`"),
             (r#"alert tcp [a any -> any any (sid:1;)"#, "the list's bracket is not closed"),
             (r#"alert tcp any any -> any any any (sid:1;)"#, "the header has more than seven words"),
         ];
