@@ -17,7 +17,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         match argument.as_str() {
             "--stats" => count = true,
             "--all" => options.support = Support::everything(),
-            "--config" => options.configuration_from(Path::new(&arguments.next().ok_or("--config needs a directory")?))?,
+            "--config" => {
+                options.configuration_from(Path::new(&arguments.next().ok_or("--config needs a directory")?))?
+            }
             "--show" => shown = arguments.next().ok_or("--show needs a number")?.parse()?,
             _ => paths.push(argument),
         }

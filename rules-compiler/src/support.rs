@@ -25,6 +25,7 @@ pub struct Support {
 }
 
 /// Detected protocols: what `weir_contract::protocol::detect` answers, and `http` for both its versions.
+#[rustfmt::skip]
 const DETECTED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Http2, AppProtocol::Dns, AppProtocol::Mdns, AppProtocol::Tls,
     AppProtocol::Ssh, AppProtocol::Smb, AppProtocol::DceRpc, AppProtocol::Rfb, AppProtocol::Smtp, AppProtocol::Pop3,
@@ -52,6 +53,7 @@ const GENERAL_BUFFERS: &[Buffer] = &[
 const MISSING_BUFFERS: &[Buffer] = &[];
 
 /// Conditions of the supported protocols.
+#[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
     "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",

@@ -31,7 +31,8 @@ fn per_mille(set: &Ruleset) -> usize {
 }
 
 fn causes(set: &Ruleset) -> String {
-    let lines: Vec<String> = set.rejected.iter().take(20).map(|d| format!("{}:{} {}", d.file, d.line, d.message)).collect();
+    let lines: Vec<String> =
+        set.rejected.iter().take(20).map(|d| format!("{}:{} {}", d.file, d.line, d.message)).collect();
     lines.join("\n")
 }
 
@@ -67,11 +68,27 @@ fn suricata_events() {
 #[test]
 fn refused_by_suricata() {
     let cases = [
-        "detect-bytetest-05", "bug-3490", "detect-pcrexform-02", "detect-pcrexform-04", "detect-xor-key/detect-xor-key-09",
-        "detect-bytejump-03", "detect-bytejump-07", "content-incomplete-hex-t-version-7-plus", "dcerpc/dcerpc-dce-stub-data-06",
-        "flowbits-invalid-04", "detect-compress_whitespace-01", "bug-3463", "bug-5220/bug-5220-2", "detect-ftp/ftp-command-02",
-        "test-bad-depth-depth-rule-1", "test-bad-depth-distance-rule-1", "test-bad-hex-rule-2", "test-bad-http-host-rule-1",
-        "test-bad-relative-keyword-fast-pattern-rule-1", "test-bad-semicolon-rule-1", "test-bad-semicolon-rule-2",
+        "detect-bytetest-05",
+        "bug-3490",
+        "detect-pcrexform-02",
+        "detect-pcrexform-04",
+        "detect-xor-key/detect-xor-key-09",
+        "detect-bytejump-03",
+        "detect-bytejump-07",
+        "content-incomplete-hex-t-version-7-plus",
+        "dcerpc/dcerpc-dce-stub-data-06",
+        "flowbits-invalid-04",
+        "detect-compress_whitespace-01",
+        "bug-3463",
+        "bug-5220/bug-5220-2",
+        "detect-ftp/ftp-command-02",
+        "test-bad-depth-depth-rule-1",
+        "test-bad-depth-distance-rule-1",
+        "test-bad-hex-rule-2",
+        "test-bad-http-host-rule-1",
+        "test-bad-relative-keyword-fast-pattern-rule-1",
+        "test-bad-semicolon-rule-1",
+        "test-bad-semicolon-rule-2",
     ];
     let Some(folder) = shared("suricata-verify/tests") else { return };
     for case in cases {
@@ -81,6 +98,11 @@ fn refused_by_suricata() {
         };
         let options = LoadOptions { support: Support::everything(), ..LoadOptions::default() };
         let set = load(&sources, &VariableTable::default(), &options);
-        assert!(set.total > 0 && set.rules.is_empty(), "{case}: {} of {} rules were loaded", set.rules.len(), set.total);
+        assert!(
+            set.total > 0 && set.rules.is_empty(),
+            "{case}: {} of {} rules were loaded",
+            set.rules.len(),
+            set.total
+        );
     }
 }

@@ -8,6 +8,7 @@ use weir_contract::protocol::AppProtocol;
 use weir_ir::{Action, AddressSet, Comparison, PacketCondition, PortSet, RuleProtocol};
 
 /// Every application protocol a rule may name.
+#[rustfmt::skip]
 pub(crate) const PROTOCOLS: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Http2, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp,
     AppProtocol::Ftp, AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::Smb, AppProtocol::DceRpc, AppProtocol::Imap,
@@ -87,25 +88,42 @@ impl Lowering<'_, '_> {
                 ));
             }
             b"<-" => {
-                return Err(Fault::new(direction, Cause::Header, "there is no direction `<-`", "exchange both sides and write `->`"));
+                return Err(Fault::new(
+                    direction,
+                    Cause::Header,
+                    "there is no direction `<-`",
+                    "exchange both sides and write `->`",
+                ));
             }
             other => {
                 let other = String::from_utf8_lossy(other).into_owned();
-                return Err(Fault::new(direction, Cause::Header, format!("`{other}` is no direction"), "write `->` or `<>`"));
+                return Err(Fault::new(
+                    direction,
+                    Cause::Header,
+                    format!("`{other}` is no direction"),
+                    "write `->` or `<>`",
+                ));
             }
         }
         let fault = |span: Span, e: VariableError| {
-            let cause = if matches!(e, VariableError::Undefined { .. }) { Cause::UndefinedVariable } else { Cause::Address };
+            let cause =
+                if matches!(e, VariableError::Undefined { .. }) { Cause::UndefinedVariable } else { Cause::Address };
             Fault::new(span, cause, e.to_string(), e.remedy())
         };
         let text = self.text;
         let resolver = &mut self.session.resolver;
         let mut addresses = |span: Span| {
-            resolver.addresses(&String::from_utf8_lossy(span.of(text))).map(|set| (*set).clone()).map_err(|e| fault(span, e))
+            resolver
+                .addresses(&String::from_utf8_lossy(span.of(text)))
+                .map(|set| (*set).clone())
+                .map_err(|e| fault(span, e))
         };
         let (from, to) = (addresses(source)?, addresses(destination)?);
         let mut ports = |span: Span| {
-            resolver.ports(&String::from_utf8_lossy(span.of(text))).map(|set| (*set).clone()).map_err(|e| fault(span, e))
+            resolver
+                .ports(&String::from_utf8_lossy(span.of(text)))
+                .map(|set| (*set).clone())
+                .map_err(|e| fault(span, e))
         };
         let (from_ports, to_ports) = (ports(source_ports)?, ports(destination_ports)?);
         let header = &mut self.draft.rule.header;
@@ -208,13 +226,30 @@ impl Lowering<'_, '_> {
                     RuleProtocol::App(protocol)
                 }
                 None => {
-                    let others = ["ip", "tcp", "tcp-pkt", "tcp-stream", "udp", "icmp", "icmpv4", "icmpv6", "pkthdr", "ipv4", "ipv6"];
+                    let others = [
+                        "ip",
+                        "tcp",
+                        "tcp-pkt",
+                        "tcp-stream",
+                        "udp",
+                        "icmp",
+                        "icmpv4",
+                        "icmpv6",
+                        "pkthdr",
+                        "ipv4",
+                        "ipv6",
+                    ];
                     let known = PROTOCOLS.iter().map(|p| p.name()).chain(others);
                     let remedy = match nearest(name, known) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => "name a transport such as tcp, or a protocol such as http".into(),
                     };
-                    return Err(Fault::new(span, Cause::UnknownProtocol, format!("there is no protocol `{name}`"), remedy));
+                    return Err(Fault::new(
+                        span,
+                        Cause::UnknownProtocol,
+                        format!("there is no protocol `{name}`"),
+                        remedy,
+                    ));
                 }
             },
         };

@@ -79,7 +79,12 @@ impl Lowering<'_, '_> {
                     "remove one of them; the rule could never match",
                 ));
             }
-            self.warn(option.span(), Cause::Style, format!("`{text}` contradicts an earlier `flowbits`"), "remove one of them");
+            self.warn(
+                option.span(),
+                Cause::Style,
+                format!("`{text}` contradicts an earlier `flowbits`"),
+                "remove one of them",
+            );
         }
         self.draft.rule.flowbits.push(item);
         Ok(())
@@ -175,10 +180,18 @@ impl Lowering<'_, '_> {
                         _ => return Err(self.wrong(option, format!("`{seconds}` is no number of seconds"))),
                     };
                     if operation != BitOperation::Set {
-                        self.warn(option.span(), Cause::Style, "`expire` has an effect with `set` only", "remove it here");
+                        self.warn(
+                            option.span(),
+                            Cause::Style,
+                            "`expire` has an effect with `set` only",
+                            "remove it here",
+                        );
                     }
                 }
-                _ => return Err(self.wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair` or `expire seconds`"))),
+                _ => {
+                    return Err(self
+                        .wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair` or `expire seconds`")));
+                }
             }
         }
         let Some(track) = tracked else {
@@ -248,21 +261,25 @@ impl Lowering<'_, '_> {
                         "threshold" => ThresholdKind::Threshold,
                         "both" => ThresholdKind::Both,
                         "backoff" => ThresholdKind::Backoff(0),
-                        other => return Err(self.wrong(option, format!("`{other}` is not limit, threshold, both or backoff"))),
+                        other => {
+                            return Err(
+                                self.wrong(option, format!("`{other}` is not limit, threshold, both or backoff"))
+                            );
+                        }
                     };
                     kind.replace(found).is_none()
                 }
                 "track" => {
-                    let found = track(value)
-                        .ok_or_else(|| self.wrong(option, format!("`{value}` is not by_src, by_dst, by_both, by_rule or by_flow")))?;
+                    let found = track(value).ok_or_else(|| {
+                        self.wrong(option, format!("`{value}` is not by_src, by_dst, by_both, by_rule or by_flow"))
+                    })?;
                     tracked.replace(found).is_none()
                 }
                 "count" | "seconds" | "multiplier" => {
-                    let number = value
-                        .parse::<u32>()
-                        .ok()
-                        .filter(|&n| n > 0)
-                        .ok_or_else(|| self.wrong(option, format!("`{key} {value}`: a number above 0 is needed")))?;
+                    let number =
+                        value.parse::<u32>().ok().filter(|&n| n > 0).ok_or_else(|| {
+                            self.wrong(option, format!("`{key} {value}`: a number above 0 is needed"))
+                        })?;
                     match key {
                         "count" => count.replace(number).is_none(),
                         "seconds" => seconds.replace(number).is_none(),

@@ -3,7 +3,7 @@
 use crate::diag::Cause;
 use crate::{Dialect, LoadOptions, RuleSource, Ruleset, Support, VariableTable, load};
 use weir_contract::protocol::AppProtocol;
-use weir_ir::condition::{TcpFlagsMode, IpOption};
+use weir_ir::condition::{IpOption, TcpFlagsMode};
 use weir_ir::*;
 
 fn load_all(text: &str) -> Ruleset {
@@ -47,9 +47,17 @@ fn shape(rule: &Rule) -> String {
                 if c.fast_pattern { " fast" } else { "" },
             )
         }
-        Match::Pcre(p) => format!("{}/{}/{}{}", if p.negated { "!" } else { "" }, p.pattern, if p.caseless { "i" } else { "" }, if p.relative { "R" } else { "" }),
+        Match::Pcre(p) => format!(
+            "{}/{}/{}{}",
+            if p.negated { "!" } else { "" },
+            p.pattern,
+            if p.caseless { "i" } else { "" },
+            if p.relative { "R" } else { "" }
+        ),
         Match::Size(c) => format!("size {c:?}"),
-        Match::IsDataAt(d) => format!("{}at {:?}{}", if d.negated { "!" } else { "" }, d.position, if d.relative { " R" } else { "" }),
+        Match::IsDataAt(d) => {
+            format!("{}at {:?}{}", if d.negated { "!" } else { "" }, d.position, if d.relative { " R" } else { "" })
+        }
         Match::Absent { or_else } => format!("absent {or_else}"),
         other => format!("{other:?}").split(['(', ' ']).next().unwrap_or("").to_owned(),
     };
@@ -71,12 +79,28 @@ fn buffers_and_contents() {
         ("tcp", r#"Content:!"a"; NOCASE; offset:3; depth:5;"#, "payload[!'a' nocase offset 3 depth 5]"),
         ("tcp", r#"content:"a"; content:"b"; distance:-1; within:9;"#, "payload['a', 'b' distance -1 within 9]"),
         ("tcp", r#"content:"a"; startswith; content:"b"; endswith; fast_pattern;"#, "payload['a' start, 'b' end fast]"),
-        ("http", r#"http.uri; content:"/a"; http.host; content:"x"; http.uri; content:"b"; within:4;"#, "http.uri['/a', 'b' within 4] http.host['x']"),
-        ("http", r#"content:"/a"; http_uri; content:"b"; distance:1; http_uri; content:"GET"; http_method;"#, "http.uri['/a', 'b' distance 1] http.method['GET']"),
-        ("http", r#"content:"x"; content:"/a"; http_uri; nocase; content:"y"; within:5;"#, "payload['x', 'y' within 5] http.uri['/a' nocase]"),
+        (
+            "http",
+            r#"http.uri; content:"/a"; http.host; content:"x"; http.uri; content:"b"; within:4;"#,
+            "http.uri['/a', 'b' within 4] http.host['x']",
+        ),
+        (
+            "http",
+            r#"content:"/a"; http_uri; content:"b"; distance:1; http_uri; content:"GET"; http_method;"#,
+            "http.uri['/a', 'b' distance 1] http.method['GET']",
+        ),
+        (
+            "http",
+            r#"content:"x"; content:"/a"; http_uri; nocase; content:"y"; within:5;"#,
+            "payload['x', 'y' within 5] http.uri['/a' nocase]",
+        ),
         ("http", r#"uricontent:"/a"; nocase; content:"b";"#, "http.uri['/a' nocase] payload['b']"),
         ("http", r#"pcre:"/^x/Ui"; pcre:"/y/P"; pcre:"/z/R";"#, "http.uri[/^x/i] http.request_body[/y/] payload[/z/R]"),
-        ("http", r#"flow:to_client; file_data; content:"a"; pcre:"/b/QR"; pkt_data; content:"c";"#, "file.data['a', /b/R] payload['c']"),
+        (
+            "http",
+            r#"flow:to_client; file_data; content:"a"; pcre:"/b/QR"; pkt_data; content:"c";"#,
+            "file.data['a', /b/R] payload['c']",
+        ),
         ("http", "urilen:>10; urilen:5,raw;", "http.uri[size Greater(10)] http.uri.raw[size Equal(5)]"),
         ("http", r#"http.host; content:"ABC"; nocase; bsize:3;"#, "http.host['abc', size Equal(3)]"),
         ("http", "http.referer; absent;", "http.referer[absent false]"),
@@ -87,10 +111,26 @@ fn buffers_and_contents() {
         ("tls", r#"ja3_hash; content:"ABCDEF";"#, "ja3.hash['abcdef']"),
         ("tls", r#"tls.cert_serial; content:"0a0b";"#, "tls.cert_serial['0A:0B']"),
         ("tls", r#"tls.subject:"CN=x";"#, "tls.cert_subject['CN=x']"),
-        ("tcp", r#"byte_extract:1,0,n; content:"a"; depth:n; isdataat:!n,relative;"#, "payload[ByteExtract, 'a' depth v0, !at Variable(0) R]"),
-        ("tcp", r#"base64_decode:bytes 9,relative; base64_data; content:"x";"#, "payload[Base64Decode] base64_data['x']"),
-        ("tcp", r#"content:"a", depth 9, offset 3, nocase; content:"b",distance 0,within 5;"#, "payload['a' nocase offset 3 depth 9, 'b' distance 0 within 5]"),
-        ("tcp", r#"flow:to_server; http_uri; content:"x",fast_pattern; http_header:field user-agent; content:"y"; pkt_data; content:"z";"#, "http.uri['x' fast] http.user_agent['y'] payload['z']"),
+        (
+            "tcp",
+            r#"byte_extract:1,0,n; content:"a"; depth:n; isdataat:!n,relative;"#,
+            "payload[ByteExtract, 'a' depth v0, !at Variable(0) R]",
+        ),
+        (
+            "tcp",
+            r#"base64_decode:bytes 9,relative; base64_data; content:"x";"#,
+            "payload[Base64Decode] base64_data['x']",
+        ),
+        (
+            "tcp",
+            r#"content:"a", depth 9, offset 3, nocase; content:"b",distance 0,within 5;"#,
+            "payload['a' nocase offset 3 depth 9, 'b' distance 0 within 5]",
+        ),
+        (
+            "tcp",
+            r#"flow:to_server; http_uri; content:"x",fast_pattern; http_header:field user-agent; content:"y"; pkt_data; content:"z";"#,
+            "http.uri['x' fast] http.user_agent['y'] payload['z']",
+        ),
         ("tcp", r#"content:"a",nocase; bufferlen:>4,relative;"#, "payload['a' nocase, at Constant(4) R]"),
         ("http", "http.uri; pcre:/a\\/b/;", "http.uri[/a\\/b/]"),
     ] {
@@ -111,44 +151,134 @@ fn rejections() {
         ("tcp", "nocase;", Placement, "no content stands before this modifier"),
         ("tcp", r#"content:"abcd"; depth:3;"#, Conflict, "`depth` 3 is less than the content's length, 4"),
         ("tcp", r#"content:"abcd"; within:3;"#, Conflict, "`within` 3 is less than the content's length, 4"),
-        ("tcp", r#"content:"a"; offset:1; distance:1;"#, Conflict, "`distance` is relative, `offset` and `depth` of the same content are not"),
+        (
+            "tcp",
+            r#"content:"a"; offset:1; distance:1;"#,
+            Conflict,
+            "`distance` is relative, `offset` and `depth` of the same content are not",
+        ),
         ("tcp", r#"content:"a"; depth:5; depth:6;"#, Conflict, "`depth` stands twice for the same content"),
         ("tcp", r#"content:"a"; startswith; depth:6;"#, Conflict, "`startswith` and `depth` exclude each other"),
         ("tcp", r#"content:"a"; depth:x;"#, Value, "`x` is neither a number nor a variable defined before"),
-        ("tcp", r#"content:"a"; fast_pattern; content:"b"; fast_pattern;"#, Conflict, "`fast_pattern` stands twice in the rule"),
+        (
+            "tcp",
+            r#"content:"a"; fast_pattern; content:"b"; fast_pattern;"#,
+            Conflict,
+            "`fast_pattern` stands twice in the rule",
+        ),
         ("tcp", r#"content:"ab"; fast_pattern:1,5;"#, Value, "`1,5` lies outside of the content, whose length is 2"),
-        ("http", r#"http.host; content:"ABC";"#, Conflict, "`http.host` is lower case, but the content has upper-case letters"),
-        ("http", r#"http.uri; content:"abc"; bsize:2;"#, Conflict, "the content ends at byte 3 or later, but `http.uri` has at most 2 bytes"),
-        ("http", r#"http.uri; content:"a"; content:"b"; http_header;"#, Placement, "`http_header` modifies a content of the payload, but `http.uri` is in force"),
-        ("http", r#"http.uri; content:"a"; flow:to_client;"#, Conflict, "`http.uri` exists in requests only, but `flow` says to_client"),
-        ("http", r#"http.uri; content:"a"; http.stat_code; content:"200";"#, Conflict, "`http.uri` exists in requests only, but `http.stat_code` in responses only; one inspection sees one direction"),
+        (
+            "http",
+            r#"http.host; content:"ABC";"#,
+            Conflict,
+            "`http.host` is lower case, but the content has upper-case letters",
+        ),
+        (
+            "http",
+            r#"http.uri; content:"abc"; bsize:2;"#,
+            Conflict,
+            "the content ends at byte 3 or later, but `http.uri` has at most 2 bytes",
+        ),
+        (
+            "http",
+            r#"http.uri; content:"a"; content:"b"; http_header;"#,
+            Placement,
+            "`http_header` modifies a content of the payload, but `http.uri` is in force",
+        ),
+        (
+            "http",
+            r#"http.uri; content:"a"; flow:to_client;"#,
+            Conflict,
+            "`http.uri` exists in requests only, but `flow` says to_client",
+        ),
+        (
+            "http",
+            r#"http.uri; content:"a"; http.stat_code; content:"200";"#,
+            Conflict,
+            "`http.uri` exists in requests only, but `http.stat_code` in responses only; one inspection sees one direction",
+        ),
         ("dns", r#"http.uri; content:"a";"#, Conflict, "`http.uri` belongs to http, but the rule is for dns"),
-        ("http", r#"dsize:5; http.uri; content:"a";"#, Conflict, "`dsize` is a condition on a packet, `http.uri` on a transaction"),
+        (
+            "http",
+            r#"dsize:5; http.uri; content:"a";"#,
+            Conflict,
+            "`dsize` is a condition on a packet, `http.uri` on a transaction",
+        ),
         ("http", "bsize:5;", Placement, "`bsize` stands before any sticky buffer"),
         ("http", "http.uri; to_md5;", Placement, "`http.uri` is transformed, but nothing is matched in it"),
-        ("http", r#"http.uri; strip_whitespace; content:"a b";"#, Conflict, "the content cannot occur behind `strip_whitespace`"),
-        ("tcp", r#"dsize:<5; content:"abcde";"#, Conflict, "the contents need a payload of 5 bytes, but `dsize` allows 4 at most"),
+        (
+            "http",
+            r#"http.uri; strip_whitespace; content:"a b";"#,
+            Conflict,
+            "the content cannot occur behind `strip_whitespace`",
+        ),
+        (
+            "tcp",
+            r#"dsize:<5; content:"abcde";"#,
+            Conflict,
+            "the contents need a payload of 5 bytes, but `dsize` allows 4 at most",
+        ),
         ("tcp", "flow:established,to_sever;", Value, "`to_sever` is no word of `flow`; did you mean `to_server`?"),
         ("tcp", "flow:to_server,to_client;", Conflict, "`to_server` and `to_client` exclude each other"),
-        ("tcp-stream", "dsize:5;", Conflict, "`dsize` is a condition on packets, but the rule inspects the stream only"),
-        ("tcp-pkt", r#"http.uri; content:"a";"#, Conflict, "`http.uri` is read from the stream, but the rule inspects packets only"),
+        (
+            "tcp-stream",
+            "dsize:5;",
+            Conflict,
+            "`dsize` is a condition on packets, but the rule inspects the stream only",
+        ),
+        (
+            "tcp-pkt",
+            r#"http.uri; content:"a";"#,
+            Conflict,
+            "`http.uri` is read from the stream, but the rule inspects packets only",
+        ),
         ("udp", "flags:S;", Conflict, "`flags` never holds for packets of the rule's protocol"),
         ("tcp", r#"pcre:"/a/q";"#, Value, "`q` is no flag of an expression"),
         ("tcp", r#"pcre:"a";"#, Value, "the expression must stand between slashes"),
         ("tcp", r#"http.uri; pcre:"/a/H";"#, Placement, "the flags name `http.header`, but `http.uri` is in force"),
         ("tcp", "lua:x.lua;", UnsupportedKeyword, "`lua` is not supported: Lua scripts are not run"),
-        ("http", r#"http.uri; luaxform:x; content:"a";"#, UnsupportedKeyword, "`luaxform` is not supported: Lua scripts are not run"),
+        (
+            "http",
+            r#"http.uri; luaxform:x; content:"a";"#,
+            UnsupportedKeyword,
+            "`luaxform` is not supported: Lua scripts are not run",
+        ),
         ("tcp", "byte_test:9,>,1,0;", Value, "9 bytes cannot be converted; 1 to 8 can"),
         ("tcp", "byte_test:4,?,1,0;", Value, "`?` is no operator of byte_test"),
         ("tcp", "byte_test:4,>,1,0,hex;", Value, "`hex`, `dec` and `oct` need `string`"),
         ("tcp", "byte_math:bytes 4, offset 0, oper /, rvalue 0, result r;", Value, "division by 0"),
         ("tcp", "flowbits:sett,x;", Value, "`sett` is not set, unset, toggle, isset, isnotset or noalert"),
-        ("tcp", "flowbits:isset,x; flowbits:isnotset,x;", Conflict, "the rule asks for a bit to be set and not to be set"),
-        ("tcp", "threshold:type limit,track by_src,count 1;", Value, "type, track, count and seconds (backoff: multiplier) must all be given"),
-        ("tcp", "threshold:type limit,track by_src,count 1,seconds 1; detection_filter:track by_src,count 1,seconds 1;", Conflict, "the rule has two of `threshold` and `detection_filter`"),
+        (
+            "tcp",
+            "flowbits:isset,x; flowbits:isnotset,x;",
+            Conflict,
+            "the rule asks for a bit to be set and not to be set",
+        ),
+        (
+            "tcp",
+            "threshold:type limit,track by_src,count 1;",
+            Value,
+            "type, track, count and seconds (backoff: multiplier) must all be given",
+        ),
+        (
+            "tcp",
+            "threshold:type limit,track by_src,count 1,seconds 1; detection_filter:track by_src,count 1,seconds 1;",
+            Conflict,
+            "the rule has two of `threshold` and `detection_filter`",
+        ),
         ("tcp", "decode-event:ipv4.pkt_to_small;", UnknownEvent, "there is no event `ipv4.pkt_to_small`"),
-        ("tcp", "requires:version >= 99;", Requires, "the rule requires `version >= 99`, which Weir (rule language of Suricata 8.0) does not have"),
-        ("tcp", "requires:keyword foobar; foobar;", Requires, "the rule requires `keyword foobar`, which Weir (rule language of Suricata 8.0) does not have"),
+        (
+            "tcp",
+            "requires:version >= 99;",
+            Requires,
+            "the rule requires `version >= 99`, which Weir (rule language of Suricata 8.0) does not have",
+        ),
+        (
+            "tcp",
+            "requires:keyword foobar; foobar;",
+            Requires,
+            "the rule requires `keyword foobar`, which Weir (rule language of Suricata 8.0) does not have",
+        ),
         ("htp", "", UnknownProtocol, "there is no protocol `htp`"),
         ("tcp", "base64_data; content:\"a\";", Placement, "`base64_data` without `base64_decode` before it"),
         ("http", "app-layer-protocol:dns;", Conflict, "the rule is for http already"),
@@ -163,21 +293,34 @@ fn rejections() {
 #[test]
 fn headers() {
     for (line, cause, message) in [
-        ("alert tcp $HOMENET any -> any any (sid:1;)", Cause::UndefinedVariable, "the variable `$HOMENET` is not defined"),
+        (
+            "alert tcp $HOMENET any -> any any (sid:1;)",
+            Cause::UndefinedVariable,
+            "the variable `$HOMENET` is not defined",
+        ),
         ("alert tcp any 99999 -> any any (sid:1;)", Cause::Address, "`99999` is not a port, range or variable"),
         ("alert tcp !any any -> any any (sid:1;)", Cause::Address, "`!any` leaves nothing to match"),
         ("alert tcp any any <- any any (sid:1;)", Cause::Header, "there is no direction `<-`"),
-        ("alert http any any => any any (sid:1;)", Cause::UnsupportedKeyword, "transactional rules (`=>`) are not supported"),
+        (
+            "alert http any any => any any (sid:1;)",
+            Cause::UnsupportedKeyword,
+            "transactional rules (`=>`) are not supported",
+        ),
         ("alrt tcp any any -> any any (sid:1;)", Cause::Header, "`alrt` is no action"),
         ("alert tcp any any -> any any (msg:\"x\";)", Cause::Identity, "the rule has no `sid`"),
-        ("accept:hook tcp any any -> any any (sid:1;)", Cause::UnsupportedKeyword, "firewall rules and scopes of actions (`accept:hook`) are not supported"),
+        (
+            "accept:hook tcp any any -> any any (sid:1;)",
+            Cause::UnsupportedKeyword,
+            "firewall rules and scopes of actions (`accept:hook`) are not supported",
+        ),
     ] {
         let set = load_all(line);
         assert_eq!(set.rejected.len(), 1, "{line}");
         assert_eq!((set.rejected[0].cause, set.rejected[0].message.as_str()), (cause, message), "{line}");
         assert!(set.rejected[0].remedy.is_some(), "{line}");
     }
-    let set = load_all("rejectboth udp ! $HOME_NET [53, 5353] <> [10.0.0.0/24,!10.0.0.0/31] 1024: (sid:7; rev:3; gid:2;)");
+    let set =
+        load_all("rejectboth udp ! $HOME_NET [53, 5353] <> [10.0.0.0/24,!10.0.0.0/31] 1024: (sid:7; rev:3; gid:2;)");
     let rule = &set.rules[0];
     assert_eq!(rule.identity, Identity { gid: 2, sid: 7, rev: 3 });
     assert_eq!((rule.action, rule.header.bidirectional), (Action::RejectBoth, true));
@@ -200,7 +343,10 @@ fn protocol_and_direction_follow_from_buffers() {
     assert!(response.flow.unwrap().to_client);
     assert_eq!(response.header.protocol, RuleProtocol::App(AppProtocol::Http1));
     assert!(rule_for("http", r#"http.header; content:"a";"#).flow.is_none());
-    assert_eq!(rule_for("tcp", "app-layer-event:applayer_wrong_direction_first_data;").header.protocol, RuleProtocol::Tcp);
+    assert_eq!(
+        rule_for("tcp", "app-layer-event:applayer_wrong_direction_first_data;").header.protocol,
+        RuleProtocol::Tcp
+    );
 }
 
 #[test]
@@ -218,7 +364,11 @@ fn conditions() {
         ("ip", "fragbits:!D;", FragmentBits(2, TcpFlagsMode::Not)),
         ("ip", "tos:!x1f;", Tos(Comparison::NotEqual(31))),
         ("ip", "ttl:1-10;", Ttl(Comparison::Between(1, 10))),
-        ("tcp", "stream_size:client,<,6;", StreamSize(weir_ir::StreamSize { side: condition::StreamSide::Client, size: Comparison::Less(6) })),
+        (
+            "tcp",
+            "stream_size:client,<,6;",
+            StreamSize(weir_ir::StreamSize { side: condition::StreamSide::Client, size: Comparison::Less(6) }),
+        ),
         ("tcp", "rpc:100000,*,5;", Rpc(100_000, None, Some(5))),
         ("tcp", "vlan.id:300,-1;", VlanId(Some(-1), Comparison::Equal(300))),
         ("tcp", "tcpv4-csum:invalid;", Checksum(condition::Checksum::TcpOverIpv4, false)),
@@ -231,7 +381,11 @@ fn conditions() {
         ("tls", "ssl_version:sslv3,!tls1.0;", AppLayerCondition::TlsVersion(vec![(0x0300, false), (0x0301, true)])),
         ("dns", "dns.rcode:NXDOMAIN;", AppLayerCondition::DnsRcode(Comparison::Equal(3))),
         ("dns", "dns.opcode:!0;", AppLayerCondition::DnsOpcode(Comparison::NotEqual(0))),
-        ("tcp", "app-layer-protocol:!http;", AppLayerCondition::Protocol { protocol: Some(AppProtocol::Http), negated: true }),
+        (
+            "tcp",
+            "app-layer-protocol:!http;",
+            AppLayerCondition::Protocol { protocol: Some(AppProtocol::Http), negated: true },
+        ),
         ("mqtt", "mqtt.type:PUBLISH;", AppLayerCondition::Named("mqtt.type".into(), Some(Comparison::Equal(3)))),
     ] {
         assert_eq!(rule_for(protocol, body).app_layer, [expected], "{body}");
@@ -247,7 +401,10 @@ fn state() {
     );
     assert_eq!(rule.flowbits[0].names.len(), 2);
     assert!(rule.noalert && rule.tag && rule.has_outside_effect());
-    assert_eq!(rule.flowints[1].operation, state::FlowintOperation::CompareVariable(std::cmp::Ordering::Less, true, "m".into()));
+    assert_eq!(
+        rule.flowints[1].operation,
+        state::FlowintOperation::CompareVariable(std::cmp::Ordering::Less, true, "m".into())
+    );
     assert_eq!((rule.xbits[0].track, rule.xbits[0].expire), (Track::Both, 5));
     assert_eq!(rule.threshold.unwrap().kind, ThresholdKind::Backoff(10));
     assert_eq!((rule.meta.priority, rule.meta.target), (7, Some(Target::Destination)));
@@ -288,13 +445,20 @@ fn highest_rev_counts() {
 
 #[test]
 fn support_decides() {
-    let load_with = |text: &str| load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &LoadOptions::default());
+    let load_with =
+        |text: &str| load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &LoadOptions::default());
     for (text, message) in [
         (r#"alert mqtt any any -> any any (sid:1;)"#, "the engine does not detect `mqtt`"),
         (r#"alert smb any any -> any any (smb.share; content:"a"; sid:1;)"#, "the engine has no parser for `smb`"),
         (r#"alert smtp any any -> any any (file.data; content:"a"; sid:1;)"#, "the engine has no parser for `smtp`"),
-        (r#"alert http any any -> any any (file.magic; content:"a"; sid:1;)"#, "the engine does not provide the buffer `file.magic`"),
-        (r#"alert smb any any -> any any (app-layer-event:smb.malformed_data; sid:1;)"#, "the engine has no parser for `smb`"),
+        (
+            r#"alert http any any -> any any (file.magic; content:"a"; sid:1;)"#,
+            "the engine does not provide the buffer `file.magic`",
+        ),
+        (
+            r#"alert smb any any -> any any (app-layer-event:smb.malformed_data; sid:1;)"#,
+            "the engine has no parser for `smb`",
+        ),
     ] {
         assert_eq!(load_with(text).rejected[0].message, message, "{text}");
     }
@@ -328,7 +492,8 @@ fn dialects() {
 fn expressions_can_be_checked_at_load() {
     let check = |p: &Pcre| if p.pattern.contains("(") { Err("unbalanced".to_owned()) } else { Ok(()) };
     let options = LoadOptions { check_pcre: Some(&check), ..LoadOptions::default() };
-    let text = "alert tcp any any -> any any (pcre:\"/(a/\"; sid:1;)\nalert tcp any any -> any any (pcre:\"/a/\"; sid:2;)";
+    let text =
+        "alert tcp any any -> any any (pcre:\"/(a/\"; sid:1;)\nalert tcp any any -> any any (pcre:\"/a/\"; sid:2;)";
     let set = load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &options);
     assert_eq!((set.rules.len(), set.rejected[0].message.as_str()), (1, "the expression is not valid: unbalanced"));
 }

@@ -302,7 +302,11 @@ impl Statistics {
             }
             let _ = writeln!(out, "\n{title}");
             for (name, count) in list.iter().take(most) {
-                let _ = writeln!(out, "  {count:>8}  {}", name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
+                let _ = writeln!(
+                    out,
+                    "  {count:>8}  {}",
+                    name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>()
+                );
             }
             if list.len() > most {
                 let rest: usize = list.iter().skip(most).map(|l| l.1).sum();
@@ -317,7 +321,11 @@ impl Statistics {
         if !self.buffers.is_empty() {
             let _ = writeln!(out, "\nby buffer                     rules  contents    pcre  transformed");
             for b in &self.buffers {
-                let _ = writeln!(out, "  {:<24} {:>8} {:>9} {:>7} {:>12}", b.buffer, b.rules, b.contents, b.pcres, b.transformed);
+                let _ = writeln!(
+                    out,
+                    "  {:<24} {:>8} {:>9} {:>7} {:>12}",
+                    b.buffer, b.rules, b.contents, b.pcres, b.transformed
+                );
             }
         }
         let _ = writeln!(

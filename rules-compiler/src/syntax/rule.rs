@@ -80,17 +80,21 @@ pub fn parse_rule(text: &[u8]) -> Result<RuleSyntax, SyntaxError> {
 fn option_error(text: &[u8], cause: OptionError) -> SyntaxError {
     let end = |at: usize| text.get(at..).map_or(at, |t| at + t.iter().position(|&b| b == b';').unwrap_or(t.len()));
     match cause {
-        OptionError::NoSemicolon(at) => {
-            error(Span::new(at, end(at)), "the option does not end with `;`", "write `;` behind every option, the last one too")
-        }
+        OptionError::NoSemicolon(at) => error(
+            Span::new(at, end(at)),
+            "the option does not end with `;`",
+            "write `;` behind every option, the last one too",
+        ),
         OptionError::OpenQuote(at) => error(
             Span::new(at, at + 1),
             "the quote is not closed",
             "close the value with `\"` before its `;`; write a quote within the value as `\\\"` or `|22|`",
         ),
-        OptionError::NoName(at) => {
-            error(Span::new(at, at + 1), "expected a keyword or `)`", "options have the form `keyword;` or `keyword:value;`")
-        }
+        OptionError::NoName(at) => error(
+            Span::new(at, at + 1),
+            "expected a keyword or `)`",
+            "options have the form `keyword;` or `keyword:value;`",
+        ),
         OptionError::AfterQuote(at) => {
             error(Span::new(at, end(at)), "text behind the closing quote", "end the option with `;` behind the quote")
         }
@@ -109,8 +113,16 @@ fn parse_header(text: &[u8]) -> Result<(HeaderSyntax, usize), SyntaxError> {
             None => {
                 let all = Span::new(0, text.len());
                 return Err(match count {
-                    0..=2 => error(all, "this is not a rule", "begin a rule with an action such as `alert`, a comment with `#`"),
-                    _ => error(all, "the rule has no options", "write the options in parentheses: `( msg:\"…\"; sid:…; )`"),
+                    0..=2 => error(
+                        all,
+                        "this is not a rule",
+                        "begin a rule with an action such as `alert`, a comment with `#`",
+                    ),
+                    _ => error(
+                        all,
+                        "the rule has no options",
+                        "write the options in parentheses: `( msg:\"…\"; sid:…; )`",
+                    ),
                 });
             }
             Some(b'(') => break,
@@ -184,7 +196,7 @@ fn header_word(text: &[u8], start: usize) -> Result<Span, SyntaxError> {
 mod tests {
     use super::*;
 
-    fn text_of<'a>(text: &'a str, span: Span) -> &'a str {
+    fn text_of(text: &str, span: Span) -> &str {
         std::str::from_utf8(span.of(text.as_bytes())).unwrap()
     }
 
@@ -213,7 +225,8 @@ mod tests {
         assert!(rule.header.endpoints.is_none());
         let value = rule.options[0].value.as_ref().unwrap();
         assert_eq!(text_of(text, value.quoted.unwrap()), "a;b");
-        let modifiers: Vec<_> = value.modifiers.iter().map(|m| (text_of(text, m.name), text_of(text, m.argument))).collect();
+        let modifiers: Vec<_> =
+            value.modifiers.iter().map(|m| (text_of(text, m.name), text_of(text, m.argument))).collect();
         assert_eq!(modifiers, [("depth", "16"), ("offset", "4"), ("fast_pattern", "")]);
     }
 
