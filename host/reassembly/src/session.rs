@@ -493,7 +493,7 @@ impl Session {
         if queue.insert(config.policy, offset, payload) {
             events.insert(StreamEvent::ReassemblyOverlapDifferentData);
         }
-        if queue.bytes() > config.queue_limit {
+        if queue.exceeds(config.queue_limit) {
             self.declare_gap(config, d, u64::MAX, events, sink);
         }
         true
@@ -573,7 +573,7 @@ impl Session {
             if first > limit {
                 break;
             }
-            let over = s.queue.as_ref().is_some_and(|q| q.bytes() > config.queue_limit);
+            let over = s.queue.as_ref().is_some_and(|q| q.exceeds(config.queue_limit));
             if limit == u64::MAX && !over {
                 break;
             }
