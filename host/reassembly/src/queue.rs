@@ -80,9 +80,15 @@ impl Queue {
         differs
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.pieces = BTreeMap::new();
-        self.bytes = 0;
+    /// Forget the bytes from `end` on.
+    pub(crate) fn truncate(&mut self, end: u64) {
+        let beyond = self.pieces.split_off(&end);
+        self.bytes -= beyond.values().map(Vec::len).sum::<usize>();
+        if let Some(mut last) = self.pieces.last_entry() {
+            let keep = (end - last.key()) as usize;
+            self.bytes -= last.get().len().saturating_sub(keep);
+            last.get_mut().truncate(keep);
+        }
     }
 }
 
