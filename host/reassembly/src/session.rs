@@ -109,7 +109,7 @@ pub struct Session {
     syn_payload: u32,
     /// State at the time of a reset.
     before_reset: State,
-    /// The handshake was followed by another packet.
+    /// The responder has sent something since the handshake.
     confirmed: bool,
     /// Other answers to the SYN, of which the initiator may choose one.
     answers: Vec<Answer>,
@@ -245,7 +245,7 @@ impl Session {
             return result;
         }
         self.acknowledge(d, tcp, events);
-        self.confirmed |= self.state == State::Established;
+        self.confirmed |= self.state == State::Established && d != self.syn_direction;
         if self.state == State::SynReceived && d == self.syn_direction && tcp.flags & tcp_flags::ACK != 0 {
             self.choose_answer(tcp.acknowledgement);
             if distance(tcp.acknowledgement, self.streams[1 - d].isn) > 0 {
@@ -377,10 +377,10 @@ impl Session {
             (State::Established, true) => {
                 if d == self.syn_direction {
                     events.insert(StreamEvent::EstSynackToServer);
+                } else if Some(tcp.acknowledgement) != self.streams[d].last_ack {
+                    events.insert(StreamEvent::EstSynackResendDiffAck);
                 } else if tcp.sequence != self.streams[d].isn {
                     events.insert(StreamEvent::EstSynackResendDiffSeq);
-                } else if tcp.acknowledgement != self.streams[1 - d].isn.wrapping_add(1) {
-                    events.insert(StreamEvent::EstSynackResendDiffAck);
                 } else if self.confirmed {
                     events.insert(StreamEvent::EstSynackResend);
                 }
@@ -477,6 +477,9 @@ impl Session {
         let own = &self.streams[d];
         let other = &self.streams[1 - d];
         let acknowledges = tcp.flags & tcp_flags::ACK != 0;
+        if self.state == State::Closed {
+            return;
+        }
         if self.state == State::SynSent && d != self.syn_direction {
             // RFC 9293 section 3.10.7.3; the echo must be one of the initiator's timestamps (RFC 7323 section 3.2).
             if acknowledges && tcp.acknowledgement.wrapping_sub(other.base) > self.syn_payload {
@@ -510,9 +513,7 @@ impl Session {
                 return;
             }
         }
-        if self.state != State::Closed {
-            self.before_reset = self.state;
-        }
+        self.before_reset = self.state;
         self.state = State::Closed;
         for (side, stream) in self.streams.iter_mut().enumerate() {
             if !std::mem::replace(&mut stream.end_told, true) {
@@ -549,8 +550,10 @@ impl Session {
         if tcp.flags & tcp_flags::ACK != 0 && other.tracked && self.state >= State::Established {
             // An acknowledgement far beyond anything sent is not of this session.
             if distance(tcp.acknowledgement, other.highest) > 1 << 20 {
-                events.insert(StreamEvent::EstInvalidAck);
-                events.insert(StreamEvent::PktInvalidAck);
+                if self.state != State::Closed {
+                    events.insert(StreamEvent::EstInvalidAck);
+                    events.insert(StreamEvent::PktInvalidAck);
+                }
                 return false;
             }
         }
@@ -590,9 +593,6 @@ impl Session {
         sink: &mut impl StreamSink,
     ) -> bool {
         let s = &mut self.streams[d];
-        if s.ended {
-            return false;
-        }
         let relative = distance(sequence, s.base);
         if relative < 0 {
             events.insert(StreamEvent::PktRetransmission);
@@ -601,10 +601,13 @@ impl Session {
             if differs(recent, recent_start, s.delivered.wrapping_sub(old as u64), payload) {
                 events.insert(StreamEvent::ReassemblyOverlapDifferentData);
             }
-            if old >= payload.len() {
+            if old >= payload.len() || s.ended {
                 return false;
             }
             return self.at_base(config, d, &payload[old..], events, sink);
+        }
+        if s.ended {
+            return false;
         }
         if relative == 0 {
             return self.at_base(config, d, payload, events, sink);

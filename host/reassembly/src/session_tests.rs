@@ -300,7 +300,9 @@ fn resets_that_the_session_survives_do_not_blind() {
 #[test]
 fn a_repeated_answer_is_an_event_once_the_session_goes_on() {
     let mut r = Rig::open();
+    r.send(0, 100, 500, ACK, b"");
     assert!(r.send(1, 499, 100, SYN | ACK, b"").events.is_empty());
-    r.send(0, 100, 500, ACK, b"x");
+    r.send(1, 500, 100, ACK, b"x");
+    assert!(r.send(1, 499, 101, SYN | ACK, b"").events.contains(StreamEvent::EstSynackResendDiffAck));
     assert!(r.send(1, 499, 100, SYN | ACK, b"").events.contains(StreamEvent::EstSynackResend));
 }
