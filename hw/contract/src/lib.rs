@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod crc;
+pub mod facts;
 pub mod flow_key;
 pub mod fold;
 #[rustfmt::skip]
@@ -14,5 +15,6 @@ pub mod hash;
 pub mod protocol;
 pub mod record;
 pub mod sequence;
+pub mod troubles;
 
 pub use generated::{constants, counters, enums, guards, layouts, registers};
