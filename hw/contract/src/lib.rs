@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod crc;
+pub mod facts;
 pub mod flow_key;
 pub mod fold;
 #[rustfmt::skip]

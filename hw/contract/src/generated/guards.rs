@@ -84,41 +84,41 @@ pub enum Guard {
     StreamState = 37,
     /// RST flag.
     Reset = 38,
-    /// `%HH` of a byte in the loaded escape set, anywhere.
+    /// `%HH` of a byte in the loaded percent_set, anywhere in the payload.
     PercentEscape = 40,
-    /// `%HH` of a byte in the loaded escape set, on a request-like line.
+    /// `%HH` of a byte in the loaded uri_percent_set, anywhere in the payload.
     UriPercentEscape = 41,
-    /// `%` not followed by two hexadecimal digits (`%u` included), on a request-like line.
+    /// `%` not followed by two hexadecimal digits (`%u` included).
     UriPercentOdd = 42,
-    /// `+` on a request-like line.
+    /// `+`.
     UriPlus = 43,
-    /// `//` on a request-like line.
+    /// `//`, unless directly behind `:`.
     UriDoubleSlash = 44,
-    /// `/.` as, or as beginning of, a `.` or `..` segment on a request-like line.
+    /// `/.` or `\.` followed by what can make it a `.` or `..` segment: one of `. / \ ? # ; %`, white space, a line end or NUL.
     UriDotSegment = 45,
-    /// `\\` on a request-like line.
+    /// `\`.
     UriBackslash = 46,
-    /// Byte >= 0x80 on a request-like line.
+    /// Byte >= 0x80.
     UriHighByte = 47,
-    /// `://` on a request-like line.
+    /// `://`.
     UriAbsolute = 48,
-    /// Byte below 0x20 other than HT, CR, LF, or 0x7f, on a request-like line.
+    /// Byte below 0x20 other than HT, CR, LF; or 0x7f.
     UriControl = 49,
-    /// HT or two spaces in a row on a request-like line, or one that begins with white space.
+    /// HT, two spaces in a row, or a space at the payload's or a line's beginning.
     RequestSpaceOdd = 50,
-    /// Header line whose `:` is not followed by exactly one space, or is preceded or whose value is followed by white space.
+    /// Line that may be a header (token, then `:`) whose `:` is preceded by white space or not followed by exactly one space and a value; or white space before any line end.
     HeaderSpaceOdd = 51,
     /// LF followed by space or HT.
     HeaderFold = 52,
     /// LF without CR before it, or CR without LF behind it.
     LineEndOdd = 53,
-    /// Quoted-printable: `=HH` of a byte in the loaded quoted-printable set, or `=` before a line end.
+    /// Quoted-printable: `=HH` of a byte in the loaded equals_set, or `=` before white space or a line end.
     EqualsEscape = 54,
-    /// DNS message with a compression pointer (or reserved label type) in a question name.
+    /// DNS message with a compression pointer or reserved label type in a question name.
     DnsPointerQuestion = 55,
-    /// DNS message cut short, with a question count other than 1, or (TCP) not exactly filling its segment.
+    /// DNS message cut short, with a question count other than 1, a name beyond 255 bytes, or (TCP) not exactly filling its segment.
     DnsOdd = 56,
-    /// A TLS handshake record that does not hold its first message completely, or whose header is cut by the segment's end.
+    /// A TLS handshake record, not directly behind a ChangeCipherSpec record, whose messages do not end with it, or cannot be followed to its end within the segment.
     TlsHandshakeSpans = 57,
     /// More literal candidates in the frame than the loaded limit.
     CandidateLimit = 58,
@@ -399,24 +399,24 @@ impl Guard {
             Guard::TcpFlagsOdd => "Flag combinations no TCP sends: none at all, SYN+FIN, SYN+RST, FIN+RST, FIN without ACK, URG+PSH+FIN.",
             Guard::StreamState => "Any other trouble of the sequence function, and trouble while the stream's start is unknown.",
             Guard::Reset => "RST flag.",
-            Guard::PercentEscape => "`%HH` of a byte in the loaded escape set, anywhere.",
-            Guard::UriPercentEscape => "`%HH` of a byte in the loaded escape set, on a request-like line.",
-            Guard::UriPercentOdd => "`%` not followed by two hexadecimal digits (`%u` included), on a request-like line.",
-            Guard::UriPlus => "`+` on a request-like line.",
-            Guard::UriDoubleSlash => "`//` on a request-like line.",
-            Guard::UriDotSegment => "`/.` as, or as beginning of, a `.` or `..` segment on a request-like line.",
-            Guard::UriBackslash => "`\\\\` on a request-like line.",
-            Guard::UriHighByte => "Byte >= 0x80 on a request-like line.",
-            Guard::UriAbsolute => "`://` on a request-like line.",
-            Guard::UriControl => "Byte below 0x20 other than HT, CR, LF, or 0x7f, on a request-like line.",
-            Guard::RequestSpaceOdd => "HT or two spaces in a row on a request-like line, or one that begins with white space.",
-            Guard::HeaderSpaceOdd => "Header line whose `:` is not followed by exactly one space, or is preceded or whose value is followed by white space.",
+            Guard::PercentEscape => "`%HH` of a byte in the loaded percent_set, anywhere in the payload.",
+            Guard::UriPercentEscape => "`%HH` of a byte in the loaded uri_percent_set, anywhere in the payload.",
+            Guard::UriPercentOdd => "`%` not followed by two hexadecimal digits (`%u` included).",
+            Guard::UriPlus => "`+`.",
+            Guard::UriDoubleSlash => "`//`, unless directly behind `:`.",
+            Guard::UriDotSegment => "`/.` or `\\.` followed by what can make it a `.` or `..` segment: one of `. / \\ ? # ; %`, white space, a line end or NUL.",
+            Guard::UriBackslash => "`\\`.",
+            Guard::UriHighByte => "Byte >= 0x80.",
+            Guard::UriAbsolute => "`://`.",
+            Guard::UriControl => "Byte below 0x20 other than HT, CR, LF; or 0x7f.",
+            Guard::RequestSpaceOdd => "HT, two spaces in a row, or a space at the payload's or a line's beginning.",
+            Guard::HeaderSpaceOdd => "Line that may be a header (token, then `:`) whose `:` is preceded by white space or not followed by exactly one space and a value; or white space before any line end.",
             Guard::HeaderFold => "LF followed by space or HT.",
             Guard::LineEndOdd => "LF without CR before it, or CR without LF behind it.",
-            Guard::EqualsEscape => "Quoted-printable: `=HH` of a byte in the loaded quoted-printable set, or `=` before a line end.",
-            Guard::DnsPointerQuestion => "DNS message with a compression pointer (or reserved label type) in a question name.",
-            Guard::DnsOdd => "DNS message cut short, with a question count other than 1, or (TCP) not exactly filling its segment.",
-            Guard::TlsHandshakeSpans => "A TLS handshake record that does not hold its first message completely, or whose header is cut by the segment's end.",
+            Guard::EqualsEscape => "Quoted-printable: `=HH` of a byte in the loaded equals_set, or `=` before white space or a line end.",
+            Guard::DnsPointerQuestion => "DNS message with a compression pointer or reserved label type in a question name.",
+            Guard::DnsOdd => "DNS message cut short, with a question count other than 1, a name beyond 255 bytes, or (TCP) not exactly filling its segment.",
+            Guard::TlsHandshakeSpans => "A TLS handshake record, not directly behind a ChangeCipherSpec record, whose messages do not end with it, or cannot be followed to its end within the segment.",
             Guard::CandidateLimit => "More literal candidates in the frame than the loaded limit.",
             Guard::ListLimit => "More list entries in the frame than the loaded limit.",
             Guard::HistoryTooLong => "Frame longer than a quarter of the history ring.",

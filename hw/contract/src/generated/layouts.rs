@@ -1509,12 +1509,14 @@ impl Default for ListRange {
 /// Block GuardParameters: what payload facts compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GuardParameters {
-    /// Bytes whose %HH escape raises percent_escape and uri_percent_escape: byte b is bit b%64 of word b/64.
+    /// Bytes whose %HH escape raises percent_escape: byte b is bit b%64 of word b/64.
     pub percent_set: [u64; 4],
     /// The same for quoted-printable, equals_escape.
     pub equals_set: [u64; 4],
+    /// The same for uri_percent_escape.
+    pub uri_percent_set: [u64; 4],
     /// 0
-    pub reserved: [u8; 64],
+    pub reserved: [u8; 32],
 }
 
 impl GuardParameters {
@@ -1524,13 +1526,16 @@ impl GuardParameters {
     pub const ZERO: GuardParameters = GuardParameters {
         percent_set: [0; 4],
         equals_set: [0; 4],
-        reserved: [0; 64],
+        uri_percent_set: [0; 4],
+        reserved: [0; 32],
     };
 
     /// Offset of `percent_set`.
     pub const OFFSET_PERCENT_SET: usize = 0;
     /// Offset of `equals_set`.
     pub const OFFSET_EQUALS_SET: usize = 32;
+    /// Offset of `uri_percent_set`.
+    pub const OFFSET_URI_PERCENT_SET: usize = 64;
 
     /// Read from bytes.
     #[inline]
@@ -1538,7 +1543,8 @@ impl GuardParameters {
         GuardParameters {
             percent_set: core::array::from_fn(|i| u64::from_le_bytes(take(bytes, 0 + i * 8))),
             equals_set: core::array::from_fn(|i| u64::from_le_bytes(take(bytes, 32 + i * 8))),
-            reserved: take(bytes, 64),
+            uri_percent_set: core::array::from_fn(|i| u64::from_le_bytes(take(bytes, 64 + i * 8))),
+            reserved: take(bytes, 96),
         }
     }
 
@@ -1558,7 +1564,10 @@ impl GuardParameters {
         for (slot, value) in bytes[32..64].chunks_exact_mut(8).zip(&self.equals_set) {
             slot.copy_from_slice(&value.to_le_bytes());
         }
-        bytes[64..128].copy_from_slice(&self.reserved);
+        for (slot, value) in bytes[64..96].chunks_exact_mut(8).zip(&self.uri_percent_set) {
+            slot.copy_from_slice(&value.to_le_bytes());
+        }
+        bytes[96..128].copy_from_slice(&self.reserved);
         bytes
     }
 }
