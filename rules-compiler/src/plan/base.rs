@@ -8,7 +8,7 @@
 use super::sets::Sets;
 use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
 use weir_contract::layouts::Record;
-use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
+use weir_contract::protocol::{AppProtocol, CLASS_UNKNOWN};
 use weir_ir::buffer::BufferDirection;
 use weir_ir::{AppLayerCondition, Buffer, Event, PacketCondition, Rule, RuleProtocol};
 
@@ -19,8 +19,6 @@ pub const fn class_bit(protocol: AppProtocol) -> u64 {
 
 /// Class *unknown*: never narrowed away where a fragment may come before the decision.
 pub const UNKNOWN: u64 = 1 << CLASS_UNKNOWN;
-/// Class *failed*.
-pub const FAILED: u64 = 1 << CLASS_FAILED;
 
 /// Classes whose flows the parser of `protocol` may read, the declared protocol changes included: the flow keeps the
 /// class of its first bytes, so each protocol that can change into another one stands for it as well.
@@ -41,26 +39,14 @@ pub fn classes_of(protocol: AppProtocol) -> u64 {
     }
 }
 
-/// Protocols the device's detection can name. Any other protocol is found by the engine only, if at all: its flows
-/// have class *failed* or *unknown* here.
-pub fn detected(protocol: AppProtocol) -> bool {
-    use AppProtocol as P;
-    matches!(
-        protocol,
-        P::Http | P::Http1 | P::Http2 | P::Dns | P::Tls | P::Smtp | P::Ftp | P::Ssh | P::Smb | P::DceRpc | P::Rfb | P::Pop3 | P::Imap | P::Mdns
-    )
-}
-
-/// Class mask of a rule's fragments: the protocol's classes and *unknown*.
-pub fn fragment_classes(protocol: AppProtocol) -> u64 {
-    if detected(protocol) { classes_of(protocol) | UNKNOWN } else { u64::MAX }
-}
-
-/// Class mask where every frame of the protocol is meant. A flow that the engine knows as this protocol at the frame
-/// of the match has the same class on the device at that frame (one function of the same bytes); where the device may
-/// have missed the first bytes its facts carry all classes. So *unknown* is left out.
-pub fn complete_classes(protocol: AppProtocol) -> u64 {
-    if detected(protocol) { classes_of(protocol) } else { u64::MAX }
+/// Class mask of a rule's fragments and guards, and of records for every frame of a protocol.
+///
+/// Engine and device run one detection function over the same bytes in the same order, so a flow that the engine reads
+/// as this protocol at the frame of the match has the same class on the device at that frame, bytes of the frame
+/// included; where the device may have missed first bytes, its facts carry all classes. The bit *unknown* costs nothing
+/// and keeps the mask true for a device that reports undecided flows as such.
+pub fn classes(protocol: AppProtocol) -> u64 {
+    classes_of(protocol) | UNKNOWN
 }
 
 /// Transports that can carry a protocol.

@@ -152,8 +152,8 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     }
     let (window, cost) = best?;
     let mut records = base::base_records(rule, builder.sets, directions);
-    let classes = if run.buffer == Buffer::FileData { base::header_protocol(rule).map_or(u64::MAX, base::fragment_classes) } else {
-        base::fragment_classes(AppProtocol::Http)
+    let classes = if run.buffer == Buffer::FileData { base::header_protocol(rule).map_or(u64::MAX, base::classes) } else {
+        base::classes(AppProtocol::Http)
     };
     for record in &mut records {
         record.class_mask &= classes;

@@ -105,7 +105,7 @@ fn traffic(rule: &Rule) -> Traffic {
 /// A rule of an application protocol sees flows of its classes only.
 pub fn narrow_class(rule: &Rule, record: &mut Record) {
     if let Some(p) = base::header_protocol(rule) {
-        record.class_mask &= base::fragment_classes(p);
+        record.class_mask &= base::classes(p);
     }
 }
 
