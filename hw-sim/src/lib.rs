@@ -4,6 +4,14 @@
 //! docs/architecture.md; outcomes depend on frames, tables, commands and their order only.
 #![deny(unsafe_code)]
 
+pub mod facts;
+pub mod flow;
+pub mod function;
 pub mod literal;
 pub mod parse;
+pub mod pipeline;
+pub mod queue;
 pub mod tables;
+
+pub use function::{SimConfig, Simulator};
+pub use pipeline::{Frame, Offer};

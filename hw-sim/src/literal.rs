@@ -32,32 +32,55 @@ pub struct Scan {
 /// `origin` is the position of `bytes[0]`.
 pub fn scan(tables: &Tables, bytes: &[u8], from: usize, origin: i32, found: &mut Scan, hits: &mut Vec<Hit>) {
     for at in 0..bytes.len() {
-        let Some(raw) = word(bytes, at) else { break };
-        let folded = fold_word(raw.0);
-        for table in &tables.lengths {
-            let length = table.hash.length();
-            if raw.1 < length || at + length <= from {
-                continue;
+        if bytes.len() - at < weir_contract::constants::WINDOW_MIN {
+            break;
+        }
+        scan_one(tables, &bytes[at..], from.saturating_sub(at), origin.saturating_add(at as i32), found, hits);
+        if found.limit {
+            return;
+        }
+    }
+}
+
+/// The windows that begin at `bytes[0]` and are longer than `beyond`.
+#[inline]
+fn scan_one(tables: &Tables, bytes: &[u8], beyond: usize, position: i32, found: &mut Scan, hits: &mut Vec<Hit>) {
+    let Some(raw) = word(bytes, 0) else { return };
+    let folded = fold_word(raw.0);
+    for table in &tables.lengths {
+        let length = table.hash.length();
+        if raw.1 < length || length <= beyond {
+            continue;
+        }
+        let value = truncate(folded, length);
+        let middle = table.hash.middle(value);
+        if !bloom(table, middle) {
+            continue;
+        }
+        if found.candidates >= tables.limits.candidates {
+            found.limit = true;
+            return;
+        }
+        found.candidates += 1;
+        for entry in lookup(table, middle) {
+            if matches(entry, truncate(raw.0, length), value) {
+                hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count });
             }
-            let value = truncate(folded, length);
-            let middle = table.hash.middle(value);
-            if !bloom(table, middle) {
-                continue;
-            }
-            if found.candidates >= tables.limits.candidates {
-                found.limit = true;
-                return;
-            }
-            found.candidates += 1;
-            for entry in lookup(table, middle) {
-                if matches(entry, truncate(raw.0, length), value) {
-                    hits.push(Hit {
-                        position: origin.saturating_add(at as i32),
-                        list_start: entry.list_start,
-                        list_count: entry.list_count,
-                    });
-                }
-            }
+        }
+    }
+}
+
+/// Scan the joint of two segments: `bytes` is the tail (its first `joint` bytes) and the beginning of the payload; windows
+/// that begin in the tail and end in the payload.
+pub fn scan_joint(tables: &Tables, bytes: &[u8], joint: usize, found: &mut Scan, hits: &mut Vec<Hit>) {
+    for at in 0..joint {
+        // A window of n bytes that begins at `at` is complete in the first n bytes from there.
+        let before = hits.len();
+        let rest = bytes.get(at..).unwrap_or(&[]);
+        scan_one(tables, rest, joint - at, at as i32 - joint as i32, found, hits);
+        debug_assert!(hits[before..].iter().all(|h| h.position < 0));
+        if found.limit {
+            return;
         }
     }
 }

@@ -1,6 +1,22 @@
-//! The rules compiler.
+//! The rules compiler: rule text to normalised rules, and normalised rules to device tables.
+//!
+//! Front end (this half): [`syntax`] reads the text, [`vars`] resolves address and port expressions, [`lower`] gives
+//! options their meaning and checks them as Suricata does at load time, [`load`] does that for whole files and gathers
+//! a [`Ruleset`]; [`diag`] says what is wrong, where, and what to do; [`stats`] counts.
 #![forbid(unsafe_code)]
 
+pub mod config;
 pub mod diag;
+pub mod keywords;
+pub mod load;
+pub mod lower;
+pub mod stats;
+pub mod support;
 pub mod syntax;
 pub mod vars;
+
+pub use diag::{Cause, Diagnostic, Severity};
+pub use load::{LoadOptions, Progress, ReadError, RuleSource, Ruleset, fuzz_rule_text, load};
+pub use lower::Dialect;
+pub use support::Support;
+pub use vars::VariableTable;

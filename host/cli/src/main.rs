@@ -1,1 +1,6 @@
-fn main() {}
+//! The `weir` command.
+#![forbid(unsafe_code)]
+
+fn main() -> std::process::ExitCode {
+    weir::main()
+}

@@ -15,5 +15,6 @@ pub mod hash;
 pub mod protocol;
 pub mod record;
 pub mod sequence;
+pub mod troubles;
 
 pub use generated::{constants, counters, enums, guards, layouts, registers};

@@ -310,6 +310,3 @@ impl Tracker {
         Some(())
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,57 @@
+//! Arguments: names are fixed by the design, so that scripts can rely on them.
+
+use crate::exit;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXAMPLES: &str = "Examples:
+  weir run --rules emerging-all.rules --pcap day.pcap           alerts in log/eve.json, totals in log/stats.json
+  weir run --rules rules/ --pcap day.pcap --set vars.HOME_NET=any --set capture.checksums=ignore
+  weir rules check --rules rules/                               what does not load, and why
+  weir audit equivalence --rules rules/ --pcap captures/        does the device change any alert?";
+
+/// Intrusion prevention that inspects on the CPU only what a device in front of it flags.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 110, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
+pub struct Arguments {
+    /// Command.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Say more on stderr (-v: progress of stages, -vv: details, -vvv: everything).
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show, check and describe the configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Version, and what this build can do.
+    Version,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArguments {
+    /// Configuration file (TOML). Without it the defaults hold.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set one key on top of the file; may be repeated. `weir config docs` lists the keys.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+/// `weir config`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read a configuration and report every problem with its place.
+    Check(ConfigArguments),
+    /// Print the configuration in force, defaults included, as TOML.
+    Show(ConfigArguments),
+    /// Print the reference page of all keys (Markdown).
+    Docs,
+    /// Print a commented first weir.toml.
+    Starter,
+}

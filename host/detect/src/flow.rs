@@ -1,0 +1,161 @@
+//! What detection keeps for one flow.
+//!
+//! Place: owned by the engine's flow entry, passed to every inspection. Invariants: every list is bounded; rule
+//! indices in it belong to one program and are forgotten when another one comes (bits and counters stay).
+
+use crate::program::header::HeaderCache;
+use crate::program::{Program, RuleIndex};
+use weir_app_layer::Direction;
+
+/// Most rules waiting for more bytes of a stream.
+pub(crate) const MAX_PENDING: usize = 4096;
+/// Most candidates of one transaction and direction.
+pub(crate) const MAX_CANDIDATES: usize = 16_384;
+
+/// A rule whose fast pattern stands in the stream window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pending {
+    pub rule: RuleIndex,
+    /// Stream offset of the end of the last hit.
+    pub end: u64,
+}
+
+/// State of one direction.
+#[derive(Debug, Default)]
+pub(crate) struct Side {
+    pub headers: HeaderCache,
+    /// Rules without fast pattern whose header holds, by unit; none until looked up.
+    pub packet: Option<Box<[RuleIndex]>>,
+    pub stream: Option<Box<[RuleIndex]>>,
+    pub transaction: Option<Box<[RuleIndex]>>,
+    /// Sorted by rule.
+    pub pending: Vec<Pending>,
+    /// Rules that look at addresses only were inspected.
+    pub addresses_done: bool,
+    /// Rules that look at the protocol only were inspected.
+    pub detection_done: bool,
+}
+
+/// A rule that may match a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    pub rule: RuleIndex,
+    /// Buffers that matched already, by position in the rule.
+    pub done: u64,
+}
+
+/// Progress of one pattern group through a growing or repeated buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Scan {
+    /// Position in the protocol's list of groups.
+    pub group: u16,
+    pub instance: u16,
+    pub scanned: u32,
+}
+
+/// State of one direction of a transaction.
+#[derive(Debug, Default)]
+pub(crate) struct TransactionSide {
+    pub begun: bool,
+    /// Groups that have seen their whole buffer, by position in the protocol's list.
+    pub groups_done: [u64; 4],
+    pub scans: Vec<Scan>,
+    /// Sorted by rule.
+    pub candidates: Vec<Candidate>,
+    /// Sorted.
+    pub alerted: Vec<RuleIndex>,
+    /// Events seen.
+    pub events: u16,
+}
+
+/// State of one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct TransactionDetect {
+    pub id: u64,
+    pub sides: [TransactionSide; 2],
+}
+
+/// Detection's state of one flow.
+#[derive(Debug, Default)]
+pub struct FlowDetect {
+    pub(crate) program: u64,
+    /// Sorted numbers of the bits that are set.
+    pub(crate) bits: Vec<u32>,
+    /// Sorted by variable.
+    pub(crate) ints: Vec<(u32, u32)>,
+    pub(crate) sides: [Side; 2],
+    pub(crate) transactions: Vec<TransactionDetect>,
+    pub(crate) passed: bool,
+    pub(crate) dropped: bool,
+}
+
+/// What detection still holds open on a flow: the device may have the flow back only when nothing of the scope is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Open {
+    /// A rule whose fast pattern was found in the retained stream window waits for more bytes.
+    pub stream: bool,
+    /// A rule whose fast pattern was found in a live transaction waits for the rest.
+    pub transaction: bool,
+    /// Bits or counters are set that rules can test.
+    pub state: bool,
+}
+
+impl FlowDetect {
+    /// What is open in `direction`. `window_start` is the stream offset of the oldest byte the next delivery will see.
+    pub fn is_open(&self, direction: Direction, window_start: u64) -> Open {
+        let side = direction as usize;
+        Open {
+            stream: self.sides.get(side).is_some_and(|s| s.pending.iter().any(|p| p.end > window_start)),
+            transaction: self
+                .transactions
+                .iter()
+                .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
+            state: !self.bits.is_empty() || !self.ints.is_empty(),
+        }
+    }
+
+    /// A `pass` rule ended the inspection of the flow.
+    pub fn passed(&self) -> bool {
+        self.passed
+    }
+
+    /// The engine drops the flow: nothing more of it is inspected.
+    pub fn set_dropped(&mut self) {
+        self.dropped = true;
+    }
+
+    /// Nothing more of the flow is inspected.
+    pub fn is_closed(&self) -> bool {
+        self.passed || self.dropped
+    }
+
+    /// The flow's bit of this name is set.
+    pub fn has_bit(&self, program: &Program, name: &str) -> bool {
+        program.names().bits.get(name).is_some_and(|bit| self.bits.binary_search(&bit).is_ok())
+    }
+
+    /// Names of the bits that are set (for records).
+    pub fn bit_names<'p>(&'p self, program: &'p Program) -> impl Iterator<Item = &'p str> {
+        self.bits.iter().filter_map(|&bit| program.names().bits.name(bit))
+    }
+
+    /// Forget what belongs to another program.
+    pub(crate) fn attach(&mut self, program: &Program) {
+        if self.program == program.id() {
+            return;
+        }
+        let first = self.program == 0;
+        self.program = program.id();
+        if first {
+            return;
+        }
+        for side in &mut self.sides {
+            side.headers.clear();
+            side.packet = None;
+            side.stream = None;
+            side.transaction = None;
+            side.pending.clear();
+        }
+        self.transactions.clear();
+    }
+}

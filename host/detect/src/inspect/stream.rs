@@ -1,0 +1,111 @@
+//! Inspection of one delivery of a stream.
+
+use super::conditions::Unit;
+use super::{Inspector, Payload, Work};
+use crate::chain::StreamView;
+use crate::context::{Context, Scope};
+use crate::flow::{FlowDetect, MAX_PENDING, Pending};
+use crate::program::Program;
+use crate::program::header::Class;
+use crate::shared::SharedState;
+use weir_app_layer::Direction;
+
+/// New bytes of a direction, preceded by the retained ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Delivery<'d> {
+    /// Direction of the bytes.
+    pub direction: Direction,
+    /// At most the configured window of old bytes, then the new ones.
+    pub window: &'d [u8],
+    /// Stream offset of `window[0]`.
+    pub offset: u64,
+    /// Index of the first new byte.
+    pub new_from: usize,
+}
+
+impl Inspector {
+    /// Inspect a delivery. A rule matches when all its contents stand in the window and at least one byte of them is
+    /// new.
+    pub fn stream(
+        &mut self,
+        context: &Context<'_>,
+        flow: &mut FlowDetect,
+        delivery: &Delivery<'_>,
+        shared: &mut SharedState,
+    ) {
+        let Inspector { program, evaluator, scratch, raw } = self;
+        let program: &Program = program;
+        shared.prepare(program);
+        flow.attach(program);
+        if flow.is_closed() || delivery.new_from >= delivery.window.len() {
+            return;
+        }
+        let direction = delivery.direction;
+        let bit = 1u8 << direction as u8;
+        let tuple = context.tuple(Some(direction));
+        let Some(side) = flow.sides.get_mut(direction as usize) else { return };
+        side.pending.retain(|p| p.end > delivery.offset);
+        if let Some(group) = program.payload_group(Class::Tcp, direction as usize).filter(|g| !g.matcher.is_empty()) {
+            let from = delivery.new_from.saturating_sub(group.matcher.longest().saturating_sub(1));
+            evaluator.counters.scanned_bytes += (delivery.window.len() - from) as u64;
+            let (headers, pending) = (&mut side.headers, &mut side.pending);
+            let mut named = 0;
+            let mut dropped = 0;
+            group.matcher.scan(delivery.window, from, &mut |pattern, end| {
+                if end <= delivery.new_from {
+                    return;
+                }
+                let end = delivery.offset + end as u64;
+                for &rule in group.rules(pattern) {
+                    let Some(head) = program.head(rule) else { continue };
+                    if !head.units.stream {
+                        continue;
+                    }
+                    match pending.binary_search_by_key(&rule, |p| p.rule) {
+                        Ok(at) => {
+                            if let Some(known) = pending.get_mut(at) {
+                                known.end = known.end.max(end);
+                            }
+                        }
+                        Err(at) => {
+                            named += 1;
+                            if !headers.holds(program.headers(), head.header, &tuple) {
+                                continue;
+                            }
+                            if pending.len() >= MAX_PENDING {
+                                dropped += 1;
+                                continue;
+                            }
+                            pending.insert(at, Pending { rule, end });
+                        }
+                    }
+                }
+            });
+            evaluator.counters.candidates += named;
+            evaluator.counters.candidates_dropped += dropped;
+        }
+        if side.stream.is_none() {
+            let mut list = vec![];
+            program.unfiltered().stream.collect(program.headers(), &mut side.headers, &tuple, &mut list);
+            list.retain(|&r| program.head(r).is_some_and(|h| h.directions & bit != 0));
+            list.sort_unstable();
+            side.stream = Some(list.into());
+        }
+        scratch.candidates.clear();
+        scratch.candidates.extend(side.pending.iter().map(|p| p.rule));
+        scratch.candidates.extend(side.stream.as_deref().unwrap_or(&[]));
+        if scratch.candidates.is_empty() {
+            return;
+        }
+        scratch.candidates.sort_unstable();
+        let view = StreamView { offset: delivery.offset, new_from: delivery.new_from };
+        let payload = Some(Payload { bytes: delivery.window, stream: Some(view) });
+        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw };
+        for &rule in &scratch.candidates {
+            let buffers = (&mut scratch.transformed, &mut scratch.spare);
+            if work.raw_rule_holds(rule, Unit::Stream, payload, Some(&*flow), buffers) {
+                work.matched(rule, Scope::Stream, Some(&mut *flow));
+            }
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Inspection of transactions: buffers are searched as they grow, candidates wait for what is missing.
+
+use super::conditions::{self, InTransaction, Unit};
+use super::{Inspector, Payload, Work};
+use crate::chain::{Evaluator, StreamView};
+use crate::context::{Context, Scope};
+use crate::flow::{Candidate, FlowDetect, MAX_CANDIDATES, Scan, Side, TransactionDetect};
+use crate::inspect::Delivery;
+use crate::program::header::Tuple;
+use crate::program::rule::{Absence, RuleBuffer, Source};
+use crate::program::slots::Slot;
+use crate::program::{Program, RuleIndex};
+use crate::shared::SharedState;
+use crate::transform;
+use weir_app_layer::{BufferState, BufferView, Direction, ProtocolState};
+
+/// Most instances of one buffer of one transaction that are looked at.
+const MAX_INSTANCES: usize = 4096;
+
+/// Outputs of transforms within the inspection of one transaction.
+#[derive(Debug, Default)]
+pub(super) struct TransformCache {
+    entries: Vec<(u16, u8, u16, Vec<u8>)>,
+    used: usize,
+    spare: Vec<u8>,
+}
+
+impl TransformCache {
+    fn clear(&mut self) {
+        self.used = 0;
+    }
+
+    fn get(&mut self, slot: u16, steps: &Slot, side: u8, instance: u16, input: &[u8], pcre: &mut Evaluator) -> &[u8] {
+        let known = self.entries.iter().take(self.used).position(|e| (e.0, e.1, e.2) == (slot, side, instance));
+        let at = match known {
+            Some(at) => at,
+            None => {
+                if self.used == self.entries.len() {
+                    self.entries.push((0, 0, 0, Vec::new()));
+                }
+                let at = self.used;
+                self.used += 1;
+                if let Some(entry) = self.entries.get_mut(at) {
+                    (entry.0, entry.1, entry.2) = (slot, side, instance);
+                    transform::apply(&steps.steps, input, pcre.pcre(), &mut entry.3, &mut self.spare);
+                }
+                at
+            }
+        };
+        self.entries.get(at).map_or(&[], |e| &e.3)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    Match,
+    /// Something is missing that may come.
+    Wait,
+    /// No match, whatever comes.
+    Never,
+}
+
+impl Inspector {
+    /// Inspect the transactions that changed in `direction`. `raw` is the stream window of the direction for rules that
+    /// mix payload contents with buffers; without it they see the packet's payload. Call for both directions before
+    /// `ProtocolState::mark_inspected`.
+    pub fn transactions(
+        &mut self,
+        context: &Context<'_>,
+        flow: &mut FlowDetect,
+        direction: Direction,
+        state: &dyn ProtocolState,
+        raw_window: Option<&Delivery<'_>>,
+        shared: &mut SharedState,
+    ) {
+        let Inspector { program, evaluator, scratch, raw } = self;
+        let program: &Program = program;
+        shared.prepare(program);
+        flow.attach(program);
+        if flow.is_closed() {
+            return;
+        }
+        let live = state.transactions();
+        let side = direction as usize;
+        let mut kept = 0;
+        while let Some(known) = flow.transactions.get(kept) {
+            if live.binary_search_by_key(&known.id, |t| t.id).is_ok() {
+                kept += 1;
+            } else {
+                scratch.pool.push(flow.transactions.remove(kept));
+            }
+        }
+        if !live.iter().any(|t| t.changed[side]) {
+            return;
+        }
+        let tuple = context.tuple(Some(direction));
+        let payload = match raw_window {
+            Some(d) => Some(Payload { bytes: d.window, stream: Some(StreamView { offset: d.offset, new_from: 0 }) }),
+            None if context.flow.is_some_and(|f| f.inspect_payload && f.direction == direction) => {
+                Some(Payload { bytes: context.packet.payload, stream: None })
+            }
+            None => None,
+        };
+        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw };
+        for (index, transaction) in live.iter().enumerate().filter(|(_, t)| t.changed[side]) {
+            let at = match flow.transactions.binary_search_by_key(&transaction.id, |t| t.id) {
+                Ok(at) => at,
+                Err(at) => {
+                    let mut fresh = scratch.pool.pop().unwrap_or_default();
+                    reset(&mut fresh, transaction.id);
+                    flow.transactions.insert(at, fresh);
+                    at
+                }
+            };
+            scratch.cache.clear();
+            let inside = InTransaction { state, index, direction };
+            let (Some(detect), Some(flow_side)) = (flow.transactions.get_mut(at), flow.sides.get_mut(side)) else {
+                continue;
+            };
+            begin(&work, detect, flow_side, side, &tuple);
+            name_event_rules(&mut work, inside, detect, flow_side, &tuple, &transaction.events);
+            search(&mut work, inside, detect, flow_side, &tuple, &mut scratch.cache);
+            // The rules, in order. The list leaves the flow while rules change the flow's state.
+            let Some(own) = detect.sides.get_mut(side) else { continue };
+            std::mem::swap(&mut own.candidates, &mut scratch.taken);
+            let mut taken = std::mem::take(&mut scratch.taken);
+            taken.retain_mut(|candidate| {
+                work.evaluator.counters.evaluations += 1;
+                let answer = work.candidate(candidate, inside, payload, flow, &transaction.events, &mut scratch.cache);
+                if answer == Answer::Match {
+                    work.matched(candidate.rule, Scope::Transaction(transaction.id), Some(&mut *flow));
+                    if let Some(own) = flow.transactions.get_mut(at).and_then(|t| t.sides.get_mut(side)) {
+                        if let Err(place) = own.alerted.binary_search(&candidate.rule) {
+                            own.alerted.insert(place, candidate.rule);
+                        }
+                    }
+                }
+                answer == Answer::Wait
+            });
+            if let Some(own) = flow.transactions.get_mut(at).and_then(|t| t.sides.get_mut(side)) {
+                std::mem::swap(&mut own.candidates, &mut taken);
+            }
+            scratch.taken = taken;
+        }
+    }
+}
+
+fn reset(detect: &mut TransactionDetect, id: u64) {
+    detect.id = id;
+    for side in &mut detect.sides {
+        side.begun = false;
+        side.groups_done = [0; 4];
+        side.scans.clear();
+        side.candidates.clear();
+        side.alerted.clear();
+        side.events = 0;
+    }
+}
+
+/// Make `rule` a candidate, in `side` if it is inspected there, else in the other direction.
+fn add(work: &Program, detect: &mut TransactionDetect, rule: RuleIndex, side: usize) -> bool {
+    let Some(head) = work.head(rule) else { return true };
+    let side = if head.directions & (1 << side) != 0 { side } else { 1 - side };
+    let Some(own) = detect.sides.get_mut(side) else { return true };
+    if own.alerted.binary_search(&rule).is_ok() {
+        return true;
+    }
+    match own.candidates.binary_search_by_key(&rule, |c| c.rule) {
+        Ok(_) => true,
+        Err(_) if own.candidates.len() >= MAX_CANDIDATES => false,
+        Err(at) => {
+            own.candidates.insert(at, Candidate { rule, done: 0 });
+            true
+        }
+    }
+}
+
+/// First inspection of the direction: the rules without fast pattern.
+fn begin(work: &Work<'_>, detect: &mut TransactionDetect, flow_side: &mut Side, side: usize, tuple: &Tuple) {
+    if detect.sides.get_mut(side).is_none_or(|own| std::mem::replace(&mut own.begun, true)) {
+        return;
+    }
+    let program = work.program;
+    if flow_side.transaction.is_none() {
+        let mut list = vec![];
+        program.unfiltered().transaction.collect(program.headers(), &mut flow_side.headers, tuple, &mut list);
+        list.retain(|&r| program.head(r).is_some_and(|h| h.directions & (1 << side) != 0));
+        list.sort_unstable();
+        flow_side.transaction = Some(list.into());
+    }
+    for &rule in flow_side.transaction.as_deref().unwrap_or(&[]) {
+        if program.head(rule).is_some_and(|h| conditions::protocol_holds(h.application, work.context)) {
+            add(program, detect, rule, side);
+        }
+    }
+}
+
+fn name_event_rules(
+    work: &mut Work<'_>,
+    inside: InTransaction<'_>,
+    detect: &mut TransactionDetect,
+    flow_side: &mut Side,
+    tuple: &Tuple,
+    events: &[u16],
+) {
+    let side = inside.direction as usize;
+    let program = work.program;
+    let Some(own) = detect.sides.get_mut(side) else { return };
+    let seen = std::mem::replace(&mut own.events, events.len().min(u16::MAX as usize) as u16);
+    for &event in events.get(seen as usize..).unwrap_or(&[]) {
+        let Some(rules) = program.events().transaction.get(inside.state.event_name(event)) else { continue };
+        for &rule in rules {
+            let holds = program.head(rule).is_some_and(|h| {
+                h.directions & (1 << side) != 0 && flow_side.headers.holds(program.headers(), h.header, tuple)
+            });
+            if holds && !add(program, detect, rule, side) {
+                work.evaluator.counters.candidates_dropped += 1;
+            }
+        }
+    }
+}
+
+/// Search new bytes of all buffers for fast patterns.
+fn search(
+    work: &mut Work<'_>,
+    inside: InTransaction<'_>,
+    detect: &mut TransactionDetect,
+    flow_side: &mut Side,
+    tuple: &Tuple,
+    cache: &mut TransformCache,
+) {
+    let side = inside.direction as usize;
+    let program = work.program;
+    for (position, &group_index) in program.groups_of(inside.state.protocol(), side).iter().enumerate() {
+        let (word, bit) = (position / 64, 1u64 << (position % 64));
+        let Some(own) = detect.sides.get_mut(side) else { return };
+        if own.groups_done.get(word).is_some_and(|w| w & bit != 0) {
+            continue;
+        }
+        let Some(group) = program.transaction_group(group_index) else { continue };
+        let Some(slot) = program.slots().get(group.slot) else { continue };
+        let key = position as u16;
+        let known = own.scans.iter().position(|s| s.group == key);
+        let mut scan = match known {
+            Some(at) => own.scans.swap_remove(at),
+            None => Scan { group: key, instance: 0, scanned: 0 },
+        };
+        let mut finished = true;
+        loop {
+            let instance = usize::from(scan.instance);
+            match inside.state.buffer(inside.index, inside.direction, slot.buffer, instance) {
+                BufferState::NotYet => {
+                    finished = false;
+                    break;
+                }
+                BufferState::Absent => break,
+                BufferState::Present(view) => {
+                    if !slot.steps.is_empty() && !view.complete {
+                        finished = false;
+                        break;
+                    }
+                    let bytes = match slot.steps.is_empty() {
+                        true => view.bytes,
+                        false => cache.get(group.slot, slot, side as u8, scan.instance, view.bytes, work.evaluator),
+                    };
+                    let new_from = scan.scanned as usize;
+                    let matcher = &group.group.matcher;
+                    let from = new_from.saturating_sub(matcher.longest().saturating_sub(1));
+                    work.evaluator.counters.scanned_bytes += bytes.len().saturating_sub(from) as u64;
+                    let (mut named, mut dropped) = (0, 0);
+                    matcher.scan(bytes, from, &mut |pattern, end| {
+                        if end <= new_from {
+                            return;
+                        }
+                        for &rule in group.group.rules(pattern) {
+                            named += 1;
+                            let Some(head) = program.head(rule) else { continue };
+                            if !flow_side.headers.holds(program.headers(), head.header, tuple)
+                                || !conditions::protocol_holds(head.application, work.context)
+                            {
+                                continue;
+                            }
+                            dropped += u64::from(!add(program, detect, rule, side));
+                        }
+                    });
+                    work.evaluator.counters.candidates += named;
+                    work.evaluator.counters.candidates_dropped += dropped;
+                    if !view.complete {
+                        scan.scanned = bytes.len().min(u32::MAX as usize) as u32;
+                        finished = false;
+                        break;
+                    }
+                    if !slot.multi || instance + 1 >= MAX_INSTANCES {
+                        break;
+                    }
+                    scan.instance += 1;
+                    scan.scanned = 0;
+                }
+            }
+        }
+        let Some(own) = detect.sides.get_mut(side) else { return };
+        if finished {
+            if let Some(done) = own.groups_done.get_mut(word) {
+                *done |= bit;
+            }
+        } else if scan.instance > 0 || scan.scanned > 0 {
+            own.scans.push(scan);
+        }
+    }
+}
+
+impl Work<'_> {
+    /// Evaluate a candidate as far as the transaction has got.
+    fn candidate(
+        &mut self,
+        candidate: &mut Candidate,
+        inside: InTransaction<'_>,
+        payload: Option<Payload<'_>>,
+        flow: &FlowDetect,
+        events: &[u16],
+        cache: &mut TransformCache,
+    ) -> Answer {
+        let index = candidate.rule;
+        let (Some(head), Some(rule)) = (self.program.head(index), self.program.rule(index)) else {
+            return Answer::Never;
+        };
+        let has_event = |wanted: &std::sync::Arc<str>| events.iter().any(|&e| *inside.state.event_name(e) == **wanted);
+        if !rule.transaction_events.iter().all(has_event)
+            || !self.conditions_hold(head, rule, Some(flow), Unit::Transaction)
+            || !conditions::app_layer_holds(&rule.app_layer, self.context, Some(inside))
+        {
+            return Answer::Wait;
+        }
+        self.evaluator.begin_rule();
+        self.evaluator.dce_little = inside.state.number(inside.index, inside.direction, "dcerpc.little_endian") != Some(0);
+        if rule.connected {
+            candidate.done = 0;
+        }
+        let mut waits = false;
+        for (i, buffer) in rule.buffers.iter().enumerate() {
+            let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
+            if candidate.done & bit != 0 {
+                continue;
+            }
+            match self.buffer(buffer, inside, payload, cache) {
+                Answer::Match => candidate.done |= bit,
+                Answer::Wait => {
+                    waits = true;
+                    if rule.connected {
+                        break;
+                    }
+                }
+                Answer::Never => return Answer::Never,
+            }
+        }
+        if waits { Answer::Wait } else { Answer::Match }
+    }
+
+    fn buffer(
+        &mut self,
+        buffer: &RuleBuffer,
+        inside: InTransaction<'_>,
+        payload: Option<Payload<'_>>,
+        cache: &mut TransformCache,
+    ) -> Answer {
+        let Source::Transaction(slot_index) = buffer.source else {
+            let (mut transformed, mut spare) = (Vec::new(), Vec::new());
+            // More of the stream, or another packet, may bring it.
+            return match self.raw_buffer_holds(buffer, payload, &mut transformed, &mut spare) {
+                true => Answer::Match,
+                false => Answer::Wait,
+            };
+        };
+        let Some(slot) = self.program.slots().get(slot_index) else { return Answer::Never };
+        let own = inside.direction;
+        let direction = match slot.directions {
+            mask if mask & (1 << own as u8) != 0 => own,
+            1 => Direction::ToServer,
+            _ => Direction::ToClient,
+        };
+        let mut waits = false;
+        for instance in 0..MAX_INSTANCES {
+            let view = match inside.state.buffer(inside.index, direction, slot.buffer, instance) {
+                BufferState::NotYet => return Answer::Wait,
+                BufferState::Absent if instance == 0 => {
+                    return match buffer.absence {
+                        Absence::Fails => Answer::Never,
+                        Absence::Required | Absence::Accepted => Answer::Match,
+                    };
+                }
+                BufferState::Absent => break,
+                BufferState::Present(view) => view,
+            };
+            if buffer.absence == Absence::Required {
+                return Answer::Never;
+            }
+            match self.instance(buffer, slot_index, slot, direction, instance, &view, cache) {
+                Answer::Match => return Answer::Match,
+                Answer::Wait => waits = true,
+                Answer::Never => {}
+            }
+            if !slot.multi {
+                break;
+            }
+        }
+        if waits { Answer::Wait } else { Answer::Never }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn instance(
+        &mut self,
+        buffer: &RuleBuffer,
+        slot_index: u16,
+        slot: &Slot,
+        direction: Direction,
+        instance: usize,
+        view: &BufferView<'_>,
+        cache: &mut TransformCache,
+    ) -> Answer {
+        if !view.complete && (buffer.chain.waits_for_end || !slot.steps.is_empty()) {
+            return Answer::Wait;
+        }
+        let bytes = match slot.steps.is_empty() {
+            true => view.bytes,
+            false => cache.get(slot_index, slot, direction as u8, instance as u16, view.bytes, self.evaluator),
+        };
+        match self.evaluator.holds(&buffer.chain, bytes, None, &mut self.shared.datasets) {
+            true => Answer::Match,
+            false if view.complete => Answer::Never,
+            false => Answer::Wait,
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! Multi-pattern search: which of many literals occur in a buffer.
+//!
+//! Each pattern is represented by one window of four bytes (case-folded), chosen where it is rare. A scan hashes the
+//! window at each position into a bitmap; only set bits look at the bucket and compare the whole pattern. Patterns of
+//! seven bytes and more put four neighbouring windows into a table of their own, which is scanned at every fourth
+//! position: exactly one of the four falls on a scanned position. Patterns of one to three bytes use a bitmap over
+//! byte pairs.
+//!
+//! Invariants: every occurrence is reported at least once, with exact bytes (case-sensitive patterns exactly); no
+//! state is kept between scans; time is linear in the buffer but for true and near hits.
+
+use super::rarity::{probability, string_probability};
+use std::collections::HashMap;
+
+/// Index of a pattern within its matcher.
+pub type PatternIndex = u32;
+
+#[derive(Debug, Clone, Copy)]
+struct Meta {
+    start: u32,
+    length: u32,
+    nocase: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    window: u32,
+    pattern: PatternIndex,
+    offset: u32,
+}
+
+/// One hash table of windows.
+#[derive(Debug, Default)]
+struct Table {
+    bitmap: Vec<u64>,
+    /// 32 - log2(bits of the bitmap)
+    shift: u32,
+    /// log2(bitmap bits per bucket)
+    bucket_shift: u32,
+    buckets: Vec<u32>,
+    entries: Vec<Entry>,
+}
+
+const FOLD: u32 = 0x2020_2020;
+const MULTIPLIER: u32 = 0x9E37_79B1;
+/// Shortest pattern of the table scanned at every fourth position.
+const LONG: usize = 7;
+
+#[inline(always)]
+fn hash(window: u32) -> u32 {
+    let x = (window | FOLD).wrapping_mul(MULTIPLIER);
+    x ^ (x >> 15)
+}
+
+#[inline(always)]
+fn spread(window: u32) -> u32 {
+    hash(window).wrapping_mul(0x85EB_CA6B)
+}
+
+impl Table {
+    fn build(mut entries: Vec<Entry>) -> Table {
+        if entries.is_empty() {
+            return Table::default();
+        }
+        let bucket_bits = (usize::BITS - (entries.len() * 2).leading_zeros()).clamp(6, 17);
+        let bitmap_bits = (bucket_bits + 4).min(21).max(12);
+        let shift = 32 - bitmap_bits;
+        let bucket_shift = bitmap_bits - bucket_bits;
+        let mut bitmap = vec![0u64; 1 << (bitmap_bits - 6)];
+        let bucket_of = |e: &Entry| (spread(e.window) >> shift) >> bucket_shift;
+        entries.sort_by_key(|e| (bucket_of(e), e.window, e.pattern));
+        let mut buckets = vec![0u32; (1 << bucket_bits) + 1];
+        for entry in &entries {
+            let bit = spread(entry.window) >> shift;
+            bitmap[bit as usize / 64] |= 1 << (bit % 64);
+            buckets[bucket_of(entry) as usize + 1] += 1;
+        }
+        for i in 1..buckets.len() {
+            buckets[i] += buckets[i - 1];
+        }
+        Table { bitmap, shift, bucket_shift, buckets, entries }
+    }
+
+    #[inline(always)]
+    fn bit(&self, slot: u32) -> u64 {
+        // The shift leaves an index below the bitmap's length; `get` makes it safe without proof to the compiler.
+        self.bitmap.get(slot as usize / 64).map_or(0, |word| (word >> (slot % 64)) & 1)
+    }
+
+    #[inline(always)]
+    fn test(&self, window: u32) -> u64 {
+        self.bit(spread(window) >> self.shift)
+    }
+
+    fn bucket(&self, window: u32) -> &[Entry] {
+        let b = ((spread(window) >> self.shift) >> self.bucket_shift) as usize;
+        match (self.buckets.get(b), self.buckets.get(b + 1)) {
+            (Some(&low), Some(&high)) => self.entries.get(low as usize..high as usize).unwrap_or(&[]),
+            _ => &[],
+        }
+    }
+}
+
+/// Patterns of one to three bytes, by their first two bytes.
+#[derive(Debug, Default)]
+struct Tiny {
+    bitmap: Vec<u64>,
+    lists: HashMap<u16, Vec<PatternIndex>>,
+}
+
+/// A compiled set of patterns.
+#[derive(Debug, Default)]
+pub struct Matcher {
+    patterns: Vec<Meta>,
+    bytes: Vec<u8>,
+    long: Table,
+    short: Table,
+    tiny: Option<Box<Tiny>>,
+    longest: usize,
+}
+
+/// Collects patterns.
+#[derive(Debug, Default)]
+pub struct MatcherBuilder {
+    patterns: Vec<(Vec<u8>, bool)>,
+    known: HashMap<(Vec<u8>, bool), PatternIndex>,
+}
+
+impl MatcherBuilder {
+    /// Add a pattern (not empty); equal ones share an index.
+    pub fn add(&mut self, bytes: &[u8], nocase: bool) -> PatternIndex {
+        let nocase = nocase && bytes.iter().any(u8::is_ascii_alphabetic);
+        let stored = if nocase { bytes.to_ascii_lowercase() } else { bytes.to_vec() };
+        let next = self.patterns.len() as PatternIndex;
+        *self.known.entry((stored.clone(), nocase)).or_insert_with(|| {
+            self.patterns.push((stored, nocase));
+            next
+        })
+    }
+
+    /// Number of distinct patterns.
+    pub fn len(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// No pattern yet.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Build the tables.
+    pub fn build(self) -> Matcher {
+        let mut matcher = Matcher::default();
+        let mut long = Vec::new();
+        let mut short = Vec::new();
+        let mut tiny = Tiny::default();
+        let mut load: HashMap<u32, u32> = HashMap::new();
+        let mut cost_of: HashMap<[u8; 4], f64> = HashMap::new();
+        for (index, (bytes, nocase)) in self.patterns.iter().enumerate() {
+            let index = index as PatternIndex;
+            matcher.longest = matcher.longest.max(bytes.len());
+            let start = matcher.bytes.len() as u32;
+            matcher.bytes.extend_from_slice(bytes);
+            matcher.patterns.push(Meta { start, length: bytes.len() as u32, nocase: *nocase });
+            match bytes.len() {
+                0 => {}
+                1..=3 => tiny.add(index, bytes, *nocase),
+                length => {
+                    let span = if length >= LONG { LONG } else { 4 };
+                    let offset = choose(bytes, span, &load, &mut cost_of);
+                    let table = if span == LONG { &mut long } else { &mut short };
+                    for o in offset..=offset + span - 4 {
+                        let window = read(&bytes[o..o + 4]) | FOLD;
+                        *load.entry(window).or_default() += 1;
+                        table.push(Entry { window, pattern: index, offset: o as u32 });
+                    }
+                }
+            }
+        }
+        matcher.long = Table::build(long);
+        matcher.short = Table::build(short);
+        matcher.tiny = (!tiny.lists.is_empty()).then(|| Box::new(tiny));
+        matcher
+    }
+}
+
+/// Offset of the span whose windows are rarest and least loaded.
+fn choose(bytes: &[u8], span: usize, load: &HashMap<u32, u32>, cost_of: &mut HashMap<[u8; 4], f64>) -> usize {
+    let mut best = (f64::MAX, 0);
+    for offset in 0..=bytes.len() - span {
+        let mut cost = 0.0;
+        for o in offset..=offset + span - 4 {
+            let key = [bytes[o], bytes[o + 1], bytes[o + 2], bytes[o + 3]].map(|b| b.to_ascii_lowercase());
+            cost += *cost_of.entry(key).or_insert_with(|| string_probability(&key));
+            let shared = load.get(&(read(&bytes[o..o + 4]) | FOLD)).copied().unwrap_or(0);
+            cost += 1e-6 * f64::from(shared);
+        }
+        if cost < best.0 {
+            best = (cost, offset);
+        }
+    }
+    best.1
+}
+
+#[inline(always)]
+fn read(bytes: &[u8]) -> u32 {
+    match bytes {
+        [a, b, c, d, ..] => u32::from_le_bytes([*a, *b, *c, *d]),
+        _ => 0,
+    }
+}
+
+impl Tiny {
+    fn add(&mut self, index: PatternIndex, bytes: &[u8], nocase: bool) {
+        self.bitmap.resize(1024, 0);
+        let cases = |b: u8| if nocase { vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()] } else { vec![b] };
+        let seconds = if let [_, second, ..] = bytes { cases(*second) } else { (0..=255).collect() };
+        for first in cases(bytes[0]) {
+            for &second in &seconds {
+                let key = u16::from_le_bytes([first, second]);
+                self.bitmap[key as usize / 64] |= 1 << (key % 64);
+                let list = self.lists.entry(key).or_default();
+                if list.last() != Some(&index) {
+                    list.push(index);
+                }
+            }
+        }
+    }
+}
+
+impl Matcher {
+    /// Length of the longest pattern: an incremental scan starts that much minus one before the new bytes.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Number of patterns.
+    pub fn len(&self) -> usize {
+        self.patterns.len()
+    }
+
+    /// No pattern.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Expected hits per scanned byte of a pattern: diagnostics.
+    pub fn first_byte_probability(&self, pattern: PatternIndex) -> f64 {
+        self.pattern(pattern).map_or(0.0, |(bytes, _)| bytes.first().map_or(0.0, |&b| probability(b)))
+    }
+
+    fn pattern(&self, index: PatternIndex) -> Option<(&[u8], bool)> {
+        let meta = self.patterns.get(index as usize)?;
+        let bytes = self.bytes.get(meta.start as usize..(meta.start + meta.length) as usize)?;
+        Some((bytes, meta.nocase))
+    }
+
+    #[inline]
+    fn verify(&self, index: PatternIndex, haystack: &[u8], start: usize) -> Option<usize> {
+        let (bytes, nocase) = self.pattern(index)?;
+        let end = start.checked_add(bytes.len())?;
+        let found = haystack.get(start..end)?;
+        let equal = if nocase { found.eq_ignore_ascii_case(bytes) } else { found == bytes };
+        equal.then_some(end)
+    }
+
+    #[cold]
+    fn inspect(
+        &self,
+        table: &Table,
+        haystack: &[u8],
+        from: usize,
+        position: usize,
+        hit: &mut impl FnMut(PatternIndex, usize),
+    ) {
+        let window = read(haystack.get(position..).unwrap_or(&[])) | FOLD;
+        for entry in table.bucket(window) {
+            if entry.window != window {
+                continue;
+            }
+            let Some(start) = position.checked_sub(entry.offset as usize).filter(|&s| s >= from) else { continue };
+            if let Some(end) = self.verify(entry.pattern, haystack, start) {
+                hit(entry.pattern, end);
+            }
+        }
+    }
+
+    /// Report every occurrence that starts at or behind `from` as (pattern, end).
+    pub fn scan(&self, haystack: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize)) {
+        let Some(rest) = haystack.get(from..) else { return };
+        if !self.long.entries.is_empty() && rest.len() >= 4 {
+            self.scan_long(haystack, rest, from, hit);
+        }
+        if !self.short.entries.is_empty() && rest.len() >= 4 {
+            self.scan_short(haystack, rest, from, hit);
+        }
+        if let Some(tiny) = &self.tiny {
+            self.scan_tiny(tiny, haystack, rest, from, hit);
+        }
+    }
+
+    fn scan_long(&self, haystack: &[u8], rest: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize)) {
+        let table = &self.long;
+        let mut position = from;
+        let mut blocks = rest.chunks_exact(16);
+        for block in &mut blocks {
+            let a = table.test(read(&block[0..4]));
+            let b = table.test(read(&block[4..8]));
+            let c = table.test(read(&block[8..12]));
+            let d = table.test(read(&block[12..16]));
+            let mut set = a | b << 1 | c << 2 | d << 3;
+            while set != 0 {
+                let i = set.trailing_zeros() as usize;
+                set &= set - 1;
+                self.inspect(table, haystack, from, position + 4 * i, hit);
+            }
+            position += 16;
+        }
+        for window in blocks.remainder().chunks_exact(4) {
+            if table.test(read(window)) != 0 {
+                self.inspect(table, haystack, from, position, hit);
+            }
+            position += 4;
+        }
+    }
+
+    fn scan_short(&self, haystack: &[u8], rest: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize)) {
+        let table = &self.short;
+        let mut position = from;
+        // Blocks of seven bytes hold four windows.
+        let last = rest.len() - 3;
+        let mut i = 0;
+        while i + 4 <= last {
+            let Some(block) = rest.get(i..i + 7) else { break };
+            let a = table.test(read(&block[0..4]));
+            let b = table.test(read(&block[1..5]));
+            let c = table.test(read(&block[2..6]));
+            let d = table.test(read(&block[3..7]));
+            let mut set = a | b << 1 | c << 2 | d << 3;
+            while set != 0 {
+                let k = set.trailing_zeros() as usize;
+                set &= set - 1;
+                self.inspect(table, haystack, from, position + k, hit);
+            }
+            position += 4;
+            i += 4;
+        }
+        for window in rest.get(i..).unwrap_or(&[]).windows(4) {
+            if table.test(read(window)) != 0 {
+                self.inspect(table, haystack, from, position, hit);
+            }
+            position += 1;
+        }
+    }
+
+    fn scan_tiny(
+        &self,
+        tiny: &Tiny,
+        haystack: &[u8],
+        rest: &[u8],
+        from: usize,
+        hit: &mut impl FnMut(PatternIndex, usize),
+    ) {
+        let Ok(bitmap) = <&[u64; 1024]>::try_from(&tiny.bitmap[..]) else { return };
+        let mut at = |key: u16, position: usize| {
+            for &pattern in tiny.lists.get(&key).map_or(&[][..], |l| l) {
+                if let Some(end) = self.verify(pattern, haystack, position) {
+                    hit(pattern, end);
+                }
+            }
+        };
+        for (i, pair) in rest.windows(2).enumerate() {
+            let key = u16::from_le_bytes([pair[0], pair[1]]);
+            if bitmap[key as usize / 64] >> (key % 64) & 1 != 0 {
+                at(key, from + i);
+            }
+        }
+        if let Some(&last) = rest.last() {
+            let key = u16::from_le_bytes([last, 0]);
+            if bitmap[key as usize / 64] >> (key % 64) & 1 != 0 {
+                at(key, from + rest.len() - 1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn naive(patterns: &[(Vec<u8>, bool)], haystack: &[u8], from: usize) -> Vec<(usize, usize)> {
+        let mut out = vec![];
+        for (i, (p, nocase)) in patterns.iter().enumerate() {
+            for start in from..haystack.len() {
+                if let Some(found) = haystack.get(start..start + p.len()) {
+                    if (*nocase && found.eq_ignore_ascii_case(p)) || found == &p[..] {
+                        out.push((i, start + p.len()));
+                    }
+                }
+            }
+        }
+        out.sort();
+        out.dedup();
+        out
+    }
+
+    fn check(patterns: Vec<(Vec<u8>, bool)>, haystack: Vec<u8>, from: usize) {
+        let from = from.min(haystack.len());
+        let mut builder = MatcherBuilder::default();
+        let ids: Vec<_> = patterns.iter().map(|(p, n)| builder.add(p, *n)).collect();
+        let matcher = builder.build();
+        let mut got = vec![];
+        matcher.scan(&haystack, from, &mut |id, end| {
+            got.extend(ids.iter().enumerate().filter(|(_, i)| **i == id).map(|(i, _)| (i, end)));
+        });
+        got.sort();
+        got.dedup();
+        assert_eq!(got, naive(&patterns, &haystack, from));
+    }
+
+    #[test]
+    fn single_bytes_at_the_end() {
+        check(vec![(b"a".to_vec(), true), (b"ab".to_vec(), false), (b"Abc".to_vec(), true)], b"zABCxa".to_vec(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_naive_search(
+            patterns in prop::collection::vec((prop::collection::vec(prop::sample::select(&b"abAB\x00"[..]), 1..14), any::<bool>()), 1..40),
+            haystack in prop::collection::vec(prop::sample::select(&b"abAB\x00"[..]), 0..200),
+            from in 0usize..50,
+        ) {
+            check(patterns, haystack, from);
+        }
+
+        #[test]
+        fn agrees_on_random_bytes(
+            seed in prop::collection::vec(any::<u8>(), 20..400),
+            cuts in prop::collection::vec((any::<prop::sample::Index>(), 1usize..20, any::<bool>()), 1..60),
+        ) {
+            let patterns = cuts.iter().map(|(at, length, nocase)| {
+                let start = at.index(seed.len());
+                (seed[start..(start + length).min(seed.len())].to_vec(), *nocase)
+            }).collect();
+            check(patterns, seed, 0);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Data sets in memory.
+
+use crate::program::datasets::DatasetTable;
+use std::collections::HashMap;
+use std::sync::Arc;
+use weir_ir::{BitOperation, Comparison};
+
+/// Most entries of one set that rules may add.
+const CAPACITY: usize = 1 << 20;
+
+/// All sets. An entry's value is its reputation (0 for plain sets).
+#[derive(Debug, Default)]
+pub struct Datasets {
+    names: HashMap<Arc<str>, usize>,
+    sets: Vec<HashMap<Box<[u8]>, u64>>,
+    map: Vec<usize>,
+    program: u64,
+    full: u64,
+}
+
+impl Datasets {
+    /// Translate the set indices of a program, loading the entries of sets not seen before.
+    pub fn attach(&mut self, program: u64, table: &DatasetTable) {
+        if self.program == program {
+            return;
+        }
+        self.program = program;
+        self.map.clear();
+        for definition in table.definitions() {
+            let next = self.sets.len();
+            let index = *self.names.entry(definition.name.clone()).or_insert(next);
+            if index == next {
+                self.sets.push(HashMap::new());
+            }
+            if let Some(set) = self.sets.get_mut(index) {
+                for (entry, reputation) in &definition.entries {
+                    set.entry(entry.clone()).or_insert(*reputation);
+                }
+            }
+            self.map.push(index);
+        }
+    }
+
+    /// Additions refused because a set was full.
+    pub fn evicted(&self) -> u64 {
+        self.full
+    }
+
+    /// Entries of a set by name.
+    pub fn entries(&self, name: &str) -> Option<impl Iterator<Item = &[u8]>> {
+        let set = self.sets.get(*self.names.get(name)?)?;
+        Some(set.keys().map(|k| &**k))
+    }
+
+    /// Perform the operation of a rule; the answer is whether the match holds. `set` holds when the entry is new,
+    /// `unset` when it was there.
+    pub fn apply(
+        &mut self,
+        set: u32,
+        operation: BitOperation,
+        reputation: Option<Comparison>,
+        bytes: &[u8],
+    ) -> bool {
+        let Some(set) = self.map.get(set as usize).and_then(|&i| self.sets.get_mut(i)) else { return false };
+        if let Some(comparison) = reputation {
+            return set.get(bytes).is_some_and(|&value| comparison.holds(value));
+        }
+        match operation {
+            BitOperation::IsSet => set.contains_key(bytes),
+            BitOperation::IsNotSet => !set.contains_key(bytes),
+            BitOperation::Unset => set.remove(bytes).is_some(),
+            BitOperation::Set | BitOperation::Toggle => {
+                if set.contains_key(bytes) {
+                    if operation == BitOperation::Toggle {
+                        set.remove(bytes);
+                        return true;
+                    }
+                    return false;
+                }
+                if set.len() >= CAPACITY {
+                    self.full += 1;
+                    return false;
+                }
+                set.insert(bytes.into(), 0);
+                true
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Every key with its type, default and meaning.
+
+use crate::key::{Section, section};
+use crate::value::{Seconds, Size, choice};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+choice! {
+    /// Transport checksums.
+    Checksums {
+        /// Validate, unless the first packets show that the capturing host left them to its card.
+        Auto = "auto",
+        /// Packets with a wrong checksum take no part in streams.
+        Validate = "validate",
+        /// Every checksum counts as right.
+        Ignore = "ignore",
+    }
+}
+
+choice! {
+    /// Who wins where segments or fragments overlap; named after the receiving systems.
+    OverlapPolicy {
+        /// What came first.
+        First = "first",
+        /// What came last.
+        Last = "last",
+        /// BSD.
+        Bsd = "bsd",
+        /// BSD, right-favouring.
+        BsdRight = "bsd-right",
+        /// Linux.
+        Linux = "linux",
+        /// Windows.
+        Windows = "windows",
+        /// Solaris.
+        Solaris = "solaris",
+    }
+}
+
+choice! {
+    /// What to do with the payload of sessions once it is encrypted.
+    EncryptionHandling {
+        /// Inspect headers only; the device settles the flow.
+        Bypass = "bypass",
+        /// Go on inspecting.
+        Full = "full",
+    }
+}
+
+choice! {
+    /// What the device does when the host has stopped.
+    FailMode {
+        /// Pass everything, counted as bypassed.
+        Open = "open",
+        /// Drop everything.
+        Closed = "closed",
+    }
+}
+
+section! {
+    /// Where packets come from and how they are read.
+    CaptureSection, capture, CAPTURE {
+        checksums: Checksums = Checksums::Validate, "capture.checksums",
+            "Transport checksums. `auto` looks at the first 1000 packets of a capture and ignores checksums if more than a tenth are wrong.";
+        max_layers: u8 = 16, "capture.max-layers",
+            "Headers decoded in one frame, tunnels included.", |n| (4..=64).contains(n), "4 to 64";
+        vxlan_ports: Vec<u16> = vec![4789], "capture.vxlan-ports", "UDP ports on which VXLAN is decoded.";
+        geneve_ports: Vec<u16> = vec![6081], "capture.geneve-ports", "UDP ports on which GENEVE is decoded.";
+        teredo_ports: Vec<u16> = vec![3544], "capture.teredo-ports", "UDP ports on which Teredo is decoded.";
+        gtp_ports: Vec<u16> = vec![], "capture.gtp-ports", "UDP ports on which user traffic in GTP-U is decoded.";
+        erspan_type_1: bool = false, "capture.erspan-type-1", "Decode ERSPAN type I, which cannot be told from other GRE payload.";
+    }
+}
+
+section! {
+    /// IP fragments.
+    DefragSection, defrag, DEFRAG {
+        max_datagrams: usize = 65_536, "defrag.max-datagrams",
+            "Datagrams collected at the same time.", |n| *n > 0, "at least 1";
+        max_memory: Size = Size(32 << 20), "defrag.max-memory",
+            "Memory for waiting fragments.", |n| n.0 >= 1 << 16, "at least 64 KiB";
+        timeout: Seconds = Seconds(30), "defrag.timeout",
+            "Time after the last fragment until a collection is forgotten.", |n| n.0 > 0, "at least 1 s";
+        policy: OverlapPolicy = OverlapPolicy::Bsd, "defrag.policy", "Who wins where fragments overlap.";
+    }
+}
+
+section! {
+    /// TCP streams.
+    StreamSection, stream, STREAM {
+        midstream: bool = false, "stream.midstream", "Follow TCP sessions whose SYN was not seen.";
+        depth: Size = Size(1 << 20), "stream.reassembly.depth",
+            "Bytes of each direction that are put together; later segments are inspected as packets.",
+            |n| n.0 > 0, "at least 1";
+        queue_limit: Size = Size(256 << 10), "stream.reassembly.queue-limit",
+            "Bytes of a direction that may wait behind a gap.", |n| n.0 >= 1 << 10, "at least 1 KiB";
+        raw_window: Size = Size(2560), "stream.reassembly.raw-window",
+            "Delivered bytes that stay visible to payload contents of rules.",
+            |n| (64..=1 << 20).contains(&n.0), "64 B to 1 MiB";
+        policy: OverlapPolicy = OverlapPolicy::Bsd, "stream.policy", "Who wins where segments overlap.";
+    }
+}
+
+section! {
+    /// Flows.
+    FlowSection, flow, FLOW {
+        max: usize = 4_000_000, "flow.max",
+            "Flows at a time. Packets beyond it are inspected without a flow, and counted.", |n| *n > 0, "at least 1";
+        tcp_new: Seconds = Seconds(60), "flow.timeouts.tcp-new", "Idle time of TCP flows without a complete handshake.", |n| n.0 > 0, "at least 1 s";
+        tcp_established: Seconds = Seconds(600), "flow.timeouts.tcp-established", "Idle time of established TCP flows.", |n| n.0 > 0, "at least 1 s";
+        tcp_closed: Seconds = Seconds(60), "flow.timeouts.tcp-closed", "Idle time of closed TCP flows.", |n| n.0 > 0, "at least 1 s";
+        udp_new: Seconds = Seconds(30), "flow.timeouts.udp-new", "Idle time of UDP flows seen in one direction.", |n| n.0 > 0, "at least 1 s";
+        udp_established: Seconds = Seconds(300), "flow.timeouts.udp-established", "Idle time of UDP flows seen in both directions.", |n| n.0 > 0, "at least 1 s";
+        icmp: Seconds = Seconds(30), "flow.timeouts.icmp", "Idle time of ICMP flows.", |n| n.0 > 0, "at least 1 s";
+        other_new: Seconds = Seconds(30), "flow.timeouts.other-new", "Idle time of other flows seen in one direction.", |n| n.0 > 0, "at least 1 s";
+        other_established: Seconds = Seconds(300), "flow.timeouts.other-established", "Idle time of other flows seen in both directions.", |n| n.0 > 0, "at least 1 s";
+        id_seed: u64 = 0x5745_4952, "flow.id-seed", "Secret that makes flow identifiers; the same input gives the same identifiers.";
+    }
+}
+
+section! {
+    /// Limits of application-layer parsers.
+    AppLayerSection, app_layer, APP_LAYER {
+        body_limit: Size = Size(100 << 10), "app-layer.body-limit",
+            "Bytes of a body that are kept and inspected, per direction of a transaction.", |n| (1..=1 << 30).contains(&n.0), "1 B to 1 GiB";
+        head_limit: Size = Size(64 << 10), "app-layer.head-limit",
+            "Bytes of a message head.", |n| (512..=16 << 20).contains(&n.0), "512 B to 16 MiB";
+        inflate_limit: Size = Size(100 << 10), "app-layer.inflate-limit",
+            "Bytes that decompression may put out, per body.", |n| n.0 <= 1 << 30, "at most 1 GiB";
+        inflate_layers: usize = 4, "app-layer.inflate-layers", "Nested content encodings undone.", |n| *n <= 16, "at most 16";
+        transactions: usize = 256, "app-layer.transactions", "Open transactions per flow.", |n| *n > 0, "at least 1";
+        tls_message_limit: Size = Size(64 << 10), "app-layer.tls.message-limit",
+            "Bytes of a TLS handshake message.", |n| (1 << 10..=16 << 20).contains(&n.0), "1 KiB to 16 MiB";
+        encryption: EncryptionHandling = EncryptionHandling::Bypass, "app-layer.tls.encryption-handling",
+            "Payload of TLS and SSH sessions once it is encrypted.";
+    }
+}
+
+section! {
+    /// Regular expressions.
+    PcreSection, pcre, PCRE {
+        match_limit: u32 = 3500, "pcre.match-limit",
+            "Steps of one match; beyond it there is no match, and it is counted.", |n| *n > 0, "at least 1";
+        recursion_limit: u32 = 1500, "pcre.recursion-limit", "Depth of one match.", |n| *n > 0, "at least 1";
+    }
+}
+
+section! {
+    /// The device and its rings.
+    DeviceSection, device, DEVICE {
+        queues: u32 = 1, "device.queues",
+            "Queues; flows are spread over them.", |n| n.is_power_of_two() && *n <= 64, "a power of two up to 64";
+        history_size: Size = Size(64 << 20), "device.history-size",
+            "History ring of each queue: what the host can read back of a flow that gets flagged.",
+            |n| n.0.is_power_of_two() && (1 << 16..=1 << 32).contains(&n.0), "a power of two from 64 KiB to 4 GiB";
+        history_margin: Size = Size(0), "device.history-margin",
+            "Bytes ahead of the write position at which unsettled flows are handed over; 0: a quarter of the ring.";
+        descriptors: u32 = 4096, "device.descriptors",
+            "Entries of each descriptor ring.", |n| n.is_power_of_two() && (16..=1 << 20).contains(n), "a power of two from 16 to 1048576";
+        transmit: u32 = 4096, "device.transmit",
+            "Entries of each transmit ring.", |n| n.is_power_of_two() && (16..=1 << 20).contains(n), "a power of two from 16 to 1048576";
+        flow_records: u32 = 4096, "device.flow-records",
+            "Entries of each flow-record ring.", |n| n.is_power_of_two() && (16..=1 << 20).contains(n), "a power of two from 16 to 1048576";
+        flow_entries: u32 = 65_536, "device.flow-entries",
+            "Flows the device can hold; a frame that finds no place goes to the host.", |n| *n > 0, "at least 1";
+        report_interval: Seconds = Seconds(60), "device.report-interval", "Time between reports of a long-lived flow; 0: none.";
+        fail_mode: FailMode = FailMode::Open, "device.fail-mode", "What happens to traffic when the host has stopped.";
+        watchdog_frames: u32 = 0, "device.watchdog-frames", "Frames without a sign of the host until the fail mode; 0: no limit.";
+        watchdog_time: Seconds = Seconds(0), "device.watchdog-time", "Frame time without a sign of the host until the fail mode; 0: no limit.";
+        batch: u32 = 64, "device.batch",
+            "Frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
+    }
+}
+
+section! {
+    /// Rule files.
+    RulesSection, rules, RULES {
+        files: Vec<PathBuf> = vec![], "rules.files",
+            "Files, or directories of `*.rules`, loaded when the command line names none. Relative paths start at the configuration file.";
+        classification: Option<PathBuf> = None, "rules.classification-file", "`classification.config`: classes, their descriptions and priorities.";
+        reference: Option<PathBuf> = None, "rules.reference-file", "`reference.config`: prefixes of references.";
+        threshold: Option<PathBuf> = None, "rules.threshold-file", "`threshold.config`: suppressions, and thresholds by signature.";
+    }
+}
+
+section! {
+    /// Events.
+    OutputSection, output, OUTPUT {
+        eve: bool = true, "output.eve", "Write events.";
+        eve_file: PathBuf = PathBuf::from("eve.json"), "output.eve-file", "File of events, relative to the log directory.";
+        stats_file: PathBuf = PathBuf::from("stats.json"), "output.stats-file", "File of totals, relative to the log directory.";
+        alert: bool = true, "output.alert", "Write alert records.";
+        anomaly: bool = false, "output.anomaly", "Write anomaly records.";
+        flow: bool = false, "output.flow", "Write flow records.";
+        drop: bool = true, "output.drop", "Write drop records.";
+        stats: bool = true, "output.stats", "Write a stats record at the end.";
+        payload: bool = false, "output.payload", "Payload of alerts in base64.";
+        payload_printable: bool = false, "output.payload-printable", "Payload of alerts as text.";
+        payload_limit: Size = Size(4096), "output.payload-limit", "At most so much payload.";
+        packet: bool = false, "output.packet", "Packet of alerts in base64.";
+        rule_metadata: bool = true, "output.rule-metadata", "`metadata` of the rule in alerts.";
+        rule_reference: bool = true, "output.rule-reference", "`reference` of the rule in alerts.";
+        rule_text: bool = false, "output.rule-text", "Text of the rule in alerts.";
+        app_layer: bool = true, "output.app-layer", "Application-layer objects in alerts.";
+        verdict: bool = true, "output.verdict", "The decision on the packet in alerts.";
+        community_id: bool = false, "output.community-id", "Community ID of the flow.";
+        community_id_seed: u16 = 0, "output.community-id-seed", "Seed of the Community ID; the same on all sensors.";
+    }
+}
+
+/// All sections, in the order of the reference page.
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, PCRE, DEVICE, OUTPUT];
+
+/// The configuration.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Config {
+    /// Variables of rules that differ from the built-in ones: name to text.
+    pub vars: BTreeMap<String, String>,
+    /// `rules.*`
+    pub rules: RulesSection,
+    /// `capture.*`
+    pub capture: CaptureSection,
+    /// `defrag.*`
+    pub defrag: DefragSection,
+    /// `stream.*`
+    pub stream: StreamSection,
+    /// `flow.*`
+    pub flow: FlowSection,
+    /// `app-layer.*`
+    pub app_layer: AppLayerSection,
+    /// `pcre.*`
+    pub pcre: PcreSection,
+    /// `device.*`
+    pub device: DeviceSection,
+    /// `output.*`
+    pub output: OutputSection,
+}

@@ -1,0 +1,42 @@
+//! From the sequence function's answer to its guard.
+
+use crate::guards::Guard;
+use crate::sequence::{SegmentClass, Trouble};
+
+impl From<Trouble> for Guard {
+    fn from(trouble: Trouble) -> Guard {
+        match trouble {
+            Trouble::Gap => Guard::SequenceGap,
+            Trouble::Overlap => Guard::SequenceOverlap,
+            Trouble::Retransmission => Guard::SequenceRetransmission,
+            Trouble::SynData => Guard::SynData,
+            Trouble::SynChange => Guard::SynChange,
+            Trouble::RstData => Guard::RstData,
+            Trouble::Urgent => Guard::Urgent,
+        }
+    }
+}
+
+/// Guard set of a segment's class: one bit for trouble, else none.
+pub fn guards_of(class: SegmentClass) -> u64 {
+    match class {
+        SegmentClass::Trouble(trouble) => Guard::from(trouble).bit(),
+        SegmentClass::Empty | SegmentClass::InOrder | SegmentClass::Acked | SegmentClass::Untracked => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_trouble_has_a_guard_of_its_own_that_always_diverts() {
+        let mut seen = 0;
+        for trouble in Trouble::ALL {
+            let guard = Guard::from(trouble);
+            assert!(guard.always(), "{}", guard.name());
+            assert_eq!(seen & guard.bit(), 0);
+            seen |= guard.bit();
+        }
+    }
+}

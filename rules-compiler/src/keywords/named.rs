@@ -1,0 +1,102 @@
+//! Names of numeric values, by keyword.
+
+/// A name and its number.
+pub type NamedValue = (&'static str, u64);
+
+/// The names a keyword's number may be written with; empty when it is only a number.
+pub fn numbers_of(keyword: &str) -> &'static [NamedValue] {
+    match keyword {
+        "dns.rcode" => DNS_RCODE,
+        "dns.rrtype" => DNS_RRTYPE,
+        "ip_proto" => IP_PROTOCOL,
+        "ipopts" => IP_OPTIONS,
+        "mqtt.type" => MQTT_TYPE,
+        "snmp.pdu_type" => SNMP_PDU,
+        "http2.frametype" => HTTP2_FRAME,
+        "http2.errorcode" => HTTP2_ERROR,
+        "rfb.secresult" => RFB_RESULT,
+        "websocket.opcode" => WEBSOCKET_OPCODE,
+        "nfs_procedure" => &[],
+        "ldap.request.operation" | "ldap.responses.operation" => LDAP_OPERATION,
+        "ftp.mode" => &[("active", 0), ("passive", 1)],
+        "ftp.reply_received" | "krb5.weak_encryption" | "mqtt.connack.session_present" | "websocket.mask" => BOOLEAN,
+        _ => &[],
+    }
+}
+
+const BOOLEAN: &[NamedValue] = &[("no", 0), ("false", 0), ("off", 0), ("yes", 1), ("true", 1), ("on", 1)];
+
+/// RFC 6895, section 2.3.
+const DNS_RCODE: &[NamedValue] = &[
+    ("NOERROR", 0), ("FORMERR", 1), ("SERVFAIL", 2), ("NXDOMAIN", 3), ("NOTIMP", 4), ("REFUSED", 5), ("YXDOMAIN", 6),
+    ("YXRRSET", 7), ("NXRRSET", 8), ("NOTAUTH", 9), ("NOTZONE", 10), ("BADVERS", 16), ("BADSIG", 16), ("BADKEY", 17),
+    ("BADTIME", 18), ("BADMODE", 19), ("BADNAME", 20), ("BADALG", 21), ("BADTRUNC", 22),
+];
+
+/// IANA's registry of resource record types.
+const DNS_RRTYPE: &[NamedValue] = &[
+    ("A", 1), ("NS", 2), ("MD", 3), ("MF", 4), ("CNAME", 5), ("SOA", 6), ("MB", 7), ("MG", 8), ("MR", 9), ("NULL", 10),
+    ("WKS", 11), ("PTR", 12), ("HINFO", 13), ("MINFO", 14), ("MX", 15), ("TXT", 16), ("RP", 17), ("AFSDB", 18), ("X25", 19),
+    ("ISDN", 20), ("RT", 21), ("NSAP", 22), ("NSAPPTR", 23), ("SIG", 24), ("KEY", 25), ("PX", 26), ("GPOS", 27), ("AAAA", 28),
+    ("LOC", 29), ("NXT", 30), ("SRV", 33), ("ATMA", 34), ("NAPTR", 35), ("KX", 36), ("CERT", 37), ("A6", 38), ("DNAME", 39),
+    ("OPT", 41), ("APL", 42), ("DS", 43), ("SSHFP", 44), ("IPSECKEY", 45), ("RRSIG", 46), ("NSEC", 47), ("DNSKEY", 48),
+    ("DHCID", 49), ("NSEC3", 50), ("NSEC3PARAM", 51), ("TLSA", 52), ("HIP", 55), ("CDS", 59), ("CDNSKEY", 60),
+    ("HTTPS", 65), ("SPF", 99), ("TKEY", 249), ("TSIG", 250), ("IXFR", 251), ("AXFR", 252), ("MAILA", 254), ("ANY", 255),
+    ("URI", 256),
+];
+
+/// IANA's registry of assigned protocol numbers; names as in `/etc/protocols`.
+const IP_PROTOCOL: &[NamedValue] = &[
+    ("ip", 0), ("hopopt", 0), ("icmp", 1), ("igmp", 2), ("ggp", 3), ("ipencap", 4), ("ipip", 4), ("st", 5), ("tcp", 6),
+    ("egp", 8), ("igp", 9), ("pup", 12), ("udp", 17), ("hmp", 20), ("xns-idp", 22), ("rdp", 27), ("iso-tp4", 29),
+    ("dccp", 33), ("xtp", 36), ("ddp", 37), ("idpr-cmtp", 38), ("ipv6", 41), ("ipv6-route", 43), ("ipv6-frag", 44),
+    ("idrp", 45), ("rsvp", 46), ("gre", 47), ("esp", 50), ("ipsec-esp", 50), ("ah", 51), ("ipsec-ah", 51), ("skip", 57),
+    ("ipv6-icmp", 58), ("icmpv6", 58), ("ipv6-nonxt", 59), ("ipv6-opts", 60), ("rspf", 73), ("cphb", 73), ("vmtp", 81),
+    ("eigrp", 88), ("ospf", 89), ("ospfigp", 89), ("ax.25", 93), ("etherip", 97), ("encap", 98), ("pim", 103),
+    ("ipcomp", 108), ("vrrp", 112), ("l2tp", 115), ("isis", 124), ("sctp", 132), ("fc", 133), ("mobility-header", 135),
+    ("udplite", 136), ("mpls-in-ip", 137), ("manet", 138), ("hip", 139), ("shim6", 140), ("wesp", 141), ("rohc", 142),
+];
+
+/// Option numbers, RFC 791 section 3.1 and IANA's registry.
+const IP_OPTIONS: &[NamedValue] = &[
+    ("eol", 0), ("nop", 1), ("rr", 7), ("qs", 25), ("ts", 68), ("sec", 130), ("lsrr", 131), ("esec", 133), ("cipso", 134),
+    ("satid", 136), ("ssrr", 137), ("rtralt", 148),
+];
+
+const MQTT_TYPE: &[NamedValue] = &[
+    ("CONNECT", 1), ("CONNACK", 2), ("PUBLISH", 3), ("PUBACK", 4), ("PUBREC", 5), ("PUBREL", 6), ("PUBCOMP", 7),
+    ("SUBSCRIBE", 8), ("SUBACK", 9), ("UNSUBSCRIBE", 10), ("UNSUBACK", 11), ("PINGREQ", 12), ("PINGRESP", 13),
+    ("DISCONNECT", 14), ("AUTH", 15),
+];
+
+const SNMP_PDU: &[NamedValue] = &[
+    ("get_request", 0), ("get_next_request", 1), ("response", 2), ("set_request", 3), ("trap_v1", 4),
+    ("get_bulk_request", 5), ("inform_request", 6), ("trap_v2", 7), ("report", 8),
+];
+
+/// RFC 9113, section 6.
+const HTTP2_FRAME: &[NamedValue] = &[
+    ("DATA", 0), ("HEADERS", 1), ("PRIORITY", 2), ("RSTSTREAM", 3), ("SETTINGS", 4), ("PUSHPROMISE", 5), ("PING", 6),
+    ("GOAWAY", 7), ("WINDOWUPDATE", 8), ("CONTINUATION", 9),
+];
+
+/// RFC 9113, section 7.
+const HTTP2_ERROR: &[NamedValue] = &[
+    ("NO_ERROR", 0), ("PROTOCOL_ERROR", 1), ("INTERNAL_ERROR", 2), ("FLOW_CONTROL_ERROR", 3), ("SETTINGS_TIMEOUT", 4),
+    ("STREAM_CLOSED", 5), ("FRAME_SIZE_ERROR", 6), ("REFUSED_STREAM", 7), ("CANCEL", 8), ("COMPRESSION_ERROR", 9),
+    ("CONNECT_ERROR", 10), ("ENHANCE_YOUR_CALM", 11), ("INADEQUATE_SECURITY", 12), ("HTTP_1_1_REQUIRED", 13),
+];
+
+const RFB_RESULT: &[NamedValue] = &[("ok", 0), ("fail", 1), ("toomany", 2)];
+
+/// RFC 6455, section 5.2.
+const WEBSOCKET_OPCODE: &[NamedValue] = &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("ping", 9), ("pong", 10)];
+
+/// RFC 4511, section 4.2 ff: the application tags.
+const LDAP_OPERATION: &[NamedValue] = &[
+    ("bind_request", 0), ("bind_response", 1), ("unbind_request", 2), ("search_request", 3), ("search_result_entry", 4),
+    ("search_result_done", 5), ("modify_request", 6), ("modify_response", 7), ("add_request", 8), ("add_response", 9),
+    ("del_request", 10), ("del_response", 11), ("mod_dn_request", 12), ("mod_dn_response", 13), ("compare_request", 14),
+    ("compare_response", 15), ("abandon_request", 16), ("search_result_reference", 19), ("extended_request", 23),
+    ("extended_response", 24), ("intermediate_response", 25),
+];

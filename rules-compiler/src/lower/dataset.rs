@@ -1,0 +1,212 @@
+//! `dataset` and `datarep`: sets of values, loaded from files below the data directory.
+
+use super::{Fault, Lowered, Lowering};
+use crate::diag::Cause;
+use crate::load::read_limited;
+use crate::syntax::OptionSyntax;
+use std::net::IpAddr;
+use std::path::{Component, Path};
+use std::sync::Arc;
+use weir_ir::state::DatasetOperation;
+use weir_ir::{BitOperation, Comparison, Match};
+
+/// Largest file of values.
+const FILE_MAX: u64 = 256 << 20;
+
+impl Lowering<'_, '_> {
+    pub(super) fn dataset(&mut self, option: &OptionSyntax, reputation: bool) -> Lowered {
+        let text = self.value(option)?.into_owned();
+        let mut parts = text.split(',').map(str::trim);
+        let first = parts.next().unwrap_or("");
+        let (operation, name, compared) = if reputation {
+            let operator = parts.next().unwrap_or("");
+            let value = parts.next().and_then(|v| v.parse::<u64>().ok()).filter(|&v| v <= 65_535);
+            let value = value.ok_or_else(|| self.wrong(option, "the value must be a number up to 65535"))?;
+            let compared = match operator {
+                "=" | "==" => Comparison::Equal(value),
+                "<" => Comparison::Less(value),
+                "<=" => Comparison::LessEqual(value),
+                ">" => Comparison::Greater(value),
+                ">=" => Comparison::GreaterEqual(value),
+                other => return Err(self.wrong(option, format!("`{other}` is no comparison"))),
+            };
+            (BitOperation::IsSet, first, Some(compared))
+        } else {
+            let operation = match first {
+                "set" => BitOperation::Set,
+                "unset" => BitOperation::Unset,
+                "isset" => BitOperation::IsSet,
+                "isnotset" => BitOperation::IsNotSet,
+                other => return Err(self.wrong(option, format!("`{other}` is not set, unset, isset or isnotset"))),
+            };
+            (operation, parts.next().unwrap_or(""), None)
+        };
+        if name.is_empty() || name.len() > 63 {
+            return Err(self.wrong(option, "the set's name must have 1 to 63 characters"));
+        }
+        let (mut kind, mut file) = (None, None);
+        for part in parts {
+            let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
+            let value = value.trim().trim_matches('"');
+            match key {
+                "type" => match value {
+                    "string" | "md5" | "sha256" | "ipv4" | "ip" => kind = Some(value),
+                    other => return Err(self.wrong(option, format!("`{other}` is not string, md5, sha256, ipv4 or ip"))),
+                },
+                "load" | "state" => file = Some((value, key == "load")),
+                "save" | "memcap" | "hashsize" => {}
+                "format" if value == "csv" => {}
+                _ => {
+                    return Err(Fault::new(
+                        option.span(),
+                        Cause::UnsupportedKeyword,
+                        format!("`{part}` of datasets is not supported"),
+                        "type, load, state, save, memcap and hashsize are",
+                    ));
+                }
+            }
+        }
+        let kind = kind.ok_or_else(|| self.wrong(option, "`type` is missing"))?;
+        let entries = match file {
+            Some((path, required)) => self.entries(option, path, kind, required, compared)?,
+            None => Arc::from(Vec::new()),
+        };
+        let item = DatasetOperation {
+            name: match compared {
+                // The entries are those that the comparison lets through, so the set is the rule's own.
+                Some(compared) => self.session.intern(&format!("{name} {compared:?}")),
+                None => self.session.intern(name),
+            },
+            operation,
+            kind: self.session.intern(kind),
+            file: file.map(|(path, _)| path.into()),
+            entries,
+            reputation: compared,
+        };
+        self.push(option, Match::Dataset(item))?;
+        Ok(())
+    }
+
+    /// The values of a file; with `compared`, those whose reputation (`value,reputation`) holds.
+    fn entries(
+        &mut self,
+        option: &OptionSyntax,
+        path: &str,
+        kind: &str,
+        required: bool,
+        compared: Option<Comparison>,
+    ) -> Lowered<Arc<[Box<[u8]>]>> {
+        let fault = |message: String, remedy: &str| Err(Fault::new(option.span(), Cause::File, message, remedy));
+        let relative = Path::new(path);
+        if path.is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
+            return fault(format!("the path `{path}` leaves the data directory"), "name a file below the data directory");
+        }
+        let Some(directory) = self.session.options.data_directory else {
+            return fault("no data directory is configured".into(), "set the directory that data sets are loaded from");
+        };
+        let key = format!("{kind}\0{path}\0{compared:?}");
+        if let Some(known) = self.session.datasets.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let bytes = match read_limited(&directory.join(relative), FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(_) if !required => Vec::new(),
+            Err(error) => return fault(error.to_string(), "put the file there, or disable the rule"),
+        };
+        let mut entries: Vec<Box<[u8]>> = Vec::new();
+        for (number, line) in bytes.split(|&b| b == b'\n').enumerate() {
+            let line = line.trim_ascii();
+            if line.is_empty() || line.first() == Some(&b'#') {
+                continue;
+            }
+            let (value, reputation) = match line.iter().position(|&b| b == b',') {
+                Some(comma) => (line.get(..comma).unwrap_or(line).trim_ascii(), line.get(comma + 1..).unwrap_or(&[])),
+                None => (line, &[][..]),
+            };
+            let wanted = match compared {
+                None => Some(true),
+                Some(compared) => {
+                    let number = std::str::from_utf8(reputation).ok().and_then(|r| r.trim().parse().ok());
+                    number.map(|n: u64| compared.holds(n))
+                }
+            };
+            match (decode(value, kind), wanted) {
+                (Some(entry), Some(true)) => entries.push(entry.into()),
+                (Some(_), Some(false)) => {}
+                _ => {
+                    return fault(format!("line {} of `{path}` is no value of type {kind}", number + 1), "correct the file");
+                }
+            }
+        }
+        let entries: Arc<[Box<[u8]>]> = entries.into();
+        self.session.datasets.insert(key, Arc::clone(&entries));
+        Ok(entries)
+    }
+}
+
+/// A line of a file: strings in base64, hashes in hexadecimal, addresses as text.
+fn decode(text: &[u8], kind: &str) -> Option<Vec<u8>> {
+    match kind {
+        "string" => base64(text),
+        "md5" => hex(text).filter(|b| b.len() == 16),
+        "sha256" => hex(text).filter(|b| b.len() == 32),
+        _ => match std::str::from_utf8(text).ok()?.parse().ok()? {
+            IpAddr::V4(a) => Some(a.octets().to_vec()),
+            IpAddr::V6(a) if kind == "ip" => Some(a.octets().to_vec()),
+            IpAddr::V6(_) => None,
+        },
+    }
+}
+
+fn hex(text: &[u8]) -> Option<Vec<u8>> {
+    let digit = |b: u8| (b as char).to_digit(16);
+    let pairs = text.chunks_exact(2);
+    if !pairs.remainder().is_empty() {
+        return None;
+    }
+    pairs.map(|p| Some((digit(*p.first()?)? << 4 | digit(*p.get(1)?)?) as u8)).collect()
+}
+
+/// RFC 4648, section 4, padding optional.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.trim_ascii_end();
+    let body = text.iter().rposition(|&b| b != b'=').map_or(0, |n| n + 1);
+    if text.len() - body > 2 {
+        return None;
+    }
+    let mut out = Vec::with_capacity(body * 3 / 4);
+    let (mut bits, mut count) = (0u32, 0u32);
+    for &byte in text.get(..body)? {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push((bits >> count) as u8);
+            bits &= (1 << count) - 1;
+        }
+    }
+    (count < 6 && bits == 0).then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        assert_eq!(decode(b"Z29vZ2xlLmNvbQ==", "string").unwrap(), b"google.com");
+        assert_eq!(decode(b"Z29vZ2xlLmNvbQ", "string").unwrap(), b"google.com");
+        assert_eq!(decode(b"%", "string"), None);
+        assert_eq!(decode(b"1.2.3.4", "ipv4").unwrap(), [1, 2, 3, 4]);
+        assert_eq!(decode(b"::1", "ipv4"), None);
+        assert_eq!(decode(b"00ff", "md5"), None);
+    }
+}

@@ -1,0 +1,256 @@
+//! Action, protocol, addresses, ports, direction.
+
+use super::{Fault, Lowered, Lowering};
+use crate::diag::{Cause, nearest};
+use crate::syntax::{HeaderSyntax, Span};
+use crate::vars::VariableError;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::{Action, AddressSet, Comparison, PacketCondition, PortSet, RuleProtocol};
+
+/// Every application protocol a rule may name.
+pub(crate) const PROTOCOLS: &[AppProtocol] = &[
+    AppProtocol::Http, AppProtocol::Http1, AppProtocol::Http2, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp,
+    AppProtocol::Ftp, AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::Smb, AppProtocol::DceRpc, AppProtocol::Imap,
+    AppProtocol::Pop3, AppProtocol::Krb5, AppProtocol::Snmp, AppProtocol::Sip, AppProtocol::Rfb, AppProtocol::Mqtt,
+    AppProtocol::Quic, AppProtocol::Nfs, AppProtocol::Tftp, AppProtocol::Dhcp, AppProtocol::Ntp, AppProtocol::Ike,
+    AppProtocol::Rdp, AppProtocol::Telnet, AppProtocol::Modbus, AppProtocol::Dnp3, AppProtocol::Enip,
+    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap, AppProtocol::WebSocket, AppProtocol::Mdns,
+    AppProtocol::Doh2,
+];
+
+/// Look an application protocol up by its rule-language name or an alias.
+pub(super) fn application_protocol(word: &str) -> Option<AppProtocol> {
+    let lower = word.to_ascii_lowercase();
+    let name = match lower.as_str() {
+        "ssl" => "tls",
+        "ftpdata" | "ftp_data" => "ftp-data",
+        "smb2" | "netbios-ssn" => "smb",
+        "dce" | "dce_rpc" => "dcerpc",
+        "ikev2" | "ikev1" | "isakmp" => "ike",
+        "kerberos" | "krb" => "krb5",
+        "bittorrent" => "bittorrent-dht",
+        other => other,
+    };
+    PROTOCOLS.iter().copied().find(|p| p.name() == name)
+}
+
+/// A rule for `header` may use what belongs to `needed`.
+pub(super) fn compatible(header: AppProtocol, needed: AppProtocol) -> bool {
+    use AppProtocol::{DceRpc, Dns, Doh2, Ftp, FtpData, Http, Http1, Http2, Mdns, Quic, Smb, Tls};
+    header == needed
+        || matches!(
+            (header, needed),
+            (Http | Http1 | Http2 | Doh2, Http)
+                | (Http | Doh2, Http2)
+                | (Http, Http1)
+                | (Doh2, Dns)
+                | (Quic, Tls)
+                | (Smb, DceRpc)
+                | (FtpData, Ftp)
+                | (Mdns, Dns)
+        )
+}
+
+impl Lowering<'_, '_> {
+    fn word(&self, span: Span) -> String {
+        String::from_utf8_lossy(span.of(self.text)).into_owned()
+    }
+
+    pub(super) fn header(&mut self, header: &HeaderSyntax) -> Lowered {
+        self.action(header.action)?;
+        match header.protocol {
+            Some(span) => self.protocol(span)?,
+            None => {
+                return Err(Fault::new(
+                    header.action,
+                    Cause::Header,
+                    "the header names no protocol",
+                    "write `action protocol source ports -> destination ports (`",
+                ));
+            }
+        }
+        let Some([source, source_ports, direction, destination, destination_ports]) = header.endpoints else {
+            let header = &mut self.draft.rule.header;
+            (header.source, header.destination) = (AddressSet::any(), AddressSet::any());
+            (header.source_ports, header.destination_ports) = (PortSet::any(), PortSet::any());
+            return Ok(());
+        };
+        match direction.of(self.text) {
+            b"->" => {}
+            b"<>" => self.draft.rule.header.bidirectional = true,
+            b"=>" => {
+                return Err(Fault::new(
+                    direction,
+                    Cause::UnsupportedKeyword,
+                    "transactional rules (`=>`) are not supported",
+                    "write one rule for each direction, joined by a flowbit",
+                ));
+            }
+            b"<-" => {
+                return Err(Fault::new(direction, Cause::Header, "there is no direction `<-`", "exchange both sides and write `->`"));
+            }
+            other => {
+                let other = String::from_utf8_lossy(other).into_owned();
+                return Err(Fault::new(direction, Cause::Header, format!("`{other}` is no direction"), "write `->` or `<>`"));
+            }
+        }
+        let fault = |span: Span, e: VariableError| {
+            let cause = if matches!(e, VariableError::Undefined { .. }) { Cause::UndefinedVariable } else { Cause::Address };
+            Fault::new(span, cause, e.to_string(), e.remedy())
+        };
+        let text = self.text;
+        let resolver = &mut self.session.resolver;
+        let mut addresses = |span: Span| {
+            resolver.addresses(&String::from_utf8_lossy(span.of(text))).map(|set| (*set).clone()).map_err(|e| fault(span, e))
+        };
+        let (from, to) = (addresses(source)?, addresses(destination)?);
+        let mut ports = |span: Span| {
+            resolver.ports(&String::from_utf8_lossy(span.of(text))).map(|set| (*set).clone()).map_err(|e| fault(span, e))
+        };
+        let (from_ports, to_ports) = (ports(source_ports)?, ports(destination_ports)?);
+        let header = &mut self.draft.rule.header;
+        (header.source, header.source_ports) = (from, from_ports);
+        (header.destination, header.destination_ports) = (to, to_ports);
+        Ok(())
+    }
+
+    fn action(&mut self, span: Span) -> Lowered {
+        let word = self.word(span);
+        self.draft.rule.action = match word.to_ascii_lowercase().as_str() {
+            "alert" => Action::Alert,
+            "pass" => Action::Pass,
+            "drop" | "block" | "sdrop" => Action::Drop,
+            "reject" | "rejectsrc" => Action::Reject,
+            "rejectdst" => Action::RejectDestination,
+            "rejectboth" => Action::RejectBoth,
+            "config" => {
+                return Err(Fault::new(
+                    span,
+                    Cause::UnsupportedKeyword,
+                    "`config` rules are not supported",
+                    "logging is configured outside of rules",
+                ));
+            }
+            known if crate::syntax::ACTIONS.contains(&known) => {
+                return Err(Fault::new(
+                    span,
+                    Cause::UnsupportedKeyword,
+                    format!("the action `{known}` is not supported"),
+                    "write alert, pass, drop or reject",
+                ));
+            }
+            other => {
+                let remedy = match nearest(other, crate::syntax::ACTIONS.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => "begin a rule with alert, pass, drop or reject, a comment with `#`".into(),
+                };
+                return Err(Fault::new(span, Cause::Header, format!("`{other}` is no action"), remedy));
+            }
+        };
+        Ok(())
+    }
+
+    fn protocol(&mut self, span: Span) -> Lowered {
+        let word = self.word(span);
+        let lower = word.to_ascii_lowercase();
+        let link_layer = |supported: bool, protocol| {
+            if supported {
+                Ok(protocol)
+            } else {
+                Err(Fault::new(
+                    span,
+                    Cause::UnsupportedProtocol,
+                    format!("the engine does not inspect `{lower}` frames"),
+                    "disable the rule",
+                ))
+            }
+        };
+        let protocol = match lower.as_str() {
+            "ip" => RuleProtocol::Ip,
+            "ipv4" | "ip4" => RuleProtocol::Ipv4,
+            "ipv6" | "ip6" => RuleProtocol::Ipv6,
+            "tcp" => RuleProtocol::Tcp,
+            "tcp-pkt" => RuleProtocol::TcpPacket,
+            "tcp-stream" => RuleProtocol::TcpStream,
+            "udp" => RuleProtocol::Udp,
+            "icmp" => RuleProtocol::Icmp,
+            "icmpv4" => RuleProtocol::Icmpv4,
+            "icmpv6" => RuleProtocol::Icmpv6,
+            "pkthdr" => RuleProtocol::PacketHeader,
+            "igmp" => {
+                const IGMP: u64 = 2;
+                self.draft.rule.packet.push(PacketCondition::IpProtocol(Comparison::Equal(IGMP)));
+                RuleProtocol::Ip
+            }
+            "sctp" => link_layer(self.session.support.sctp, RuleProtocol::Sctp)?,
+            "arp" => link_layer(self.session.support.link_layer, RuleProtocol::Arp)?,
+            "ether" => link_layer(self.session.support.link_layer, RuleProtocol::Ether)?,
+            hooked if hooked.contains(':') => {
+                return Err(Fault::new(
+                    span,
+                    Cause::UnsupportedKeyword,
+                    format!("hooks (`{hooked}`) are not supported"),
+                    "name the protocol alone",
+                ));
+            }
+            name => match application_protocol(name) {
+                Some(protocol) => {
+                    self.require_protocol(span, protocol)?;
+                    self.draft.protocol = Some((protocol, span));
+                    RuleProtocol::App(protocol)
+                }
+                None => {
+                    let others = ["ip", "tcp", "tcp-pkt", "tcp-stream", "udp", "icmp", "icmpv4", "icmpv6", "pkthdr", "ipv4", "ipv6"];
+                    let known = PROTOCOLS.iter().map(|p| p.name()).chain(others);
+                    let remedy = match nearest(name, known) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "name a transport such as tcp, or a protocol such as http".into(),
+                    };
+                    return Err(Fault::new(span, Cause::UnknownProtocol, format!("there is no protocol `{name}`"), remedy));
+                }
+            },
+        };
+        self.draft.rule.header.protocol = protocol;
+        Ok(())
+    }
+
+    /// The engine must detect the protocol.
+    pub(super) fn require_protocol(&self, span: Span, protocol: AppProtocol) -> Lowered {
+        let supported = &self.session.support.protocols;
+        if supported.contains(&protocol) {
+            return Ok(());
+        }
+        Err(Fault::new(
+            span,
+            Cause::UnsupportedProtocol,
+            format!("the engine does not parse `{}`", protocol.name()),
+            "write the rule for tcp or udp with contents of the payload, or disable it",
+        ))
+    }
+
+    /// Something of this protocol is used: the rule is for it alone.
+    pub(super) fn use_protocol(&mut self, span: Span, protocol: AppProtocol) -> Lowered {
+        match self.draft.protocol {
+            None => {
+                self.require_protocol(span, protocol)?;
+                self.draft.protocol = Some((protocol, span));
+                Ok(())
+            }
+            Some((known, _)) if compatible(known, protocol) => Ok(()),
+            // `http1` narrows what a buffer of HTTP implied before.
+            Some((known, _)) if compatible(protocol, known) => {
+                self.require_protocol(span, protocol)?;
+                if !matches!(self.draft.rule.header.protocol, RuleProtocol::App(_)) {
+                    self.draft.protocol = Some((protocol, span));
+                }
+                Ok(())
+            }
+            Some((known, _)) => Err(Fault::new(
+                span,
+                Cause::Conflict,
+                format!("`{}` belongs to {}, but the rule is for {}", self.word(span), protocol.name(), known.name()),
+                "split the rule, or remove one of them",
+            )),
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! Syntax tree to normalised rule: meaning, defaults and Suricata's load-time checks.
+//!
+//! One [`Lowering`] lives for one rule and fills a draft option by option, in rule order; [`finish`] checks what can only
+//! be checked at the end. The [`Session`] lives for a whole load and remembers strings and address sets. The first fault
+//! rejects the rule; warnings do not. Lowering knows the rule language and asks [`Support`] what the engine can do; it
+//! knows nothing of devices.
+
+mod application;
+mod buffer;
+mod bytes;
+mod content;
+mod dataset;
+mod event;
+mod event_names;
+mod finish;
+mod flow;
+mod header;
+mod meta;
+mod number;
+mod packet;
+mod pcre;
+mod state;
+#[cfg(test)]
+mod tests;
+mod transform;
+
+pub use event::{known_events, protocol_of_event};
+pub(crate) use header::PROTOCOLS;
+pub(crate) use state::track;
+
+use crate::config::{Classifications, References};
+use crate::diag::Cause;
+use crate::keywords::{Handler, Keyword};
+use crate::load::LoadOptions;
+use crate::support::Support;
+use crate::syntax::{OptionSyntax, RuleSyntax, Span};
+use crate::vars::Resolver;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::{
+    Action, AddressSet, Buffer, BufferMatch, FlowCondition, Header, Identity, Match, Meta, PortSet, Rule, RuleProtocol,
+    Source, Transform, VariableId,
+};
+
+/// Which rule language a rule is written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dialect {
+    /// Decided for each rule: comma-separated content modifiers, `service`, a service header, or a buffer word before
+    /// any content make it Snort 3.
+    #[default]
+    Auto,
+    /// Suricata, and Snort 2.
+    Suricata,
+    /// Snort 3: `http_uri` sets the buffer for what follows.
+    Snort3,
+}
+
+/// One thing to say about one span of the rule's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub span: Span,
+    pub cause: Cause,
+    pub message: String,
+    pub remedy: Option<String>,
+}
+
+impl Fault {
+    pub(crate) fn new(span: Span, cause: Cause, message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let remedy: String = remedy.into();
+        Fault { span, cause, message: message.into(), remedy: (!remedy.is_empty()).then_some(remedy) }
+    }
+}
+
+type Lowered<T = ()> = Result<T, Fault>;
+
+/// Most matches of one rule; Suricata's rules have far fewer.
+const MATCHES_MAX: usize = 1024;
+
+/// What a whole load shares.
+pub(crate) struct Session<'a> {
+    pub resolver: Resolver<'a>,
+    pub support: &'a Support,
+    pub classifications: &'a Classifications,
+    pub references: &'a References,
+    pub options: &'a LoadOptions<'a>,
+    strings: HashSet<Arc<str>>,
+    datasets: HashMap<String, Arc<[Box<[u8]>]>>,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(
+        resolver: Resolver<'a>,
+        support: &'a Support,
+        classifications: &'a Classifications,
+        references: &'a References,
+        options: &'a LoadOptions<'a>,
+    ) -> Self {
+        Session { resolver, support, classifications, references, options, strings: HashSet::new(), datasets: HashMap::new() }
+    }
+
+    /// One allocation for equal strings.
+    fn intern(&mut self, text: &str) -> Arc<str> {
+        if let Some(known) = self.strings.get(text) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = text.into();
+        self.strings.insert(Arc::clone(&new));
+        new
+    }
+}
+
+/// The sticky buffer in force.
+#[derive(Debug, Clone)]
+struct Sticky {
+    buffer: Buffer,
+    transforms: Vec<Transform>,
+    span: Span,
+    /// Entry of the draft's buffers, once a match was added.
+    entry: Option<usize>,
+}
+
+/// Where a match stands: buffer entry, match.
+type Place = (usize, usize);
+
+/// The rule as far as it is known.
+struct Draft {
+    rule: Rule,
+    sticky: Option<Sticky>,
+    last_content: Option<Place>,
+    /// Places and spans of contents, for checks at the end.
+    spans: Vec<(Place, Span)>,
+    variables: Vec<Arc<str>>,
+    protocol: Option<(AppProtocol, Span)>,
+    /// First buffer that exists to the server (client) only.
+    only_to_server: Option<(Span, &'static str)>,
+    only_to_client: Option<(Span, &'static str)>,
+    /// First keyword that needs a packet.
+    needs_packet: Option<(Span, &'static str)>,
+    /// First keyword that needs a transaction.
+    needs_transaction: Option<(Span, &'static str)>,
+    fast_pattern: bool,
+    has_sid: bool,
+    has_priority: bool,
+    flow_span: Option<Span>,
+    snort3: bool,
+    matches: usize,
+}
+
+/// Lowers one rule.
+pub(crate) struct Lowering<'s, 'a> {
+    session: &'s mut Session<'a>,
+    text: &'s [u8],
+    draft: Draft,
+    warnings: Vec<Fault>,
+}
+
+/// What became of one rule.
+pub(crate) struct Outcome {
+    pub rule: Result<Rule, Fault>,
+    pub sid: Option<u32>,
+    pub warnings: Vec<Fault>,
+}
+
+/// Lower one parsed rule.
+pub(crate) fn lower(session: &mut Session<'_>, syntax: &RuleSyntax, text: &[u8], file: &Arc<str>, line: u32) -> Outcome {
+    let draft = Draft {
+        rule: Rule {
+            identity: Identity { gid: 1, sid: 0, rev: 0 },
+            source: Source { file: Arc::clone(file), line, text: Arc::from("") },
+            action: Action::Alert,
+            header: Header {
+                protocol: RuleProtocol::Ip,
+                source: AddressSet::default(),
+                source_ports: PortSet::default(),
+                destination: AddressSet::default(),
+                destination_ports: PortSet::default(),
+                bidirectional: false,
+            },
+            meta: Meta { priority: 3, ..Meta::default() },
+            flow: None,
+            packet: Vec::new(),
+            app_layer: Vec::new(),
+            events: Vec::new(),
+            buffers: Vec::new(),
+            flowbits: Vec::new(),
+            flowints: Vec::new(),
+            xbits: Vec::new(),
+            threshold: None,
+            tag: false,
+            noalert: false,
+        },
+        sticky: None,
+        last_content: None,
+        spans: Vec::new(),
+        variables: Vec::new(),
+        protocol: None,
+        only_to_server: None,
+        only_to_client: None,
+        needs_packet: None,
+        needs_transaction: None,
+        fast_pattern: false,
+        has_sid: false,
+        has_priority: false,
+        flow_span: None,
+        snort3: false,
+        matches: 0,
+    };
+    let mut lowering = Lowering { session, text, draft, warnings: Vec::new() };
+    let sid = lowering.peek_sid(syntax);
+    let result = lowering.run(syntax);
+    let Lowering { draft, warnings, .. } = lowering;
+    let rule = result.map(|()| {
+        let mut rule = draft.rule;
+        rule.source.text = String::from_utf8_lossy(text).into();
+        rule
+    });
+    Outcome { rule, sid, warnings }
+}
+
+impl<'s> Lowering<'s, '_> {
+    fn run(&mut self, syntax: &RuleSyntax) -> Lowered {
+        let keywords = self.resolve_keywords(syntax)?;
+        self.draft.snort3 = match self.session.options.dialect {
+            Dialect::Suricata => false,
+            Dialect::Snort3 => true,
+            Dialect::Auto => looks_like_snort3(syntax, &keywords),
+        };
+        self.header(&syntax.header)?;
+        for (option, keyword) in syntax.options.iter().zip(&keywords) {
+            self.option(option, keyword)?;
+        }
+        self.finish()
+    }
+
+    fn resolve_keywords(&mut self, syntax: &RuleSyntax) -> Lowered<Vec<&'static Keyword>> {
+        let mut keywords = Vec::with_capacity(syntax.options.len());
+        for option in &syntax.options {
+            let word = option.name.of(self.text);
+            match crate::keywords::find(word) {
+                Some(keyword) => keywords.push(keyword),
+                None => {
+                    // `requires:` decides first: a rule for another version may well use keywords we do not know.
+                    self.check_requirements(syntax)?;
+                    let word = String::from_utf8_lossy(word);
+                    let remedy = match crate::keywords::suggest(&word) {
+                        Some(near) => format!("did you mean `{near}`?"),
+                        None => "see the list of keywords in the reference".into(),
+                    };
+                    return Err(Fault::new(option.name, Cause::UnknownKeyword, format!("there is no keyword `{word}`"), remedy));
+                }
+            }
+        }
+        self.check_requirements(syntax)?;
+        Ok(keywords)
+    }
+
+    fn option(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered {
+        if keyword.arguments.is_empty() && option.value.is_some() && keyword.is_supported() && !self.draft.snort3 {
+            let written = self.value(option)?;
+            if !written.is_empty() {
+                return Err(Fault::new(
+                    option.span(),
+                    Cause::Value,
+                    format!("`{}` takes no value", keyword.name),
+                    format!("write `{};`", keyword.name),
+                ));
+            }
+        }
+        match keyword.handler {
+            Handler::Message => self.message(option),
+            Handler::Sid => self.sid(option),
+            Handler::Rev => self.rev(option),
+            Handler::Gid => self.gid(option),
+            Handler::Classtype => self.classtype(option),
+            Handler::Priority => self.priority(option),
+            Handler::Reference => self.reference(option),
+            Handler::Metadata => self.metadata(option),
+            Handler::Target => self.target(option),
+            Handler::Requires | Handler::Ignored => Ok(()),
+            Handler::Content => self.content(option, None),
+            Handler::UriContent => self.content(option, Some(Buffer::HttpUri)),
+            Handler::Nocase => self.nocase(option),
+            Handler::Rawbytes => self.rawbytes(option),
+            Handler::Depth => self.position(option, content::Position::Depth),
+            Handler::Offset => self.position(option, content::Position::Offset),
+            Handler::Distance => self.position(option, content::Position::Distance),
+            Handler::Within => self.position(option, content::Position::Within),
+            Handler::StartsWith => self.starts_with(option),
+            Handler::EndsWith => self.ends_with(option),
+            Handler::FastPattern => self.fast_pattern(option),
+            Handler::Pcre => self.pcre(option),
+            Handler::ByteTest => self.byte_test(option),
+            Handler::ByteJump => self.byte_jump(option),
+            Handler::ByteExtract => self.byte_extract(option),
+            Handler::ByteMath => self.byte_math(option),
+            Handler::IsDataAt => self.is_data_at(option),
+            Handler::BufferSize => self.buffer_size(option),
+            Handler::BufferLength => self.buffer_length(option),
+            Handler::Absent => self.absent(option),
+            Handler::Base64Decode => self.base64_decode(option),
+            Handler::Dataset => self.dataset(option, false),
+            Handler::Datarep => self.dataset(option, true),
+            Handler::Entropy => Err(unsupported(option, keyword, "entropy is not computed")),
+            Handler::Sticky(buffer) => self.sticky(option, buffer),
+            Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),
+            Handler::PacketData => self.packet_data(),
+            Handler::Transform(kind) => self.transform(option, kind),
+            Handler::Flow => self.flow(option),
+            Handler::Flowbits => self.flowbits(option),
+            Handler::Flowint => self.flowint(option),
+            Handler::Xbits => self.xbits(option),
+            Handler::Hostbits => self.hostbits(option),
+            Handler::Threshold => self.threshold(option),
+            Handler::DetectionFilter => self.detection_filter(option),
+            Handler::Tag => self.tag(option),
+            Handler::Noalert => {
+                self.draft.rule.noalert = true;
+                Ok(())
+            }
+            Handler::Alert => {
+                self.draft.rule.noalert = false;
+                Ok(())
+            }
+            Handler::UriLength => self.uri_length(option),
+            Handler::DecodeEvent | Handler::StreamEvent | Handler::AppLayerEvent => self.event(option, keyword),
+            Handler::Unsupported(reason) => Err(unsupported(option, keyword, reason)),
+            Handler::AppLayerProtocol
+            | Handler::TlsVersion
+            | Handler::SslVersion
+            | Handler::SslState
+            | Handler::TlsCertExpired
+            | Handler::TlsCertValid
+            | Handler::TlsNotBefore
+            | Handler::TlsNotAfter
+            | Handler::TlsCertChainLength
+            | Handler::DnsOpcode
+            | Handler::DnsRcode
+            | Handler::DnsRrtype
+            | Handler::FtpDataCommand
+            | Handler::FileStore
+            | Handler::FileSize
+            | Handler::SmbVersion
+            | Handler::DceInterface
+            | Handler::DceOpnum
+            | Handler::Named(_) => self.application(option, keyword),
+            Handler::OldContent(buffer, form) => self.old_content(option, buffer, form),
+            _ => self.packet_keyword(option, keyword),
+        }
+    }
+
+    /// The value as text; invalid UTF-8 is replaced. Faults when there is none.
+    fn value(&self, option: &OptionSyntax) -> Lowered<Cow<'s, str>> {
+        match &option.value {
+            Some(value) if !value.raw.is_empty() => {
+                let span = value.quoted.filter(|_| !value.negated && value.modifiers.is_empty()).unwrap_or(value.raw);
+                Ok(String::from_utf8_lossy(span.of(self.text)))
+            }
+            _ => {
+                let word = String::from_utf8_lossy(option.name.of(self.text)).into_owned();
+                let form = crate::keywords::find(option.name.of(self.text)).map_or("", |k| k.arguments);
+                Err(Fault::new(option.span(), Cause::Value, format!("`{word}` needs a value"), format!("write `{word}:{form};`")))
+            }
+        }
+    }
+
+    /// The value, or nothing.
+    fn optional_value(&self, option: &OptionSyntax) -> Cow<'s, str> {
+        self.value(option).unwrap_or(Cow::Borrowed(""))
+    }
+
+    /// A fault about the option's value, with the keyword's form as remedy.
+    fn wrong(&self, option: &OptionSyntax, message: impl Into<String>) -> Fault {
+        let span = option.value.as_ref().map_or(option.name, |v| v.raw);
+        let keyword = crate::keywords::find(option.name.of(self.text));
+        let remedy = keyword.map_or(String::new(), |k| format!("the form is `{}:{};`", k.name, k.arguments));
+        Fault::new(span, Cause::Value, message, remedy)
+    }
+
+    fn warn(&mut self, span: Span, cause: Cause, message: impl Into<String>, remedy: impl Into<String>) {
+        self.warnings.push(Fault::new(span, cause, message, remedy));
+    }
+
+    fn comparison(&self, option: &OptionSyntax, max: u64, names: &[(&str, u64)]) -> Lowered<weir_ir::Comparison> {
+        let value = self.value(option)?;
+        number::comparison(&value, max, names).map_err(|e| self.wrong(option, e))
+    }
+
+    fn variable(&self, name: &str) -> Option<VariableId> {
+        self.draft.variables.iter().position(|v| **v == *name).and_then(|i| VariableId::try_from(i).ok())
+    }
+
+    /// Add a match to the buffer in force.
+    fn push(&mut self, option: &OptionSyntax, item: Match) -> Lowered<Place> {
+        self.draft.matches += 1;
+        if self.draft.matches > MATCHES_MAX {
+            return Err(Fault::new(
+                option.span(),
+                Cause::Value,
+                format!("the rule has more than {MATCHES_MAX} matches"),
+                "split the rule",
+            ));
+        }
+        let entry = self.entry(option)?;
+        let Some(target) = self.draft.rule.buffers.get_mut(entry) else {
+            return Err(Fault::new(option.span(), Cause::Placement, "the buffer is gone", ""));
+        };
+        target.matches.push(item);
+        Ok((entry, target.matches.len() - 1))
+    }
+
+    fn peek_sid(&self, syntax: &RuleSyntax) -> Option<u32> {
+        let option = syntax.options.iter().find(|o| o.name.of(self.text).eq_ignore_ascii_case(b"sid"))?;
+        self.value(option).ok()?.parse().ok()
+    }
+}
+
+fn unsupported(option: &OptionSyntax, keyword: &Keyword, reason: &str) -> Fault {
+    Fault::new(
+        option.span(),
+        Cause::UnsupportedKeyword,
+        format!("`{}` is not supported: {reason}", keyword.name),
+        "rewrite the rule without it, or disable the rule",
+    )
+}
+
+fn looks_like_snort3(syntax: &RuleSyntax, keywords: &[&'static Keyword]) -> bool {
+    if syntax.header.endpoints.is_none() {
+        return true;
+    }
+    let mut content_seen = false;
+    for (option, keyword) in syntax.options.iter().zip(keywords) {
+        match keyword.handler {
+            Handler::Content | Handler::UriContent => {
+                if option.value.as_ref().is_some_and(|v| !v.modifiers.is_empty()) {
+                    return true;
+                }
+                content_seen = true;
+            }
+            Handler::Modifier(_) if !content_seen => return true,
+            Handler::Ignored if keyword.name == "service" => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+/// An empty entry.
+fn new_buffer(buffer: Buffer, transforms: Vec<Transform>) -> BufferMatch {
+    BufferMatch { buffer, transforms, matches: Vec::new() }
+}
+
+/// `flow` with nothing set.
+const NO_FLOW: FlowCondition = FlowCondition {
+    to_server: false,
+    to_client: false,
+    established: false,
+    not_established: false,
+    stateless: false,
+    only_stream: false,
+    no_stream: false,
+    only_frag: false,
+    no_frag: false,
+};

@@ -1,0 +1,1 @@
+//! Counts about a ruleset.

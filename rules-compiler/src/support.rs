@@ -1,0 +1,99 @@
+//! What the engine can do right now: protocols, buffers and keywords by name.
+//!
+//! The caller of the compiler passes a [`Support`]; a rule that needs more is rejected with that reason.
+//! [`Support::default`] is the plain lists below. Widen it there when a parser is added.
+
+use std::collections::BTreeSet;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+/// Protocols, buffers and keywords the engine provides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Support {
+    /// Protocols that rules may name: the engine detects them.
+    pub protocols: BTreeSet<AppProtocol>,
+    /// Buffers the parsers fill.
+    pub buffers: BTreeSet<Buffer>,
+    /// Application-layer keywords that are not byte matches, by table name.
+    pub keywords: BTreeSet<&'static str>,
+    /// Rules for frames without IP (`arp`, `ether`).
+    pub link_layer: bool,
+    /// Rules for SCTP packets.
+    pub sctp: bool,
+}
+
+/// Detected protocols.
+const PROTOCOLS: &[AppProtocol] = &[AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls];
+
+/// Filled by decoder and reassembly, whatever the protocol.
+const GENERAL_BUFFERS: &[Buffer] = &[
+    Buffer::Payload,
+    Buffer::Base64Data,
+    Buffer::FileData,
+    Buffer::Ipv4Header,
+    Buffer::Ipv6Header,
+    Buffer::TcpHeader,
+    Buffer::UdpHeader,
+    Buffer::Icmpv4Header,
+    Buffer::Icmpv6Header,
+];
+
+/// Buffers of a supported protocol that its parser does not fill.
+const MISSING_BUFFERS: &[Buffer] = &[Buffer::FileMagic];
+
+/// Conditions of the supported protocols.
+const KEYWORDS: &[&str] = &[
+    "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
+    "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
+];
+
+impl Default for Support {
+    fn default() -> Self {
+        let mut support = Support {
+            protocols: BTreeSet::new(),
+            buffers: GENERAL_BUFFERS.iter().copied().collect(),
+            keywords: KEYWORDS.iter().copied().collect(),
+            link_layer: false,
+            sctp: false,
+        };
+        for &protocol in PROTOCOLS {
+            support.add_protocol(protocol);
+        }
+        support
+    }
+}
+
+impl Support {
+    /// Everything the compiler can lower, whether or not an engine can do it: for checking rules and for statistics.
+    pub fn everything() -> Self {
+        Support {
+            protocols: crate::lower::PROTOCOLS.iter().copied().collect(),
+            buffers: Buffer::ALL.iter().copied().collect(),
+            keywords: crate::keywords::all().iter().filter(|k| k.is_supported()).map(|k| k.name).collect(),
+            link_layer: true,
+            sctp: true,
+        }
+    }
+
+    /// Add a protocol and all buffers that belong to it.
+    pub fn add_protocol(&mut self, protocol: AppProtocol) -> &mut Self {
+        self.protocols.insert(protocol);
+        let own = Buffer::ALL.iter().filter(|b| b.protocol() == Some(protocol) && !MISSING_BUFFERS.contains(b));
+        self.buffers.extend(own.copied());
+        self
+    }
+
+    /// Add a buffer.
+    pub fn add_buffer(&mut self, buffer: Buffer) -> &mut Self {
+        self.buffers.insert(buffer);
+        self
+    }
+
+    /// Add a keyword by its table name; unknown names are ignored.
+    pub fn add_keyword(&mut self, name: &str) -> &mut Self {
+        if let Some(keyword) = crate::keywords::find(name.as_bytes()) {
+            self.keywords.insert(keyword.name);
+        }
+        self
+    }
+}
