@@ -332,3 +332,16 @@ fn accepts_empty(rule: &Rule) -> bool {
         b.buffer == Buffer::Payload && !b.matches.iter().any(|m| matches!(m, weir_ir::Match::Content(c) if !c.negated))
     })
 }
+
+/// Make one rule of a plan class C (used where a device is too small for its fragments).
+pub fn widen(rules: &[Rule], plan: &mut Plan, index: usize) {
+    let (Some(rule), Some(planned)) = (rules.get(index), plan.rules.get_mut(index)) else { return };
+    let options = Options::default();
+    let statistics = Statistics::default();
+    let mut builder = Builder { options: &options, statistics: &statistics, sets: &mut plan.sets };
+    let choice = complete(rule, &mut builder, &[]);
+    planned.class = Class::Complete;
+    planned.reason = "the device is too small for its fragment".to_owned();
+    planned.conditions = choice.conditions;
+    planned.cost = choice.cost;
+}
