@@ -70,6 +70,18 @@ impl Fragment {
         Some(out)
     }
 
+    /// Like [`Fragment::new`], with the bytes that keep their case chosen one by one.
+    pub fn masked(bytes: &[u8], exact: impl Fn(usize) -> bool) -> Option<Self> {
+        let mut out = Self::new(bytes, false)?;
+        for (i, (slot, &byte)) in out.bytes.iter_mut().zip(bytes).enumerate() {
+            if byte.is_ascii_alphabetic() && exact(i) {
+                *slot = byte;
+                out.case_mask |= 1 << i;
+            }
+        }
+        Some(out)
+    }
+
     /// The bytes, in original case where the mask has a bit.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.length)).unwrap_or(&self.bytes)

@@ -165,6 +165,22 @@ pub fn windows_of_runs(bytes: &[u8], exact: bool, verbatim: impl Fn(&[u8]) -> bo
     out
 }
 
+/// Three bytes and every possible byte before them (after them, if `after`): for contents one byte short of a window,
+/// where that neighbour is certain to exist.
+pub fn with_neighbour(three: &[u8], exact: bool, after: bool) -> Vec<Fragment> {
+    let mut out: Vec<Fragment> = (0..=255u8)
+        .filter(|b| !b.is_ascii_uppercase())
+        .filter_map(|neighbour| {
+            let mut bytes = three.to_vec();
+            bytes.insert(if after { three.len() } else { 0 }, neighbour);
+            let own = if after { 0 } else { 1 };
+            Fragment::masked(&bytes, |i| exact && i.wrapping_sub(own) < three.len())
+        })
+        .collect();
+    out.dedup();
+    out
+}
+
 /// Windows that repeat every one or two bytes: runs of them would hit at every position of padding.
 pub fn periodic(window: &[u8]) -> bool {
     window.iter().zip(window.iter().skip(1)).all(|(a, b)| a == b) || window.iter().zip(window.iter().skip(2)).all(|(a, b)| a == b)
