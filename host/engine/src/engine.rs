@@ -91,6 +91,11 @@ impl Engine {
         EngineCounters { alerts: self.inner.inspector.alerts(), ..self.inner.counters }
     }
 
+    /// What detection counted.
+    pub fn detection(&self) -> &weir_detect::Counters {
+        self.inner.inspector.counters()
+    }
+
     /// Process one frame. The flows its packets belong to are in [`Engine::touched`] until the next call.
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn EventSink) {
         let inner = &mut self.inner;

@@ -2,6 +2,9 @@
 
 use weir_ir::{ByteBase, Endian};
 
+/// Longest field of digits (an octal number of 64 bits with sign).
+const MAX_DIGITS: usize = 23;
+
 /// Value and end of the field at `start`.
 pub fn read(
     buffer: &[u8],
@@ -11,6 +14,11 @@ pub fn read(
     endian: Endian,
     dce_little: bool,
 ) -> Option<(u64, usize)> {
+    let count = match base {
+        // No count: all digits there are (rules on `http.content_len`).
+        ByteBase::String(_) if count == 0 => buffer.len().checked_sub(start)?.min(MAX_DIGITS),
+        _ => count,
+    };
     let field = buffer.get(start..start.checked_add(count)?)?;
     match base {
         ByteBase::Binary => {
@@ -99,6 +107,7 @@ mod tests {
         assert_eq!(text("017", 0), Some((15, 3)));
         assert_eq!(text("0x", 0), Some((0, 1)));
         assert_eq!(text("xyz", 10), None);
+        assert_eq!(read(b"x123", 1, 0, ByteBase::String(10), Endian::Big, false), Some((123, 4)));
         assert_eq!(text("99999999999999999999999", 10), None);
         assert_eq!(text("-1", 10), Some((u64::MAX, 2)));
     }
