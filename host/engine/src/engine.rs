@@ -385,8 +385,10 @@ fn tcp(
         _ => FlowPhase::New,
     };
     let payload = inspect && !packet.checksum_bad;
-    let context =
+    let raised: Vec<&'static str> = flow.data.app.new_events().collect();
+    let mut context =
         inspector.context(packet, flow, Some(&session), direction, result.established, result.events, payload);
+    context.packet_events = &raised;
     let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
     inspector.packet(detect, &context);
     inspector.transactions(detect, &context, app, windows);
@@ -411,7 +413,9 @@ fn datagram(
         flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
     }
     let payload = (!flow.data.encrypted || config.inspect_encrypted) && !packet.checksum_bad;
-    let context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
+    let raised: Vec<&'static str> = flow.data.app.new_events().collect();
+    let mut context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
+    context.packet_events = &raised;
     let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
     inspector.packet(detect, &context);
     inspector.transactions(detect, &context, app, windows);

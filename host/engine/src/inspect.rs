@@ -67,8 +67,8 @@ impl Inspector {
                 direction: side(direction),
                 established,
                 protocol,
-                original_protocol: protocol,
-                protocol_by_side: [protocol; 2],
+                original_protocol: app.original_protocol().map_or(protocol, Detection::Known),
+                protocol_by_side: app.protocol_by_side().map(|p| p.map_or(protocol, Detection::Known)),
                 inspect_payload,
                 start: Time(flow.first_time),
                 packets: flow.packets,
@@ -128,9 +128,7 @@ impl Inspector {
             dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
             self.raise(n, context.packet, Some(flow), sink);
         }
-        if let Some(state) = flow.data.app.state_mut() {
-            state.mark_inspected();
-        }
+        flow.data.app.mark_inspected(context.packet.number);
         dropped
     }
 
