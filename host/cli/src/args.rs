@@ -10,6 +10,15 @@ const EXAMPLES: &str = "Examples:
   weir rules check --rules rules/                               what does not load, and why
   weir audit equivalence --rules rules/ --pcap captures/        does the device change any alert?";
 
+const RUN_EXAMPLES: &str = "Examples:
+  weir run --example                                            the bundled rules and traffic, behind the simulated device
+  weir run --rules emerging-all.rules --pcap day.pcap           behind the simulated device
+  weir run --rules rules/ --pcap day.pcap --device none         everything in software, no device
+  weir run --rules rules/ --pcap day.pcap --log-dir /var/log/weir --config weir.toml
+  weir run --rules rules/ --pcap day.pcap --set device.queues=4 --set device.history-size=1MiB
+
+Ctrl-C ends a run with its summary; a second one ends it at once.";
+
 /// Intrusion prevention that inspects on the CPU only what a device in front of it flags.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 110, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
@@ -25,6 +34,9 @@ pub struct Arguments {
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Inspect a capture: alerts to DIR/eve.json, totals to DIR/stats.json, a summary to the terminal.
+    #[command(after_help = RUN_EXAMPLES, after_long_help = format!("{RUN_EXAMPLES}\n\n{}", exit::TABLE))]
+    Run(RunArguments),
     /// Check, count and explain rules.
     #[command(subcommand)]
     Rules(RulesCommand),
@@ -65,6 +77,41 @@ pub struct RuleArguments {
     /// Rule files, or directories of *.rules; may be repeated.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub rules: Vec<PathBuf>,
+}
+
+/// What inspects in front of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Device {
+    /// Nothing: the engine inspects every packet.
+    None,
+    /// The software model of the device, in this process.
+    Sim,
+}
+
+/// `weir run`
+#[derive(Debug, Args)]
+pub struct RunArguments {
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Capture file (pcap or pcapng).
+    #[arg(long, value_name = "FILE", required_unless_present = "example")]
+    pub pcap: Option<PathBuf>,
+    /// Run the bundled example: made-up office traffic and a few rules.
+    #[arg(long, conflicts_with_all = ["pcap", "rules"])]
+    pub example: bool,
+    /// What inspects in front of the host.
+    #[arg(long, value_enum, default_value = "sim")]
+    pub device: Device,
+    /// Directory of eve.json and stats.json; made if it is missing.
+    #[arg(long, value_name = "DIR", default_value = "log")]
+    pub log_dir: PathBuf,
+    /// No summary and no progress bar.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }
 
 /// `weir rules`

@@ -6,9 +6,12 @@
 
 mod args;
 mod commands;
+mod example;
 pub mod exit;
+pub mod pipeline;
 pub mod progress;
 pub mod ruleset;
+pub mod settings;
 
 use clap::Parser;
 use std::process::ExitCode;

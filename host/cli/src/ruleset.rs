@@ -3,6 +3,7 @@
 use crate::args::RuleArguments;
 use crate::exit::{Failure, INPUT, OrExit, USAGE};
 use crate::progress;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use weir_ir::Pcre;
 use weir_management::Config;
@@ -53,6 +54,16 @@ pub fn load_rules(
         }
         sources.extend(found);
     }
+    load_sources(&sources, Some((paths, check_pcre)), config)
+}
+
+/// Loads rule texts. `paths` says where they come from, when they come from files.
+pub fn load_sources(
+    sources: &[RuleSource],
+    from: Option<(&[PathBuf], Option<&dyn Fn(&Pcre) -> Result<(), String>>)>,
+    config: &Config,
+) -> Result<Ruleset, Failure> {
+    let (paths, check_pcre) = from.unwrap_or((&[], None));
     let side = |explicit: &Option<PathBuf>, name: &str| -> Result<Option<RuleSource>, Failure> {
         let path = match explicit {
             Some(path) => Some(path.clone()),
@@ -78,7 +89,7 @@ pub fn load_rules(
         progress: Some(&show),
         ..LoadOptions::default()
     };
-    let set = load(&sources, &variables(config), &options);
+    let set = load(sources, &variables(config), &options);
     bar.finish_and_clear();
     Ok(set)
 }
@@ -89,4 +100,14 @@ fn beside(paths: &[PathBuf], name: &str) -> Option<PathBuf> {
     directories
         .flat_map(|directory| [directory.join(name), directory.join("..").join(name)])
         .find(|candidate| candidate.is_file())
+}
+
+/// Rejected rules by cause.
+pub fn rejected_by_cause(set: &Ruleset) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for diagnostic in &set.rejected {
+        let name = serde_json::to_value(diagnostic.cause).ok().and_then(|v| v.as_str().map(str::to_owned));
+        *counts.entry(name.unwrap_or_default()).or_default() += 1;
+    }
+    counts
 }

@@ -1,4 +1,4 @@
-//! `reference.config`: what stands before the text of a rule's reference.
+//! What stands before the text of a rule's reference (`reference.config`).
 
 use std::collections::HashMap;
 
@@ -36,23 +36,9 @@ impl Default for ReferencePrefixes {
 }
 
 impl ReferencePrefixes {
-    /// Adds the lines `config reference: system prefix` of a file's text. Other lines are returned by number.
-    pub fn extend(&mut self, text: &str) -> Vec<usize> {
-        let mut strange = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let mut words = line.split_whitespace();
-            match (words.next(), words.next(), words.next(), words.next()) {
-                (Some("config"), Some("reference:"), Some(system), Some(prefix)) => {
-                    self.0.insert(system.to_ascii_lowercase(), prefix.to_owned());
-                }
-                _ => strange.push(number + 1),
-            }
-        }
-        strange
+    /// Adds or replaces a system.
+    pub fn insert(&mut self, system: &str, prefix: &str) {
+        self.0.insert(system.to_ascii_lowercase(), prefix.to_owned());
     }
 
     /// The reference as one string; an unknown system is written as `system,text`.
@@ -72,8 +58,7 @@ mod tests {
     #[test]
     fn file_and_defaults() {
         let mut prefixes = ReferencePrefixes::default();
-        let strange = prefixes.extend("# comment\n\nconfig reference: Mine  https://example.org/\nnonsense\n");
-        assert_eq!(strange, [4]);
+        prefixes.insert("Mine", "https://example.org/");
         assert_eq!(prefixes.render("mine", "7"), "https://example.org/7");
         assert_eq!(prefixes.render("URL", "example.org/a"), "http://example.org/a");
         assert_eq!(prefixes.render("other", "x"), "other,x");

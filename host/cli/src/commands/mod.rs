@@ -3,6 +3,7 @@
 mod config;
 mod explain;
 mod rules;
+mod run;
 mod version;
 
 use crate::args::{Arguments, Command, ConfigArguments};
@@ -13,6 +14,7 @@ use weir_management::Config;
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     match &arguments.command {
         Command::Config(command) => config::run(command),
+        Command::Run(arguments) => run::run(arguments),
         Command::Rules(command) => rules::run(command),
         Command::Version => version::run(),
     }

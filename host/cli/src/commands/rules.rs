@@ -78,15 +78,6 @@ fn verdict(set: &Ruleset) -> String {
     )
 }
 
-/// Rejected rules by cause, for totals.
-pub fn rejected_by_cause(set: &Ruleset) -> BTreeMap<String, u64> {
-    count(set.rejected.iter().map(|d| cause_name(d)))
-}
-
-fn cause_name(diagnostic: &Diagnostic) -> String {
-    serde_json::to_value(diagnostic.cause).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
 fn count(items: impl Iterator<Item = String>) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     items.for_each(|item| *counts.entry(item).or_default() += 1);
@@ -101,7 +92,7 @@ fn stats(arguments: &StatsArguments) -> Result<u8, Failure> {
         ("action", count(set.rules.iter().map(|r| action_name(r.action).to_owned()))),
         ("buffer", count(set.rules.iter().flat_map(buffers))),
         ("feature", count(set.rules.iter().flat_map(features))),
-        ("rejected because", rejected_by_cause(&set)),
+        ("rejected because", ruleset::rejected_by_cause(&set)),
     ];
     if arguments.json {
         let mut object = serde_json::Map::new();

@@ -1,0 +1,136 @@
+//! `weir run`
+
+use super::configuration;
+use crate::args::{Device, RunArguments};
+use crate::example;
+use crate::exit::{Failure, OK, OrExit};
+use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
+use crate::{progress, ruleset, settings};
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use weir_management::Config;
+use weir_output::summary::group;
+use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
+
+pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
+    let config = configuration(&arguments.config)?;
+    let loaded = load(arguments, &config)?;
+    let open = || match &arguments.pcap {
+        Some(path) => Source::open(path),
+        None => Ok(example::traffic()),
+    };
+    let mut source = open()?;
+    let validate = pipeline::validates_checksums(&config, &open)?;
+    let stop = interruptible();
+    let mut counts = AlertCollector::counting();
+    let (totals, eve) = {
+        OutputFile::create_directory(&arguments.log_dir).or_internal()?;
+        if config.output.eve {
+            let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
+            let mut eve = EveWriter::new(file, settings::eve(&config, references(&loaded)));
+            let mut sinks = (&mut eve, &mut counts);
+            let totals = inspect(arguments, &loaded, &config, validate, &mut source, &mut sinks, &stop)?;
+            eve.stats(totals.last_time, &totals);
+            (totals, eve.finish())
+        } else {
+            let mut sinks = (NullSink, &mut counts);
+            (inspect(arguments, &loaded, &config, validate, &mut source, &mut sinks, &stop)?, Ok(()))
+        }
+    };
+    totals.write(&arguments.log_dir.join(&config.output.stats_file)).or_internal()?;
+    for remark in source.remarks() {
+        eprintln!("note: {remark}");
+    }
+    if !arguments.quiet {
+        let mut summary = Summary::new(&totals, &counts);
+        summary.styled = std::io::stdout().is_terminal();
+        print!("{summary}");
+        if config.output.eve {
+            println!("Events: {}", arguments.log_dir.join(&config.output.eve_file).display());
+        }
+        if stop.load(Ordering::Relaxed) {
+            println!("The run was interrupted; the numbers are those of the frames until then.");
+        }
+        if arguments.example {
+            println!("\n{}", example::NEXT);
+        }
+    }
+    eve.or_internal()?;
+    Ok(OK)
+}
+
+fn load(arguments: &RunArguments, config: &Config) -> Result<Loaded, Failure> {
+    let start = Instant::now();
+    let set = if arguments.example {
+        ruleset::load_sources(&example::rules(), None, config)?
+    } else {
+        ruleset::load_rules(&ruleset::paths(&arguments.rules, config)?, config, None)?
+    };
+    for notice in set.warnings.iter().filter(|w| w.severity == weir_rules::Severity::Notice) {
+        tracing::info!("{}", notice.message);
+    }
+    Ok(pipeline::compile(set, config, start))
+}
+
+fn inspect(
+    arguments: &RunArguments,
+    loaded: &Loaded,
+    config: &Config,
+    validate: bool,
+    source: &mut Source,
+    sink: &mut dyn EventSink,
+    stop: &AtomicBool,
+) -> Result<RunTotals, Failure> {
+    let bar = if arguments.quiet {
+        indicatif::ProgressBar::hidden()
+    } else {
+        progress::bytes(source.progress().1, "inspect")
+    };
+    let start = Instant::now();
+    let mut tick = |tick: Tick| {
+        bar.set_position(tick.progress.0);
+        let rate = tick.frames as f64 / start.elapsed().as_secs_f64().max(1e-6);
+        bar.set_message(format!(
+            "{} packets, {} packets/s, {} alerts",
+            group(tick.frames),
+            group(rate as u64),
+            group(tick.alerts)
+        ));
+    };
+    let mut control = RunControl { stop, tick: &mut tick };
+    let totals = match arguments.device {
+        Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
+        Device::Sim => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
+    };
+    bar.finish_and_clear();
+    totals
+}
+
+/// Prefixes of references: those of reference.config, for the systems that the rules use.
+fn references(loaded: &Loaded) -> ReferencePrefixes {
+    let mut prefixes = ReferencePrefixes::default();
+    let used = loaded.program.sources().iter().flat_map(|rule| &rule.meta.references);
+    for (system, _) in used {
+        if let Some(prefix) = loaded.ruleset.references.get(system) {
+            prefixes.insert(system, prefix);
+        }
+    }
+    prefixes
+}
+
+/// Set by the first Ctrl-C; the second one ends the process.
+fn interruptible() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&stop);
+    let set = ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = set {
+        tracing::warn!("Ctrl-C will end the run without a summary: {error}");
+    }
+    stop
+}

@@ -1,0 +1,256 @@
+//! Rules, engine and source put together: what `run`, `audit`, scenarios and measurements share.
+
+use crate::exit::{Failure, INTERNAL, OrExit};
+use crate::ruleset;
+use crate::settings;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use weir_capture::CaptureReader;
+use weir_detect::{CompileError, CompileOptions, ConfigEntry, Program};
+use weir_engine::Engine;
+use weir_management::{Checksums, Config};
+use weir_output::{EventSink, RuleTotals, RunTotals};
+use weir_packet::Frame;
+use weir_rules::Ruleset;
+
+/// Rules ready to run.
+pub struct Loaded {
+    /// For the engine.
+    pub program: Arc<Program>,
+    /// Counts.
+    pub totals: RuleTotals,
+    /// Rules that the engine refused, besides those the compiler did.
+    pub refused: Vec<CompileError>,
+    /// What the compiler said; its rules have moved into the program.
+    pub ruleset: Ruleset,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// Loads rule files and compiles them for the engine.
+pub fn load(paths: &[PathBuf], config: &Config) -> Result<Loaded, Failure> {
+    let start = Instant::now();
+    let set = ruleset::load_rules(paths, config, None)?;
+    Ok(compile(set, config, start))
+}
+
+/// Compiles loaded rules for the engine.
+pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
+    let rules = std::mem::take(&mut set.rules);
+    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), previous: None };
+    let (program, refused) = Program::compile(rules, options);
+    let mut rejected_by_cause: BTreeMap<String, u64> = ruleset::rejected_by_cause(&set);
+    if !refused.is_empty() {
+        rejected_by_cause.insert("engine".to_owned(), refused.len() as u64);
+    }
+    let totals = RuleTotals {
+        total: set.total as u64,
+        loaded: program.len() as u64,
+        rejected: (set.rejected.len() + refused.len()) as u64,
+        by_class: BTreeMap::new(),
+        rejected_by_cause,
+    };
+    for error in &refused {
+        tracing::info!("{error}");
+    }
+    Loaded { program: Arc::new(program), totals, refused, ruleset: set, seconds: start.elapsed().as_secs_f64() }
+}
+
+fn thresholds(set: &Ruleset) -> Vec<ConfigEntry> {
+    let suppressions = set.suppressions.iter().map(|s| ConfigEntry::Suppress {
+        gid: s.scope.gid,
+        sid: s.scope.sid,
+        addresses: s.addresses.as_ref().map(|(track, set)| (*track, (**set).clone())),
+    });
+    let thresholds = set.thresholds.iter().map(|t| match t.rate {
+        None => ConfigEntry::Threshold { gid: t.scope.gid, sid: t.scope.sid, threshold: t.threshold },
+        Some((action, timeout)) => ConfigEntry::RateFilter(weir_detect::shared::threshold::RateFilter {
+            gid: t.scope.gid,
+            sid: t.scope.sid,
+            track: t.threshold.track,
+            count: t.threshold.count,
+            seconds: t.threshold.seconds,
+            action,
+            timeout,
+        }),
+    });
+    suppressions.chain(thresholds).collect()
+}
+
+/// Frames that are looked at to decide about checksums.
+const CHECKSUM_SAMPLE: usize = 1000;
+
+/// Whether to validate transport checksums of a capture. `auto` decodes its first frames.
+pub fn validates_checksums(config: &Config, open: &dyn Fn() -> Result<Source, Failure>) -> Result<bool, Failure> {
+    match config.capture.checksums {
+        Checksums::Validate => return Ok(true),
+        Checksums::Ignore => return Ok(false),
+        Checksums::Auto => {}
+    }
+    let mut decoder = weir_packet::Decoder::new(settings::engine(config, true).decoder);
+    let (mut packets, mut bad) = (0u64, 0u64);
+    let mut source = open()?;
+    for _ in 0..CHECKSUM_SAMPLE {
+        let more = source.next(&mut |frame| {
+            decoder.decode(frame, &mut |packet| {
+                packets += 1;
+                bad += u64::from(packet.checksum_bad);
+            });
+        })?;
+        if !more {
+            break;
+        }
+    }
+    let validate = bad * 10 <= packets;
+    tracing::info!(
+        "{bad} of the first {packets} packets have a wrong checksum: checksums are {}",
+        if validate { "validated" } else { "ignored" }
+    );
+    Ok(validate)
+}
+
+/// Where frames come from.
+pub enum Source {
+    /// A capture file.
+    File(Box<CaptureReader>),
+    /// Frames in memory.
+    Memory(weir_synth::Capture, usize),
+}
+
+impl Source {
+    /// Opens a capture file.
+    pub fn open(path: &Path) -> Result<Source, Failure> {
+        CaptureReader::open(path).map(|reader| Source::File(Box::new(reader))).or_input()
+    }
+
+    /// Frames that were made.
+    pub fn memory(capture: weir_synth::Capture) -> Source {
+        Source::Memory(capture, 0)
+    }
+
+    /// Hands the next frame to `take`; false at the end.
+    pub fn next(&mut self, take: &mut dyn FnMut(&Frame<'_>)) -> Result<bool, Failure> {
+        match self {
+            Source::File(reader) => {
+                let frame = reader.next_frame().or_input()?;
+                Ok(frame.map(|frame| take(&frame)).is_some())
+            }
+            Source::Memory(capture, at) => {
+                let Some(frame) = capture.frames.get(*at) else { return Ok(false) };
+                *at += 1;
+                take(&Frame {
+                    number: *at as u64,
+                    time: weir_packet::Time(frame.time),
+                    link: capture.link,
+                    data: &frame.bytes,
+                    wire_length: frame.wire_length,
+                });
+                Ok(true)
+            }
+        }
+    }
+
+    /// Bytes consumed, and in all.
+    pub fn progress(&self) -> (u64, u64) {
+        match self {
+            Source::File(reader) => (reader.position(), reader.size().unwrap_or(0)),
+            Source::Memory(capture, at) => (*at as u64, capture.frames.len() as u64),
+        }
+    }
+
+    /// What was odd about it, for people.
+    pub fn remarks(&self) -> Vec<String> {
+        let Source::File(reader) = self else { return Vec::new() };
+        let end = reader
+            .end()
+            .filter(|end| **end != weir_capture::CaptureEnd::Complete)
+            .map(|end| format!("the capture is {end}"));
+        let odd = (reader.warning_count() > 0)
+            .then(|| format!("the capture holds {} oddities (-v lists the first)", reader.warning_count()));
+        for warning in reader.warnings() {
+            tracing::info!("at byte {}: {}", warning.offset, warning.message);
+        }
+        end.into_iter().chain(odd).collect()
+    }
+}
+
+/// Seen now and then during a run.
+pub struct Tick {
+    /// Bytes consumed, and in all.
+    pub progress: (u64, u64),
+    /// Frames so far.
+    pub frames: u64,
+    /// Alerts so far.
+    pub alerts: u64,
+}
+
+/// What a run may be told and tells.
+pub struct RunControl<'a> {
+    /// Set to end the run after the current frame.
+    pub stop: &'a AtomicBool,
+    /// Called every few thousand frames.
+    pub tick: &'a mut dyn FnMut(Tick),
+}
+
+const TICK_FRAMES: u64 = 4096;
+
+/// Inspects every frame with the full engine: `--device none`.
+pub fn run_full(
+    loaded: &Loaded,
+    config: &Config,
+    validate: bool,
+    source: &mut Source,
+    sink: &mut dyn EventSink,
+    control: &mut RunControl<'_>,
+) -> Result<RunTotals, Failure> {
+    let start = Instant::now();
+    let cpu = cpu_seconds();
+    let mut engine =
+        Engine::new(settings::engine(config, validate), Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    let mut last_time = 0;
+    let mut frames = 0u64;
+    while !control.stop.load(Ordering::Relaxed) {
+        let more = source.next(&mut |frame| {
+            last_time = last_time.max(frame.time.0);
+            engine.frame(frame, sink);
+        })?;
+        if !more {
+            break;
+        }
+        frames += 1;
+        if frames.is_multiple_of(TICK_FRAMES) {
+            (control.tick)(Tick { progress: source.progress(), frames, alerts: engine.counters().alerts });
+        }
+    }
+    engine.finish(last_time, sink);
+    let counters = engine.counters();
+    let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
+    totals.host.packets = counters.frames;
+    totals.host.bytes = counters.bytes;
+    totals.host.flows = counters.flows;
+    totals.host.alerts = counters.alerts;
+    totals.host.cpu_seconds = cpu_seconds() - cpu;
+    if counters.flow_table_full > 0 {
+        totals.host.limits.insert("flow.max".to_owned(), counters.flow_table_full);
+    }
+    totals.seconds.load = loaded.seconds;
+    totals.seconds.run = start.elapsed().as_secs_f64();
+    totals.compute_shares();
+    Ok(totals)
+}
+
+fn out_of_memory() -> Failure {
+    Failure { code: INTERNAL, error: anyhow::anyhow!("there is not enough memory for an engine"), remedy: None }
+}
+
+/// CPU time of the process so far, from /proc (0 where there is none).
+pub fn cpu_seconds() -> f64 {
+    // Fields 14 and 15 of proc(5) stat, behind the command name in parentheses; ticks of 1/100 s on Linux.
+    let Ok(text) = std::fs::read_to_string("/proc/self/stat") else { return 0.0 };
+    let Some((_, rest)) = text.rsplit_once(')') else { return 0.0 };
+    let ticks: u64 = rest.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<u64>().ok()).sum();
+    ticks as f64 / 100.0
+}

@@ -1,0 +1,107 @@
+//! From the configuration to the settings of each room.
+
+use weir_management::{Config, EncryptionHandling, OverlapPolicy};
+use weir_output::EveOptions;
+use weir_packet::defrag;
+
+/// Settings of the engine. `validate` decides about transport checksums, for `capture.checksums = auto` too.
+pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
+    weir_engine::EngineConfig {
+        decoder: weir_packet::DecoderConfig {
+            checksums: if validate { weir_packet::Checksums::Validate } else { weir_packet::Checksums::Ignore },
+            max_layers: config.capture.max_layers,
+            vxlan_ports: config.capture.vxlan_ports.clone(),
+            geneve_ports: config.capture.geneve_ports.clone(),
+            teredo_ports: config.capture.teredo_ports.clone(),
+            gtp_ports: config.capture.gtp_ports.clone(),
+            erspan_type_1: config.capture.erspan_type_1,
+            defrag: defrag::DefragConfig {
+                max_trackers: config.defrag.max_datagrams,
+                max_bytes: config.defrag.max_memory.bytes(),
+                timeout: config.defrag.timeout.nanoseconds(),
+                policies: defrag::AddressPolicies::new(fragment_policy(config.defrag.policy)),
+            },
+        },
+        session: weir_reassembly::SessionConfig {
+            midstream: config.stream.midstream,
+            depth: config.stream.depth.0,
+            queue_limit: config.stream.queue_limit.bytes(),
+            policy: segment_policy(config.stream.policy),
+        },
+        raw_window: config.stream.raw_window.bytes(),
+        timeouts: weir_flow::Timeouts {
+            tcp: [config.flow.tcp_new, config.flow.tcp_established, config.flow.tcp_closed].map(|t| t.nanoseconds()),
+            udp: [config.flow.udp_new, config.flow.udp_established].map(|t| t.nanoseconds()),
+            icmp: [config.flow.icmp; 2].map(|t| t.nanoseconds()),
+            other: [config.flow.other_new, config.flow.other_established].map(|t| t.nanoseconds()),
+        },
+        max_flows: config.flow.max,
+        app_layer: weir_app_layer::AppLayerConfig {
+            body_limit: config.app_layer.body_limit.bytes(),
+            head_limit: config.app_layer.head_limit.bytes(),
+            inflate_limit: config.app_layer.inflate_limit.bytes(),
+            inflate_layers: config.app_layer.inflate_layers,
+            transactions: config.app_layer.transactions,
+            tls_message_limit: config.app_layer.tls_message_limit.bytes(),
+        },
+        inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,
+        flow_id_seed: config.flow.id_seed,
+    }
+}
+
+fn segment_policy(policy: OverlapPolicy) -> weir_reassembly::OverlapPolicy {
+    use weir_reassembly::OverlapPolicy as To;
+    match policy {
+        OverlapPolicy::First => To::First,
+        OverlapPolicy::Last => To::Last,
+        OverlapPolicy::Bsd => To::Bsd,
+        OverlapPolicy::BsdRight => To::BsdRight,
+        OverlapPolicy::Linux => To::Linux,
+        OverlapPolicy::Windows => To::Windows,
+        OverlapPolicy::Solaris => To::Solaris,
+    }
+}
+
+fn fragment_policy(policy: OverlapPolicy) -> defrag::OverlapPolicy {
+    use defrag::OverlapPolicy as To;
+    match policy {
+        OverlapPolicy::First => To::First,
+        OverlapPolicy::Last => To::Last,
+        OverlapPolicy::Bsd => To::Bsd,
+        OverlapPolicy::BsdRight => To::BsdRight,
+        OverlapPolicy::Linux => To::Linux,
+        OverlapPolicy::Windows => To::Windows,
+        OverlapPolicy::Solaris => To::Solaris,
+    }
+}
+
+/// Limits of detection.
+pub fn limits(config: &Config) -> weir_detect::Limits {
+    let mut limits = weir_detect::Limits::default();
+    limits.pcre.matches = config.pcre.match_limit;
+    limits.pcre.depth = config.pcre.recursion_limit;
+    limits
+}
+
+/// Options of the EVE writer.
+pub fn eve(config: &Config, references: weir_output::ReferencePrefixes) -> EveOptions {
+    let output = &config.output;
+    EveOptions {
+        alert: output.alert,
+        anomaly: output.anomaly,
+        flow: output.flow,
+        drop: output.drop,
+        stats: output.stats,
+        payload: output.payload,
+        payload_printable: output.payload_printable,
+        payload_limit: output.payload_limit.bytes(),
+        packet: output.packet,
+        rule_metadata: output.rule_metadata,
+        rule_reference: output.rule_reference,
+        rule_text: output.rule_text,
+        app_layer: output.app_layer,
+        verdict: output.verdict,
+        community_id: output.community_id.then_some(output.community_id_seed),
+        references,
+    }
+}
