@@ -94,8 +94,14 @@ impl VfioFunction {
             Ok(mapped) if bar.is_mappable() => Registers::Mapped(mapped),
             _ => Registers::File(bar),
         };
-        let mut function =
-            VfioFunction { registers, device, space: IovaSpace::default(), mappings: BTreeMap::new(), vectors: Vec::new(), address };
+        let mut function = VfioFunction {
+            registers,
+            device,
+            space: IovaSpace::default(),
+            mappings: BTreeMap::new(),
+            vectors: Vec::new(),
+            address,
+        };
         function.command(COMMAND_MEMORY, COMMAND_MASTER)?;
         function.enable_vectors()?;
         Ok(function)
@@ -134,7 +140,7 @@ impl VfioFunction {
     }
 
     fn check(&self, bar: u8, offset: u32) -> Result<u64, DeviceError> {
-        if bar != BAR_REGISTERS || offset % 4 != 0 || u64::from(offset) + 4 > BAR_REGISTERS_SIZE {
+        if bar != BAR_REGISTERS || !offset.is_multiple_of(4) || u64::from(offset) + 4 > BAR_REGISTERS_SIZE {
             return Err(DeviceError::Backend(format!("{}: no register at BAR {bar} offset {offset:#x}", self.address)));
         }
         Ok(u64::from(offset))
@@ -208,7 +214,11 @@ impl PciFunction for VfioFunction {
 
     fn interrupt(&mut self, vector: u16, timeout: Duration) -> Result<bool, DeviceError> {
         let Some(fd) = self.vectors.get(usize::from(vector)) else {
-            return Err(DeviceError::Backend(format!("{} has {} MSI-X vectors, no vector {vector}", self.address, self.vectors.len())));
+            return Err(DeviceError::Backend(format!(
+                "{} has {} MSI-X vectors, no vector {vector}",
+                self.address,
+                self.vectors.len()
+            )));
         };
         let limit = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),

@@ -21,8 +21,7 @@ impl IovaSpace {
         let with_gap = length.checked_add(alignment)?;
         for range in ranges {
             let mut at = range.start.max(LOWEST).checked_next_multiple_of(alignment)?;
-            loop {
-                let Some(end) = at.checked_add(with_gap).filter(|end| *end <= range.end) else { break };
+            while let Some(end) = at.checked_add(with_gap).filter(|end| *end <= range.end) {
                 // The last mapping that begins before our end: if it ends before our start, the place is free.
                 match self.used.range(..end).next_back() {
                     Some((&start, &size)) if start + size > at => {

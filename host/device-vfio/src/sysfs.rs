@@ -55,7 +55,8 @@ pub(crate) fn ids(path: &Path) -> Option<(u16, u16)> {
 fn obstacle(address: &str, driver: Option<&str>, group: Option<u32>, vfio: &Path) -> Option<String> {
     let Some(group) = group else {
         return Some(
-            "it is in no IOMMU group; enable the IOMMU in the firmware and the kernel (intel_iommu=on or amd_iommu=on)".into(),
+            "it is in no IOMMU group; enable the IOMMU in the firmware and the kernel (intel_iommu=on or amd_iommu=on)"
+                .into(),
         );
     };
     if driver != Some("vfio-pci") {

@@ -106,7 +106,10 @@ impl<P: PciFunction> Driver<P> {
         let count = pci.read32(BAR, r::CAPABILITY_COUNT)?;
         let end = u64::from(offset) + u64::from(count) * Capability::SIZE as u64;
         if offset % 8 != 0 || end > c::BAR_REGISTERS_SIZE {
-            return Err(DeviceError::Register { what: "capability list", value: u64::from(offset) << 32 | u64::from(count) });
+            return Err(DeviceError::Register {
+                what: "capability list",
+                value: u64::from(offset) << 32 | u64::from(count),
+            });
         }
         let mut capabilities = Vec::new();
         for n in 0..count {

@@ -7,11 +7,15 @@ use std::time::Duration;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::crc::crc32c;
-use weir_contract::enums::{CapabilityType, DescriptorKind, Error, FlowRecordKind, HistoryKind, Status, TableError, TableState, TxCommand};
+use weir_contract::enums::{
+    CapabilityType, DescriptorKind, Error, FlowRecordKind, HistoryKind, Status, TableError, TableState, TxCommand,
+};
 use weir_contract::layouts::{Capability, Descriptor, FlowKey, FlowRecord, HistoryHeader, QueueStatus, TxEntry};
 use weir_contract::registers::{self as r, queue as q};
 use weir_device::fault::{Fault, Faulty};
-use weir_device::{DeviceError, DmaMemory, Driver, DriverConfig, HistoryFrame, IommuTable, PciFunction, Permission, QueueConfig};
+use weir_device::{
+    DeviceError, DmaMemory, Driver, DriverConfig, HistoryFrame, IommuTable, PciFunction, Permission, QueueConfig,
+};
 
 const HISTORY: u64 = 1 << 16;
 const CAPABILITIES: u32 = 0x7000;
@@ -81,7 +85,14 @@ impl Device {
         self.record_with(number, flow, previous, frame, |_| ())
     }
 
-    fn record_with(&self, number: u64, flow: u32, previous: u64, frame: &[u8], spoil: impl Fn(&mut HistoryHeader)) -> u64 {
+    fn record_with(
+        &self,
+        number: u64,
+        flow: u32,
+        previous: u64,
+        frame: &[u8],
+        spoil: impl Fn(&mut HistoryHeader),
+    ) -> u64 {
         let size = (64 + frame.len() as u64).div_ceil(64) * 64;
         let mut position = self.0.borrow().written;
         if position % HISTORY + size > HISTORY {
@@ -153,11 +164,11 @@ impl PciFunction for Device {
         Ok(())
     }
     fn read32(&mut self, bar: u8, offset: u32) -> Result<u32, DeviceError> {
-        assert!(bar == 0 && offset % 4 == 0 && u64::from(offset) < c::BAR_REGISTERS_SIZE);
+        assert!(bar == 0 && offset.is_multiple_of(4) && u64::from(offset) < c::BAR_REGISTERS_SIZE);
         Ok(self.get(offset))
     }
     fn write32(&mut self, bar: u8, offset: u32, value: u32) -> Result<(), DeviceError> {
-        assert!(bar == 0 && offset % 4 == 0 && u64::from(offset) < c::BAR_REGISTERS_SIZE);
+        assert!(bar == 0 && offset.is_multiple_of(4) && u64::from(offset) < c::BAR_REGISTERS_SIZE);
         match offset {
             r::CONTROL => self.set(offset, value & !1),
             r::ERROR => {
@@ -250,7 +261,9 @@ fn bus_mastering_and_settings_reach_the_device() {
     assert_eq!(device.get(r::TIMEOUT_UDP_NEW), 30);
     assert_eq!(device.get64(q::at(0, q::HISTORY_SIZE)), HISTORY);
     let mut driver = Driver::probe(Device::new()).unwrap();
-    for (queues, history, entries) in [(3, HISTORY, 0), (8, HISTORY, 0), (1, HISTORY + 1, 0), (1, 1 << 10, 0), (1, HISTORY, 1001)] {
+    for (queues, history, entries) in
+        [(3, HISTORY, 0), (8, HISTORY, 0), (1, HISTORY + 1, 0), (1, 1 << 10, 0), (1, HISTORY, 1001)]
+    {
         let mut bad = DriverConfig { queues, flow_entries: entries, ..config() };
         bad.queue.history = history;
         assert!(matches!(driver.set_up(&bad), Err(DeviceError::Setting { .. })), "{queues} {history} {entries}");
@@ -386,7 +399,10 @@ fn tables_load_activate_and_roll_back() {
     assert!(matches!(driver.load_tables(b"nonsense"), Err(DeviceError::Table { error: TableError::Magic, .. })));
     assert!(driver.activate(99).is_err());
     assert_eq!(driver.epoch().unwrap(), first, "errors leave the active tables");
-    assert!(device.0.borrow().iommu.read(device.get64(r::TABLE_ADDRESS), &mut [0; 4]).is_err(), "the image is unmapped again");
+    assert!(
+        device.0.borrow().iommu.read(device.get64(r::TABLE_ADDRESS), &mut [0; 4]).is_err(),
+        "the image is unmapped again"
+    );
 }
 
 #[test]

@@ -83,7 +83,11 @@ impl<P: PciFunction> Driver<P> {
             kind: self.kind()?,
             version: self.version(),
             build: self.pci.read32(BAR, r::BUILD)?,
-            capabilities: self.capabilities().iter().filter_map(|c| Some((known(c.kind)?, c.value0, c.value1))).collect(),
+            capabilities: self
+                .capabilities()
+                .iter()
+                .filter_map(|c| Some((known(c.kind)?, c.value0, c.value1)))
+                .collect(),
             unknown_capabilities: self.capabilities().iter().map(|c| c.kind).filter(|k| known(*k).is_none()).collect(),
             status: self.pci.read32(BAR, r::STATUS)?,
             epochs: [

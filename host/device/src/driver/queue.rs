@@ -75,7 +75,8 @@ impl Queue {
             usize::try_from(bytes)
                 .map_err(|_| DeviceError::Mapping(format!("{bytes} bytes do not fit this machine's addresses")))
                 .and_then(|n| {
-                    DmaMemory::new(n).map_err(|source| DeviceError::Io { what: format!("{n} bytes of ring memory"), source })
+                    DmaMemory::new(n)
+                        .map_err(|source| DeviceError::Io { what: format!("{n} bytes of ring memory"), source })
                 })
         };
         let history = memory(config.history)?;
@@ -139,8 +140,11 @@ impl Queue {
         if !inside {
             return Err(DeviceError::Lying { queue, what: "descriptor slot", value: slot as u64 });
         }
-        validate::descriptor(&descriptor, &bounds)
-            .map_err(|(what, value)| DeviceError::Lying { queue, what, value })?;
+        validate::descriptor(&descriptor, &bounds).map_err(|(what, value)| DeviceError::Lying {
+            queue,
+            what,
+            value,
+        })?;
         self.descriptor_next = self.descriptor_next.wrapping_add(1);
         Ok(Some(descriptor))
     }
@@ -193,7 +197,7 @@ impl Queue {
         let lying = |what: &'static str, value: u64| DeviceError::Lying { queue, what, value };
         let offset = (position % self.config.history) as usize;
         let mut bytes = [0u8; HistoryHeader::SIZE];
-        if position % c::HISTORY_ALIGN as u64 != 0 || !self.history.read(offset, &mut bytes) {
+        if !position.is_multiple_of(c::HISTORY_ALIGN as u64) || !self.history.read(offset, &mut bytes) {
             return Err(lying("history position", position));
         }
         // Position first: another position means overwritten, which is no lie of the device.

@@ -62,7 +62,7 @@ pub fn descriptor(d: &Descriptor, bounds: &Bounds) -> Result<(), Wrong> {
 
 /// A record can begin here.
 fn place(position: u64, bounds: &Bounds) -> bool {
-    position % c::HISTORY_ALIGN as u64 == 0
+    position.is_multiple_of(c::HISTORY_ALIGN as u64)
         && position.checked_add(HistoryHeader::SIZE as u64).is_some_and(|end| end <= bounds.written)
 }
 
@@ -98,19 +98,17 @@ pub fn fuzz_descriptor(data: &[u8]) {
         written: number(16),
     };
     let Some(rest) = data.get(24..) else { return };
-    if let Some(d) = Descriptor::read(rest) {
-        if descriptor(&d, &bounds).is_ok() {
+    if let Some(d) = Descriptor::read(rest)
+        && descriptor(&d, &bounds).is_ok() {
             assert!(d.chain_count == 0 || d.chain_head < bounds.written);
             assert!(d.position == c::POSITION_NONE || d.kind != 1 || d.position < bounds.written);
             assert!(d.flow_index == c::FLOW_NONE || u64::from(d.flow_index) < bounds.flow_entries);
         }
-    }
-    if let Some(bytes) = rest.first_chunk() {
-        if history_header(bytes, number(16), bounds.history).is_ok() {
+    if let Some(bytes) = rest.first_chunk()
+        && history_header(bytes, number(16), bounds.history).is_ok() {
             let length = u64::from(HistoryHeader::from_bytes(bytes).captured_length);
             assert!(number(16) % bounds.history + HistoryHeader::SIZE as u64 + length <= bounds.history);
         }
-    }
 }
 
 #[cfg(test)]
