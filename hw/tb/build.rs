@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let spike = ["spike/weir_flow_parse.sv", "spike/weir_flow_verdict.sv", "spike/weir_flow_spike.sv"];
     let files: Vec<PathBuf> = sequence.iter().chain(&spike).map(|f| Path::new("../rtl").join(f)).collect();
     model(&verilator, &runtime, &out, "Vflow_spike", "weir_flow_spike", &files, Path::new("cpp/flow_spike.cpp"))?;
-    let files = [PathBuf::from("../rtl/pkg/weir_contract_pkg.sv"), PathBuf::from("generated/weir_contract_layout_tb.sv")];
+    let files =
+        [PathBuf::from("../rtl/pkg/weir_contract_pkg.sv"), PathBuf::from("generated/weir_contract_layout_tb.sv")];
     model(&verilator, &runtime, &out, "Vlayout", "weir_contract_layout_tb", &files, Path::new("cpp/layout.cpp"))?;
     // Verilator's own runtime once, behind the models that use it.
     let mut build = compiler(&runtime, &out);

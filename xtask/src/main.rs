@@ -28,7 +28,9 @@ fn generate(check: bool) -> Result<()> {
     if check {
         let drift = weir_contract_gen::drift(&root)?;
         if !drift.is_empty() {
-            bail!("generated files differ from hw/contract/spec: {drift:?}; run `cargo xtask gen` and commit the result");
+            bail!(
+                "generated files differ from hw/contract/spec: {drift:?}; run `cargo xtask gen` and commit the result"
+            );
         }
         return Ok(());
     }

@@ -76,7 +76,7 @@ impl DmaMemory {
 
     /// Read an aligned 64-bit word that the other side publishes; what was written before it is visible after.
     pub fn load64(&self, offset: usize) -> Option<u64> {
-        if offset % 8 != 0 || !self.check(offset, 8) {
+        if !offset.is_multiple_of(8) || !self.check(offset, 8) {
             return None;
         }
         // SAFETY: inside the mapping, aligned (the mapping is page-aligned), and all 64-bit accesses to published
@@ -88,7 +88,7 @@ impl DmaMemory {
     /// Publish an aligned 64-bit word.
     #[must_use]
     pub fn store64(&self, offset: usize, value: u64) -> bool {
-        if offset % 8 != 0 || !self.check(offset, 8) {
+        if !offset.is_multiple_of(8) || !self.check(offset, 8) {
             return false;
         }
         // SAFETY: as in `load64`.
@@ -99,7 +99,7 @@ impl DmaMemory {
 
     /// Read an aligned 32-bit word that the other side publishes.
     pub fn load32(&self, offset: usize) -> Option<u32> {
-        if offset % 4 != 0 || !self.check(offset, 4) {
+        if !offset.is_multiple_of(4) || !self.check(offset, 4) {
             return None;
         }
         // SAFETY: as in `load64`.
@@ -110,7 +110,7 @@ impl DmaMemory {
     /// Publish an aligned 32-bit word.
     #[must_use]
     pub fn store32(&self, offset: usize, value: u32) -> bool {
-        if offset % 4 != 0 || !self.check(offset, 4) {
+        if !offset.is_multiple_of(4) || !self.check(offset, 4) {
             return false;
         }
         // SAFETY: as in `load64`.

@@ -1,10 +1,13 @@
 //! The driver: finds out what the device is, sets up its queues, loads tables, reads rings, sends commands.
 
 mod history;
+mod info;
 mod queue;
 mod tables;
+pub mod validate;
 
 pub use history::HistoryFrame;
+pub use info::{DeviceInfo, Imbalance, imbalances};
 pub use queue::QueueConfig;
 
 use crate::error::DeviceError;
@@ -13,6 +16,7 @@ use queue::Queue;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::enums::{self, Control, Status, TxCommand};
+use weir_contract::hash::splitmix64;
 use weir_contract::layouts::{Capability, Descriptor, FlowKey, FlowRecord, TxEntry};
 use weir_contract::registers as r;
 
@@ -39,6 +43,12 @@ pub struct DriverConfig {
     pub fail_open: bool,
     /// Frames without heartbeat until fail mode, 0: never.
     pub watchdog_frames: u32,
+    /// Frame time in nanoseconds without heartbeat until fail mode, 0: never.
+    pub watchdog_time: u64,
+    /// VLAN identifiers belong to the flow key.
+    pub vlan_key: bool,
+    /// Secret of the flow hash; 0 keeps the device's own constants, so that runs can be repeated.
+    pub flow_hash_seed: u64,
     /// The source can wait for the host (capture files): nothing is lost to full rings.
     pub source_waits: bool,
     /// Flow time-outs of the host in seconds: TCP new, established, closed; UDP new, established; ICMP; other new,
@@ -56,6 +66,9 @@ impl Default for DriverConfig {
             midstream: false,
             fail_open: true,
             watchdog_frames: 0,
+            watchdog_time: 0,
+            vlan_key: true,
+            flow_hash_seed: 0,
             source_waits: true,
             timeouts: [60, 600, 60, 30, 300, 30, 30, 300],
         }
@@ -90,7 +103,14 @@ impl<P: PciFunction> Driver<P> {
             return Err(DeviceError::Version { device_major: major, device_minor: minor });
         }
         let offset = pci.read32(BAR, r::CAPABILITY_OFFSET)?;
-        let count = pci.read32(BAR, r::CAPABILITY_COUNT)?.min(64);
+        let count = pci.read32(BAR, r::CAPABILITY_COUNT)?;
+        let end = u64::from(offset) + u64::from(count) * Capability::SIZE as u64;
+        if offset % 8 != 0 || end > c::BAR_REGISTERS_SIZE {
+            return Err(DeviceError::Register {
+                what: "capability list",
+                value: u64::from(offset) << 32 | u64::from(count),
+            });
+        }
         let mut capabilities = Vec::new();
         for n in 0..count {
             let mut bytes = [0u8; Capability::SIZE];
@@ -112,8 +132,10 @@ impl<P: PciFunction> Driver<P> {
     fn reset(&mut self) -> Result<(), DeviceError> {
         self.pci.write32(BAR, r::CONTROL, Control::RESET.0)?;
         for _ in 0..1000 {
-            if self.pci.read32(BAR, r::CONTROL)? & Control::RESET.0 == 0 {
-                return Ok(());
+            match self.pci.read32(BAR, r::CONTROL)? {
+                u32::MAX => return Err(DeviceError::Removed),
+                control if control & Control::RESET.0 == 0 => return Ok(()),
+                _ => {}
             }
             std::thread::yield_now();
         }
@@ -169,6 +191,14 @@ impl<P: PciFunction> Driver<P> {
         self.pci.write32(BAR, r::FAIL_MODE, u32::from(!config.fail_open))?;
         self.pci.write32(BAR, r::WATCHDOG_FRAMES, config.watchdog_frames)?;
         self.pci.write32(BAR, r::SOURCE_WAITS, u32::from(config.source_waits))?;
+        self.pci.write64(BAR, r::WATCHDOG_TIME, config.watchdog_time)?;
+        self.pci.write32(BAR, r::VLAN_KEY, u32::from(config.vlan_key))?;
+        if config.flow_hash_seed != 0 {
+            let mut state = config.flow_hash_seed;
+            for n in 0..6 {
+                self.pci.write64(BAR, r::FLOW_HASH_0 + 8 * n, splitmix64(&mut state) | 1 | 1 << 63)?;
+            }
+        }
         for (register, seconds) in [
             r::TIMEOUT_TCP_NEW,
             r::TIMEOUT_TCP_ESTABLISHED,
@@ -186,7 +216,7 @@ impl<P: PciFunction> Driver<P> {
         }
         self.queues.clear();
         for n in 0..config.queues {
-            let queue = Queue::new(&mut self.pci, n, &config.queue)?;
+            let queue = Queue::new(&mut self.pci, n, &config.queue, entries)?;
             self.queues.push(queue);
         }
         self.check()
@@ -212,8 +242,10 @@ impl<P: PciFunction> Driver<P> {
 
     /// Report and clear an error of the device.
     pub fn check(&mut self) -> Result<(), DeviceError> {
-        if self.pci.read32(BAR, r::STATUS)? & Status::FAULT.0 == 0 {
-            return Ok(());
+        match self.pci.read32(BAR, r::STATUS)? {
+            u32::MAX => return Err(DeviceError::Removed),
+            status if status & Status::FAULT.0 == 0 => return Ok(()),
+            _ => {}
         }
         let raw = self.pci.read32(BAR, r::ERROR)?;
         let detail = self.pci.read64(BAR, r::ERROR_DETAIL)?;

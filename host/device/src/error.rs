@@ -14,7 +14,10 @@ pub enum DeviceError {
         device: u16,
     },
     /// Another major version of the contract.
-    #[error("the device speaks contract {device_major}.{device_minor}, this driver {}.x; update the older of the two", weir_contract::constants::CONTRACT_MAJOR)]
+    #[error(
+        "the device speaks contract {device_major}.{device_minor}, this driver {}.x; update the older of the two",
+        weir_contract::constants::CONTRACT_MAJOR
+    )]
     Version {
         /// Device's major version.
         device_major: u16,
@@ -65,6 +68,19 @@ pub enum DeviceError {
         /// Value.
         value: u64,
     },
+    /// A register reads what cannot be.
+    #[error("the device's {what} reads {value:#x}, which cannot be; reset or replace the device")]
+    Register {
+        /// Register.
+        what: &'static str,
+        /// Value.
+        value: u64,
+    },
+    /// Registers read all ones.
+    #[error(
+        "the device no longer answers (registers read all ones): it was removed or has failed; see `weir device list`"
+    )]
+    Removed,
     /// A history record was overwritten before it was read.
     #[error("queue {queue}: history record at {position:#x} is gone; enlarge the history ring or its margin")]
     HistoryGone {

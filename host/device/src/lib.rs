@@ -8,6 +8,7 @@
 pub mod dma;
 pub mod driver;
 pub mod error;
+pub mod fault;
 pub mod iommu;
 pub mod pci;
 

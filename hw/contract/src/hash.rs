@@ -72,7 +72,9 @@ impl HashFamily {
     /// window byte falls out of the product.
     pub fn from_seed(seed: u64) -> Self {
         let mut state = seed;
-        HashFamily { constants: HashConstants { multipliers: core::array::from_fn(|_| splitmix64(&mut state) | 1 | 1 << 63) } }
+        HashFamily {
+            constants: HashConstants { multipliers: core::array::from_fn(|_| splitmix64(&mut state) | 1 | 1 << 63) },
+        }
     }
 
     /// The block Hash.
@@ -184,7 +186,9 @@ mod tests {
     /// False positives of the default geometry at its design load stay near those of ideal independent hashes.
     #[test]
     fn false_positive_rate() {
-        for (length, partitions, bits, entries) in [(8usize, 3usize, 18u32, 34_000usize), (4, 2, 15, 1_000), (6, 2, 15, 1_000)] {
+        for (length, partitions, bits, entries) in
+            [(8usize, 3usize, 18u32, 34_000usize), (4, 2, 15, 1_000), (6, 2, 15, 1_000)]
+        {
             for seed in 0..3 {
                 let family = HashFamily::from_seed(seed);
                 let table = WindowTable::new(&family, length);
@@ -192,7 +196,9 @@ mod tests {
                 let mut state = 99 + seed;
                 // Text-like windows: lower-case letters, digits and punctuation only.
                 let mut text = || {
-                    let word = splitmix64(&mut state).to_le_bytes().map(|b| b"abcdefghijklmnopqrstuvwxyz0123456789/.-_:"[usize::from(b) % 41]);
+                    let word = splitmix64(&mut state)
+                        .to_le_bytes()
+                        .map(|b| b"abcdefghijklmnopqrstuvwxyz0123456789/.-_:"[usize::from(b) % 41]);
                     crate::fold::truncate(u64::from_le_bytes(word), length)
                 };
                 let mut members = HashSet::new();

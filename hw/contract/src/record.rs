@@ -90,7 +90,8 @@ fn tcp_flags(record: &Record, facts: &FrameFacts) -> bool {
 }
 
 fn icmp(record: &Record, facts: &FrameFacts) -> bool {
-    let all = (record.icmp_type_min, record.icmp_type_max, record.icmp_code_min, record.icmp_code_max) == (0, 255, 0, 255);
+    let all =
+        (record.icmp_type_min, record.icmp_type_max, record.icmp_code_min, record.icmp_code_max) == (0, 255, 0, 255);
     all || facts.icmp.is_some_and(|(kind, code)| {
         (record.icmp_type_min..=record.icmp_type_max).contains(&kind)
             && (record.icmp_code_min..=record.icmp_code_max).contains(&code)
@@ -136,8 +137,7 @@ fn anchor(record: &Record, facts: &FrameFacts) -> bool {
             mask == 0 || i < known && (bytes[i] ^ record.anchor_value[i]) & mask == 0
         })
     };
-    packet && equal(facts.packet_first)
-        || stream && (facts.stream_start_lost || facts.stream_first.is_some_and(equal))
+    packet && equal(facts.packet_first) || stream && (facts.stream_start_lost || facts.stream_first.is_some_and(equal))
 }
 
 impl Record {

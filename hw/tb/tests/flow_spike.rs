@@ -16,7 +16,9 @@ struct Entry {
 
 const FRESH: Entry = Entry {
     generation: 0,
-    sequence: SequenceState { directions: [weir_contract::sequence::DirectionState { valid: false, next: 0, ack_valid: false, ack: 0 }; 2] },
+    sequence: SequenceState {
+        directions: [weir_contract::sequence::DirectionState { valid: false, next: 0, ack_valid: false, ack: 0 }; 2],
+    },
     sticky: false,
     last_trouble: 0,
     chain_head: u64::MAX,
@@ -41,10 +43,18 @@ fn reference(beats: &[Beat]) -> Vec<BeatResult> {
         .iter()
         .map(|b| {
             let e = &mut entries[usize::from(b.flow)];
-            let mut r = BeatResult { op: b.op, generation: e.generation, sticky: e.sticky.into(), chain_head: e.chain_head, chain_count: e.chain_count, ..BeatResult::default() };
+            let mut r = BeatResult {
+                op: b.op,
+                generation: e.generation,
+                sticky: e.sticky.into(),
+                chain_head: e.chain_head,
+                chain_count: e.chain_count,
+                ..BeatResult::default()
+            };
             if b.op == 0 {
                 frame += 1;
-                let class = e.sequence.update(b.direction.into(), b.number, b.acknowledgement, b.flags, b.payload.into());
+                let class =
+                    e.sequence.update(b.direction.into(), b.number, b.acknowledgement, b.flags, b.payload.into());
                 r.kind = code(class);
                 r.next = e.sequence.directions[usize::from(b.direction)].next;
                 r.position = position;
@@ -154,12 +164,21 @@ fn random_traffic_with_stalls() {
         ] {
             let (results, cycles) = flow_spike(&beats, seed, stalls);
             for (i, (got, want)) in results.iter().zip(&expected).enumerate() {
-                assert_eq!(seen(*got), seen(*want), "beat {i} {:?}, {flows} flows, {stalls:?}, WEIR_SEED={seed}", beats[i]);
+                assert_eq!(
+                    seen(*got),
+                    seen(*want),
+                    "beat {i} {:?}, {flows} flows, {stalls:?}, WEIR_SEED={seed}",
+                    beats[i]
+                );
                 classes[usize::from(want.kind)] += u32::from(want.op == 0);
             }
             assert_eq!(results.len(), beats.len(), "hangs after {} beats, {stalls:?}, WEIR_SEED={seed}", results.len());
             if stalls == (Stalls { input: 0, matching: 0, output: 0 }) {
-                assert!(cycles < beats.len() as u64 + 100, "one beat per cycle, not {cycles} cycles for {} beats", beats.len());
+                assert!(
+                    cycles < beats.len() as u64 + 100,
+                    "one beat per cycle, not {cycles} cycles for {} beats",
+                    beats.len()
+                );
             }
         }
     }
@@ -171,7 +190,9 @@ fn random_traffic_with_stalls() {
 #[test]
 fn packed_structures_agree_with_the_vectors() {
     if !available() {
-        eprintln!("SKIPPED: packed_structures_agree_with_the_vectors: built without Verilator (hw/tools/install brings it)");
+        eprintln!(
+            "SKIPPED: packed_structures_agree_with_the_vectors: built without Verilator (hw/tools/install brings it)"
+        );
         return;
     }
     assert!(weir_hw_tb::layout());

@@ -1,12 +1,13 @@
 //! One queue: its rings in host memory, and what the host has read of them.
 
+use super::validate::{self, Bounds};
 use super::{BAR, HistoryFrame};
 use crate::dma::{DmaMemory, read_fence};
 use crate::error::DeviceError;
 use crate::iommu::Permission;
 use crate::pci::PciFunction;
 use weir_contract::constants as c;
-use weir_contract::enums::{DescriptorKind, HistoryKind, TxCommand, TxFlags};
+use weir_contract::enums::{FlowRecordKind, TxCommand, TxFlags};
 use weir_contract::layouts::{Descriptor, FlowKey, FlowRecord, HistoryHeader, QueueStatus, TxEntry};
 use weir_contract::registers::queue as q;
 
@@ -37,6 +38,7 @@ const KEY_SLOT: usize = 64;
 pub(super) struct Queue {
     config: QueueConfig,
     number: u32,
+    flow_entries: u64,
     history: DmaMemory,
     descriptors: DmaMemory,
     flow_records: DmaMemory,
@@ -58,7 +60,12 @@ fn power(what: &'static str, value: u64, low: u64, high: u64) -> Result<(), Devi
 }
 
 impl Queue {
-    pub(super) fn new<P: PciFunction>(pci: &mut P, number: u32, config: &QueueConfig) -> Result<Queue, DeviceError> {
+    pub(super) fn new<P: PciFunction>(
+        pci: &mut P,
+        number: u32,
+        config: &QueueConfig,
+        flow_entries: u64,
+    ) -> Result<Queue, DeviceError> {
         power("device.history", config.history, c::HISTORY_SIZE_MIN, c::HISTORY_SIZE_MAX)?;
         let (low, high) = (u64::from(c::RING_ENTRIES_MIN), u64::from(c::RING_ENTRIES_MAX));
         power("device.descriptors", config.descriptors.into(), low, high)?;
@@ -68,7 +75,8 @@ impl Queue {
             usize::try_from(bytes)
                 .map_err(|_| DeviceError::Mapping(format!("{bytes} bytes do not fit this machine's addresses")))
                 .and_then(|n| {
-                    DmaMemory::new(n).map_err(|source| DeviceError::Io { what: format!("{n} bytes of ring memory"), source })
+                    DmaMemory::new(n)
+                        .map_err(|source| DeviceError::Io { what: format!("{n} bytes of ring memory"), source })
                 })
         };
         let history = memory(config.history)?;
@@ -95,6 +103,7 @@ impl Queue {
         Ok(Queue {
             config: *config,
             number,
+            flow_entries,
             history,
             descriptors,
             flow_records,
@@ -122,12 +131,20 @@ impl Queue {
         let mut bytes = [0u8; Descriptor::SIZE];
         let inside = self.descriptors.read(slot * Descriptor::SIZE, &mut bytes);
         let descriptor = Descriptor::from_bytes(&bytes);
-        if !inside || descriptor.sequence != self.descriptor_next {
-            return Err(DeviceError::Lying { queue, what: "descriptor sequence", value: descriptor.sequence.into() });
+        let bounds = Bounds {
+            sequence: self.descriptor_next,
+            flow_entries: self.flow_entries,
+            history: self.config.history,
+            written: self.status.load64(QueueStatus::OFFSET_HISTORY_WRITTEN).unwrap_or(0),
+        };
+        if !inside {
+            return Err(DeviceError::Lying { queue, what: "descriptor slot", value: slot as u64 });
         }
-        if DescriptorKind::from_raw(descriptor.kind).is_none() {
-            return Err(DeviceError::Lying { queue, what: "descriptor kind", value: descriptor.kind.into() });
-        }
+        validate::descriptor(&descriptor, &bounds).map_err(|(what, value)| DeviceError::Lying {
+            queue,
+            what,
+            value,
+        })?;
         self.descriptor_next = self.descriptor_next.wrapping_add(1);
         Ok(Some(descriptor))
     }
@@ -160,6 +177,9 @@ impl Queue {
         if !inside || record.sequence != self.flow_record_next {
             return Err(DeviceError::Lying { queue, what: "flow record sequence", value: record.sequence.into() });
         }
+        if FlowRecordKind::from_raw(record.kind).is_none() {
+            return Err(DeviceError::Lying { queue, what: "flow record kind", value: record.kind.into() });
+        }
         self.flow_record_next = self.flow_record_next.wrapping_add(1);
         pci.write32(BAR, q::at(self.number, q::FLOW_RECORD_CONSUMER), self.flow_record_next)?;
         Ok(Some(record))
@@ -177,22 +197,16 @@ impl Queue {
         let lying = |what: &'static str, value: u64| DeviceError::Lying { queue, what, value };
         let offset = (position % self.config.history) as usize;
         let mut bytes = [0u8; HistoryHeader::SIZE];
-        if position % c::HISTORY_ALIGN as u64 != 0 || !self.history.read(offset, &mut bytes) {
+        if !position.is_multiple_of(c::HISTORY_ALIGN as u64) || !self.history.read(offset, &mut bytes) {
             return Err(lying("history position", position));
         }
+        // Position first: another position means overwritten, which is no lie of the device.
         let header = HistoryHeader::from_bytes(&bytes);
         if header.position != position || !self.intact(position) {
             return Err(gone());
         }
-        if header.kind != HistoryKind::Frame as u8 {
-            return Err(lying("history record kind", header.kind.into()));
-        }
+        validate::history_header(&bytes, position, self.config.history).map_err(|(what, value)| lying(what, value))?;
         let length = header.captured_length as usize;
-        if header.captured_length > c::FRAME_LENGTH_MAX
-            || offset + HistoryHeader::SIZE + length > self.config.history as usize
-        {
-            return Err(lying("history record length", length as u64));
-        }
         frame.data.resize(length, 0);
         if !self.history.read(offset + HistoryHeader::SIZE, &mut frame.data) {
             return Err(lying("history record length", length as u64));
@@ -219,6 +233,7 @@ impl Queue {
     ) -> (usize, Result<(), DeviceError>) {
         let mut position = head;
         let mut read = 0;
+        let mut newer = (u64::MAX, None);
         let mut result = Ok(());
         while read < count as usize && position != c::POSITION_NONE {
             if frames.len() == read {
@@ -229,11 +244,13 @@ impl Queue {
                 result = Err(error);
                 break;
             }
-            if frame.previous != c::POSITION_NONE && frame.previous >= position {
-                result = Err(DeviceError::Lying { queue, what: "history chain", value: frame.previous });
-                read += 1;
+            // Records of one flow, each wholly before the next: so a chain cannot hold more bytes than the ring.
+            let end = position.saturating_add((HistoryHeader::SIZE + frame.data.len()) as u64);
+            if end > newer.0 || newer.1.is_some_and(|flow| flow != frame.flow) {
+                result = Err(DeviceError::Lying { queue, what: "history chain", value: position });
                 break;
             }
+            newer = (position, Some(frame.flow));
             position = frame.previous;
             read += 1;
         }

@@ -5,8 +5,12 @@ use crate::dma::DmaMemory;
 use crate::error::DeviceError;
 use crate::iommu::Permission;
 use crate::pci::PciFunction;
+use std::time::{Duration, Instant};
 use weir_contract::enums::{TableError, TableState};
 use weir_contract::registers as r;
+
+/// A gigabyte image at the slowest link is read in seconds.
+const LOAD_LIMIT: Duration = Duration::from_secs(60);
 
 impl<P: PciFunction> Driver<P> {
     /// Load an image into the shadow bank. The active tables stay until [`Driver::activate`].
@@ -25,17 +29,31 @@ impl<P: PciFunction> Driver<P> {
     fn load_mapped(&mut self, iova: u64, length: u64) -> Result<u32, DeviceError> {
         self.pci.write64(BAR, r::TABLE_ADDRESS, iova)?;
         self.pci.write64(BAR, r::TABLE_LENGTH, length)?;
+        let before = self.pci.read32(BAR, r::EPOCH_SHADOW)?;
         self.pci.write32(BAR, r::TABLE_LOAD, 1)?;
-        for _ in 0..10_000_000u64 {
-            match TableState::from_raw(self.pci.read32(BAR, r::TABLE_STATUS)?) {
-                Some(TableState::Ready) => return self.pci.read32(BAR, r::EPOCH_SHADOW),
+        let start = Instant::now();
+        while start.elapsed() < LOAD_LIMIT {
+            let status = self.pci.read32(BAR, r::TABLE_STATUS)?;
+            match TableState::from_raw(status) {
+                Some(TableState::Loading) => std::thread::yield_now(),
+                Some(TableState::Ready) => {
+                    let epoch = self.pci.read32(BAR, r::EPOCH_SHADOW)?;
+                    // The state of an earlier load is not the answer to this one.
+                    if epoch == 0 || epoch == before {
+                        return Err(DeviceError::Register { what: "EPOCH_SHADOW", value: epoch.into() });
+                    }
+                    return Ok(epoch);
+                }
                 Some(TableState::Failed) => {
                     let error = TableError::from_raw(self.pci.read32(BAR, r::TABLE_ERROR)?).unwrap_or(TableError::None);
                     let block = self.pci.read32(BAR, r::TABLE_ERROR_BLOCK)?;
                     let offset = self.pci.read64(BAR, r::TABLE_ERROR_OFFSET)?;
                     return Err(DeviceError::Table { error, block, offset });
                 }
-                _ => std::thread::yield_now(),
+                None if status == u32::MAX => return Err(DeviceError::Removed),
+                None | Some(TableState::Idle) => {
+                    return Err(DeviceError::Register { what: "TABLE_STATUS", value: status.into() });
+                }
             }
         }
         Err(DeviceError::Timeout { what: "table load" })

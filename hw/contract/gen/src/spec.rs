@@ -366,7 +366,10 @@ fn resolve(raw: Vec<RawStruct>) -> Result<Vec<Struct>, SpecError> {
             };
             let a = kind.align(&known);
             if offset % a != 0 || fields.iter().any(|f| f.name == name) {
-                return bad("layouts.toml", format!("{}.{name}: name twice, or offset {offset} not aligned to {a}", s.name));
+                return bad(
+                    "layouts.toml",
+                    format!("{}.{name}: name twice, or offset {offset} not aligned to {a}", s.name),
+                );
             }
             align = align.max(a);
             let size = kind.size();
@@ -374,7 +377,10 @@ fn resolve(raw: Vec<RawStruct>) -> Result<Vec<Struct>, SpecError> {
             offset += size;
         }
         if offset != s.size || offset % align != 0 {
-            return bad("layouts.toml", format!("{}: fields add up to {offset}, not {} (alignment {align})", s.name, s.size));
+            return bad(
+                "layouts.toml",
+                format!("{}: fields add up to {offset}, not {} (alignment {align})", s.name, s.size),
+            );
         }
         known.insert(s.name.clone(), (s.size, align));
         out.push(Struct { name: s.name, size: s.size, doc: s.doc, fields });

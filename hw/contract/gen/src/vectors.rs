@@ -20,14 +20,24 @@ fn bytes(s: &Struct, index: usize) -> Vec<u8> {
 }
 
 /// (path in the structure, value, bytes, signed) of each integer, structures and arrays taken apart.
-fn leaves(spec: &Spec, s: &Struct, data: &[u8], base: usize, prefix: &str, names: fn(&str) -> String, out: &mut Vec<(String, u64, usize, bool)>) {
+fn leaves(
+    spec: &Spec,
+    s: &Struct,
+    data: &[u8],
+    base: usize,
+    prefix: &str,
+    names: fn(&str) -> String,
+    out: &mut Vec<(String, u64, usize, bool)>,
+) {
     let number = |at: usize, n: usize| data[at..at + n].iter().rev().fold(0u64, |v, &b| v << 8 | u64::from(b));
     let named = |name: &str| spec.structs.iter().find(|s| s.name == name);
     for f in &s.fields {
         let (at, path) = (base + f.offset, format!("{prefix}.{}", names(&f.name)));
         match &f.kind {
             FieldType::Integer(n, signed) => out.push((path, number(at, *n), *n, *signed)),
-            FieldType::Bytes(count) => (0..*count).for_each(|i| out.push((format!("{path}[{i}]"), number(at + i, 1), 1, false))),
+            FieldType::Bytes(count) => {
+                (0..*count).for_each(|i| out.push((format!("{path}[{i}]"), number(at + i, 1), 1, false)))
+            }
             FieldType::Integers(n, count) => {
                 (0..*count).for_each(|i| out.push((format!("{path}[{i}]"), number(at + i * n, *n), *n, false)));
             }
@@ -55,7 +65,13 @@ fn rust(spec: &Spec) -> String {
         let data = bytes(s, index);
         let mut values = Vec::new();
         leaves(spec, s, &data, 0, "v", str::to_owned, &mut values);
-        let _ = writeln!(out, "\n#[test]\nfn {}() {{\n    let bytes: [u8; {}] = {data:?};\n    let v = {}::from_bytes(&bytes);\n    assert_eq!(v.to_bytes(), bytes);", sv::snake(&s.name), s.size, s.name);
+        let _ = writeln!(
+            out,
+            "\n#[test]\nfn {}() {{\n    let bytes: [u8; {}] = {data:?};\n    let v = {}::from_bytes(&bytes);\n    assert_eq!(v.to_bytes(), bytes);",
+            sv::snake(&s.name),
+            s.size,
+            s.name
+        );
         for (path, value, n, signed) in values {
             let cast = if signed { format!(" as u{}", n * 8) } else { String::new() };
             let _ = writeln!(out, "    assert_eq!({path}{cast}, {value:#x});");
@@ -81,7 +97,12 @@ fn verilog(spec: &Spec) -> String {
         let hex: String = data.iter().rev().map(|b| format!("{b:02x}")).collect();
         let mut values = Vec::new();
         leaves(spec, s, &data, 0, &name, sv::field, &mut values);
-        let _ = writeln!(out, "    if ($bits({name}_t) != {}) $fatal(1, \"{name}: size\");\n    {name} = {}'h{hex};", s.size * 8, s.size * 8);
+        let _ = writeln!(
+            out,
+            "    if ($bits({name}_t) != {}) $fatal(1, \"{name}: size\");\n    {name} = {}'h{hex};",
+            s.size * 8,
+            s.size * 8
+        );
         for (path, value, n, signed) in values {
             let left = if signed { format!("unsigned'({path})") } else { path.clone() };
             let _ = writeln!(out, "    if ({left} != {}'h{value:x}) $fatal(1, \"{path}\");", n * 8);

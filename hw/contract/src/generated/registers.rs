@@ -88,7 +88,7 @@ pub const TABLE_ADDRESS: u32 = 0x0100;
 /// Bytes of the table image.
 pub const TABLE_LENGTH: u32 = 0x0108;
 
-/// Write an epoch number (not 0, not resident): load the image into the shadow bank under it.
+/// Any write: load the image into the shadow bank. From the write on TABLE_STATUS is not Idle. When TABLE_STATUS is Ready, EPOCH_SHADOW is the epoch the device gave it: greater than every one before since reset.
 pub const TABLE_LOAD: u32 = 0x0110;
 
 /// TableState
@@ -222,7 +222,7 @@ pub const REGISTERS: [Register; 56] = [
     Register { name: "SOURCE_WAITS", offset: 0x0060, width: 32, access: Access::ReadWrite, reset: 0x1, setup: true, meaning: "1: the source can wait for room in rings (file, simulator); 0: it cannot (wire)." },
     Register { name: "TABLE_ADDRESS", offset: 0x0100, width: 64, access: Access::ReadWrite, reset: 0x0, setup: false, meaning: "IOVA of the table image." },
     Register { name: "TABLE_LENGTH", offset: 0x0108, width: 64, access: Access::ReadWrite, reset: 0x0, setup: false, meaning: "Bytes of the table image." },
-    Register { name: "TABLE_LOAD", offset: 0x0110, width: 32, access: Access::WriteOnly, reset: 0x0, setup: false, meaning: "Write an epoch number (not 0, not resident): load the image into the shadow bank under it." },
+    Register { name: "TABLE_LOAD", offset: 0x0110, width: 32, access: Access::WriteOnly, reset: 0x0, setup: false, meaning: "Any write: load the image into the shadow bank. From the write on TABLE_STATUS is not Idle. When TABLE_STATUS is Ready, EPOCH_SHADOW is the epoch the device gave it: greater than every one before since reset." },
     Register { name: "TABLE_STATUS", offset: 0x0114, width: 32, access: Access::ReadOnly, reset: 0x0, setup: false, meaning: "TableState" },
     Register { name: "TABLE_ERROR", offset: 0x0118, width: 32, access: Access::ReadOnly, reset: 0x0, setup: false, meaning: "TableError" },
     Register { name: "TABLE_ERROR_BLOCK", offset: 0x011c, width: 32, access: Access::ReadOnly, reset: 0x0, setup: false, meaning: "BlockType the error is in, 0 for the header or directory." },
