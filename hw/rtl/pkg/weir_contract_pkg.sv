@@ -228,6 +228,7 @@ package weir_contract_pkg;
   localparam int unsigned SCOPES_APP_BIT = 2;
   localparam int unsigned SCOPES_HANDSHAKE_BIT = 3;
   localparam int unsigned SCOPES_DATAGRAM_FLOW_BIT = 4;
+  localparam int unsigned SCOPES_HEADER_BIT = 5;
   localparam int unsigned SCOPES_ALWAYS_BIT = 7;
 
   localparam int unsigned TRANSPORT_MASK_TCP_BIT = 0;

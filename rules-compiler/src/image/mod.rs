@@ -208,6 +208,7 @@ pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<I
     let limits = Limits { candidates: options.candidates, list_entries: options.list_entries, ..Limits::ZERO };
     let mut parameters = GuardParameters::ZERO;
     fill_set(&mut parameters.percent_set, plan.percent.iter().copied());
+    fill_set(&mut parameters.uri_percent_set, plan.percent.iter().copied());
     fill_set(&mut parameters.equals_set, plan.equals.iter().copied());
     let guards: Vec<u8> = (0..GUARDS_MAX)
         .flat_map(|g| tables.guards.get(g).map_or(ListRange::ZERO, |l| range(l)).to_bytes())

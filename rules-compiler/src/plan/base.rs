@@ -136,7 +136,8 @@ fn is_handshake(buffer: Buffer) -> bool {
 
 /// What kinds of inspection could complete the rule.
 ///
-/// A superset is always sound: more scopes hold longer and release later.
+/// A superset is always sound: more scopes hold longer and release later. Rules that ask for payload bytes have no
+/// scope HEADER: once a flow is encrypted its payload is not inspected (reference semantics 2.13).
 pub fn scopes(rule: &Rule) -> u8 {
     let mut out = 0;
     let payload = if packet_only(rule) { Scopes::PACKET.0 } else { Scopes::PACKET.0 | Scopes::STREAM.0 };
@@ -150,7 +151,7 @@ pub fn scopes(rule: &Rule) -> u8 {
             | Buffer::Icmpv4Header
             | Buffer::Icmpv6Header
             | Buffer::IpSource
-            | Buffer::IpDestination => Scopes::PACKET.0,
+            | Buffer::IpDestination => Scopes::PACKET.0 | Scopes::HEADER.0,
             Buffer::Base64Data => payload | Scopes::APP.0,
             buffer if is_handshake(buffer) => Scopes::HANDSHAKE.0 | Scopes::APP.0,
             _ => Scopes::APP.0,
@@ -158,17 +159,21 @@ pub fn scopes(rule: &Rule) -> u8 {
     }
     if rule.app_layer.iter().any(|c| !matches!(c, AppLayerCondition::FileStore)) {
         out |= Scopes::APP.0 | Scopes::PACKET.0 | Scopes::STREAM.0;
+        if rule.buffers.is_empty() {
+            // "Any packet of a flow of this protocol".
+            out |= Scopes::HEADER.0;
+        }
     }
     for e in &rule.events {
         out |= match e {
-            Event::Decoder(_) => Scopes::PACKET.0,
-            Event::Stream(_) => Scopes::PACKET.0 | Scopes::STREAM.0,
+            Event::Decoder(_) => Scopes::PACKET.0 | Scopes::HEADER.0,
+            Event::Stream(_) => Scopes::PACKET.0 | Scopes::HEADER.0 | Scopes::STREAM.0,
             Event::AppLayer(..) => Scopes::APP.0,
         };
     }
     if rule.buffers.is_empty() && rule.app_layer.is_empty() && rule.events.is_empty() {
         // Header only: on packets; rules of an application protocol also on its transactions.
-        out |= Scopes::PACKET.0;
+        out |= Scopes::PACKET.0 | Scopes::HEADER.0;
         if header_protocol(rule).is_some() {
             out |= Scopes::APP.0 | Scopes::STREAM.0;
         }

@@ -129,6 +129,18 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
             }
         }
     }
+    if best.is_none() {
+        // Three bytes of a label have a byte before them: another letter, or the label's length.
+        for p in chain::place(&run.matches) {
+            for three in p.content.bytes.windows(3).filter(|w| !w.contains(&b'.')) {
+                let fragments = payload::with_neighbour(three, false, false);
+                let rate = fragments.iter().map(|f| builder.statistics.rate(Traffic::Dns, f)).sum::<f64>().clamp(1e-4, 1.0);
+                if best.as_ref().is_none_or(|b| rate < b.1) {
+                    best = Some((fragments, rate));
+                }
+            }
+        }
+    }
     let (fragments, cost) = best?;
     let directions = base::flow_directions(rule) & base::buffer_directions(run.buffer);
     let directions = if directions == 0 { base::buffer_directions(run.buffer) } else { directions };
@@ -158,7 +170,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         }
     }
     let narrowing = records.iter().map(|r| cost::narrowing(r, builder.sets)).sum::<f64>();
-    let shown = fragments.iter().map(|f| format!("\"{}\"", f.display())).collect::<Vec<_>>().join(" or ");
+    let shown = fragments.iter().take(3).map(|f| format!("\"{}\"", f.display())).collect::<Vec<_>>().join(" or ");
     Some(Choice {
         class: Class::Transformed,
         reason: format!("{shown} of the labels of {}", run.buffer.name()),

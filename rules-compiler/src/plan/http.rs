@@ -23,7 +23,7 @@ use weir_contract::enums::DirectionMask;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::{Buffer, BufferMatch, Rule};
+use weir_ir::{Buffer, BufferMatch, Comparison, Content, Match, Rule, Transform};
 
 /// How a buffer's bytes come from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,91 +124,234 @@ fn escape_price(byte: u8) -> f64 {
 /// Literals that announce a coding of the body.
 pub const CODINGS: [&[u8]; 2] = [b"nsfer-en", b"tent-enc"];
 
+/// What one buffer offers: windows of which one must occur, with the guards they need.
+struct Offer {
+    windows: Vec<Fragment>,
+    guards: Vec<Guard>,
+    percent: Vec<u8>,
+    price: f64,
+    shown: String,
+}
+
 /// The best fragment of one HTTP buffer of the rule.
 pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Option<Choice> {
     let form = form(run.buffer)?;
-    if !run.transforms.is_empty() {
-        return None;
-    }
+    let dot_prefix = match run.transforms.as_slice() {
+        [] => false,
+        [Transform::DotPrefix] => true,
+        _ => return None,
+    };
     let directions = base::buffer_directions(run.buffer) & base::flow_directions(rule);
     let directions = if directions == 0 { base::buffer_directions(run.buffer) } else { directions };
-    // Host names are lower-cased by the engine, names of fields are compared as written.
+    let offer = best_offer(form, run, dot_prefix, directions, builder)?;
+    let mut records = base::base_records(rule, builder.sets, directions);
+    for record in &mut records {
+        record.class_mask &= base::classes(AppProtocol::Http);
+        record.transports &= base::transports_of(AppProtocol::Http);
+    }
+    let mut conditions: Vec<Condition> = records
+        .iter()
+        .flat_map(|&record| offer.windows.iter().map(move |&w| Condition { trigger: Trigger::Fragment(w), record }))
+        .collect();
+    for &guard in offer.guards.iter().filter(|g| builder.options.guard(**g)) {
+        conditions.extend(records.iter().map(|&record| Condition { trigger: Trigger::Guard(guard as u8), record }));
+    }
+    if form == Form::Body {
+        conditions.extend(codings(&records, builder));
+    }
+    let class = match (offer.guards.is_empty() && form != Form::Body, offer.windows.len()) {
+        (false, _) => Class::Guarded,
+        (true, 1) => Class::Literal,
+        (true, _) => Class::Transformed,
+    };
+    let narrowing = records.iter().map(|r| cost::narrowing(r, builder.sets)).sum::<f64>();
+    Some(Choice {
+        class,
+        reason: format!("\"{}\" of {}", offer.shown, run.buffer.name()),
+        conditions,
+        percent: offer.percent,
+        equals: Vec::new(),
+        cost: offer.price * narrowing,
+    })
+}
+
+fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, builder: &Builder<'_>) -> Option<Offer> {
+    // Host names are lower-cased by the engine; everything else is compared as written.
     let keeps_case = builder.options.exact_case && run.buffer != Buffer::HttpHost;
     let traffic = match form {
         Form::Body => Traffic::body(directions),
         _ => Traffic::of(AppProtocol::Http, directions),
     };
-    let mut best: Option<(Fragment, f64)> = None;
-    for p in chain::place(&run.matches) {
-        for (_, window) in payload::windows_of_runs(&p.content.bytes, keeps_case && !p.content.nocase, |w| verbatim(form, w)) {
-            let mut price = builder.statistics.rate(traffic, &window);
-            if form == Form::Uri {
-                price += window.bytes().iter().map(|&b| escape_price(b)).fold(0.0, f64::max);
-            }
-            if best.as_ref().is_none_or(|b| price < b.1) {
-                best = Some((window, price));
-            }
+    let rate = |w: &Fragment| builder.statistics.rate(traffic, w);
+    let mut best: Option<Offer> = None;
+    let mut keep = |offer: Offer| {
+        if best.as_ref().is_none_or(|b| offer.price < b.price) {
+            best = Some(offer);
         }
-    }
-    let (window, cost) = best?;
-    let mut records = base::base_records(rule, builder.sets, directions);
-    let classes = if run.buffer == Buffer::FileData { base::header_protocol(rule).map_or(u64::MAX, base::classes) } else {
-        base::classes(AppProtocol::Http)
     };
-    for record in &mut records {
-        record.class_mask &= classes;
-        record.transports &= base::transports_of(AppProtocol::Http);
-    }
-    let mut conditions: Vec<Condition> =
-        records.iter().map(|&record| Condition { trigger: Trigger::Fragment(window), record }).collect();
-    let mut percent = Vec::new();
-    for guard in guards(form, window.bytes()) {
-        if !builder.options.guard(guard) {
-            continue;
+    let placed = chain::place(&run.matches);
+    for p in &placed {
+        let exact = keeps_case && !p.content.nocase;
+        let text = wire_text(p.content, dot_prefix);
+        for (_, window) in payload::windows_of_runs(text, exact, |w| verbatim(form, w)) {
+            let price = rate(&window) + escape_cost(form, &window);
+            keep(offer(form, vec![window], price));
         }
-        if form == Form::Uri {
-            percent = escapes(&window);
+        for (window, guards) in with_context(form, run, p, exact, directions) {
+            let price = rate(&window);
+            keep(Offer { guards, percent: Vec::new(), price, shown: window.display(), windows: vec![window] });
         }
-        conditions.extend(records.iter().map(|&r| Condition {
-            trigger: Trigger::Guard(guard as u8),
-            record: http1(r),
-        }));
     }
-    let mut class = if guards(form, window.bytes()).is_empty() { Class::Literal } else { Class::Guarded };
-    if form == Form::Body {
-        class = Class::Guarded;
-        conditions.extend(codings(&records, builder));
+    if best.is_some() {
+        return best;
     }
-    let narrowing = records.iter().map(|r| cost::narrowing(r, builder.sets)).sum::<f64>();
-    Some(Choice {
-        class,
-        reason: format!("\"{}\" of {}", window.display(), run.buffer.name()),
-        conditions,
-        percent,
-        equals: Vec::new(),
-        cost: cost * narrowing,
+    let mut keep = |offer: Offer| {
+        if best.as_ref().is_none_or(|b| offer.price < b.price) {
+            best = Some(offer);
+        }
+    };
+    for p in &placed {
+        let exact = keeps_case && !p.content.nocase;
+        let text = wire_text(p.content, dot_prefix);
+        // Runs of one byte, and contents of three bytes with any neighbour: every byte of a message but a method's
+        // first has one before it, and a method is followed by white space.
+        if let Some(window) = text.get(..text.len().min(8)).filter(|w| verbatim(form, w)).and_then(|w| Fragment::new(w, exact)) {
+            keep(offer(form, vec![window], 0.01 + escape_cost(form, &window)));
+        }
+        for three in text.windows(3).filter(|w| verbatim(form, w)) {
+            let windows = payload::with_neighbour(three, exact, run.buffer == Buffer::HttpMethod);
+            let price = windows.iter().map(rate).sum::<f64>().clamp(1e-4, 1.0);
+            let escapes = windows.first().map_or(0.0, |w| escape_cost(form, w));
+            let mut offer = offer(form, windows, price + escapes);
+            offer.percent = if form == Form::Uri { escapes_of(three) } else { Vec::new() };
+            offer.shown = format!("{} and any neighbour", super::class::printable(three));
+            keep(offer);
+        }
+    }
+    best
+}
+
+fn offer(form: Form, windows: Vec<Fragment>, price: f64) -> Offer {
+    let bytes: Vec<u8> = windows.first().map(|w| w.bytes().to_vec()).unwrap_or_default();
+    Offer {
+        guards: guards(form, &bytes),
+        percent: if form == Form::Uri { escapes_of(&bytes) } else { Vec::new() },
+        price,
+        shown: super::class::printable(&bytes),
+        windows,
+    }
+}
+
+/// The bytes of a content that are on the wire: without the dot that `dotprefix` puts before the buffer. (Where the
+/// content's first dot is one of the buffer, leaving it out is as good.)
+fn wire_text(content: &Content, dot_prefix: bool) -> &[u8] {
+    if dot_prefix { content.bytes.strip_prefix(b".").unwrap_or(&content.bytes) } else { &content.bytes }
+}
+
+fn escape_cost(form: Form, window: &Fragment) -> f64 {
+    if form == Form::Uri { window.bytes().iter().map(|&b| escape_price(b)).fold(0.0, f64::max) } else { 0.0 }
+}
+
+/// Name of the header field whose value the buffer is.
+fn field(buffer: Buffer) -> Option<&'static [u8]> {
+    Some(match buffer {
+        Buffer::HttpCookie => b"Cookie",
+        Buffer::HttpUserAgent => b"User-Agent",
+        Buffer::HttpReferer => b"Referer",
+        Buffer::HttpAccept => b"Accept",
+        Buffer::HttpAcceptEncoding => b"Accept-Encoding",
+        Buffer::HttpAcceptLanguage => b"Accept-Language",
+        Buffer::HttpConnection => b"Connection",
+        Buffer::HttpContentType => b"Content-Type",
+        Buffer::HttpContentLength => b"Content-Length",
+        _ => return None,
     })
 }
 
+/// Windows that reach over the ends of a value or name, in requests: `Name: ` before a content that begins the value,
+/// CR LF behind one that ends it. Guards: unusual white space around the value, line ends without CR, folding.
+fn with_context(
+    form: Form,
+    run: &BufferMatch,
+    p: &chain::Placed<'_>,
+    exact: bool,
+    directions: u8,
+) -> Vec<(Fragment, Vec<Guard>)> {
+    // In responses "name:value" lines are common in bodies, and the guard would be dear.
+    if directions != DirectionMask::TO_SERVER.0 || !run.transforms.is_empty() {
+        return Vec::new();
+    }
+    let spaces = vec![Guard::HeaderSpaceOdd, Guard::HeaderFold, Guard::LineEndOdd];
+    let bytes: &[u8] = &p.content.bytes;
+    let (before, core, behind): (Vec<u8>, &[u8], &[u8]) = match (form, field(run.buffer)) {
+        (Form::Value, Some(name)) => {
+            if !verbatim_core(bytes) {
+                return Vec::new();
+            }
+            let whole = run.matches.iter().any(|m| matches!(m, Match::Size(Comparison::Equal(n)) if *n == bytes.len() as u64));
+            let starts = whole || (p.range.is_fixed() && p.range.low == 0);
+            let ends = whole || p.content.anchor.end;
+            let mut before = Vec::new();
+            if starts {
+                before.extend_from_slice(name);
+                before.extend_from_slice(b": ");
+            }
+            (before, bytes, if ends { b"\r\n" } else { b"" })
+        }
+        (Form::Names, _) => {
+            // CR LF, name, CR LF: a whole name.
+            let inner = bytes.strip_prefix(b"\r\n").and_then(|b| b.split(|&c| c == b'\r').next().filter(|n| b.len() > n.len()));
+            match inner {
+                Some(name) if !name.is_empty() && verbatim(Form::Names, name) => (b"\r\n".to_vec(), name, b": "),
+                _ => return Vec::new(),
+            }
+        }
+        _ => return Vec::new(),
+    };
+    if before.is_empty() && behind.is_empty() {
+        return Vec::new();
+    }
+    let mut wire = before.clone();
+    wire.extend_from_slice(core);
+    wire.extend_from_slice(behind);
+    let own = before.len()..before.len() + core.len();
+    let length = wire.len().min(8);
+    if length < 4 {
+        return Vec::new();
+    }
+    (0..=wire.len() - length)
+        // A window that holds all of a short content, or as much of it as fits.
+        .filter(|&at| at < own.end && at + length > own.start)
+        .filter_map(|at| {
+            let window = wire.get(at..at + length)?;
+            Some((Fragment::masked(window, |i| exact && own.contains(&(at + i)))?, spaces.clone()))
+        })
+        .filter(|(w, _)| !payload::periodic(w.bytes()))
+        .collect()
+}
+
+/// A value that neither joining nor trimming could have made.
+fn verbatim_core(bytes: &[u8]) -> bool {
+    !bytes.iter().any(|&b| matches!(b, b',' | b'\r' | b'\n' | b'\t'))
+        && bytes.first() != Some(&b' ')
+        && bytes.last() != Some(&b' ')
+        && !bytes.is_empty()
+}
+
 /// Both letter cases of the window's bytes can stand behind an escape; with a slash also those that vanish in paths.
-fn escapes(window: &Fragment) -> Vec<u8> {
+fn escapes_of(window: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    for &b in window.bytes() {
+    for &b in window {
         out.extend([b.to_ascii_lowercase(), b.to_ascii_uppercase()]);
     }
-    if window.bytes().contains(&b'/') {
+    if window.contains(&b'/') {
         out.extend(b"/\\.");
     }
     out
 }
 
-/// Guards of requests and bodies need no *unknown* class in the long run, but a flow not yet classified may be one.
-fn http1(record: Record) -> Record {
-    record
-}
-
 /// Literal guards for coded bodies.
-fn codings(records: &[Record], builder: &Builder<'_>) -> Vec<Condition> {
+pub fn codings(records: &[Record], builder: &Builder<'_>) -> Vec<Condition> {
     if !builder.options.coding_guards {
         return Vec::new();
     }

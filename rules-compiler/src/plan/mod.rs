@@ -22,8 +22,10 @@ pub mod cost;
 pub mod deferred;
 pub mod dns;
 pub mod event;
+pub mod files;
 pub mod http;
 pub mod packet;
+pub mod pattern;
 pub mod payload;
 pub mod sets;
 pub mod tls;
@@ -196,7 +198,7 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         let found = match run.buffer {
             Buffer::Payload => [payload::fragment(rule, run, builder), payload::anchored(rule, run, builder)],
             buffer if dns::is_question(buffer) => [dns::fragment(rule, run, builder), None],
-            Buffer::FileData if !http_only(rule) => [None, None],
+            Buffer::FileData if !http_only(rule) => [files::fragment(rule, run, builder), None],
             buffer if http::is_http(buffer) => [http::fragment(rule, run, builder), None],
             buffer if tls::is_tls(buffer) => [tls::fragment(rule, run, builder), None],
             _ => [None, None],

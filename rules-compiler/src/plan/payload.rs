@@ -17,80 +17,161 @@ use super::class::{Class, Condition, Fragment, Trigger};
 use super::cost::{Statistics, Traffic};
 use super::{Builder, Choice, base};
 use weir_contract::enums::{RecordFlags, TransportMask};
+use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_ir::{BufferMatch, Content, Rule, RuleProtocol};
 
 /// Bytes of an anchor.
 pub const ANCHOR: usize = 16;
 
+/// A window, or several of which one must occur, in one content.
+struct Found {
+    /// Index of the content.
+    at: usize,
+    /// Start of the (first) window in the content; negative: a byte before it belongs to the window.
+    start: i64,
+    windows: Vec<Fragment>,
+    rate: f64,
+}
+
 /// The best fragment, and its records, for a payload buffer of a rule.
 pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Option<Choice> {
     if !run.transforms.is_empty() {
         return None;
     }
-    let placed = chain::place(&run.matches);
-    let traffic = traffic(rule);
-    let (at, start, window, cost) = best_window(&placed, builder.statistics, traffic, builder.options.exact_case)?;
-    let chosen = placed.get(at)?;
     let packet = base::packet_only(rule);
+    let placed = placed(rule, run, packet);
+    let traffic = traffic(rule);
+    let found = best_window(&placed, builder.statistics, traffic, builder.options.exact_case)?;
+    let chosen = placed.get(found.at)?;
     let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     for record in &mut records {
-        narrow_class(rule, record);
-        if packet {
-            super::packet::narrow(rule, record);
-            narrow_length(&run.matches, record);
-        }
+        narrow(rule, run, packet, record);
         if builder.options.positions {
-            set_position(record, chosen, start, packet, stream_only);
-            set_anchor(record, &placed, Some((chosen.range.low + start as i64, window.length())), packet, stream_only);
+            let length = found.windows.first().map_or(0, Fragment::length);
+            set_position(record, chosen, found.start, packet, stream_only);
+            set_anchor(record, &placed, Some((chosen.range.low + found.start, length)), packet, stream_only);
         }
     }
     let narrowing = records.iter().map(|r| super::cost::narrowing(r, builder.sets)).sum::<f64>();
+    let shown = found.windows.first().map(Fragment::display).unwrap_or_default();
+    let more = found.windows.len().saturating_sub(1);
     Some(Choice {
-        class: Class::Literal,
-        reason: format!("\"{}\" of the payload", window.display()),
-        conditions: records.into_iter().map(|record| Condition { trigger: Trigger::Fragment(window), record }).collect(),
+        class: if more == 0 { Class::Literal } else { Class::Transformed },
+        reason: if more == 0 {
+            format!("\"{shown}\" of the payload")
+        } else {
+            format!("\"{}\" of the payload with any neighbour", super::class::printable(&chosen.content.bytes))
+        },
+        conditions: records
+            .iter()
+            .flat_map(|&record| found.windows.iter().map(move |&w| Condition { trigger: Trigger::Fragment(w), record }))
+            .collect(),
         percent: Vec::new(),
         equals: Vec::new(),
-        cost: cost * narrowing,
+        cost: found.rate * narrowing,
     })
 }
 
-/// Anchored bytes alone: for rules whose contents are shorter than a window.
+/// Contents with their ranges; on packets, `dsize` bounds them as well.
+fn placed<'a>(rule: &Rule, run: &'a BufferMatch, packet: bool) -> Vec<Placed<'a>> {
+    let mut placed = chain::place(&run.matches);
+    if packet {
+        let mut probe = Record::ALWAYS;
+        super::packet::narrow(rule, &mut probe);
+        if probe.payload_max != u16::MAX {
+            for p in &mut placed {
+                let last = i64::from(probe.payload_max) - p.content.bytes.len() as i64;
+                if last >= p.range.low {
+                    p.range.high = p.range.high.min(last);
+                }
+            }
+        }
+    }
+    placed
+}
+
+/// What the rule's class, packet conditions and least length say.
+fn narrow(rule: &Rule, run: &BufferMatch, packet: bool, record: &mut Record) {
+    narrow_class(rule, record);
+    if packet {
+        super::packet::narrow(rule, record);
+        let least = chain::least_length(&run.matches).clamp(0, i64::from(u16::MAX) - 1) as u16;
+        record.payload_min = record.payload_min.max(least);
+    }
+}
+
+/// Without a window: the first payload bytes, as far as contents and the beginning of an expression fix them, and the
+/// kinds of bytes (above 0x7f, control) that the contents need and text does not have.
 pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Option<Choice> {
     if !run.transforms.is_empty() || !builder.options.positions {
         return None;
     }
-    let placed = chain::place(&run.matches);
     let packet = base::packet_only(rule);
+    let placed = placed(rule, run, packet);
     let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     let mut bits = 0;
     for record in &mut records {
-        narrow_class(rule, record);
+        narrow(rule, run, packet, record);
         record.payload_min = record.payload_min.max(1);
-        if packet {
-            super::packet::narrow(rule, record);
-            narrow_length(&run.matches, record);
-        }
         set_anchor(record, &placed, None, packet, stream_only);
         bits = record.anchor_mask.iter().map(|m| m.count_ones()).sum::<u32>();
     }
-    // One byte divides traffic by at least ten; less than that is as good as nothing.
-    if bits < 8 {
+    // The first byte by the expression, where no content fixes it: every alternative is a record of its own.
+    let alternatives = super::pattern::first_byte(run);
+    if packet && !alternatives.is_empty() && records.iter().all(|r| r.anchor_mask[0] == 0) {
+        records = records
+            .iter()
+            .flat_map(|r| {
+                alternatives.iter().map(|&(value, mask)| {
+                    let mut r = *r;
+                    r.anchor_value[0] = value;
+                    r.anchor_mask[0] = mask;
+                    r.flags |= RecordFlags::ANCHOR_PACKET.0;
+                    r
+                })
+            })
+            .collect();
+        bits += 1;
+    }
+    let guard = byte_guard(&placed, packet, builder);
+    if bits == 0 && guard.is_none() {
         return None;
     }
-    let share = 0.5f64.powi(bits.min(40) as i32 / 2).max(1e-7);
+    let share = 0.5f64.powi(bits.min(40) as i32 / 2).max(1e-7) * if guard.is_some() { 0.5 } else { 1.0 }
+        // Bytes of a stream's start hold for every later frame of the direction.
+        * if packet { 1.0 } else { 20.0 };
     let narrowing = records.iter().map(|r| super::cost::narrowing(r, builder.sets)).sum::<f64>();
+    let trigger = guard.map_or(Trigger::Frame, |g| Trigger::Guard(g as u8));
     Some(Choice {
         class: Class::Header,
-        reason: format!("first payload bytes, {bits} bits"),
-        conditions: records.into_iter().map(|record| Condition { trigger: Trigger::Frame, record }).collect(),
+        reason: match guard {
+            None => format!("first payload bytes, {bits} bits"),
+            Some(g) => format!("first payload bytes, {bits} bits, and {}", g.name()),
+        },
+        conditions: records.into_iter().map(|record| Condition { trigger, record }).collect(),
         percent: Vec::new(),
         equals: Vec::new(),
         cost: share * narrowing,
     })
+}
+
+/// A guard that some byte of the contents raises in the frame that carries it. On packets that frame is the one that
+/// matches, so it combines with anchors and sizes; on streams it would not, and none is used.
+fn byte_guard(placed: &[Placed<'_>], packet: bool, builder: &Builder<'_>) -> Option<Guard> {
+    if !packet {
+        return None;
+    }
+    let has = |test: fn(u8) -> bool| placed.iter().any(|p| p.content.bytes.iter().any(|&b| test(b)));
+    if has(|b| b >= 0x80) && builder.options.guard(Guard::UriHighByte) {
+        Some(Guard::UriHighByte)
+    } else if has(|b| (b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n')) || b == 0x7f) && builder.options.guard(Guard::UriControl) {
+        Some(Guard::UriControl)
+    } else {
+        None
+    }
 }
 
 /// Kind of traffic that the rule's payload contents are looked for in.
@@ -109,29 +190,59 @@ pub fn narrow_class(rule: &Rule, record: &mut Record) {
     }
 }
 
-fn narrow_length(matches: &[weir_ir::Match], record: &mut Record) {
-    let least = chain::least_length(matches).clamp(0, i64::from(u16::MAX) - 1) as u16;
-    record.payload_min = record.payload_min.max(least);
-}
-
-/// Index of the content, start in it, window and its expected rate.
-fn best_window(
-    placed: &[Placed<'_>],
-    statistics: &Statistics,
-    traffic: Traffic,
-    exact_case: bool,
-) -> Option<(usize, usize, Fragment, f64)> {
-    let mut best: Option<(usize, usize, Fragment, f64)> = None;
+/// The cheapest window of all contents. Periodic windows and contents of three bytes (with each possible neighbour)
+/// are taken only where there is nothing else.
+fn best_window(placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
+    let mut best: Option<Found> = None;
+    let mut keep = |found: Found| {
+        if best.as_ref().is_none_or(|b| found.rate < b.rate) {
+            best = Some(found);
+        }
+    };
+    let bounded = |p: &Placed<'_>| {
+        if p.range.is_unbounded() {
+            1.0
+        } else {
+            // A bounded position is rarer than anywhere in the payload.
+            ((p.range.high - p.range.low + 1) as f64 / 400.0).clamp(0.01, 1.0)
+        }
+    };
     for (at, p) in placed.iter().enumerate() {
         for (start, window) in windows(&p.content.bytes, exact_case && !p.content.nocase) {
-            let mut rate = statistics.rate(traffic, &window);
-            if !p.range.is_unbounded() {
-                // A bounded position is rarer than anywhere in the payload.
-                rate *= ((p.range.high - p.range.low + 1) as f64 / 400.0).clamp(0.01, 1.0);
+            let rate = statistics.rate(traffic, &window) * bounded(p);
+            keep(Found { at, start: start as i64, windows: vec![window], rate });
+        }
+    }
+    if best.is_some() {
+        return best;
+    }
+    let mut keep = |found: Found| {
+        if best.as_ref().is_none_or(|b| found.rate < b.rate) {
+            best = Some(found);
+        }
+    };
+    for (at, p) in placed.iter().enumerate() {
+        let bytes = &p.content.bytes;
+        let exact = exact_case && !p.content.nocase;
+        if bytes.len() >= 4 {
+            let length = bytes.len().min(8);
+            if let Some(window) = bytes.get(..length).and_then(|w| Fragment::new(w, exact)) {
+                keep(Found { at, start: 0, windows: vec![window], rate: 0.01 * bounded(p) });
             }
-            if best.as_ref().is_none_or(|b| rate < b.3) {
-                best = Some((at, start, window, rate));
-            }
+        } else if bytes.len() == 3 {
+            let more_behind = placed.iter().any(|q| {
+                q.range.low.saturating_add(q.content.bytes.len() as i64) > p.range.high.saturating_add(bytes.len() as i64)
+            });
+            let (after, start) = if p.range.low >= 1 {
+                (false, -1)
+            } else if more_behind {
+                (true, 0)
+            } else {
+                continue;
+            };
+            let windows = with_neighbour(bytes, exact, after);
+            let rate = windows.iter().map(|w| statistics.rate(traffic, w)).sum::<f64>().clamp(1e-4, 1.0) * bounded(p);
+            keep(Found { at, start, windows, rate });
         }
     }
     best
@@ -186,10 +297,9 @@ pub fn periodic(window: &[u8]) -> bool {
     window.iter().zip(window.iter().skip(1)).all(|(a, b)| a == b) || window.iter().zip(window.iter().skip(2)).all(|(a, b)| a == b)
 }
 
-fn set_position(record: &mut Record, p: &Placed<'_>, start: usize, packet: bool, stream_only: bool) {
-    let start = start as i64;
+fn set_position(record: &mut Record, p: &Placed<'_>, start: i64, packet: bool, stream_only: bool) {
     let (low, high) = (p.range.low + start, p.range.high.saturating_add(start));
-    if low == start && p.range.low == 0 && p.range.is_unbounded() {
+    if p.range.low == 0 && p.range.is_unbounded() {
         return;
     }
     record.position_min = i32::try_from(low).unwrap_or(i32::MAX);

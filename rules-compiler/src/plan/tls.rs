@@ -102,9 +102,6 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         [Transform::DotPrefix] => true,
         _ => return None,
     };
-    if !builder.options.guard(Guard::TlsHandshakeSpans) && builder.options.without_guards == 0 {
-        return None;
-    }
     let name = matches!(run.buffer, Buffer::TlsCertSubject | Buffer::TlsCertIssuer);
     let folded = matches!(run.buffer, Buffer::TlsSni | Buffer::TlsSubjectAltName | Buffer::TlsCertSerial);
     let mut best: Option<(Vec<Fragment>, f64)> = None;
@@ -139,6 +136,19 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
             }
         }
     }
+    if best.is_none() && run.buffer == Buffer::TlsSni {
+        // A name in a hello has its length before it.
+        for p in chain::place(&run.matches) {
+            let text: &[u8] = if dot_prefix { p.content.bytes.strip_prefix(b".").unwrap_or(&p.content.bytes) } else { &p.content.bytes };
+            for three in text.windows(3) {
+                let fragments = payload::with_neighbour(three, false, false);
+                let rate = fragments.iter().map(|f| builder.statistics.rate(Traffic::Tls, f)).sum::<f64>().clamp(1e-4, 1.0);
+                if best.as_ref().is_none_or(|b| rate < b.1) {
+                    best = Some((fragments, rate));
+                }
+            }
+        }
+    }
     let (fragments, cost) = best?;
     let directions = base::flow_directions(rule) & base::buffer_directions(run.buffer);
     let directions = if directions == 0 { base::buffer_directions(run.buffer) } else { directions };
@@ -157,7 +167,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     }
     let transformed = name || run.buffer == Buffer::TlsCertSerial;
     let narrowing = records.iter().map(|r| cost::narrowing(r, builder.sets)).sum::<f64>();
-    let shown = fragments.iter().map(|f| format!("\"{}\"", f.display())).collect::<Vec<_>>().join(" or ");
+    let shown = fragments.iter().take(3).map(|f| format!("\"{}\"", f.display())).collect::<Vec<_>>().join(" or ");
     Some(Choice {
         class: if transformed { Class::Transformed } else { Class::Guarded },
         reason: format!("{shown} of {}", run.buffer.name()),
@@ -174,7 +184,7 @@ mod tests {
 
     #[test]
     fn parts_of_names() {
-        assert_eq!(value_parts(b"CN=evil.com"), [&b"evil.com"[..]].to_vec().into_iter().chain([]).collect::<Vec<_>>()[..].to_vec().iter().map(|p| *p).collect::<Vec<_>>());
+        assert!(value_parts(b"CN=evil.com").contains(&&b"evil.com"[..]));
         let parts = value_parts(b"O=Evil Corp, CN=x.y, emailAddress=a@b");
         assert!(parts.contains(&&b"Evil Corp"[..]) && parts.contains(&&b"x.y"[..]) && parts.contains(&&b"a@b"[..]));
         assert!(!parts.iter().any(|p| p.eq_ignore_ascii_case(b"emailAddress")));

@@ -1333,7 +1333,7 @@ impl core::ops::BitOrAssign for TxFlags {
 pub struct Scopes(pub u8);
 
 impl Scopes {
-    /// Packet rules: this packet alone.
+    /// Packet rules: the payload of this packet alone.
     pub const PACKET: Scopes = Scopes(1 << 0);
     /// Raw stream window.
     pub const STREAM: Scopes = Scopes(1 << 1);
@@ -1343,20 +1343,23 @@ impl Scopes {
     pub const HANDSHAKE: Scopes = Scopes(1 << 3);
     /// Rules over several datagrams of a flow.
     pub const DATAGRAM_FLOW: Scopes = Scopes(1 << 4);
+    /// Packet rules that look at headers, sizes and flags only: what remains once the payload is encrypted.
+    pub const HEADER: Scopes = Scopes(1 << 5);
     /// Never masked by Settle.
     pub const ALWAYS: Scopes = Scopes(1 << 7);
     /// No flag.
     pub const EMPTY: Scopes = Scopes(0);
     /// Every flag the contract names.
-    pub const ALL: Scopes = Scopes(0x9f);
+    pub const ALL: Scopes = Scopes(0xbf);
 
     /// Names by bit.
-    pub const NAMES: [(u8, &'static str); 6] = [
+    pub const NAMES: [(u8, &'static str); 7] = [
         (1 << 0, "packet"),
         (1 << 1, "stream"),
         (1 << 2, "app"),
         (1 << 3, "handshake"),
         (1 << 4, "datagram_flow"),
+        (1 << 5, "header"),
         (1 << 7, "always"),
     ];
 
