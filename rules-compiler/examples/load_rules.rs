@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 use weir_rules::diag::render_text;
+use weir_rules::stats::statistics;
 use weir_rules::{LoadOptions, RuleSource, Support, VariableTable, load};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut options = LoadOptions::default();
     let mut paths = Vec::new();
     let mut shown = 20;
+    let mut count = false;
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
+            "--stats" => count = true,
             "--all" => options.support = Support::everything(),
-            "--config" => options.configuration_from(Path::new(&arguments.next().ok_or("--config needs a directory")?))?,
+            "--config" => {
+                options.configuration_from(Path::new(&arguments.next().ok_or("--config needs a directory")?))?
+            }
             "--show" => shown = arguments.next().ok_or("--show needs a number")?.parse()?,
             _ => paths.push(argument),
         }
@@ -33,8 +38,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let mut causes: Vec<_> = causes.into_iter().collect();
     causes.sort_by_key(|c| std::cmp::Reverse(c.1));
-    for (cause, count) in causes.iter().take(60) {
+    for (cause, count) in causes.iter().take(400) {
         println!("{count:6} {cause}");
+    }
+    if count {
+        println!("{}", statistics(&set).to_text());
     }
     println!(
         "{} of {} rules loaded, {} rejected, {} replaced, {} disabled; {bytes} bytes in {time:?}",

@@ -112,6 +112,9 @@ pub struct Progress {
     pub rules: usize,
 }
 
+/// Says why an expression cannot be used.
+pub type PcreCheck<'a> = &'a dyn Fn(&Pcre) -> Result<(), String>;
+
 /// What a load depends on besides rules and variables.
 #[derive(Default)]
 pub struct LoadOptions<'a> {
@@ -128,14 +131,17 @@ pub struct LoadOptions<'a> {
     /// Directory that data sets are loaded from.
     pub data_directory: Option<&'a Path>,
     /// Called for every expression; the error rejects the rule. The engine passes its compiler.
-    pub check_pcre: Option<&'a dyn Fn(&Pcre) -> Result<(), String>>,
+    pub check_pcre: Option<PcreCheck<'a>>,
     /// Called now and then, and at the end.
     pub progress: Option<&'a dyn Fn(Progress)>,
 }
 
 impl std::fmt::Debug for LoadOptions<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LoadOptions").field("dialect", &self.dialect).field("data_directory", &self.data_directory).finish_non_exhaustive()
+        f.debug_struct("LoadOptions")
+            .field("dialect", &self.dialect)
+            .field("data_directory", &self.data_directory)
+            .finish_non_exhaustive()
     }
 }
 
@@ -232,7 +238,12 @@ pub fn load(sources: &[RuleSource], variables: &VariableTable, options: &LoadOpt
             let syntax = match parse_rule(&text.text) {
                 Ok(syntax) => syntax,
                 Err(e) => {
-                    let fault = Fault { span: e.span, cause: Cause::Syntax, message: e.message.into(), remedy: Some(e.remedy.into()) };
+                    let fault = Fault {
+                        span: e.span,
+                        cause: Cause::Syntax,
+                        message: e.message.into(),
+                        remedy: Some(e.remedy.into()),
+                    };
                     set.rejected.push(place.diagnostic(fault, Severity::Error, None));
                     continue;
                 }
@@ -242,7 +253,8 @@ pub fn load(sources: &[RuleSource], variables: &VariableTable, options: &LoadOpt
             match outcome.rule {
                 Err(fault) => set.rejected.push(place.diagnostic(fault, Severity::Error, sid)),
                 Ok(rule) => {
-                    set.warnings.extend(outcome.warnings.into_iter().map(|w| place.diagnostic(w, Severity::Warning, sid)));
+                    set.warnings
+                        .extend(outcome.warnings.into_iter().map(|w| place.diagnostic(w, Severity::Warning, sid)));
                     let span = sid_span(&syntax, &text.text);
                     set.insert(rule, &mut slots, &mut known, |message, remedy, severity| {
                         place.diagnostic(Fault::new(span, Cause::Identity, message, remedy), severity, sid)
@@ -287,7 +299,11 @@ impl Ruleset {
                     slots.push(Some(rule));
                 } else {
                     let message = format!("sid {} is taken by the rule at {at}, whose rev is {rev}", identity.sid);
-                    self.rejected.push(say(message, "give the rule a sid of its own, or a higher rev if it replaces the other", Severity::Error));
+                    self.rejected.push(say(
+                        message,
+                        "give the rule a sid of its own, or a higher rev if it replaces the other",
+                        Severity::Error,
+                    ));
                 }
             }
         }
@@ -313,7 +329,15 @@ impl At<'_> {
             false => origin.file_offset(fault.span.end as usize - 1) + 1,
         };
         let hint = (origin.file_offset(0), self.text.line);
-        let mut out = Diagnostic::at(&self.source.name, &self.source.bytes, Span::new(start, end), hint, severity, fault.cause, fault.message);
+        let mut out = Diagnostic::at(
+            &self.source.name,
+            &self.source.bytes,
+            Span::new(start, end),
+            hint,
+            severity,
+            fault.cause,
+            fault.message,
+        );
         out.remedy = fault.remedy;
         out.sid = sid;
         out

@@ -10,8 +10,10 @@ use weir_ir::Buffer;
 /// Protocols, buffers and keywords the engine provides.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Support {
-    /// Protocols that rules may name: the engine detects them.
+    /// Protocols that rules may name: the engine detects them. Rules with contents of the payload need no more.
     pub protocols: BTreeSet<AppProtocol>,
+    /// Protocols with a parser: rules may use their buffers, events and keywords.
+    pub parsed: BTreeSet<AppProtocol>,
     /// Buffers the parsers fill.
     pub buffers: BTreeSet<Buffer>,
     /// Application-layer keywords that are not byte matches, by table name.
@@ -22,14 +24,23 @@ pub struct Support {
     pub sctp: bool,
 }
 
-/// Detected protocols.
-const PROTOCOLS: &[AppProtocol] = &[AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls];
+/// Detected protocols: what `weir_contract::protocol::detect` answers, and `http` for both its versions.
+#[rustfmt::skip]
+const DETECTED: &[AppProtocol] = &[
+    AppProtocol::Http, AppProtocol::Http1, AppProtocol::Http2, AppProtocol::Dns, AppProtocol::Mdns, AppProtocol::Tls,
+    AppProtocol::Ssh, AppProtocol::Smb, AppProtocol::DceRpc, AppProtocol::Rfb, AppProtocol::Smtp, AppProtocol::Pop3,
+    AppProtocol::Ftp, AppProtocol::Imap,
+];
+
+/// Parsed protocols.
+const PARSED: &[AppProtocol] = &[AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls];
 
 /// Filled by decoder and reassembly, whatever the protocol.
 const GENERAL_BUFFERS: &[Buffer] = &[
     Buffer::Payload,
     Buffer::Base64Data,
     Buffer::FileData,
+    Buffer::FileName,
     Buffer::Ipv4Header,
     Buffer::Ipv6Header,
     Buffer::TcpHeader,
@@ -38,10 +49,11 @@ const GENERAL_BUFFERS: &[Buffer] = &[
     Buffer::Icmpv6Header,
 ];
 
-/// Buffers of a supported protocol that its parser does not fill.
-const MISSING_BUFFERS: &[Buffer] = &[Buffer::FileMagic];
+/// Buffers of parsed protocols that their parsers do not fill.
+const MISSING_BUFFERS: &[Buffer] = &[];
 
 /// Conditions of the supported protocols.
+#[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
     "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
@@ -50,13 +62,14 @@ const KEYWORDS: &[&str] = &[
 impl Default for Support {
     fn default() -> Self {
         let mut support = Support {
-            protocols: BTreeSet::new(),
+            protocols: DETECTED.iter().copied().collect(),
+            parsed: BTreeSet::new(),
             buffers: GENERAL_BUFFERS.iter().copied().collect(),
             keywords: KEYWORDS.iter().copied().collect(),
             link_layer: false,
             sctp: false,
         };
-        for &protocol in PROTOCOLS {
+        for &protocol in PARSED {
             support.add_protocol(protocol);
         }
         support
@@ -68,6 +81,7 @@ impl Support {
     pub fn everything() -> Self {
         Support {
             protocols: crate::lower::PROTOCOLS.iter().copied().collect(),
+            parsed: crate::lower::PROTOCOLS.iter().copied().collect(),
             buffers: Buffer::ALL.iter().copied().collect(),
             keywords: crate::keywords::all().iter().filter(|k| k.is_supported()).map(|k| k.name).collect(),
             link_layer: true,
@@ -75,9 +89,10 @@ impl Support {
         }
     }
 
-    /// Add a protocol and all buffers that belong to it.
+    /// Add a protocol with a parser, and all buffers that belong to it.
     pub fn add_protocol(&mut self, protocol: AppProtocol) -> &mut Self {
         self.protocols.insert(protocol);
+        self.parsed.insert(protocol);
         let own = Buffer::ALL.iter().filter(|b| b.protocol() == Some(protocol) && !MISSING_BUFFERS.contains(b));
         self.buffers.extend(own.copied());
         self

@@ -6,9 +6,10 @@
 use crate::config::AppLayerConfig;
 use crate::{Direction, Input, ProtocolState};
 use std::sync::Arc;
-use weir_contract::protocol::{AppProtocol, Carrier, Detection, Detector};
+use weir_contract::protocol::{self, AppProtocol, Carrier, Detection, Detector, detect_side};
 
-/// Bytes per direction kept while the protocol is unknown. Detection decides within the first bytes of a direction, so only a direction that waits for the other can pile up more.
+/// Bytes per direction kept while the protocol is unknown. Detection decides within the first bytes of a direction, so
+/// only a direction that waits for the other can pile up more.
 const WAITING_LIMIT: usize = 64 * 1024;
 
 /// Events of the layer itself, by Suricata's names.
@@ -22,14 +23,35 @@ pub const EVENTS: [&str; 7] = [
     "applayer_detect_failed",
 ];
 
+const MISMATCH: u8 = 1 << 0;
+const WRONG_DIRECTION: u8 = 1 << 1;
+const ONE_DIRECTION: u8 = 1 << 2;
+const SKIPPED: u8 = 1 << 3;
+const NO_TLS: u8 = 1 << 4;
+const UNEXPECTED: u8 = 1 << 5;
+const FAILED: u8 = 1 << 6;
+
 #[derive(Debug, Default)]
 struct Side {
     waiting: Vec<u8>,
     ended: bool,
 }
 
+/// While the protocol is not known.
+#[derive(Debug, Default)]
+struct Detecting {
+    detector: Detector,
+    sides: [Side; 2],
+    /// Who sent the first bytes.
+    first: Option<Direction>,
+    /// Gaps fall between what waits; the parser cannot be given what came before one.
+    gap: [u64; 2],
+    /// What a protocol change announced.
+    expected: Option<AppProtocol>,
+}
+
 enum Phase {
-    Detecting(Box<(Detector, [Side; 2])>),
+    Detecting(Box<Detecting>),
     Parsing(Box<dyn ProtocolState>),
     /// Nothing known, or known but without parser.
     Opaque(Option<AppProtocol>),
@@ -42,7 +64,13 @@ pub struct AppLayerFlow {
     client_port: u16,
     server_port: u16,
     phase: Phase,
+    /// After the decision: the direction that has not spoken for itself yet.
+    watch: Option<Box<(Detector, Direction, AppProtocol)>>,
+    original: Option<AppProtocol>,
+    by_side: [Option<AppProtocol>; 2],
+    ended: [bool; 2],
     events: u8,
+    reported: u8,
     upgraded: bool,
 }
 
@@ -60,7 +88,12 @@ impl AppLayerFlow {
             client_port,
             server_port,
             phase: if carrier.is_some() { Phase::Detecting(Box::default()) } else { Phase::Opaque(None) },
+            watch: None,
+            original: None,
+            by_side: [None; 2],
+            ended: [false; 2],
             events: 0,
+            reported: 0,
             upgraded: false,
         }
     }
@@ -100,9 +133,61 @@ impl AppLayerFlow {
         }
     }
 
+    /// The protocol before it changed; the present one if it has not.
+    pub fn original_protocol(&self) -> Option<AppProtocol> {
+        self.original.or(self.protocol())
+    }
+
+    /// What the bytes of each direction said by themselves.
+    pub fn protocol_by_side(&self) -> [Option<AppProtocol>; 2] {
+        self.by_side
+    }
+
     /// Events of the layer itself: bits of [`EVENTS`].
     pub fn events(&self) -> u8 {
         self.events
+    }
+
+    /// Names of the events raised since the last call.
+    pub fn new_events(&mut self) -> impl Iterator<Item = &'static str> + use<> {
+        let new = self.events & !self.reported;
+        self.reported = self.events;
+        EVENTS.iter().enumerate().filter(move |(n, _)| new >> n & 1 != 0).map(|(_, name)| *name)
+    }
+
+    /// Detection has seen everything fed so far. A protocol change that the parser declared takes effect now, so that
+    /// its last transactions are inspected first.
+    pub fn mark_inspected(&mut self, frame: u64) {
+        let Phase::Parsing(state) = &mut self.phase else { return };
+        state.mark_inspected();
+        let Some(upgrade) = state.upgrade() else { return };
+        let before = state.protocol();
+        let rests = [Direction::ToServer, Direction::ToClient].map(|d| (d, state.take_rest(d)));
+        self.upgraded = true;
+        self.original.get_or_insert(before);
+        self.watch = None;
+        self.by_side = [None; 2];
+        self.phase = match upgrade.protocol {
+            // What was announced must still be what comes.
+            Some(AppProtocol::Tls) => {
+                Phase::Detecting(Box::new(Detecting { expected: Some(AppProtocol::Tls), ..Detecting::default() }))
+            }
+            Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
+                Some(state) => Phase::Parsing(state),
+                None => Phase::Opaque(Some(protocol)),
+            },
+            None => Phase::Detecting(Box::default()),
+        };
+        for (direction, rest) in rests {
+            if !rest.is_empty() {
+                self.feed(direction, Input::Data(&rest), frame);
+            }
+        }
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            if self.ended[direction as usize] {
+                self.feed(direction, Input::End, frame);
+            }
+        }
     }
 
     /// The protocol has changed since the flow began: what a device thinks of it no longer holds.
@@ -127,7 +212,7 @@ impl AppLayerFlow {
     /// Something begun earlier could be completed by later bytes.
     pub fn is_open(&self, direction: Direction) -> bool {
         match &self.phase {
-            Phase::Detecting(detecting) => detecting.1.iter().any(|side| !side.waiting.is_empty()),
+            Phase::Detecting(detecting) => detecting.sides.iter().any(|side| !side.waiting.is_empty()),
             Phase::Parsing(state) => state.is_open(direction),
             Phase::Opaque(_) => false,
         }
@@ -135,68 +220,143 @@ impl AppLayerFlow {
 
     /// Feed one direction.
     pub fn feed(&mut self, direction: Direction, input: Input<'_>, frame: u64) {
+        if input == Input::End {
+            self.ended[direction as usize] = true;
+        }
+        self.watch(direction, input);
         match &mut self.phase {
             Phase::Opaque(_) => {}
-            Phase::Parsing(state) => {
-                state.feed(direction, input, frame);
-                if let Some(upgrade) = state.upgrade() {
-                    self.upgraded = true;
-                    self.phase = match upgrade.protocol {
-                        Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
-                            Some(state) => Phase::Parsing(state),
-                            None => Phase::Opaque(Some(protocol)),
-                        },
-                        None => Phase::Detecting(Box::default()),
-                    };
-                }
-            }
+            Phase::Parsing(state) => state.feed(direction, input, frame),
             Phase::Detecting(detecting) => {
-                let (detector, sides) = &mut **detecting;
-                let side = &mut sides[direction as usize];
+                let d = direction as usize;
                 match input {
                     Input::Data(bytes) => {
+                        detecting.first.get_or_insert(direction);
+                        let side = &mut detecting.sides[d];
                         let room = WAITING_LIMIT.saturating_sub(side.waiting.len());
                         side.waiting.extend_from_slice(&bytes[..bytes.len().min(room)]);
                         if let Some(carrier) = self.carrier {
-                            detector.push(carrier, self.client_port, self.server_port, direction as usize, bytes);
+                            detecting.detector.push(carrier, self.client_port, self.server_port, d, bytes);
                         }
                     }
-                    Input::Gap(_) => detector.lost(direction as usize),
-                    Input::End => side.ended = true,
+                    Input::Gap(length) => {
+                        detecting.detector.lost(d);
+                        // What waited lies before the gap.
+                        let side = &mut detecting.sides[d];
+                        detecting.gap[d] = detecting.gap[d].saturating_add(side.waiting.len() as u64 + length);
+                        side.waiting.clear();
+                    }
+                    Input::End => detecting.sides[d].ended = true,
                 }
                 self.decide(direction, frame);
             }
         }
     }
 
-    fn decide(&mut self, last: Direction, frame: u64) {
-        let Phase::Detecting(detecting) = &mut self.phase else { return };
-        let (detector, sides) = &mut **detecting;
-        let over = sides.iter().any(|side| side.waiting.len() >= WAITING_LIMIT);
-        match detector.answer() {
-            Detection::Unknown if !over => {}
-            Detection::Unknown | Detection::Failed => {
-                self.events |= 1 << 6;
-                self.phase = Phase::Opaque(None);
+    /// After the decision, listen to the direction that did not make it.
+    fn watch(&mut self, direction: Direction, input: Input<'_>) {
+        let (Some(watch), Some(carrier)) = (&mut self.watch, self.carrier) else { return };
+        let (detector, waiting, protocol) = &mut **watch;
+        if *waiting != direction {
+            return;
+        }
+        match input {
+            Input::Data(bytes) => {
+                let d = direction as usize;
+                detector.push(carrier, self.client_port, self.server_port, d, bytes);
+                let side = if d == 0 { protocol::Side::ToServer } else { protocol::Side::ToClient };
+                let answer =
+                    detect_side(carrier, side, self.client_port, self.server_port, detector.first_bytes(d));
+                let protocol = *protocol;
+                self.other_side(direction, protocol, answer);
             }
-            Detection::Known(protocol) => {
-                let Some(mut state) = crate::parser_of(protocol, &self.config, self.carrier) else {
-                    self.phase = Phase::Opaque(Some(protocol));
-                    return;
-                };
-                // What waited comes first in the other direction, which cannot have been decided by what came now.
-                let other = if last == Direction::ToServer { Direction::ToClient } else { Direction::ToServer };
-                for direction in [other, last] {
-                    let side = &sides[direction as usize];
-                    if !side.waiting.is_empty() {
-                        state.feed(direction, Input::Data(&side.waiting), frame);
-                    }
-                    if side.ended {
-                        state.feed(direction, Input::End, frame);
-                    }
+            Input::Gap(_) => self.watch = None,
+            Input::End => {}
+        }
+    }
+
+    /// The direction that did not make the decision says something.
+    fn other_side(&mut self, direction: Direction, protocol: AppProtocol, answer: Detection) {
+        match answer {
+            Detection::Unknown => return,
+            Detection::Known(other) => {
+                self.by_side[direction as usize] = Some(other);
+                if other != protocol {
+                    self.events |= MISMATCH;
                 }
-                self.phase = Phase::Parsing(state);
             }
+            Detection::Failed => self.events |= ONE_DIRECTION,
+        }
+        self.watch = None;
+    }
+
+    fn decide(&mut self, last: Direction, frame: u64) {
+        let (Phase::Detecting(detecting), Some(carrier)) = (&mut self.phase, self.carrier) else { return };
+        let over = detecting.sides.iter().any(|side| side.waiting.len() >= WAITING_LIMIT);
+        let protocol = match detecting.detector.answer() {
+            Detection::Unknown if !over => return,
+            Detection::Unknown | Detection::Failed => {
+                self.events |= if over { SKIPPED } else { FAILED };
+                if detecting.expected.is_some() {
+                    self.events |= NO_TLS;
+                }
+                self.phase = Phase::Opaque(None);
+                return;
+            }
+            Detection::Known(protocol) => protocol,
+        };
+        if let Some(expected) = detecting.expected.filter(|expected| *expected != protocol) {
+            self.events |= UNEXPECTED | if expected == AppProtocol::Tls { NO_TLS } else { 0 };
+        }
+        let Phase::Detecting(detecting) =
+            std::mem::replace(&mut self.phase, Phase::Opaque(Some(protocol)))
+        else {
+            return;
+        };
+        if carrier == Carrier::Tcp {
+            self.sides_at_decision(&detecting, protocol, carrier);
+        }
+        let Some(mut state) = crate::parser_of(protocol, &self.config, self.carrier) else { return };
+        // What waited in the other direction came first; the decision was made by what came now.
+        let other = if last == Direction::ToServer { Direction::ToClient } else { Direction::ToServer };
+        // A request that waited while the response decided goes first in any case.
+        for direction in [other, last] {
+            let side = &detecting.sides[direction as usize];
+            if detecting.gap[direction as usize] > 0 {
+                state.feed(direction, Input::Gap(detecting.gap[direction as usize]), frame);
+            }
+            if !side.waiting.is_empty() {
+                state.feed(direction, Input::Data(&side.waiting), frame);
+            }
+            if side.ended {
+                state.feed(direction, Input::End, frame);
+            }
+        }
+        self.phase = Phase::Parsing(state);
+    }
+
+    /// What each direction says by itself when the decision is made.
+    fn sides_at_decision(&mut self, detecting: &Detecting, protocol: AppProtocol, carrier: Carrier) {
+        let answers = [protocol::Side::ToServer, protocol::Side::ToClient].map(|side| {
+            let bytes = detecting.detector.first_bytes(usize::from(side == protocol::Side::ToClient));
+            detect_side(carrier, side, self.client_port, self.server_port, bytes)
+        });
+        for (d, answer) in answers.iter().enumerate() {
+            if let Detection::Known(p) = answer {
+                self.by_side[d] = Some(*p);
+            }
+        }
+        let to_server_first = matches!(
+            protocol,
+            AppProtocol::Http1 | AppProtocol::Http2 | AppProtocol::Tls | AppProtocol::Dns | AppProtocol::DceRpc
+        );
+        if to_server_first && detecting.first == Some(Direction::ToClient) {
+            self.events |= WRONG_DIRECTION;
+        }
+        let other = if answers[0] == Detection::Known(protocol) { Direction::ToClient } else { Direction::ToServer };
+        match answers[other as usize] {
+            Detection::Unknown => self.watch = Some(Box::new((detecting.detector, other, protocol))),
+            answer => self.other_side(other, protocol, answer),
         }
     }
 }
@@ -204,5 +364,66 @@ impl AppLayerFlow {
 impl std::fmt::Debug for AppLayerFlow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AppLayerFlow").field("protocol", &self.protocol()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Direction::{ToClient, ToServer};
+
+    fn flow(port: u16) -> AppLayerFlow {
+        AppLayerFlow::new(&Arc::default(), 6, 40000, port)
+    }
+
+    fn events(flow: &mut AppLayerFlow) -> Vec<&'static str> {
+        flow.new_events().collect()
+    }
+
+    #[test]
+    fn what_waits_reaches_the_parser() {
+        let mut f = flow(80);
+        for b in b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n" {
+            f.feed(ToServer, Input::Data(&[*b]), 1);
+        }
+        assert_eq!(f.protocol(), Some(AppProtocol::Http1));
+        let state = f.state().expect("parsed");
+        assert!(matches!(state.buffer(0, ToServer, weir_ir::Buffer::HttpHost, 0), crate::BufferState::Present(_)));
+        // A method that detection does not know: the response decides.
+        let mut f = flow(80);
+        f.feed(ToServer, Input::Data(b"UNKNOWNMETHOD /x HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+        f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), 2);
+        assert_eq!(f.state().map(|s| s.transactions().len()), Some(1));
+        assert_eq!(events(&mut f), [EVENTS[2]]);
+        assert!(events(&mut f).is_empty());
+    }
+
+    #[test]
+    fn directions_that_disagree() {
+        let mut f = flow(80);
+        f.feed(ToServer, Input::Data(b"GET / HTTP/1.1\r\n\r\n"), 1);
+        f.feed(ToClient, Input::Data(b"SSH-2.0-x\r\n"), 2);
+        assert_eq!(events(&mut f), [EVENTS[0]]);
+        let mut f = flow(80);
+        f.feed(ToClient, Input::Data(b"something first of all"), 1);
+        f.feed(ToServer, Input::Data(b"GET / HTTP/1.1\r\n\r\n"), 2);
+        assert_eq!(events(&mut f), [EVENTS[1], EVENTS[2]]);
+        let mut f = flow(9);
+        f.feed(ToClient, Input::Data(b"something first of all"), 1);
+        f.feed(ToServer, Input::Data(b"something else of it"), 2);
+        assert!(f.failed());
+    }
+
+    #[test]
+    fn a_tunnel_is_detected_anew_after_inspection() {
+        let mut f = flow(8080);
+        f.feed(ToServer, Input::Data(b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+        f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\n\r\n"), 2);
+        assert_eq!(f.protocol(), Some(AppProtocol::Http1));
+        assert_eq!(f.state().map(|s| s.transactions().len()), Some(1));
+        f.mark_inspected(2);
+        assert!(f.upgraded() && f.undecided());
+        f.feed(ToServer, Input::Data(b"\x16\x03\x01\x00\x05"), 3);
+        assert_eq!((f.protocol(), f.original_protocol()), (Some(AppProtocol::Tls), Some(AppProtocol::Http1)));
     }
 }

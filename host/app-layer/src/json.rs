@@ -23,3 +23,99 @@ pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     }
     out.push(b'"');
 }
+
+/// An object that is being written.
+pub(crate) struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl<'a> Object<'a> {
+    /// `"key":{`
+    pub(crate) fn begin(key: &str, out: &'a mut Vec<u8>) -> Object<'a> {
+        string(key.as_bytes(), out);
+        out.extend_from_slice(b":{");
+        Object { out, first: true }
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+        string(key.as_bytes(), self.out);
+        self.out.push(b':');
+    }
+
+    /// A text; nothing if there is none or it is empty.
+    pub(crate) fn text(&mut self, key: &str, value: Option<&[u8]>) {
+        if let Some(value) = value.filter(|v| !v.is_empty()) {
+            self.key(key);
+            string(value, self.out);
+        }
+    }
+
+    /// A number.
+    pub(crate) fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        self.out.extend_from_slice(value.to_string().as_bytes());
+    }
+
+    /// True or false.
+    pub(crate) fn boolean(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// An array of texts; nothing if there is none.
+    pub(crate) fn texts<'b>(&mut self, key: &str, values: impl Iterator<Item = &'b [u8]>) {
+        let mut any = false;
+        for value in values {
+            if any {
+                self.out.push(b',');
+            } else {
+                self.key(key);
+                self.out.push(b'[');
+                any = true;
+            }
+            string(value, self.out);
+        }
+        if any {
+            self.out.push(b']');
+        }
+    }
+
+    /// An array whose members `write` makes, one object each; nothing if there are none.
+    pub(crate) fn objects<T>(&mut self, key: &str, values: impl IntoIterator<Item = T>, write: impl Fn(&mut Object<'_>, T)) {
+        let mut any = false;
+        for value in values {
+            if any {
+                self.out.push(b',');
+            } else {
+                self.key(key);
+                self.out.push(b'[');
+                any = true;
+            }
+            self.out.push(b'{');
+            let mut object = Object { out: self.out, first: true };
+            write(&mut object, value);
+            self.out.push(b'}');
+        }
+        if any {
+            self.out.push(b']');
+        }
+    }
+
+    /// A member object.
+    pub(crate) fn object(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) {
+        self.key(key);
+        self.out.push(b'{');
+        write(&mut Object { out: self.out, first: true });
+        self.out.push(b'}');
+    }
+
+    /// `}`
+    pub(crate) fn end(self) {
+        self.out.push(b'}');
+    }
+}

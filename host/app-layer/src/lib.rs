@@ -118,6 +118,11 @@ pub trait ProtocolState: Send {
     fn upgrade(&self) -> Option<Upgrade> {
         None
     }
+    /// Bytes of a direction that came behind an [`Upgrade`] and belong to what follows; given once.
+    fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
+        let _ = direction;
+        Vec::new()
+    }
     /// A transaction is open, or parser state would make later bytes complete something begun earlier (for release).
     fn is_open(&self, direction: Direction) -> bool;
     /// EVE objects of the protocol for transaction `index`, as key and JSON value text (`"http":{…}`); appended to `out`.

@@ -25,6 +25,9 @@ pub struct Arguments {
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Check, count and explain rules.
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Show, check and describe the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -54,4 +57,76 @@ pub enum ConfigCommand {
     Docs,
     /// Print a commented first weir.toml.
     Starter,
+}
+
+/// Where the rules come from.
+#[derive(Debug, Clone, Args)]
+pub struct RuleArguments {
+    /// Rule files, or directories of *.rules; may be repeated.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub rules: Vec<PathBuf>,
+}
+
+/// `weir rules`
+#[derive(Debug, Subcommand)]
+pub enum RulesCommand {
+    /// Load rules and report each one that cannot be used: file, line, column, cause, remedy.
+    #[command(after_help = "Exit code 1 when a rule is rejected.\n\nExamples:
+  weir rules check --rules local.rules
+  weir rules check --rules rules/ --brief          one line per rule
+  weir rules check --rules rules/ --json | jq .cause | sort | uniq -c")]
+    Check(CheckArguments),
+    /// Count rules by protocol, action, keyword of interest and cause of rejection.
+    Stats(StatsArguments),
+    /// Show what Weir makes of a rule: its conditions, and what the device looks for.
+    #[command(after_help = "Example:\n  weir rules explain 2049400 --rules emerging-all.rules")]
+    Explain(ExplainArguments),
+}
+
+/// `weir rules check`
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// One line per problem.
+    #[arg(long, conflicts_with = "json")]
+    pub brief: bool,
+    /// One JSON object per problem.
+    #[arg(long)]
+    pub json: bool,
+    /// Also report what is legal but suspicious.
+    #[arg(long)]
+    pub warnings: bool,
+}
+
+/// `weir rules stats`
+#[derive(Debug, Args)]
+pub struct StatsArguments {
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir rules explain`
+#[derive(Debug, Args)]
+pub struct ExplainArguments {
+    /// Signature ids.
+    #[arg(value_name = "SID", required = true)]
+    pub sids: Vec<u32>,
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }

@@ -7,6 +7,8 @@
 mod args;
 mod commands;
 pub mod exit;
+pub mod progress;
+pub mod ruleset;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { exit::USAGE.into() } else { exit::OK.into() };
         }
     };
+    start_log(arguments.verbose);
     match commands::run(&arguments) {
         Ok(code) => code.into(),
         Err(failure) => {
@@ -27,4 +30,17 @@ pub fn main() -> ExitCode {
             failure.code.into()
         }
     }
+}
+
+/// Log lines go to stderr; `WEIR_LOG` overrules `-v`.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("WEIR_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().try_init();
 }

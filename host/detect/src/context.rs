@@ -20,6 +20,10 @@ pub struct FlowFacts {
     pub established: bool,
     /// Protocol detection.
     pub protocol: Detection,
+    /// What it said before a declared protocol change (else the same).
+    pub original_protocol: Detection,
+    /// What each direction's bytes alone say.
+    pub protocol_by_side: [Detection; 2],
     /// The payload may be inspected (false once encrypted, or with a bad checksum).
     pub inspect_payload: bool,
     /// Time of the flow's first packet.

@@ -40,6 +40,12 @@ impl DmaMemory {
         false
     }
 
+    /// Where the mapping lies in this process, for back ends that hand it to the kernel's IOMMU interface. The memory
+    /// stays there as long as a clone of `self` lives.
+    pub fn address(&self) -> *const u8 {
+        self.0.map.as_ptr()
+    }
+
     fn check(&self, offset: usize, length: usize) -> bool {
         offset.checked_add(length).is_some_and(|end| end <= self.len())
     }

@@ -2,14 +2,14 @@
 
 use crate::config::EngineConfig;
 use crate::flow_data::{DeviceLink, FlowData};
-use crate::inspect::Inspector;
+use crate::inspect::{Inspector, side};
 use std::sync::Arc;
-use weir_app_layer::{AppLayerFlow, Direction, Input};
-use weir_detect::Program;
+use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
+use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::EventSink;
 use weir_packet::{Decoder, Frame, Packet, Transport};
-use weir_reassembly::{RawWindow, Session, State, StreamEvents, StreamSink};
+use weir_reassembly::{RawWindow, State, StreamEvents, StreamSink};
 
 /// What the engine counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,6 +52,7 @@ pub struct Engine {
 struct Inner {
     config: EngineConfig,
     flows: FlowTable<FlowData>,
+    app_config: Arc<AppLayerConfig>,
     inspector: Inspector,
     counters: EngineCounters,
     /// Behind a device: datagrams from fragments wait, and flows a device holds are not swept.
@@ -62,12 +63,13 @@ struct Inner {
 }
 
 impl Engine {
-    /// An engine over compiled rules.
-    pub fn new(config: EngineConfig, program: Arc<Program>) -> Result<Engine, weir_detect::CompileError> {
-        Ok(Engine {
+    /// An engine over compiled rules; `None` when memory is exhausted.
+    pub fn new(config: EngineConfig, program: Arc<Program>) -> Option<Engine> {
+        Some(Engine {
             decoder: Decoder::new(config.decoder.clone()),
             inner: Inner {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
+                app_config: Arc::new(config.app_layer),
                 inspector: Inspector::new(program, &config)?,
                 config,
                 counters: EngineCounters::default(),
@@ -109,7 +111,7 @@ impl Engine {
             }
             inner.packet(packet, frame.wire_length, sink);
         });
-        inner.sweep(frame.time.0, sink);
+        inner.sweep(frame.time.0);
     }
 
     /// Flows that the last frame's packets belong to, outermost first.
@@ -178,7 +180,7 @@ impl Engine {
         alive.sort_unstable();
         for (_, id) in alive {
             if let Some(flow) = inner.flows.get_mut(id) {
-                inner.inspector.end_of_flow(flow, &inner.config, sink);
+                inner.inspector.end_of_flow(flow, sink);
             }
         }
     }
@@ -266,7 +268,7 @@ impl Inner {
         let (client, server) = if initiator_is_a { (key.port_a, key.port_b) } else { (key.port_b, key.port_a) };
         let data = FlowData {
             session: (key.protocol == 6).then(Box::default),
-            app: AppLayerFlow::new(key.protocol, client, server),
+            app: AppLayerFlow::new(&self.app_config, key.protocol, client, server),
             detect: Default::default(),
             windows: Default::default(),
             encrypted: false,
@@ -278,14 +280,12 @@ impl Inner {
     }
 
     /// Reclaim ended flows, a few slots per frame. Changes no result: their time-outs have passed already.
-    fn sweep(&mut self, now: u64, sink: &mut dyn EventSink) {
+    fn sweep(&mut self, now: u64) {
         let behind = self.behind_device;
         self.ended.clear();
         self.flows.sweep(now, 4, |flow| !behind || flow.data.device.entry.is_none(), &mut self.ended);
         for id in self.ended.drain(..) {
-            if let Some(flow) = self.flows.remove(id) {
-                self.inspector.flow_record(&flow, sink);
-            }
+            self.flows.remove(id);
         }
     }
 }
@@ -320,18 +320,18 @@ struct Deliver<'a, 'p> {
     inspector: &'a mut Inspector,
     detect: &'a mut weir_detect::FlowDetect,
     context: &'a weir_detect::Context<'p>,
-    config: &'a EngineConfig,
+    keep: usize,
     frame: u64,
     inspect: bool,
 }
 
 impl StreamSink for Deliver<'_, '_> {
     fn data(&mut self, direction: usize, offset: u64, bytes: &[u8]) {
-        let side = side(direction);
-        self.app.feed(side, Input::Data(bytes), self.frame);
+        self.app.feed(side(direction), Input::Data(bytes), self.frame);
         if self.inspect {
-            let (window, start, new_from) = self.windows[direction].push(self.config.raw_window, offset, bytes);
-            self.inspector.stream(self.detect, self.context, &*self.app, side, window, start, new_from);
+            let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
+            let delivery = Delivery { direction: side(direction), window, offset, new_from };
+            self.inspector.stream(self.detect, self.context, &delivery);
         }
     }
 
@@ -348,11 +348,6 @@ impl StreamSink for Deliver<'_, '_> {
     }
 }
 
-/// Direction index to the parsers' name for it.
-pub(crate) fn side(direction: usize) -> Direction {
-    if direction == 0 { Direction::ToServer } else { Direction::ToClient }
-}
-
 fn tcp(
     flow: &mut Flow<FlowData>,
     packet: &Packet<'_>,
@@ -363,19 +358,19 @@ fn tcp(
 ) {
     let Some(header) = packet.tcp() else { return };
     let Some(mut session) = flow.data.session.take() else { return };
-    let before = session.state();
-    let context = inspector.context(packet, flow, Some(&session), direction, before >= State::Established);
-    let FlowData { app, windows, detect, encrypted, .. } = &mut flow.data;
-    inspector.begin_packet();
+    let inspect = !flow.data.encrypted || config.inspect_encrypted;
+    // Stream bytes are delivered only once the session is established (or by the packet that establishes it).
+    let context = inspector.context(packet, flow, Some(&session), direction, true, StreamEvents::default(), inspect);
+    let FlowData { app, windows, detect, .. } = &mut flow.data;
     let mut deliver = Deliver {
         app,
         windows,
         inspector,
         detect,
         context: &context,
-        config,
+        keep: config.raw_window,
         frame: packet.number,
-        inspect: !*encrypted || config.inspect_encrypted,
+        inspect,
     };
     let result =
         session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
@@ -384,16 +379,15 @@ fn tcp(
         State::Established | State::Closing => FlowPhase::Established,
         _ => FlowPhase::New,
     };
-    let context = inspector.context(packet, flow, Some(&session), direction, result.established);
-    let FlowData { app, detect, encrypted, .. } = &mut flow.data;
-    let payload = !packet.checksum_bad && (!*encrypted || config.inspect_encrypted);
-    inspector.packet(detect, &context, app, payload, result.events);
-    inspector.transactions(detect, &context, app);
-    if !*encrypted && app.encrypted() && !config.inspect_encrypted {
-        *encrypted = true;
-    }
+    let payload = inspect && !packet.checksum_bad;
+    let context =
+        inspector.context(packet, flow, Some(&session), direction, result.established, result.events, payload);
+    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(detect, &context);
+    inspector.transactions(detect, &context, app, windows);
+    *encrypted |= app.encrypted() && !config.inspect_encrypted;
     flow.data.session = Some(session);
-    inspector.end_packet(packet, flow, direction, sink);
+    inspector.end_packet(&context, flow, sink);
     if flow.data.encrypted {
         flow.data.windows.iter_mut().for_each(RawWindow::release);
     }
@@ -408,17 +402,14 @@ fn datagram(
     sink: &mut dyn EventSink,
 ) {
     let established = flow.phase == FlowPhase::Established;
-    inspector.begin_packet();
     if matches!(packet.transport, Transport::Udp(_)) && !packet.payload.is_empty() && !packet.checksum_bad {
         flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
     }
-    let context = inspector.context(packet, flow, None, direction, established);
-    let FlowData { app, detect, encrypted, .. } = &mut flow.data;
-    let payload = !*encrypted || config.inspect_encrypted;
-    inspector.packet(detect, &context, app, payload, StreamEvents::default());
-    inspector.transactions(detect, &context, app);
-    if app.encrypted() && !config.inspect_encrypted {
-        *encrypted = true;
-    }
-    inspector.end_packet(packet, flow, direction, sink);
+    let payload = (!flow.data.encrypted || config.inspect_encrypted) && !packet.checksum_bad;
+    let context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
+    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(detect, &context);
+    inspector.transactions(detect, &context, app, windows);
+    *encrypted |= app.encrypted() && !config.inspect_encrypted;
+    inspector.end_packet(&context, flow, sink);
 }

@@ -2,18 +2,13 @@
 //!
 //! Place: above every room of the host, below the command line. [`Engine`] is the full engine of the reference
 //! semantics: give it every frame and it is `--device none`. [`DeviceRuntime`] feeds the same engine from a device's
-//! descriptors, history and flow records, and answers with verdicts, release and settle. It uses no plan and no tables.
+//! descriptors, history and flow records.
 #![forbid(unsafe_code)]
 
 pub mod config;
-pub mod device;
 pub mod engine;
-pub mod equivalence;
 pub mod flow_data;
-pub mod totals;
+mod inspect;
 
 pub use config::EngineConfig;
-pub use device::{DeviceRuntime, DeviceRuntimeConfig};
-pub use engine::Engine;
-pub use equivalence::{AlertIdentity, Difference, compare};
-pub use totals::{DeviceTotals, HostTotals, RunTotals};
+pub use engine::{Engine, EngineCounters};

@@ -35,7 +35,8 @@ pub fn fuzz_reassembly(input: &[u8]) {
         }
         fn end(&mut self, _direction: usize) {}
     }
-    let config = SessionConfig { queue_limit: 512, depth: 4096, midstream: input.len() % 2 == 1, ..SessionConfig::default() };
+    let config =
+        SessionConfig { queue_limit: 512, depth: 4096, midstream: input.len() % 2 == 1, ..SessionConfig::default() };
     let mut session = Session::default();
     let mut sink = Check { next: [0; 2] };
     let payload = [0x5au8; 256];

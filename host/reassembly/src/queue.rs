@@ -1,11 +1,18 @@
 //! Bytes that wait behind a gap: sorted, disjoint pieces by stream offset.
+//!
+//! Every operation is logarithmic in the number of pieces (plus those it touches), whatever order a sender chooses. The
+//! bound on waiting bytes also bounds the number of pieces, because a piece of one byte occupies some hundred.
 
 use crate::policy::OverlapPolicy;
+use std::collections::BTreeMap;
+
+/// Bytes a piece has on average before pieces, not bytes, reach the bound.
+const SMALL_PIECE: usize = 64;
 
 /// Waiting pieces of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
-    pieces: Vec<(u64, Vec<u8>)>,
+    pieces: BTreeMap<u64, Vec<u8>>,
     bytes: usize,
 }
 
@@ -14,21 +21,21 @@ impl Queue {
         self.pieces.is_empty()
     }
 
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+    /// Too much waits: more than `limit` bytes, or so many pieces that they average to less than 64 bytes at the limit
+    /// (64 pieces may always wait).
+    pub(crate) fn exceeds(&self, limit: usize) -> bool {
+        self.bytes > limit || self.pieces.len() > SMALL_PIECE + limit / SMALL_PIECE
     }
 
     /// Offset of the first waiting byte.
     pub(crate) fn first(&self) -> Option<u64> {
-        self.pieces.first().map(|(start, _)| *start)
+        self.pieces.first_key_value().map(|(start, _)| *start)
     }
 
     /// Remove and give the first piece if it starts at or before `offset`.
     pub(crate) fn take_at(&mut self, offset: u64) -> Option<(u64, Vec<u8>)> {
-        if self.first()? > offset {
-            return None;
-        }
-        let piece = self.pieces.remove(0);
+        let first = self.pieces.first_entry().filter(|entry| *entry.key() <= offset)?;
+        let piece = first.remove_entry();
         self.bytes -= piece.1.len();
         Some(piece)
     }
@@ -40,21 +47,20 @@ impl Queue {
         // Cut the new segment into the parts it wins or fills; overwrite what it wins in place.
         let mut fills: Vec<(u64, u64)> = Vec::new();
         let mut cursor = start;
-        for (old_start, old) in &mut self.pieces {
-            let old_end = *old_start + old.len() as u64;
+        // Pieces are disjoint: of those that begin before the segment only the last can reach into it.
+        let from = self.pieces.range(..=start).next_back().map_or(start, |(first, _)| *first);
+        for (&old_start, old) in self.pieces.range_mut(from..end.max(from)) {
+            let old_end = old_start + old.len() as u64;
             if old_end <= start {
                 continue;
             }
-            if *old_start >= end {
-                break;
-            }
-            let from = start.max(*old_start);
+            let from = start.max(old_start);
             let to = end.min(old_end);
             let fresh = &bytes[(from - start) as usize..(to - start) as usize];
-            let target = &mut old[(from - *old_start) as usize..(to - *old_start) as usize];
+            let target = &mut old[(from - old_start) as usize..(to - old_start) as usize];
             if target != fresh {
                 differs = true;
-                if policy.new_wins(start, end, *old_start, old_end) {
+                if policy.new_wins(start, end, old_start, old_end) {
                     target.copy_from_slice(fresh);
                 }
             }
@@ -67,17 +73,22 @@ impl Queue {
             fills.push((cursor, end));
         }
         for (from, to) in fills {
-            let at = self.pieces.partition_point(|(s, _)| *s < from);
             let piece = bytes[(from - start) as usize..(to - start) as usize].to_vec();
             self.bytes += piece.len();
-            self.pieces.insert(at, (from, piece));
+            self.pieces.insert(from, piece);
         }
         differs
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.pieces = Vec::new();
-        self.bytes = 0;
+    /// Forget the bytes from `end` on.
+    pub(crate) fn truncate(&mut self, end: u64) {
+        let beyond = self.pieces.split_off(&end);
+        self.bytes -= beyond.values().map(Vec::len).sum::<usize>();
+        if let Some(mut last) = self.pieces.last_entry() {
+            let keep = (end - last.key()) as usize;
+            self.bytes -= last.get().len().saturating_sub(keep);
+            last.get_mut().truncate(keep);
+        }
     }
 }
 
@@ -101,8 +112,21 @@ mod tests {
             assert!(q.insert(policy, 12, b"bbbb"));
             let joined: Vec<u8> = drain(&mut q).into_iter().flat_map(|(_, b)| b).collect();
             assert_eq!(joined, expect, "{policy:?}");
-            assert_eq!(q.bytes(), 0);
+            assert_eq!(q.bytes, 0);
         }
+    }
+
+    #[test]
+    fn pieces_are_bounded_as_well_as_bytes() {
+        let mut q = Queue::default();
+        for at in 0..64 + 4096 {
+            q.insert(OverlapPolicy::Bsd, 2 * at, b"x");
+        }
+        assert!(!q.exceeds(256 << 10));
+        q.insert(OverlapPolicy::Bsd, 1 << 20, b"x");
+        assert!(q.exceeds(256 << 10));
+        assert_eq!(drain(&mut q).len(), 64 + 4096 + 1);
+        assert_eq!(q.bytes, 0);
     }
 
     #[test]

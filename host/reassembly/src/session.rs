@@ -82,12 +82,17 @@ struct Stream {
     /// Sequence number of the FIN.
     fin: Option<u32>,
     fin_acked: bool,
+    /// Everything up to the FIN is delivered.
     ended: bool,
+    /// The sink knows that nothing more is expected.
+    end_told: bool,
     depth_reached: bool,
     /// Highest acknowledgement this side sent.
     last_ack: Option<u32>,
     window: u32,
     scale: u8,
+    /// Timestamps: of the first SYN, and the latest.
+    first_timestamp: Option<u32>,
     timestamp: Option<u32>,
     /// Highest sequence number seen (valid packets).
     highest: u32,
@@ -100,7 +105,27 @@ pub struct Session {
     state: State,
     streams: [Stream; 2],
     syn_direction: usize,
+    /// Payload bytes of the SYN, which its answer may take or leave (RFC 7413).
+    syn_payload: u32,
+    /// State at the time of a reset.
+    before_reset: State,
+    /// The responder has sent something since the handshake.
+    confirmed: bool,
+    /// Other answers to the SYN, of which the initiator may choose one.
+    answers: Vec<Answer>,
 }
+
+/// A SYN+ACK that differs from the first one.
+#[derive(Debug, Clone, Copy)]
+struct Answer {
+    isn: u32,
+    window: u16,
+    scale: u8,
+    timestamp: Option<u32>,
+}
+
+/// SYN+ACKs with different numbers that are remembered.
+const MAX_ANSWERS: usize = 5;
 
 impl Session {
     /// State.
@@ -117,7 +142,7 @@ impl Session {
             State::None => false,
             State::Closed => true,
             _ => {
-                let quiet = self.streams.iter().all(|s| s.delivered == 0 && s.queue.is_none());
+                let quiet = self.streams.iter().all(|s| s.delivered == 0);
                 let own = &self.streams[direction & 1];
                 quiet && own.tracked && own.isn != tcp.sequence && self.state < State::Established
             }
@@ -188,11 +213,12 @@ impl Session {
         if tcp.flags & tcp_flags::ACK == 0 && tcp.acknowledgement != 0 && tcp.flags & tcp_flags::SYN == 0 {
             events.insert(StreamEvent::PktBrokenAck);
         }
-        if tcp.flags & (tcp_flags::SYN | tcp_flags::FIN) == (tcp_flags::SYN | tcp_flags::FIN) {
+        let syn_fin_rst = tcp.flags & (tcp_flags::SYN | tcp_flags::FIN | tcp_flags::RST);
+        if syn_fin_rst == tcp_flags::SYN | tcp_flags::FIN && self.state == State::None {
             events.insert(StreamEvent::FinSyn);
         }
         if tcp.flags & tcp_flags::SYN != 0 {
-            self.syn(config, d, tcp, events);
+            self.syn(config, d, tcp, payload, events);
             result.established = self.state >= State::Established;
             return result;
         }
@@ -219,13 +245,22 @@ impl Session {
             return result;
         }
         self.acknowledge(d, tcp, events);
+        self.confirmed |= self.state == State::Established && d != self.syn_direction;
         if self.state == State::SynReceived && d == self.syn_direction && tcp.flags & tcp_flags::ACK != 0 {
-            let answer = &self.streams[1 - d];
-            if tcp.acknowledgement == answer.isn.wrapping_add(1) || distance(tcp.acknowledgement, answer.isn) > 0 {
+            self.choose_answer(tcp.acknowledgement);
+            if distance(tcp.acknowledgement, self.streams[1 - d].isn) > 0 {
                 self.state = State::Established;
+                self.answers = Vec::new();
+                // What came with the SYN, or before this packet.
+                for side in 0..2 {
+                    self.drain(config, side, events, sink);
+                }
             } else {
                 events.insert(StreamEvent::RightSeqWrongAck3whs);
             }
+        }
+        if self.state == State::SynReceived && d != self.syn_direction && !payload.is_empty() {
+            result.in_stream = self.hold(config, d, tcp.sequence, payload);
         }
         result.established = self.state >= State::Established;
         if self.state >= State::Established && self.streams[d].tracked {
@@ -254,13 +289,20 @@ impl Session {
         result
     }
 
-    fn syn(&mut self, config: &SessionConfig, d: usize, tcp: &Tcp<'_>, events: &mut StreamEvents) {
+    fn syn(&mut self, config: &SessionConfig, d: usize, tcp: &Tcp<'_>, payload: &[u8], events: &mut StreamEvents) {
         let answer = tcp.flags & tcp_flags::ACK != 0;
-        match (self.state, answer) {
+        // An answer behind a reset shows that the reset was not the responder's, or not believed.
+        let reset_early = self.state == State::Closed && self.before_reset == State::SynSent;
+        let state = if reset_early && answer { State::SynSent } else { self.state };
+        match (state, answer) {
             (State::None, false) => {
                 self.open(d, tcp);
                 self.syn_direction = d;
                 self.state = State::SynSent;
+                if !payload.is_empty() && payload.len() <= config.queue_limit {
+                    self.syn_payload = payload.len() as u32;
+                    self.streams[d].queue.get_or_insert_with(Box::default).insert(config.policy, 0, payload);
+                }
             }
             (State::None, true) => {
                 if config.midstream {
@@ -277,13 +319,24 @@ impl Session {
             (State::SynSent, true) => {
                 if d == self.syn_direction {
                     events.insert(StreamEvent::SynackInWrongDirection3whs);
-                } else if tcp.acknowledgement != self.streams[1 - d].isn.wrapping_add(1) {
-                    events.insert(StreamEvent::SynackWrongAck3whs);
-                } else {
-                    self.open(d, tcp);
-                    self.streams[d].last_ack = Some(tcp.acknowledgement);
-                    self.state = State::SynReceived;
+                    return;
                 }
+                let taken = tcp.acknowledgement.wrapping_sub(self.streams[1 - d].base);
+                if taken > self.syn_payload {
+                    events.insert(StreamEvent::SynackWrongAck3whs);
+                    return;
+                }
+                if taken < self.syn_payload {
+                    // The initiator will send again what was not taken.
+                    events.insert(StreamEvent::SynackTfoDataIgnored3whs);
+                    if let Some(queue) = &mut self.streams[1 - d].queue {
+                        queue.truncate(u64::from(taken));
+                    }
+                    self.syn_payload = taken;
+                }
+                self.open(d, tcp);
+                self.streams[d].last_ack = Some(tcp.acknowledgement);
+                self.state = State::SynReceived;
             }
             (State::SynSent, false) => {
                 if d != self.syn_direction {
@@ -292,6 +345,8 @@ impl Session {
                     self.state = State::SynReceived;
                 } else if self.streams[d].isn != tcp.sequence {
                     events.insert(StreamEvent::SynResendDiffSeq3whs);
+                } else if let Some((value, _)) = tcp.timestamp {
+                    self.streams[d].timestamp = Some(value);
                 }
             }
             (State::SynReceived, false) => {
@@ -307,7 +362,7 @@ impl Session {
                 } else if Some(tcp.acknowledgement) != self.streams[d].last_ack {
                     events.insert(StreamEvent::SynackResendDiffAck3whs);
                 } else if tcp.sequence != self.streams[d].isn {
-                    events.insert(StreamEvent::SynackResendDiffSeq3whs);
+                    self.remember_answer(tcp, events);
                 }
             }
             (State::Established, false) => {
@@ -322,16 +377,66 @@ impl Session {
             (State::Established, true) => {
                 if d == self.syn_direction {
                     events.insert(StreamEvent::EstSynackToServer);
+                } else if Some(tcp.acknowledgement) != self.streams[d].last_ack {
+                    events.insert(StreamEvent::EstSynackResendDiffAck);
                 } else if tcp.sequence != self.streams[d].isn {
                     events.insert(StreamEvent::EstSynackResendDiffSeq);
-                } else if tcp.acknowledgement != self.streams[1 - d].isn.wrapping_add(1) {
-                    events.insert(StreamEvent::EstSynackResendDiffAck);
-                } else {
+                } else if self.confirmed {
                     events.insert(StreamEvent::EstSynackResend);
                 }
             }
             (State::Closing | State::Closed, _) => events.insert(StreamEvent::ShutdownSynResend),
         }
+    }
+
+    /// Another answer to the SYN, with a sequence number of its own.
+    fn remember_answer(&mut self, tcp: &Tcp<'_>, events: &mut StreamEvents) {
+        if self.answers.iter().any(|answer| answer.isn == tcp.sequence) {
+            return;
+        }
+        if self.answers.len() >= MAX_ANSWERS {
+            events.insert(StreamEvent::SynackFlood3whs);
+            return;
+        }
+        self.answers.push(Answer {
+            isn: tcp.sequence,
+            window: tcp.window,
+            scale: tcp.window_scale.unwrap_or(0).min(14),
+            timestamp: tcp.timestamp.map(|(value, _)| value),
+        });
+    }
+
+    /// The initiator completes the handshake: with which answer?
+    fn choose_answer(&mut self, acknowledgement: u32) {
+        let responder = &mut self.streams[1 - self.syn_direction];
+        if acknowledgement != responder.isn.wrapping_add(1)
+            && let Some(answer) = self.answers.iter().find(|answer| answer.isn.wrapping_add(1) == acknowledgement)
+        {
+            responder.isn = answer.isn;
+            responder.base = acknowledgement;
+            responder.highest = acknowledgement;
+            responder.window = u32::from(answer.window);
+            responder.scale = answer.scale;
+            responder.timestamp = answer.timestamp;
+            responder.queue = None;
+            self.answers = Vec::new();
+        }
+    }
+
+    /// Data of the responder before the handshake is complete waits for its completion.
+    fn hold(&mut self, config: &SessionConfig, d: usize, sequence: u32, payload: &[u8]) -> bool {
+        let s = &mut self.streams[d];
+        let Ok(offset) = u64::try_from(distance(sequence, s.base)) else { return false };
+        let queue = s.queue.get_or_insert_with(Box::default);
+        if offset > config.queue_limit as u64 || queue.exceeds(config.queue_limit.saturating_sub(payload.len())) {
+            return false;
+        }
+        queue.insert(config.policy, offset, payload);
+        let end = sequence.wrapping_add(payload.len() as u32);
+        if distance(end, s.highest) > 0 {
+            s.highest = end;
+        }
+        true
     }
 
     fn open(&mut self, d: usize, tcp: &Tcp<'_>) {
@@ -344,6 +449,7 @@ impl Session {
         // RFC 7323 section 2.3: a shift above 14 counts as 14.
         s.scale = tcp.window_scale.unwrap_or(0).min(14);
         s.timestamp = tcp.timestamp.map(|(value, _)| value);
+        s.first_timestamp = s.timestamp;
     }
 
     fn pick_up(&mut self, d: usize, tcp: &Tcp<'_>) {
@@ -365,33 +471,52 @@ impl Session {
         self.state = State::Established;
     }
 
+    /// A reset ends the session for whoever waits for its end. Data that follows all the same is delivered: whoever
+    /// sends it did not believe the reset, or did not send it.
     fn reset(&mut self, d: usize, tcp: &Tcp<'_>, events: &mut StreamEvents, sink: &mut impl StreamSink) {
         let own = &self.streams[d];
         let other = &self.streams[1 - d];
-        let valid = match self.state {
-            State::SynSent if d != self.syn_direction => {
-                tcp.flags & tcp_flags::ACK == 0 || tcp.acknowledgement == other.isn.wrapping_add(1)
-            }
-            _ if !own.tracked => true,
-            _ => {
-                // RFC 5961 section 3.2 accepts only the exact number; stacks differ, so the window is accepted.
-                let ahead = distance(tcp.sequence, own.base);
-                ahead >= -1 && i64::from(ahead) <= i64::from(other.window).max(1) << other.scale.min(14)
-                    || distance(tcp.sequence, own.highest) == 0
-            }
-        };
-        if !valid {
-            events.insert(StreamEvent::RstInvalidAck);
+        let acknowledges = tcp.flags & tcp_flags::ACK != 0;
+        if self.state == State::Closed {
             return;
         }
+        if self.state == State::SynSent && d != self.syn_direction {
+            // RFC 9293 section 3.10.7.3; the echo must be one of the initiator's timestamps (RFC 7323 section 3.2).
+            if acknowledges && tcp.acknowledgement.wrapping_sub(other.base) > self.syn_payload {
+                events.insert(StreamEvent::RstInvalidAck);
+                return;
+            }
+            let echoes = |echo: u32| {
+                let (Some(first), Some(last)) = (other.first_timestamp, other.timestamp) else { return false };
+                distance(echo, first) >= 0 && distance(last, echo) >= 0
+            };
+            if tcp.timestamp.is_some_and(|(_, echo)| !echoes(echo)) {
+                events.insert(StreamEvent::PktInvalidTimestamp);
+                return;
+            }
+        } else if own.tracked {
+            if let (Some((value, _)), Some(last)) = (tcp.timestamp, own.timestamp)
+                && distance(value, last) < 0
+            {
+                events.insert(StreamEvent::PktInvalidTimestamp);
+                return;
+            }
+            if acknowledges && other.tracked && distance(tcp.acknowledgement, other.highest) > 1 << 20 {
+                events.insert(StreamEvent::RstInvalidAck);
+                return;
+            }
+            // RFC 5961 section 3.2 accepts only the exact number; stacks differ, so the window is accepted.
+            let ahead = distance(tcp.sequence, own.base);
+            let window = i64::from(other.window).max(1) << other.scale.min(14);
+            let near = ahead >= -1 && i64::from(ahead) <= window || tcp.sequence == own.highest;
+            if !near {
+                return;
+            }
+        }
+        self.before_reset = self.state;
         self.state = State::Closed;
-        for side in 0..2 {
-            let s = &mut self.streams[side];
-            if !s.ended {
-                s.ended = true;
-                if let Some(queue) = &mut s.queue {
-                    queue.clear();
-                }
+        for (side, stream) in self.streams.iter_mut().enumerate() {
+            if !std::mem::replace(&mut stream.end_told, true) {
                 sink.end(side);
             }
         }
@@ -425,8 +550,10 @@ impl Session {
         if tcp.flags & tcp_flags::ACK != 0 && other.tracked && self.state >= State::Established {
             // An acknowledgement far beyond anything sent is not of this session.
             if distance(tcp.acknowledgement, other.highest) > 1 << 20 {
-                events.insert(StreamEvent::EstInvalidAck);
-                events.insert(StreamEvent::PktInvalidAck);
+                if self.state != State::Closed {
+                    events.insert(StreamEvent::EstInvalidAck);
+                    events.insert(StreamEvent::PktInvalidAck);
+                }
                 return false;
             }
         }
@@ -466,9 +593,6 @@ impl Session {
         sink: &mut impl StreamSink,
     ) -> bool {
         let s = &mut self.streams[d];
-        if s.ended {
-            return false;
-        }
         let relative = distance(sequence, s.base);
         if relative < 0 {
             events.insert(StreamEvent::PktRetransmission);
@@ -477,10 +601,13 @@ impl Session {
             if differs(recent, recent_start, s.delivered.wrapping_sub(old as u64), payload) {
                 events.insert(StreamEvent::ReassemblyOverlapDifferentData);
             }
-            if old >= payload.len() {
+            if old >= payload.len() || s.ended {
                 return false;
             }
             return self.at_base(config, d, &payload[old..], events, sink);
+        }
+        if s.ended {
+            return false;
         }
         if relative == 0 {
             return self.at_base(config, d, payload, events, sink);
@@ -493,7 +620,7 @@ impl Session {
         if queue.insert(config.policy, offset, payload) {
             events.insert(StreamEvent::ReassemblyOverlapDifferentData);
         }
-        if queue.bytes() > config.queue_limit {
+        if queue.exceeds(config.queue_limit) {
             self.declare_gap(config, d, u64::MAX, events, sink);
         }
         true
@@ -573,7 +700,7 @@ impl Session {
             if first > limit {
                 break;
             }
-            let over = s.queue.as_ref().is_some_and(|q| q.bytes() > config.queue_limit);
+            let over = s.queue.as_ref().is_some_and(|q| q.exceeds(config.queue_limit));
             if limit == u64::MAX && !over {
                 break;
             }
@@ -593,7 +720,9 @@ impl Session {
         if let Some(fin) = s.fin {
             if !s.ended && s.base == fin {
                 s.ended = true;
-                sink.end(d);
+                if !std::mem::replace(&mut s.end_told, true) {
+                    sink.end(d);
+                }
                 if self.state == State::Established {
                     self.state = State::Closing;
                 }
@@ -623,7 +752,9 @@ fn deliver(
     if s.delivered >= config.depth && !s.depth_reached {
         s.depth_reached = true;
         events.insert(StreamEvent::ReassemblyDepthReached);
-        sink.end(d);
+        if !std::mem::replace(&mut s.end_told, true) {
+            sink.end(d);
+        }
         s.ended = s.fin.is_some_and(|fin| fin == s.base);
         s.queue = None;
     }

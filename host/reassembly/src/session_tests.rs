@@ -207,3 +207,102 @@ fn any_arrival_of_all_segments_gives_the_stream() {
         assert_eq!(r.sink.data[0], stream);
     }
 }
+
+/// With a timestamp option.
+fn stamped(tcp: Tcp<'static>, value: u32, echo: u32) -> Tcp<'static> {
+    Tcp { timestamp: Some((value, echo)), ..tcp }
+}
+
+fn fresh() -> Rig {
+    Rig { session: Session::default(), config: SessionConfig::default(), sink: Sink::default() }
+}
+
+#[test]
+fn data_in_the_syn_counts_if_the_answer_takes_it() {
+    for (taken, rest, stream) in
+        [(5, &b" world"[..], b"hello world"), (0, b"hello world", b"hello world"), (2, b"llo world", b"hello world")]
+    {
+        let mut r = fresh();
+        r.send(0, 99, 0, SYN, b"hello");
+        assert!(r.sink.data[0].is_empty());
+        let answer = r.send(1, 499, 100 + taken, SYN | ACK, b"");
+        assert_eq!(answer.events.contains(StreamEvent::SynackTfoDataIgnored3whs), taken < 5);
+        // The responder may send at once.
+        r.send(1, 500, 100 + taken, ACK, b"banner");
+        assert!(r.send(0, 100 + taken, 506, ACK, b"").established);
+        r.send(0, 100 + taken, 506, ACK, rest);
+        assert_eq!(r.sink.data[0], stream, "{taken} taken");
+        assert_eq!(r.sink.data[1], b"banner");
+        assert!(r.sink.gaps.is_empty());
+        assert!(r.session.is_level());
+    }
+    let mut r = fresh();
+    r.send(0, 99, 0, SYN, b"hello");
+    assert!(r.send(1, 499, 106, SYN | ACK, b"").events.contains(StreamEvent::SynackWrongAck3whs));
+}
+
+#[test]
+fn data_that_overtakes_the_handshake_s_end_is_not_lost() {
+    let mut r = fresh();
+    r.send(0, 99, 0, SYN, b"");
+    r.send(1, 499, 100, SYN | ACK, b"");
+    r.send(1, 500, 100, ACK, b"220 ready");
+    assert!(r.sink.data[1].is_empty());
+    r.send(0, 100, 500, ACK, b"");
+    assert_eq!(r.sink.data[1], b"220 ready");
+}
+
+#[test]
+fn the_initiator_chooses_among_answers() {
+    let mut r = fresh();
+    r.send(0, 99, 0, SYN, b"");
+    r.send(1, 499, 100, SYN | ACK, b"");
+    r.send(1, 7_000_499, 100, SYN | ACK, b"");
+    assert!(r.send(0, 100, 7_000_500, ACK, b"GET").established);
+    r.send(1, 7_000_500, 103, ACK, b"200");
+    assert_eq!(r.sink.data, [b"GET".to_vec(), b"200".to_vec()]);
+    for other in 0..7 {
+        let mut r = fresh();
+        r.send(0, 99, 0, SYN, b"");
+        let floods = (0..=other)
+            .filter(|n| r.send(1, 499 + n * 1000, 100, SYN | ACK, b"").events.contains(StreamEvent::SynackFlood3whs));
+        assert_eq!(floods.count(), usize::from(other == 6));
+    }
+}
+
+#[test]
+fn resets_that_the_session_survives_do_not_blind() {
+    // From somewhere else, with a timestamp that answers nothing: no reset at all.
+    let mut r = fresh();
+    let send = |r: &mut Rig, d, tcp| r.session.packet(&r.config, d, &tcp, b"", false, &mut r.sink);
+    send(&mut r, 0, stamped(tcp(99, 0, SYN), 1000, 0));
+    let reset = send(&mut r, 1, stamped(tcp(0, 100, RST | ACK), 100, 100));
+    assert!(reset.events.contains(StreamEvent::PktInvalidTimestamp));
+    assert_eq!(r.session.state(), State::SynSent);
+    // One that looks right, but the answer comes all the same.
+    send(&mut r, 1, tcp(0, 100, RST | ACK));
+    assert_eq!(r.session.state(), State::Closed);
+    send(&mut r, 1, stamped(tcp(499, 100, SYN | ACK), 5000, 1000));
+    send(&mut r, 0, stamped(tcp(100, 500, ACK), 1001, 5000));
+    assert_eq!(r.session.state(), State::Established);
+    // One with a short life, from the initiator itself, in the middle.
+    r.send(0, 100, 500, ACK, b"GET /");
+    r.send(0, 105, 0, RST, b"");
+    assert_eq!((r.session.state(), r.sink.ends), (State::Closed, [1, 1]));
+    r.send(0, 105, 500, ACK, b"passwd");
+    r.send(1, 500, 111, ACK, b"root");
+    assert_eq!(r.sink.data, [b"GET /passwd".to_vec(), b"root".to_vec()]);
+    assert_eq!(r.sink.ends, [1, 1], "told once");
+    // A SYN behind a reset begins a session of its own.
+    assert!(r.session.wants_restart(0, &tcp(7777, 0, SYN)));
+}
+
+#[test]
+fn a_repeated_answer_is_an_event_once_the_session_goes_on() {
+    let mut r = Rig::open();
+    r.send(0, 100, 500, ACK, b"");
+    assert!(r.send(1, 499, 100, SYN | ACK, b"").events.is_empty());
+    r.send(1, 500, 100, ACK, b"x");
+    assert!(r.send(1, 499, 101, SYN | ACK, b"").events.contains(StreamEvent::EstSynackResendDiffAck));
+    assert!(r.send(1, 499, 100, SYN | ACK, b"").events.contains(StreamEvent::EstSynackResend));
+}

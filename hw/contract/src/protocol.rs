@@ -274,7 +274,9 @@ impl Detector {
     pub fn push(&mut self, carrier: Carrier, client_port: u16, server_port: u16, direction: usize, bytes: &[u8]) -> Detection {
         let d = direction & 1;
         let have = usize::from(self.length[d]);
-        if !self.blind[d] && have < PREFIX {
+        // Of datagrams the first with payload counts, and no other.
+        let closed = matches!(carrier, Carrier::Udp) && have > 0;
+        if !self.blind[d] && have < PREFIX && !closed {
             let take = bytes.len().min(PREFIX - have);
             self.bytes[d][have..have + take].copy_from_slice(&bytes[..take]);
             self.length[d] += take as u8;

@@ -182,7 +182,7 @@ pub enum TestOperator {
 /// `byte_test`
 #[derive(Debug, Clone, PartialEq)]
 pub struct ByteTest {
-    /// Bytes to convert (binary: 1 to 8; string: 1 to 23); 0 is only valid as a variable.
+    /// Bytes to convert (binary: 1 to 8; string: 1 to 23, or 0 for all digits that follow, at most 23).
     pub count: Number,
     /// `!`
     pub negated: bool,

@@ -128,7 +128,15 @@ struct Line<'a> {
 impl Line<'_> {
     fn problem(&self, file: &Arc<str>, bytes: &[u8], problems: &mut Vec<Diagnostic>, message: &str) {
         let hint = (self.span.start as usize, self.number);
-        problems.push(Diagnostic::at(file, bytes, self.span, hint, Severity::Warning, Cause::Configuration, message.to_owned()));
+        problems.push(Diagnostic::at(
+            file,
+            bytes,
+            self.span,
+            hint,
+            Severity::Warning,
+            Cause::Configuration,
+            message.to_owned(),
+        ));
     }
 }
 
@@ -169,7 +177,8 @@ mod tests {
         assert_eq!((&*class.description, class.priority), ("Potentially, Bad Traffic", 2));
         assert_eq!(problems.iter().map(|p| p.line).collect::<Vec<_>>(), [3, 4]);
         problems.clear();
-        let refs = References::parse(&file, b"config reference: cve\thttps://c/?name=\nconfig reference: x\n", &mut problems);
+        let refs =
+            References::parse(&file, b"config reference: cve\thttps://c/?name=\nconfig reference: x\n", &mut problems);
         assert_eq!(refs.url("CVE", "2020-1"), Some("https://c/?name=2020-1".into()));
         assert_eq!(problems.len(), 1);
     }

@@ -58,7 +58,8 @@ impl ThresholdConfig {
         lines(bytes, |line| {
             if let Err(message) = found.line(&line, resolver) {
                 let hint = (line.span.start as usize, line.number);
-                let mut problem = Diagnostic::at(file, bytes, line.span, hint, Severity::Warning, Cause::Configuration, message);
+                let mut problem =
+                    Diagnostic::at(file, bytes, line.span, hint, Severity::Warning, Cause::Configuration, message);
                 problem.remedy = Some("correct the line; it has no effect now".into());
                 problems.push(problem);
             }
@@ -132,7 +133,8 @@ impl<'a> Fields<'a> {
         });
         for piece in pieces {
             let piece = piece.trim();
-            let (name, value) = piece.split_once(char::is_whitespace).ok_or_else(|| format!("`{piece}` has no value"))?;
+            let (name, value) =
+                piece.split_once(char::is_whitespace).ok_or_else(|| format!("`{piece}` has no value"))?;
             fields.push((name, value.trim()));
         }
         Ok(Fields(fields))
@@ -149,7 +151,8 @@ impl<'a> Fields<'a> {
 
     fn threshold(&self, kind: ThresholdKind) -> Result<Threshold, String> {
         let track = self.get("track").ok_or("`track` is missing")?;
-        let track = crate::lower::track(track).ok_or_else(|| format!("`{track}` is not by_src, by_dst, by_both, by_rule or by_flow"))?;
+        let track = crate::lower::track(track)
+            .ok_or_else(|| format!("`{track}` is not by_src, by_dst, by_both, by_rule or by_flow"))?;
         let (count, seconds) = (self.number("count")?, self.number("seconds")?);
         if count == 0 || seconds == 0 {
             return Err("`count` and `seconds` must not be 0".into());

@@ -47,8 +47,6 @@ pub enum Cause {
     UnsupportedProtocol,
     /// A buffer the engine does not provide.
     UnsupportedBuffer,
-    /// An event the engine does not raise.
-    UnsupportedEvent,
     /// No such event.
     UnknownEvent,
     /// A keyword's value is wrong.
@@ -103,13 +101,22 @@ const EXCERPT: usize = 120;
 impl Diagnostic {
     /// For a span of a file whose bytes are at hand. Line and column are computed from `hint`, the line number of
     /// some offset at or before the span.
-    pub fn at(file: &Arc<str>, bytes: &[u8], span: Span, hint: (usize, u32), severity: Severity, cause: Cause, message: String) -> Self {
+    pub fn at(
+        file: &Arc<str>,
+        bytes: &[u8],
+        span: Span,
+        hint: (usize, u32),
+        severity: Severity,
+        cause: Cause,
+        message: String,
+    ) -> Self {
         let start = (span.start as usize).min(bytes.len());
         let (hint_at, hint_line) = if hint.0 <= start { hint } else { (0, 1) };
         let between = bytes.get(hint_at..start).unwrap_or(&[]);
         let line = hint_line.saturating_add(between.iter().filter(|&&b| b == b'\n').count() as u32);
         let line_start = bytes.get(..start).unwrap_or(&[]).iter().rposition(|&b| b == b'\n').map_or(0, |n| n + 1);
-        let line_end = bytes.get(start..).unwrap_or(&[]).iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| start + n);
+        let line_end =
+            bytes.get(start..).unwrap_or(&[]).iter().position(|&b| b == b'\n').map_or(bytes.len(), |n| start + n);
         let (excerpt, mark) = excerpt(bytes, line_start, line_end, start, (span.end as usize).clamp(start, line_end));
         Diagnostic {
             file: Arc::clone(file),
@@ -146,7 +153,7 @@ impl Diagnostic {
 
 /// A window of the line that shows the span; control characters become spaces.
 fn excerpt(bytes: &[u8], line_start: usize, line_end: usize, start: usize, end: usize) -> (String, (u32, u32)) {
-    let wanted = (end - start).min(EXCERPT / 2).max(1);
+    let wanted = (end - start).clamp(1, EXCERPT / 2);
     let (mut from, mut to) = (line_start, line_end);
     if to - from > EXCERPT {
         from = start.saturating_sub((EXCERPT - wanted) / 3).max(line_start);
@@ -154,7 +161,10 @@ fn excerpt(bytes: &[u8], line_start: usize, line_end: usize, start: usize, end: 
         from = from.min(to.saturating_sub(EXCERPT).max(line_start));
     }
     let clean = |from: usize, to: usize| -> String {
-        String::from_utf8_lossy(bytes.get(from..to).unwrap_or(&[])).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        String::from_utf8_lossy(bytes.get(from..to).unwrap_or(&[]))
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     };
     let before = clean(from, start.min(to));
     let marked = clean(start.min(to), end.min(to));

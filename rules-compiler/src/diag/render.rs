@@ -89,7 +89,15 @@ error[unknown-keyword]: there is no keyword `http.url`
     #[test]
     fn long_lines_are_cut_around_the_mark() {
         let text = format!("{}BAD{}", "x".repeat(5000), "y".repeat(5000));
-        let d = Diagnostic::at(&"f".into(), text.as_bytes(), Span::new(5000, 5003), (0, 1), Severity::Error, Cause::Syntax, "m".into());
+        let d = Diagnostic::at(
+            &"f".into(),
+            text.as_bytes(),
+            Span::new(5000, 5003),
+            (0, 1),
+            Severity::Error,
+            Cause::Syntax,
+            "m".into(),
+        );
         assert!(d.excerpt.chars().count() <= 130);
         let marked: String = d.excerpt.chars().skip(d.mark.0 as usize).take(d.mark.1 as usize).collect();
         assert_eq!(marked, "BAD");

@@ -36,6 +36,7 @@ impl Keyword {
 
 /// Meaning of a keyword.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[rustfmt::skip]
 #[allow(missing_docs, reason = "one variant for each keyword or family, named as the keyword")]
 pub enum Handler {
     // Words about the rule.
@@ -90,6 +91,7 @@ pub enum OldContentForm {
 
 /// Transforms by name; their arguments are read by lowering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[rustfmt::skip]
 #[allow(missing_docs, reason = "named as the keywords")]
 pub enum TransformKind {
     DotPrefix, StripWhitespace, CompressWhitespace, ToMd5, ToSha1, ToSha256, UrlDecode, Xor, PcreExtract, HeaderLowercase,
@@ -128,7 +130,10 @@ pub fn find(word: &[u8]) -> Option<&'static Keyword> {
 
 /// A keyword of similar name.
 pub fn suggest(word: &str) -> Option<&'static str> {
-    crate::diag::nearest(word, table::KEYWORDS.iter().flat_map(|k| std::iter::once(k.name).chain(k.aliases.iter().copied())))
+    crate::diag::nearest(
+        word,
+        table::KEYWORDS.iter().flat_map(|k| std::iter::once(k.name).chain(k.aliases.iter().copied())),
+    )
 }
 
 #[cfg(test)]

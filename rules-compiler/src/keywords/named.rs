@@ -24,9 +24,11 @@ pub fn numbers_of(keyword: &str) -> &'static [NamedValue] {
     }
 }
 
+#[rustfmt::skip]
 const BOOLEAN: &[NamedValue] = &[("no", 0), ("false", 0), ("off", 0), ("yes", 1), ("true", 1), ("on", 1)];
 
 /// RFC 6895, section 2.3.
+#[rustfmt::skip]
 const DNS_RCODE: &[NamedValue] = &[
     ("NOERROR", 0), ("FORMERR", 1), ("SERVFAIL", 2), ("NXDOMAIN", 3), ("NOTIMP", 4), ("REFUSED", 5), ("YXDOMAIN", 6),
     ("YXRRSET", 7), ("NXRRSET", 8), ("NOTAUTH", 9), ("NOTZONE", 10), ("BADVERS", 16), ("BADSIG", 16), ("BADKEY", 17),
@@ -34,6 +36,7 @@ const DNS_RCODE: &[NamedValue] = &[
 ];
 
 /// IANA's registry of resource record types.
+#[rustfmt::skip]
 const DNS_RRTYPE: &[NamedValue] = &[
     ("A", 1), ("NS", 2), ("MD", 3), ("MF", 4), ("CNAME", 5), ("SOA", 6), ("MB", 7), ("MG", 8), ("MR", 9), ("NULL", 10),
     ("WKS", 11), ("PTR", 12), ("HINFO", 13), ("MINFO", 14), ("MX", 15), ("TXT", 16), ("RP", 17), ("AFSDB", 18), ("X25", 19),
@@ -46,6 +49,7 @@ const DNS_RRTYPE: &[NamedValue] = &[
 ];
 
 /// IANA's registry of assigned protocol numbers; names as in `/etc/protocols`.
+#[rustfmt::skip]
 const IP_PROTOCOL: &[NamedValue] = &[
     ("ip", 0), ("hopopt", 0), ("icmp", 1), ("igmp", 2), ("ggp", 3), ("ipencap", 4), ("ipip", 4), ("st", 5), ("tcp", 6),
     ("egp", 8), ("igp", 9), ("pup", 12), ("udp", 17), ("hmp", 20), ("xns-idp", 22), ("rdp", 27), ("iso-tp4", 29),
@@ -58,41 +62,49 @@ const IP_PROTOCOL: &[NamedValue] = &[
 ];
 
 /// Option numbers, RFC 791 section 3.1 and IANA's registry.
+#[rustfmt::skip]
 const IP_OPTIONS: &[NamedValue] = &[
     ("eol", 0), ("nop", 1), ("rr", 7), ("qs", 25), ("ts", 68), ("sec", 130), ("lsrr", 131), ("esec", 133), ("cipso", 134),
     ("satid", 136), ("ssrr", 137), ("rtralt", 148),
 ];
 
+#[rustfmt::skip]
 const MQTT_TYPE: &[NamedValue] = &[
     ("CONNECT", 1), ("CONNACK", 2), ("PUBLISH", 3), ("PUBACK", 4), ("PUBREC", 5), ("PUBREL", 6), ("PUBCOMP", 7),
     ("SUBSCRIBE", 8), ("SUBACK", 9), ("UNSUBSCRIBE", 10), ("UNSUBACK", 11), ("PINGREQ", 12), ("PINGRESP", 13),
     ("DISCONNECT", 14), ("AUTH", 15),
 ];
 
+#[rustfmt::skip]
 const SNMP_PDU: &[NamedValue] = &[
     ("get_request", 0), ("get_next_request", 1), ("response", 2), ("set_request", 3), ("trap_v1", 4),
     ("get_bulk_request", 5), ("inform_request", 6), ("trap_v2", 7), ("report", 8),
 ];
 
 /// RFC 9113, section 6.
+#[rustfmt::skip]
 const HTTP2_FRAME: &[NamedValue] = &[
     ("DATA", 0), ("HEADERS", 1), ("PRIORITY", 2), ("RSTSTREAM", 3), ("SETTINGS", 4), ("PUSHPROMISE", 5), ("PING", 6),
     ("GOAWAY", 7), ("WINDOWUPDATE", 8), ("CONTINUATION", 9),
 ];
 
 /// RFC 9113, section 7.
+#[rustfmt::skip]
 const HTTP2_ERROR: &[NamedValue] = &[
     ("NO_ERROR", 0), ("PROTOCOL_ERROR", 1), ("INTERNAL_ERROR", 2), ("FLOW_CONTROL_ERROR", 3), ("SETTINGS_TIMEOUT", 4),
     ("STREAM_CLOSED", 5), ("FRAME_SIZE_ERROR", 6), ("REFUSED_STREAM", 7), ("CANCEL", 8), ("COMPRESSION_ERROR", 9),
     ("CONNECT_ERROR", 10), ("ENHANCE_YOUR_CALM", 11), ("INADEQUATE_SECURITY", 12), ("HTTP_1_1_REQUIRED", 13),
 ];
 
+#[rustfmt::skip]
 const RFB_RESULT: &[NamedValue] = &[("ok", 0), ("fail", 1), ("toomany", 2)];
 
 /// RFC 6455, section 5.2.
+#[rustfmt::skip]
 const WEBSOCKET_OPCODE: &[NamedValue] = &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("ping", 9), ("pong", 10)];
 
 /// RFC 4511, section 4.2 ff: the application tags.
+#[rustfmt::skip]
 const LDAP_OPERATION: &[NamedValue] = &[
     ("bind_request", 0), ("bind_response", 1), ("unbind_request", 2), ("search_request", 3), ("search_result_entry", 4),
     ("search_result_done", 5), ("modify_request", 6), ("modify_response", 7), ("add_request", 8), ("add_response", 9),

@@ -11,7 +11,12 @@ use weir_ir::{AppLayerCondition, Comparison};
 
 /// Wire versions by name.
 const TLS_VERSIONS: &[(&str, u16)] = &[
-    ("sslv2", 0x0002), ("sslv3", 0x0300), ("tls1.0", 0x0301), ("tls1.1", 0x0302), ("tls1.2", 0x0303), ("tls1.3", 0x0304),
+    ("sslv2", 0x0002),
+    ("sslv3", 0x0300),
+    ("tls1.0", 0x0301),
+    ("tls1.1", 0x0302),
+    ("tls1.2", 0x0303),
+    ("tls1.3", 0x0304),
 ];
 
 impl Lowering<'_, '_> {
@@ -20,8 +25,14 @@ impl Lowering<'_, '_> {
             return self.app_layer_protocol(option);
         }
         let protocol = match keyword.handler {
-            Handler::TlsVersion | Handler::SslVersion | Handler::SslState | Handler::TlsCertExpired | Handler::TlsCertValid
-            | Handler::TlsNotBefore | Handler::TlsNotAfter | Handler::TlsCertChainLength => Some(AppProtocol::Tls),
+            Handler::TlsVersion
+            | Handler::SslVersion
+            | Handler::SslState
+            | Handler::TlsCertExpired
+            | Handler::TlsCertValid
+            | Handler::TlsNotBefore
+            | Handler::TlsNotAfter
+            | Handler::TlsCertChainLength => Some(AppProtocol::Tls),
             Handler::DnsOpcode | Handler::DnsRcode | Handler::DnsRrtype => Some(AppProtocol::Dns),
             Handler::FtpDataCommand => Some(AppProtocol::FtpData),
             Handler::SmbVersion => Some(AppProtocol::Smb),
@@ -50,7 +61,11 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
-    fn application_condition(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered<AppLayerCondition> {
+    fn application_condition(
+        &mut self,
+        option: &OptionSyntax,
+        keyword: &'static Keyword,
+    ) -> Lowered<AppLayerCondition> {
         Ok(match keyword.handler {
             Handler::TlsVersion | Handler::SslVersion => AppLayerCondition::TlsVersion(self.tls_versions(option)?),
             Handler::SslState => {
@@ -61,10 +76,16 @@ impl Lowering<'_, '_> {
             Handler::TlsCertValid => AppLayerCondition::TlsCertValid,
             Handler::TlsNotBefore => AppLayerCondition::TlsNotBefore(self.date(option)?),
             Handler::TlsNotAfter => AppLayerCondition::TlsNotAfter(self.date(option)?),
-            Handler::TlsCertChainLength => AppLayerCondition::TlsCertChainLength(self.comparison(option, u64::from(u32::MAX), &[])?),
+            Handler::TlsCertChainLength => {
+                AppLayerCondition::TlsCertChainLength(self.comparison(option, u64::from(u32::MAX), &[])?)
+            }
             Handler::DnsOpcode => AppLayerCondition::DnsOpcode(self.comparison(option, 15, &[])?),
-            Handler::DnsRcode => AppLayerCondition::DnsRcode(self.comparison(option, 65_535, numbers_of("dns.rcode"))?),
-            Handler::DnsRrtype => AppLayerCondition::DnsRrtype(self.comparison(option, 65_535, numbers_of("dns.rrtype"))?),
+            Handler::DnsRcode => {
+                AppLayerCondition::DnsRcode(self.comparison(option, 65_535, numbers_of("dns.rcode"))?)
+            }
+            Handler::DnsRrtype => {
+                AppLayerCondition::DnsRrtype(self.comparison(option, 65_535, numbers_of("dns.rrtype"))?)
+            }
             Handler::FtpDataCommand => match self.value(option)?.trim() {
                 "retr" => AppLayerCondition::FtpDataCommand(true),
                 "stor" => AppLayerCondition::FtpDataCommand(false),
@@ -85,7 +106,9 @@ impl Lowering<'_, '_> {
                     .map(|part| match part.trim().split_once('-') {
                         // Ranges of operation numbers include their ends.
                         Some((low, high)) => match (number::unsigned(low), number::unsigned(high)) {
-                            (Some(low), Some(high)) if low < high && high <= 65_535 => Ok(Comparison::Within(low, high)),
+                            (Some(low), Some(high)) if low < high && high <= 65_535 => {
+                                Ok(Comparison::Within(low, high))
+                            }
                             _ => Err(self.wrong(option, format!("`{}` is no range", part.trim()))),
                         },
                         None => number::comparison(part, 65_535, &[]).map_err(|e| self.wrong(option, e)),
@@ -95,6 +118,10 @@ impl Lowering<'_, '_> {
             }
             _ => {
                 let comparison = match &option.value {
+                    None if keyword.name != "krb5.weak_encryption" => {
+                        self.value(option)?;
+                        None
+                    }
                     None => None,
                     Some(_) => Some(self.comparison(option, u64::MAX, numbers_of(keyword.name))?),
                 };
@@ -114,7 +141,8 @@ impl Lowering<'_, '_> {
             "failed" | "unknown" => None,
             name => Some(application_protocol(name).ok_or_else(|| {
                 let known = super::PROTOCOLS.iter().map(|p| p.name());
-                let remedy = crate::diag::nearest(name, known).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+                let remedy =
+                    crate::diag::nearest(name, known).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
                 Fault::new(option.span(), Cause::UnknownProtocol, format!("there is no protocol `{name}`"), remedy)
             })?),
         };
@@ -142,7 +170,10 @@ impl Lowering<'_, '_> {
                     "to_server" | "toserver" => ProtocolMode::ToServer,
                     "to_client" | "toclient" => ProtocolMode::ToClient,
                     other => {
-                        return Err(self.wrong(option, format!("`{other}` is not final, original, either, to_server or to_client")));
+                        return Err(self.wrong(
+                            option,
+                            format!("`{other}` is not final, original, either, to_server or to_client"),
+                        ));
                     }
                 };
                 AppLayerCondition::ProtocolOf { mode, protocol, negated }
@@ -162,14 +193,23 @@ impl Lowering<'_, '_> {
                 None => (false, part),
             };
             let lower = word.to_ascii_lowercase();
-            let name = if lower.starts_with(|c: char| c.is_ascii_digit()) && !lower.starts_with("0x") { format!("tls{lower}") } else { lower };
+            let name = if lower.starts_with(|c: char| c.is_ascii_digit()) && !lower.starts_with("0x") {
+                format!("tls{lower}")
+            } else {
+                lower
+            };
             let known = TLS_VERSIONS.iter().find(|(n, _)| *n == name).map(|v| v.1);
-            let version = known.or_else(|| number::unsigned(word).filter(|_| word.starts_with("0x")).and_then(|n| u16::try_from(n).ok()));
+            let version = known.or_else(|| {
+                number::unsigned(word).filter(|_| word.starts_with("0x")).and_then(|n| u16::try_from(n).ok())
+            });
             match version {
                 Some(version) => versions.push((version, negated)),
                 None => {
-                    let hint = crate::diag::nearest(&name, TLS_VERSIONS.iter().map(|v| v.0)).map(|n| format!("; did you mean `{n}`?"));
-                    return Err(self.wrong(option, format!("`{word}` is no version of TLS{}", hint.unwrap_or_default())));
+                    let hint = crate::diag::nearest(&name, TLS_VERSIONS.iter().map(|v| v.0))
+                        .map(|n| format!("; did you mean `{n}`?"));
+                    return Err(
+                        self.wrong(option, format!("`{word}` is no version of TLS{}", hint.unwrap_or_default()))
+                    );
                 }
             }
         }
@@ -204,7 +244,11 @@ impl Lowering<'_, '_> {
     fn date(&self, option: &OptionSyntax) -> Lowered<Comparison> {
         let text = self.value(option)?;
         let text = text.trim();
-        let parse = |part: &str| epoch(part.trim()).ok_or_else(|| self.wrong(option, format!("`{}` is no date of the form YYYY-MM-DD HH:MM:SS", part.trim())));
+        let parse = |part: &str| {
+            epoch(part.trim()).ok_or_else(|| {
+                self.wrong(option, format!("`{}` is no date of the form YYYY-MM-DD HH:MM:SS", part.trim()))
+            })
+        };
         if let Some((low, high)) = text.split_once("<>") {
             let (low, high) = (parse(low)?, parse(high)?);
             if low >= high {
@@ -263,7 +307,13 @@ fn epoch(text: &str) -> Option<u64> {
         *fields.get_mut(3..)?.get_mut(i)? = part.parse().ok()?;
     }
     let [year, month, day, hour, minute, second] = fields;
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+    if !(1970..=9999).contains(&year)
+        || !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+        || hour > 23
+        || minute > 59
+        || second > 60
+    {
         return None;
     }
     // Days from civil, with March as the first month.

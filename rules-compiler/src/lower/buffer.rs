@@ -1,5 +1,6 @@
 //! Sticky buffers and old modifiers.
 
+use super::header::compatible;
 use super::{Fault, Lowered, Lowering, Place, Sticky, new_buffer};
 use crate::diag::Cause;
 use crate::keywords::{Keyword, OldContentForm};
@@ -65,10 +66,19 @@ impl Lowering<'_, '_> {
         if let Some(protocol) = buffer.protocol() {
             // JA3 and JA4 are also computed for QUIC.
             let quic = self.draft.protocol.is_some_and(|(p, _)| p == AppProtocol::Quic);
-            let hello = matches!(buffer, Buffer::Ja3Hash | Buffer::Ja3String | Buffer::Ja3sHash | Buffer::Ja3sString | Buffer::Ja4Hash);
+            let hello = matches!(
+                buffer,
+                Buffer::Ja3Hash | Buffer::Ja3String | Buffer::Ja3sHash | Buffer::Ja3sString | Buffer::Ja4Hash
+            );
             if !(quic && hello) {
                 self.use_protocol(span, protocol)?;
             }
+        }
+        if buffer == Buffer::DceStubData
+            && self.draft.protocol.is_some_and(|(p, _)| !compatible(p, AppProtocol::DceRpc))
+        {
+            // Carried by SMB as well, so it implies neither.
+            self.use_protocol(span, AppProtocol::DceRpc)?;
         }
         if !self.session.support.buffers.contains(&buffer) {
             return Err(Fault::new(
@@ -89,13 +99,21 @@ impl Lowering<'_, '_> {
         }
         match buffer {
             Buffer::Payload | Buffer::Base64Data | Buffer::IpSource | Buffer::IpDestination => {}
-            Buffer::Ipv4Header | Buffer::Ipv6Header | Buffer::TcpHeader | Buffer::UdpHeader | Buffer::Icmpv4Header
+            Buffer::Ipv4Header
+            | Buffer::Ipv6Header
+            | Buffer::TcpHeader
+            | Buffer::UdpHeader
+            | Buffer::Icmpv4Header
             | Buffer::Icmpv6Header => {
                 self.draft.needs_packet.get_or_insert((span, buffer.name()));
                 self.need_transport(span, buffer)?;
             }
             _ => {
                 self.draft.needs_transaction.get_or_insert((span, buffer.name()));
+                // Files of a protocol come from its parser.
+                if let (None, Some((protocol, _))) = (buffer.protocol(), self.draft.protocol) {
+                    self.require_parser(span, protocol)?;
+                }
             }
         }
         Ok(())
@@ -107,11 +125,23 @@ impl Lowering<'_, '_> {
         let fits = match buffer {
             Buffer::TcpHeader => matches!(
                 protocol,
-                RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Ipv6 | RuleProtocol::Tcp | RuleProtocol::TcpPacket | RuleProtocol::App(_)
+                RuleProtocol::Ip
+                    | RuleProtocol::Ipv4
+                    | RuleProtocol::Ipv6
+                    | RuleProtocol::Tcp
+                    | RuleProtocol::TcpPacket
+                    | RuleProtocol::App(_)
             ),
-            Buffer::UdpHeader => matches!(protocol, RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Ipv6 | RuleProtocol::Udp | RuleProtocol::App(_)),
-            Buffer::Icmpv4Header => matches!(protocol, RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Icmp | RuleProtocol::Icmpv4),
-            Buffer::Icmpv6Header => matches!(protocol, RuleProtocol::Ip | RuleProtocol::Ipv6 | RuleProtocol::Icmp | RuleProtocol::Icmpv6),
+            Buffer::UdpHeader => matches!(
+                protocol,
+                RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Ipv6 | RuleProtocol::Udp | RuleProtocol::App(_)
+            ),
+            Buffer::Icmpv4Header => {
+                matches!(protocol, RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Icmp | RuleProtocol::Icmpv4)
+            }
+            Buffer::Icmpv6Header => {
+                matches!(protocol, RuleProtocol::Ip | RuleProtocol::Ipv6 | RuleProtocol::Icmp | RuleProtocol::Icmpv6)
+            }
             _ => true,
         };
         if fits {
@@ -129,7 +159,12 @@ impl Lowering<'_, '_> {
     pub(super) fn entry(&mut self, option: &OptionSyntax) -> Lowered<usize> {
         let Some(sticky) = &mut self.draft.sticky else {
             if !self.session.support.buffers.contains(&Buffer::Payload) {
-                return Err(Fault::new(option.span(), Cause::UnsupportedBuffer, "the engine does not inspect payloads", ""));
+                return Err(Fault::new(
+                    option.span(),
+                    Cause::UnsupportedBuffer,
+                    "the engine does not inspect payloads",
+                    "",
+                ));
             }
             return Ok(self.find_entry(Buffer::Payload, &[]));
         };
@@ -167,11 +202,16 @@ impl Lowering<'_, '_> {
             return Err(Fault::new(
                 option.span(),
                 Cause::Placement,
-                format!("`{}` modifies a content of the payload, but `{}` is in force", keyword.name, sticky.buffer.name()),
+                format!(
+                    "`{}` modifies a content of the payload, but `{}` is in force",
+                    keyword.name,
+                    sticky.buffer.name()
+                ),
                 format!("write `{};` before the content, or `pkt_data;` before it", buffer.name()),
             ));
         }
-        let payload = self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::Payload && b.transforms.is_empty());
+        let payload =
+            self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::Payload && b.transforms.is_empty());
         let place = payload.and_then(|entry| {
             let matches = &self.draft.rule.buffers.get(entry)?.matches;
             Some((entry, matches.iter().rposition(|m| matches!(m, Match::Content(_)))?))

@@ -5,7 +5,8 @@ use crate::diag::Cause;
 use crate::syntax::OptionSyntax;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::{
-    Base64Decode, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Endian, Match, MathOperator, Number, TestOperator,
+    Base64Decode, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Endian, Match, MathOperator, Number,
+    TestOperator,
 };
 
 /// Most bytes of a binary number, and of a written one.
@@ -91,7 +92,9 @@ impl Lowering<'_, '_> {
     fn offset(&self, option: &OptionSyntax, text: &str) -> Lowered<Number> {
         let offset = self.number_or_variable(option, text)?;
         match offset {
-            Number::Constant(n) if n.abs() > 65_535 => Err(self.wrong(option, format!("the offset {n} is not between -65535 and 65535"))),
+            Number::Constant(n) if n.abs() > 65_535 => {
+                Err(self.wrong(option, format!("the offset {n} is not between -65535 and 65535")))
+            }
             _ => Ok(offset),
         }
     }
@@ -240,7 +243,8 @@ impl Lowering<'_, '_> {
                 _ => return Err(self.wrong(option, format!("`{word}` is no flag of byte_extract"))),
             }
         }
-        let count = number::signed(count).ok_or_else(|| self.wrong(option, format!("`{count}` is no number of bytes")))?;
+        let count =
+            number::signed(count).ok_or_else(|| self.wrong(option, format!("`{count}` is no number of bytes")))?;
         self.check_count(option, &flags, Number::Constant(count), 1)?;
         let offset = self.offset(option, offset)?;
         let variable = self.define(option, name)?;
@@ -289,19 +293,28 @@ impl Lowering<'_, '_> {
                 _ => return Err(self.wrong(option, format!("`{word}` is no part of byte_math"))),
             }
         }
-        let (Some(count), Some(offset), Some(operator), Some(value), Some(result)) = (count, offset, operator, value, result) else {
+        let (Some(count), Some(offset), Some(operator), Some(value), Some(result)) =
+            (count, offset, operator, value, result)
+        else {
             return Err(self.wrong(option, "byte_math needs bytes, offset, oper, rvalue and result"));
         };
         self.check_count(option, &flags, count, 1)?;
         match value {
             Number::Constant(0) if operator == MathOperator::Divide => return Err(self.wrong(option, "division by 0")),
-            Number::Constant(n) if matches!(operator, MathOperator::ShiftLeft | MathOperator::ShiftRight) && !(0..64).contains(&n) => {
+            Number::Constant(n)
+                if matches!(operator, MathOperator::ShiftLeft | MathOperator::ShiftRight) && !(0..64).contains(&n) =>
+            {
                 return Err(self.wrong(option, format!("a shift by {n} bits")));
             }
             _ => {}
         }
         if self.variable(result).is_some() && matches!(value, Number::Variable(v) if Some(v) == self.variable(result)) {
-            return Err(Fault::new(option.span(), Cause::Value, "the result is its own right-hand side", "choose another name"));
+            return Err(Fault::new(
+                option.span(),
+                Cause::Value,
+                "the result is its own right-hand side",
+                "choose another name",
+            ));
         }
         let variable = self.define(option, result)?;
         let math = ByteMath {
@@ -325,7 +338,9 @@ impl Lowering<'_, '_> {
         let mut decode = Base64Decode { bytes: None, offset: 0, relative: false };
         for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
             let (name, argument) = word.split_once(char::is_whitespace).unwrap_or((word, ""));
-            let number = || argument.trim().parse::<u32>().map_err(|_| self.wrong(option, format!("`{argument}` is not a number")));
+            let number = || {
+                argument.trim().parse::<u32>().map_err(|_| self.wrong(option, format!("`{argument}` is not a number")))
+            };
             match name {
                 "bytes" => decode.bytes = Some(number()?).filter(|&n| n > 0),
                 "offset" => decode.offset = number()?,

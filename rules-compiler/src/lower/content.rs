@@ -177,19 +177,24 @@ impl Lowering<'_, '_> {
                 }
             }
         }
-        if let (Some(offset), Some(length)) = chop {
-            if let Some(content) = self.draft.last_content.and_then(|p| self.content_at_mut(p)) {
-                if usize::from(offset) + usize::from(length) <= content.bytes.len() && length > 0 {
-                    content.fast_pattern_chop = Some((offset, length));
-                }
-            }
+        if let (Some(offset), Some(length)) = chop
+            && let Some(content) = self.draft.last_content.and_then(|p| self.content_at_mut(p))
+            && usize::from(offset) + usize::from(length) <= content.bytes.len()
+            && length > 0
+        {
+            content.fast_pattern_chop = Some((offset, length));
         }
         Ok(())
     }
 
     fn last(&mut self, span: Span) -> Lowered<&mut Content> {
         let missing = || {
-            Fault::new(span, Cause::Placement, "no content stands before this modifier", "write it behind the content it is for")
+            Fault::new(
+                span,
+                Cause::Placement,
+                "no content stands before this modifier",
+                "write it behind the content it is for",
+            )
         };
         let place = self.draft.last_content.ok_or_else(missing)?;
         self.content_at_mut(place).ok_or_else(missing)
@@ -240,7 +245,9 @@ impl Lowering<'_, '_> {
             })?),
         };
         let content = self.last(span)?;
-        let conflict = |message: String| Err(Fault::new(span, Cause::Conflict, message, "keep one kind of placement for each content"));
+        let conflict = |message: String| {
+            Err(Fault::new(span, Cause::Conflict, message, "keep one kind of placement for each content"))
+        };
         let slot = match position {
             Position::Depth => content.depth,
             Position::Offset => content.offset,
@@ -278,13 +285,19 @@ impl Lowering<'_, '_> {
                     ));
                 }
                 Position::Depth | Position::Offset if !(0..=65_535).contains(&value) => {
-                    return wrong(format!("`{name}` {value} is not between 0 and 65535"), "choose a number in this range");
+                    return wrong(
+                        format!("`{name}` {value} is not between 0 and 65535"),
+                        "choose a number in this range",
+                    );
                 }
                 Position::Within if value > RELATIVE_MAX => {
                     return wrong(format!("`within` {value} is more than {RELATIVE_MAX}"), "choose a smaller number");
                 }
                 Position::Distance if value.abs() > RELATIVE_MAX => {
-                    return wrong(format!("`distance` {value} is not between -{RELATIVE_MAX} and {RELATIVE_MAX}"), "choose a number in this range");
+                    return wrong(
+                        format!("`distance` {value} is not between -{RELATIVE_MAX} and {RELATIVE_MAX}"),
+                        "choose a number in this range",
+                    );
                 }
                 _ => {}
             }
@@ -305,7 +318,12 @@ impl Lowering<'_, '_> {
     fn set_starts_with(&mut self, span: Span) -> Lowered {
         let content = self.last(span)?;
         if content.anchor.start {
-            return Err(Fault::new(span, Cause::Placement, "`startswith` stands twice for the same content", "remove one"));
+            return Err(Fault::new(
+                span,
+                Cause::Placement,
+                "`startswith` stands twice for the same content",
+                "remove one",
+            ));
         }
         if content.depth.is_some() || content.offset.is_some() || content.is_relative() {
             return Err(Fault::new(
@@ -326,7 +344,12 @@ impl Lowering<'_, '_> {
     fn set_ends_with(&mut self, span: Span) -> Lowered {
         let content = self.last(span)?;
         if std::mem::replace(&mut content.anchor.end, true) {
-            return Err(Fault::new(span, Cause::Placement, "`endswith` stands twice for the same content", "remove one"));
+            return Err(Fault::new(
+                span,
+                Cause::Placement,
+                "`endswith` stands twice for the same content",
+                "remove one",
+            ));
         }
         Ok(())
     }
@@ -337,27 +360,15 @@ impl Lowering<'_, '_> {
     }
 
     fn set_fast_pattern(&mut self, span: Span, argument: &str) -> Lowered {
-        let conflict = |message: &str| Err(Fault::new(span, Cause::Conflict, message, "choose another content as the fast pattern"));
+        let conflict = |message: &str| {
+            Err(Fault::new(span, Cause::Conflict, message, "choose another content as the fast pattern"))
+        };
         if std::mem::replace(&mut self.draft.fast_pattern, true) {
             return conflict("`fast_pattern` stands twice in the rule");
         }
         let buffer = self.draft.last_content.and_then(|p| self.draft.rule.buffers.get(p.0)).map(|b| b.buffer);
         if buffer == Some(Buffer::Base64Data) {
-            // Decoded bytes cannot be searched for in advance; the last content before them is meant.
-            let before = self.draft.spans.iter().rev().map(|(place, _)| *place).find(|&place| {
-                self.draft.rule.buffers.get(place.0).is_some_and(|b| b.buffer != Buffer::Base64Data) && self.content_at(place).is_some()
-            });
-            let Some(content) = before.and_then(|place| self.content_at_mut(place)) else {
-                return conflict("a content of `base64_data` cannot be the fast pattern");
-            };
-            content.fast_pattern = true;
-            self.warn(
-                span,
-                Cause::Style,
-                "a content of `base64_data` cannot be the fast pattern; the content before `base64_data` is taken",
-                "write `fast_pattern` behind a content of another buffer",
-            );
-            return Ok(());
+            return conflict("a content of `base64_data` cannot be the fast pattern");
         }
         let content = self.last(span)?;
         let placed = content.is_relative() || content.offset.is_some() || content.depth.is_some();
@@ -375,9 +386,13 @@ impl Lowering<'_, '_> {
                 Ok(())
             }
             chop => {
-                let pair = chop.split_once(',').and_then(|(a, b)| Some((a.trim().parse::<u16>().ok()?, b.trim().parse::<u16>().ok()?)));
+                let pair = chop
+                    .split_once(',')
+                    .and_then(|(a, b)| Some((a.trim().parse::<u16>().ok()?, b.trim().parse::<u16>().ok()?)));
                 match pair {
-                    Some((offset, length)) if length > 0 && usize::from(offset) + usize::from(length) <= content.bytes.len() => {
+                    Some((offset, length))
+                        if length > 0 && usize::from(offset) + usize::from(length) <= content.bytes.len() =>
+                    {
                         content.fast_pattern_chop = Some((offset, length));
                         Ok(())
                     }
@@ -387,7 +402,9 @@ impl Lowering<'_, '_> {
                         format!("`{chop}` lies outside of the content, whose length is {}", content.bytes.len()),
                         "choose offset and length within the content",
                     )),
-                    None => Err(Fault::new(span, Cause::Value, format!("`{chop}` is not `only` or `offset,length`"), "")),
+                    None => {
+                        Err(Fault::new(span, Cause::Value, format!("`{chop}` is not `only` or `offset,length`"), ""))
+                    }
                 }
             }
         }
@@ -425,8 +442,13 @@ impl Lowering<'_, '_> {
             Some(id) => Ok(Number::Variable(id)),
             None => {
                 let names = self.draft.variables.iter().map(|v| &**v);
-                let hint = crate::diag::nearest(text.trim(), names).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-                Err(self.wrong(option, format!("`{}` is neither a number nor a variable defined before{hint}", text.trim())))
+                let hint = crate::diag::nearest(text.trim(), names)
+                    .map(|n| format!("; did you mean `{n}`?"))
+                    .unwrap_or_default();
+                Err(self.wrong(
+                    option,
+                    format!("`{}` is neither a number nor a variable defined before{hint}", text.trim()),
+                ))
             }
         }
     }
@@ -439,12 +461,16 @@ impl Lowering<'_, '_> {
             Some((_, word)) => return Err(self.wrong(option, format!("`{}` is not `relative`", word.trim()))),
             None => (value.as_str(), false),
         };
-        let comparison = match text.split_once("<=>").and_then(|(a, b)| Some((number::unsigned(a)?, number::unsigned(b)?))) {
-            Some((low, high)) if low <= high => Comparison::Within(low, high),
-            Some(_) => return Err(self.wrong(option, "the range ends before it begins")),
-            None => number::comparison(text, 65_535, &[]).map_err(|e| self.wrong(option, e))?,
-        };
-        if matches!(comparison, Comparison::NotEqual(_) | Comparison::Outside(..) | Comparison::AnyBit(_) | Comparison::NoBit(_)) {
+        let comparison =
+            match text.split_once("<=>").and_then(|(a, b)| Some((number::unsigned(a)?, number::unsigned(b)?))) {
+                Some((low, high)) if low <= high => Comparison::Within(low, high),
+                Some(_) => return Err(self.wrong(option, "the range ends before it begins")),
+                None => number::comparison(text, 65_535, &[]).map_err(|e| self.wrong(option, e))?,
+            };
+        if matches!(
+            comparison,
+            Comparison::NotEqual(_) | Comparison::Outside(..) | Comparison::AnyBit(_) | Comparison::NoBit(_)
+        ) {
             return Err(self.wrong(option, "only =, <, <=, >, >= and ranges are possible"));
         }
         // At least n bytes: there is one at n - 1. At most n: there is none at n.
@@ -511,7 +537,12 @@ impl Lowering<'_, '_> {
             Some(_) => None,
         };
         if let Some(message) = placed {
-            return Err(Fault::new(option.span(), Cause::Placement, message, "write it directly behind the sticky buffer"));
+            return Err(Fault::new(
+                option.span(),
+                Cause::Placement,
+                message,
+                "write it directly behind the sticky buffer",
+            ));
         }
         let place = self.push(option, Match::Absent { or_else })?;
         self.draft.spans.push((place, option.span()));

@@ -50,8 +50,12 @@ impl Lowering<'_, '_> {
             let value = value.trim().trim_matches('"');
             match key {
                 "type" => match value {
-                    "string" | "md5" | "sha256" | "ipv4" | "ip" => kind = Some(value),
-                    other => return Err(self.wrong(option, format!("`{other}` is not string, md5, sha256, ipv4 or ip"))),
+                    "string" | "md5" | "sha256" | "ipv4" | "ipv6" | "ip" => kind = Some(value),
+                    other => {
+                        return Err(
+                            self.wrong(option, format!("`{other}` is not string, md5, sha256, ipv4, ipv6 or ip"))
+                        );
+                    }
                 },
                 "load" | "state" => file = Some((value, key == "load")),
                 "save" | "memcap" | "hashsize" => {}
@@ -99,7 +103,10 @@ impl Lowering<'_, '_> {
         let fault = |message: String, remedy: &str| Err(Fault::new(option.span(), Cause::File, message, remedy));
         let relative = Path::new(path);
         if path.is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
-            return fault(format!("the path `{path}` leaves the data directory"), "name a file below the data directory");
+            return fault(
+                format!("the path `{path}` leaves the data directory"),
+                "name a file below the data directory",
+            );
         }
         let Some(directory) = self.session.options.data_directory else {
             return fault("no data directory is configured".into(), "set the directory that data sets are loaded from");
@@ -134,7 +141,10 @@ impl Lowering<'_, '_> {
                 (Some(entry), Some(true)) => entries.push(entry.into()),
                 (Some(_), Some(false)) => {}
                 _ => {
-                    return fault(format!("line {} of `{path}` is no value of type {kind}", number + 1), "correct the file");
+                    return fault(
+                        format!("line {} of `{path}` is no value of type {kind}", number + 1),
+                        "correct the file",
+                    );
                 }
             }
         }
@@ -151,9 +161,9 @@ fn decode(text: &[u8], kind: &str) -> Option<Vec<u8>> {
         "md5" => hex(text).filter(|b| b.len() == 16),
         "sha256" => hex(text).filter(|b| b.len() == 32),
         _ => match std::str::from_utf8(text).ok()?.parse().ok()? {
-            IpAddr::V4(a) => Some(a.octets().to_vec()),
-            IpAddr::V6(a) if kind == "ip" => Some(a.octets().to_vec()),
-            IpAddr::V6(_) => None,
+            IpAddr::V4(a) if kind != "ipv6" => Some(a.octets().to_vec()),
+            IpAddr::V6(a) if kind != "ipv4" => Some(a.octets().to_vec()),
+            _ => None,
         },
     }
 }

@@ -48,7 +48,12 @@ impl Lowering<'_, '_> {
                     None => Event::AppLayer(None, self.session.intern(name)),
                     Some((prefix, rest)) => {
                         let protocol = application_protocol(prefix).ok_or_else(|| {
-                            Fault::new(option.span(), Cause::UnknownProtocol, format!("there is no protocol `{prefix}`"), "")
+                            Fault::new(
+                                option.span(),
+                                Cause::UnknownProtocol,
+                                format!("there is no protocol `{prefix}`"),
+                                "",
+                            )
                         })?;
                         self.use_protocol(option.span(), protocol)?;
                         self.draft.needs_transaction.get_or_insert((option.name, keyword.name));

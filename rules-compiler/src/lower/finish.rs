@@ -4,17 +4,23 @@ use super::{Fault, Lowered, Lowering, Place, number};
 use crate::diag::Cause;
 use crate::syntax::Span;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::{AppLayerCondition, Buffer, Content, Event, Match, Number, PacketCondition, RuleProtocol};
+use weir_ir::{AppLayerCondition, Buffer, Content, Event, Match, Number, PacketCondition, RuleProtocol, Transform};
 
 impl Lowering<'_, '_> {
     pub(super) fn finish(&mut self) -> Lowered {
         if !self.draft.has_sid {
-            return Err(Fault::new(Span::default(), Cause::Identity, "the rule has no `sid`", "add `sid:number;` with a number no other rule has"));
+            return Err(Fault::new(
+                Span::default(),
+                Cause::Identity,
+                "the rule has no `sid`",
+                "add `sid:number;` with a number no other rule has",
+            ));
         }
         self.check_consumed()?;
         self.check_empty_sticky();
         self.check_base64()?;
         self.check_letter_case()?;
+        self.check_transformed()?;
         self.check_sizes()?;
         self.check_payload_size()?;
         self.check_mixture()?;
@@ -34,23 +40,26 @@ impl Lowering<'_, '_> {
 
     /// A sticky buffer without match at the rule's end.
     fn check_empty_sticky(&mut self) {
-        if let Some(sticky) = &self.draft.sticky {
-            if sticky.entry.is_none() {
-                let (span, name) = (sticky.span, sticky.buffer.name());
-                self.warn(
-                    span,
-                    Cause::Style,
-                    format!("nothing is matched in `{name}`"),
-                    "write its contents behind it (a sticky buffer holds for what follows), or remove it",
-                );
-            }
+        if let Some(sticky) = &self.draft.sticky
+            && sticky.entry.is_none()
+        {
+            let (span, name) = (sticky.span, sticky.buffer.name());
+            self.warn(
+                span,
+                Cause::Style,
+                format!("nothing is matched in `{name}`"),
+                "write its contents behind it (a sticky buffer holds for what follows), or remove it",
+            );
         }
     }
 
     /// `base64_data` needs `base64_decode` before it.
     fn check_base64(&self) -> Lowered {
-        let decode = self.draft.rule.buffers.iter().any(|b| b.matches.iter().any(|m| matches!(m, Match::Base64Decode(_))));
-        let Some(entry) = self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::Base64Data && !b.matches.is_empty()) else {
+        let decode =
+            self.draft.rule.buffers.iter().any(|b| b.matches.iter().any(|m| matches!(m, Match::Base64Decode(_))));
+        let Some(entry) =
+            self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::Base64Data && !b.matches.is_empty())
+        else {
             return Ok(());
         };
         if decode {
@@ -85,7 +94,11 @@ impl Lowering<'_, '_> {
                             fault.get_or_insert((entry, index));
                         }
                     }
-                    Buffer::Ja3Hash | Buffer::Ja3sHash | Buffer::TlsCertFingerprint | Buffer::SshHassh | Buffer::SshHasshServer => {
+                    Buffer::Ja3Hash
+                    | Buffer::Ja3sHash
+                    | Buffer::TlsCertFingerprint
+                    | Buffer::SshHassh
+                    | Buffer::SshHasshServer => {
                         content.bytes = content.bytes.to_ascii_lowercase().into();
                         content.nocase = false;
                     }
@@ -112,6 +125,44 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// A content must be able to occur in what its buffer's last transform makes.
+    fn check_transformed(&mut self) -> Lowered {
+        let blank = |b: &u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c);
+        for (entry, buffer) in self.draft.rule.buffers.iter().enumerate() {
+            let Some(last) = buffer.transforms.last() else { continue };
+            for (index, item) in buffer.matches.iter().enumerate() {
+                let Match::Content(content) = item else { continue };
+                let bytes = &content.bytes;
+                let (name, digest) = match last {
+                    Transform::ToMd5 => ("to_md5", Some(16)),
+                    Transform::ToSha1 => ("to_sha1", Some(20)),
+                    Transform::ToSha256 => ("to_sha256", Some(32)),
+                    Transform::StripWhitespace => ("strip_whitespace", None),
+                    Transform::CompressWhitespace => ("compress_whitespace", None),
+                    Transform::ToLowercase => ("to_lowercase", None),
+                    Transform::ToUppercase => ("to_uppercase", None),
+                    _ => continue,
+                };
+                let impossible = match last {
+                    Transform::StripWhitespace => bytes.iter().any(blank),
+                    Transform::CompressWhitespace => bytes.windows(2).any(|pair| pair.iter().all(blank)),
+                    Transform::ToLowercase => !content.nocase && bytes.iter().any(u8::is_ascii_uppercase),
+                    Transform::ToUppercase => !content.nocase && bytes.iter().any(u8::is_ascii_lowercase),
+                    _ => digest.is_some_and(|length| bytes.len() > length),
+                };
+                if impossible {
+                    return Err(Fault::new(
+                        self.span_of((entry, index)),
+                        Cause::Conflict,
+                        format!("the content cannot occur behind `{name}`"),
+                        "write the content as the transform leaves it",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Contents must fit into the sizes `bsize` and `urilen` allow.
     fn check_sizes(&mut self) -> Lowered {
         let mut fault = None;
@@ -130,23 +181,32 @@ impl Lowering<'_, '_> {
             }
             let Some(most) = most else { continue };
             if least > most {
-                fault.get_or_insert(((entry, 0), format!("the sizes asked of `{}` exclude each other", buffer.buffer.name())));
+                fault.get_or_insert((
+                    (entry, 0),
+                    format!("the sizes asked of `{}` exclude each other", buffer.buffer.name()),
+                ));
                 continue;
             }
             for (index, item) in buffer.matches.iter().enumerate() {
                 if let Match::Content(content) = item {
                     let end = least_end(content);
                     if !content.negated && end > most {
-                        let message = format!("the content ends at byte {end} or later, but `{}` has at most {most} bytes", buffer.buffer.name());
+                        let message = format!(
+                            "the content ends at byte {end} or later, but `{}` has at most {most} bytes",
+                            buffer.buffer.name()
+                        );
                         fault.get_or_insert(((entry, index), message));
                     }
                 }
             }
         }
         match fault {
-            Some((place, message)) => {
-                Err(Fault::new(self.span_of(place), Cause::Conflict, message, "correct `bsize` (or `urilen`), or the content"))
-            }
+            Some((place, message)) => Err(Fault::new(
+                self.span_of(place),
+                Cause::Conflict,
+                message,
+                "correct `bsize` (or `urilen`), or the content",
+            )),
             None => Ok(()),
         }
     }
@@ -158,7 +218,9 @@ impl Lowering<'_, '_> {
             _ => None,
         });
         let Some(most) = most.min() else { return Ok(()) };
-        let Some(entry) = self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::Payload && b.transforms.is_empty()) else {
+        let Some(entry) =
+            self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::Payload && b.transforms.is_empty())
+        else {
             return Ok(());
         };
         let contents = self.draft.rule.buffers.get(entry).map(|b| b.matches.as_slice()).unwrap_or(&[]);
@@ -215,10 +277,15 @@ impl Lowering<'_, '_> {
     fn check_absent(&self) -> Lowered {
         for (entry, buffer) in self.draft.rule.buffers.iter().enumerate() {
             let Some(index) = buffer.matches.iter().position(|m| matches!(m, Match::Absent { .. })) else { continue };
-            let fault = |message: &str, remedy: &str| Err(Fault::new(self.span_of((entry, index)), Cause::Conflict, message, remedy));
+            let fault = |message: &str, remedy: &str| {
+                Err(Fault::new(self.span_of((entry, index)), Cause::Conflict, message, remedy))
+            };
             match buffer.matches.get(index) {
                 Some(Match::Absent { or_else: false }) if buffer.matches.len() > 1 => {
-                    return fault("an absent buffer has nothing to match", "write `absent:or_else`, or remove the other matches");
+                    return fault(
+                        "an absent buffer has nothing to match",
+                        "write `absent:or_else`, or remove the other matches",
+                    );
                 }
                 Some(Match::Absent { or_else: true }) if buffer.matches.len() == 1 => {
                     return fault("`absent:or_else` is followed by nothing", "write `absent`, or matches behind it");
@@ -234,15 +301,26 @@ impl Lowering<'_, '_> {
         let Some((protocol, _)) = self.draft.protocol else { return };
         let only_tcp = matches!(
             protocol,
-            AppProtocol::Http | AppProtocol::Http1 | AppProtocol::Http2 | AppProtocol::Tls | AppProtocol::Smtp | AppProtocol::Ftp
-                | AppProtocol::FtpData | AppProtocol::Ssh | AppProtocol::Smb | AppProtocol::Imap | AppProtocol::Pop3
+            AppProtocol::Http
+                | AppProtocol::Http1
+                | AppProtocol::Http2
+                | AppProtocol::Tls
+                | AppProtocol::Smtp
+                | AppProtocol::Ftp
+                | AppProtocol::FtpData
+                | AppProtocol::Ssh
+                | AppProtocol::Smb
+                | AppProtocol::Imap
+                | AppProtocol::Pop3
         );
         let header = &mut self.draft.rule.header;
         match header.protocol {
             RuleProtocol::App(_) => {}
             RuleProtocol::Ip => header.protocol = RuleProtocol::App(protocol),
             RuleProtocol::Tcp if only_tcp => header.protocol = RuleProtocol::App(protocol),
-            _ => self.draft.rule.app_layer.push(AppLayerCondition::Protocol { protocol: Some(protocol), negated: false }),
+            _ => {
+                self.draft.rule.app_layer.push(AppLayerCondition::Protocol { protocol: Some(protocol), negated: false })
+            }
         }
     }
 
@@ -297,7 +375,7 @@ fn least_end(content: &Content) -> u64 {
 /// Serial numbers are upper case, with a colon between bytes.
 fn serial(bytes: &[u8]) -> Vec<u8> {
     let upper = bytes.to_ascii_uppercase();
-    let plain = upper.len() > 2 && upper.len() % 2 == 0 && upper.iter().all(u8::is_ascii_hexdigit);
+    let plain = upper.len() > 2 && upper.len().is_multiple_of(2) && upper.iter().all(u8::is_ascii_hexdigit);
     if !plain {
         return upper;
     }

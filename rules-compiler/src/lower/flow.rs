@@ -6,15 +6,29 @@ use crate::syntax::{OptionSyntax, Span};
 use weir_ir::RuleProtocol;
 
 const WORDS: &[&str] = &[
-    "to_server", "to_client", "from_server", "from_client", "established", "not_established", "stateless", "only_stream",
-    "no_stream", "only_frag", "no_frag",
+    "to_server",
+    "to_client",
+    "from_server",
+    "from_client",
+    "established",
+    "not_established",
+    "stateless",
+    "only_stream",
+    "no_stream",
+    "only_frag",
+    "no_frag",
 ];
 
 impl Lowering<'_, '_> {
     pub(super) fn flow(&mut self, option: &OptionSyntax) -> Lowered {
         let text = self.value(option)?.into_owned();
         if self.draft.flow_span.replace(option.span()).is_some() {
-            return Err(Fault::new(option.span(), Cause::Placement, "`flow` stands twice in the rule", "join them: `flow:established,to_server;`"));
+            return Err(Fault::new(
+                option.span(),
+                Cause::Placement,
+                "`flow` stands twice in the rule",
+                "join them: `flow:established,to_server;`",
+            ));
         }
         let mut flow = NO_FLOW;
         for word in text.split(',').map(str::trim) {
@@ -30,7 +44,9 @@ impl Lowering<'_, '_> {
                 "only_frag" => &mut flow.only_frag,
                 "no_frag" => &mut flow.no_frag,
                 _ => {
-                    let hint = nearest(word, WORDS.iter().copied()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+                    let hint = nearest(word, WORDS.iter().copied())
+                        .map(|n| format!("; did you mean `{n}`?"))
+                        .unwrap_or_default();
                     return Err(self.wrong(option, format!("`{word}` is no word of `flow`{hint}")));
                 }
             };
@@ -71,9 +87,12 @@ impl Lowering<'_, '_> {
             ))
         };
         match (self.draft.only_to_server, self.draft.only_to_client) {
-            (Some((span, name)), Some((_, other))) => {
-                conflict(span, name, "requests", format!("`{other}` in responses only; one inspection sees one direction"))
-            }
+            (Some((span, name)), Some((_, other))) => conflict(
+                span,
+                name,
+                "requests",
+                format!("`{other}` in responses only; one inspection sees one direction"),
+            ),
             (Some((span, name)), None) => {
                 let flow = self.draft.rule.flow.get_or_insert(NO_FLOW);
                 if flow.to_client {

@@ -8,6 +8,7 @@ use weir_contract::protocol::AppProtocol;
 use weir_ir::{Action, AddressSet, Comparison, PacketCondition, PortSet, RuleProtocol};
 
 /// Every application protocol a rule may name.
+#[rustfmt::skip]
 pub(crate) const PROTOCOLS: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Http2, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp,
     AppProtocol::Ftp, AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::Smb, AppProtocol::DceRpc, AppProtocol::Imap,
@@ -87,25 +88,42 @@ impl Lowering<'_, '_> {
                 ));
             }
             b"<-" => {
-                return Err(Fault::new(direction, Cause::Header, "there is no direction `<-`", "exchange both sides and write `->`"));
+                return Err(Fault::new(
+                    direction,
+                    Cause::Header,
+                    "there is no direction `<-`",
+                    "exchange both sides and write `->`",
+                ));
             }
             other => {
                 let other = String::from_utf8_lossy(other).into_owned();
-                return Err(Fault::new(direction, Cause::Header, format!("`{other}` is no direction"), "write `->` or `<>`"));
+                return Err(Fault::new(
+                    direction,
+                    Cause::Header,
+                    format!("`{other}` is no direction"),
+                    "write `->` or `<>`",
+                ));
             }
         }
         let fault = |span: Span, e: VariableError| {
-            let cause = if matches!(e, VariableError::Undefined { .. }) { Cause::UndefinedVariable } else { Cause::Address };
+            let cause =
+                if matches!(e, VariableError::Undefined { .. }) { Cause::UndefinedVariable } else { Cause::Address };
             Fault::new(span, cause, e.to_string(), e.remedy())
         };
         let text = self.text;
         let resolver = &mut self.session.resolver;
         let mut addresses = |span: Span| {
-            resolver.addresses(&String::from_utf8_lossy(span.of(text))).map(|set| (*set).clone()).map_err(|e| fault(span, e))
+            resolver
+                .addresses(&String::from_utf8_lossy(span.of(text)))
+                .map(|set| (*set).clone())
+                .map_err(|e| fault(span, e))
         };
         let (from, to) = (addresses(source)?, addresses(destination)?);
         let mut ports = |span: Span| {
-            resolver.ports(&String::from_utf8_lossy(span.of(text))).map(|set| (*set).clone()).map_err(|e| fault(span, e))
+            resolver
+                .ports(&String::from_utf8_lossy(span.of(text)))
+                .map(|set| (*set).clone())
+                .map_err(|e| fault(span, e))
         };
         let (from_ports, to_ports) = (ports(source_ports)?, ports(destination_ports)?);
         let header = &mut self.draft.rule.header;
@@ -129,6 +147,14 @@ impl Lowering<'_, '_> {
                     Cause::UnsupportedKeyword,
                     "`config` rules are not supported",
                     "logging is configured outside of rules",
+                ));
+            }
+            scoped if scoped.starts_with("accept") || scoped.contains([':', ',']) => {
+                return Err(Fault::new(
+                    span,
+                    Cause::UnsupportedKeyword,
+                    format!("firewall rules and scopes of actions (`{word}`) are not supported"),
+                    "write alert, pass, drop or reject alone",
                 ));
             }
             known if crate::syntax::ACTIONS.contains(&known) => {
@@ -200,13 +226,30 @@ impl Lowering<'_, '_> {
                     RuleProtocol::App(protocol)
                 }
                 None => {
-                    let others = ["ip", "tcp", "tcp-pkt", "tcp-stream", "udp", "icmp", "icmpv4", "icmpv6", "pkthdr", "ipv4", "ipv6"];
+                    let others = [
+                        "ip",
+                        "tcp",
+                        "tcp-pkt",
+                        "tcp-stream",
+                        "udp",
+                        "icmp",
+                        "icmpv4",
+                        "icmpv6",
+                        "pkthdr",
+                        "ipv4",
+                        "ipv6",
+                    ];
                     let known = PROTOCOLS.iter().map(|p| p.name()).chain(others);
                     let remedy = match nearest(name, known) {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => "name a transport such as tcp, or a protocol such as http".into(),
                     };
-                    return Err(Fault::new(span, Cause::UnknownProtocol, format!("there is no protocol `{name}`"), remedy));
+                    return Err(Fault::new(
+                        span,
+                        Cause::UnknownProtocol,
+                        format!("there is no protocol `{name}`"),
+                        remedy,
+                    ));
                 }
             },
         };
@@ -223,23 +266,35 @@ impl Lowering<'_, '_> {
         Err(Fault::new(
             span,
             Cause::UnsupportedProtocol,
-            format!("the engine does not parse `{}`", protocol.name()),
+            format!("the engine does not detect `{}`", protocol.name()),
             "write the rule for tcp or udp with contents of the payload, or disable it",
+        ))
+    }
+
+    /// The engine must have a parser for the protocol.
+    pub(super) fn require_parser(&self, span: Span, protocol: AppProtocol) -> Lowered {
+        if self.session.support.parsed.contains(&protocol) {
+            return Ok(());
+        }
+        Err(Fault::new(
+            span,
+            Cause::UnsupportedProtocol,
+            format!("the engine has no parser for `{}`", protocol.name()),
+            "match the payload instead, or disable the rule",
         ))
     }
 
     /// Something of this protocol is used: the rule is for it alone.
     pub(super) fn use_protocol(&mut self, span: Span, protocol: AppProtocol) -> Lowered {
+        self.require_parser(span, protocol)?;
         match self.draft.protocol {
             None => {
-                self.require_protocol(span, protocol)?;
                 self.draft.protocol = Some((protocol, span));
                 Ok(())
             }
             Some((known, _)) if compatible(known, protocol) => Ok(()),
             // `http1` narrows what a buffer of HTTP implied before.
             Some((known, _)) if compatible(protocol, known) => {
-                self.require_protocol(span, protocol)?;
                 if !matches!(self.draft.rule.header.protocol, RuleProtocol::App(_)) {
                     self.draft.protocol = Some((protocol, span));
                 }

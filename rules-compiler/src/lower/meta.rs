@@ -8,7 +8,7 @@ use weir_ir::Target;
 /// The version of the rule language `requires` is checked against.
 const VERSION: [u32; 3] = [8, 0, 8];
 /// Features that `requires` may ask for.
-const FEATURES: &[&str] = &[];
+const FEATURES: &[&str] = &["ja3", "ja4"];
 
 impl Lowering<'_, '_> {
     pub(super) fn message(&mut self, option: &OptionSyntax) -> Lowered {
@@ -41,7 +41,8 @@ impl Lowering<'_, '_> {
 
     pub(super) fn sid(&mut self, option: &OptionSyntax) -> Lowered {
         let sid = self.number(option)?;
-        let fault = |message: &str| Err(Fault::new(option.span(), Cause::Identity, message, "give each rule one sid above 0"));
+        let fault =
+            |message: &str| Err(Fault::new(option.span(), Cause::Identity, message, "give each rule one sid above 0"));
         if sid == 0 {
             return fault("sid 0 is not valid");
         }
@@ -66,7 +67,12 @@ impl Lowering<'_, '_> {
         match self.number(option)? {
             value @ 1..=255 => {
                 if std::mem::replace(&mut self.draft.has_priority, true) {
-                    self.warn(option.span(), Cause::Style, "`priority` stands twice; the last one counts", "remove one");
+                    self.warn(
+                        option.span(),
+                        Cause::Style,
+                        "`priority` stands twice; the last one counts",
+                        "remove one",
+                    );
                 }
                 self.draft.rule.meta.priority = value as u8;
                 Ok(())
@@ -99,7 +105,12 @@ impl Lowering<'_, '_> {
                         Some(near) => format!("did you mean `{near}`? Otherwise define it in classification.config"),
                         None => "define it in classification.config".into(),
                     };
-                    self.warn(option.span(), Cause::Configuration, format!("the class `{name}` is not defined; priority 3 is taken"), remedy);
+                    self.warn(
+                        option.span(),
+                        Cause::Configuration,
+                        format!("the class `{name}` is not defined; priority 3 is taken"),
+                        remedy,
+                    );
                 }
             }
         }
@@ -162,7 +173,8 @@ impl Lowering<'_, '_> {
                 let met = match what {
                     "feature" => FEATURES.contains(&rest),
                     "keyword" => crate::keywords::find(rest.as_bytes()).is_some_and(|k| k.is_supported()),
-                    "version" => versions_met(rest).ok_or_else(|| self.wrong(option, format!("`{item}` is no version requirement")))?,
+                    "version" => versions_met(rest)
+                        .ok_or_else(|| self.wrong(option, format!("`{item}` is no version requirement")))?,
                     _ => false,
                 };
                 if !met {
@@ -207,7 +219,10 @@ fn versions_met(text: &str) -> Option<bool> {
                 _ => VERSION >= version,
             };
             // A suffix such as `-rc1` does not matter.
-            rest = after.get(end..)?.trim_start_matches(|c: char| !c.is_whitespace() && !matches!(c, '<' | '>' | '&')).trim_start_matches(['&', ' ']);
+            rest = after
+                .get(end..)?
+                .trim_start_matches(|c: char| !c.is_whitespace() && !matches!(c, '<' | '>' | '&'))
+                .trim_start_matches(['&', ' ']);
         }
         any |= all;
     }

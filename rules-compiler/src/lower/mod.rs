@@ -97,7 +97,15 @@ impl<'a> Session<'a> {
         references: &'a References,
         options: &'a LoadOptions<'a>,
     ) -> Self {
-        Session { resolver, support, classifications, references, options, strings: HashSet::new(), datasets: HashMap::new() }
+        Session {
+            resolver,
+            support,
+            classifications,
+            references,
+            options,
+            strings: HashSet::new(),
+            datasets: HashMap::new(),
+        }
     }
 
     /// One allocation for equal strings.
@@ -164,7 +172,13 @@ pub(crate) struct Outcome {
 }
 
 /// Lower one parsed rule.
-pub(crate) fn lower(session: &mut Session<'_>, syntax: &RuleSyntax, text: &[u8], file: &Arc<str>, line: u32) -> Outcome {
+pub(crate) fn lower(
+    session: &mut Session<'_>,
+    syntax: &RuleSyntax,
+    text: &[u8],
+    file: &Arc<str>,
+    line: u32,
+) -> Outcome {
     let draft = Draft {
         rule: Rule {
             identity: Identity { gid: 1, sid: 0, rev: 0 },
@@ -248,7 +262,12 @@ impl<'s> Lowering<'s, '_> {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => "see the list of keywords in the reference".into(),
                     };
-                    return Err(Fault::new(option.name, Cause::UnknownKeyword, format!("there is no keyword `{word}`"), remedy));
+                    return Err(Fault::new(
+                        option.name,
+                        Cause::UnknownKeyword,
+                        format!("there is no keyword `{word}`"),
+                        remedy,
+                    ));
                 }
             }
         }
@@ -360,7 +379,12 @@ impl<'s> Lowering<'s, '_> {
             _ => {
                 let word = String::from_utf8_lossy(option.name.of(self.text)).into_owned();
                 let form = crate::keywords::find(option.name.of(self.text)).map_or("", |k| k.arguments);
-                Err(Fault::new(option.span(), Cause::Value, format!("`{word}` needs a value"), format!("write `{word}:{form};`")))
+                Err(Fault::new(
+                    option.span(),
+                    Cause::Value,
+                    format!("`{word}` needs a value"),
+                    format!("write `{word}:{form};`"),
+                ))
             }
         }
     }

@@ -96,7 +96,12 @@ impl Lowering<'_, '_> {
         let is_ip = matches!(protocol, RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Ipv6);
         let is_app = matches!(protocol, RuleProtocol::App(_));
         let fits = match keyword.handler {
-            Handler::TcpFlags | Handler::TcpSequence | Handler::TcpAck | Handler::TcpWindow | Handler::TcpMss | Handler::TcpWindowScale => {
+            Handler::TcpFlags
+            | Handler::TcpSequence
+            | Handler::TcpAck
+            | Handler::TcpWindow
+            | Handler::TcpMss
+            | Handler::TcpWindowScale => {
                 is_ip || is_app || matches!(protocol, RuleProtocol::Tcp | RuleProtocol::TcpPacket)
             }
             Handler::IcmpType | Handler::IcmpCode | Handler::IcmpId | Handler::IcmpSequence => {
@@ -137,7 +142,9 @@ impl Lowering<'_, '_> {
             None => number::unsigned(rest),
         };
         match value {
-            Some(value) if value <= 255 => Ok(if negated { Comparison::NotEqual(value) } else { Comparison::Equal(value) }),
+            Some(value) if value <= 255 => {
+                Ok(if negated { Comparison::NotEqual(value) } else { Comparison::Equal(value) })
+            }
             _ => Err(self.wrong(option, format!("`{text}` is no value of the field"))),
         }
     }
@@ -158,7 +165,11 @@ impl Lowering<'_, '_> {
                     b'E' | b'2' => 0x40,
                     b'C' | b'1' => 0x80,
                     b'0' => 0,
-                    _ => return Err(self.wrong(option, format!("`{}` is no TCP flag", (letter as char).escape_default()))),
+                    _ => {
+                        return Err(
+                            self.wrong(option, format!("`{}` is no TCP flag", (letter as char).escape_default()))
+                        );
+                    }
                 };
             }
             Ok(bits)
@@ -180,7 +191,9 @@ impl Lowering<'_, '_> {
                 b'M' => 0x1,
                 b'D' => 0x2,
                 b'R' => 0x4,
-                _ => return Err(self.wrong(option, format!("`{}` is not M, D or R", (letter as char).escape_default()))),
+                _ => {
+                    return Err(self.wrong(option, format!("`{}` is not M, D or R", (letter as char).escape_default())));
+                }
             };
         }
         if bits == 0 {
@@ -204,7 +217,8 @@ impl Lowering<'_, '_> {
         match found {
             Some(number) => Ok(IpOption::Number(number as u8)),
             None => {
-                let hint = crate::diag::nearest(&word, names.iter().map(|n| n.0)).map(|n| format!("; did you mean `{n}`?"));
+                let hint =
+                    crate::diag::nearest(&word, names.iter().map(|n| n.0)).map(|n| format!("; did you mean `{n}`?"));
                 Err(self.wrong(option, format!("`{word}` is no IP option{}", hint.unwrap_or_default())))
             }
         }
@@ -217,7 +231,11 @@ impl Lowering<'_, '_> {
         if let [range, side] = *parts.as_slice() {
             let digits = range.find(|c: char| c.is_ascii_digit()).unwrap_or(range.len());
             let (operator, number) = range.split_at_checked(digits).unwrap_or(("", range));
-            parts = vec![side.strip_prefix("to_").unwrap_or(side), if operator.trim().is_empty() { "=" } else { operator.trim() }, number];
+            parts = vec![
+                side.strip_prefix("to_").unwrap_or(side),
+                if operator.trim().is_empty() { "=" } else { operator.trim() },
+                number,
+            ];
         }
         let [side, operator, size] = parts.as_slice() else {
             return Err(self.wrong(option, "stream_size needs a side, an operator and a number"));
@@ -282,7 +300,10 @@ impl Lowering<'_, '_> {
         let number = |part: Option<&str>| -> Lowered<Option<u32>> {
             match part {
                 None | Some("*") => Ok(None),
-                Some(part) => part.parse().map(Some).map_err(|_| self.wrong(option, format!("`{part}` is neither a number nor `*`"))),
+                Some(part) => part
+                    .parse()
+                    .map(Some)
+                    .map_err(|_| self.wrong(option, format!("`{part}` is neither a number nor `*`"))),
             }
         };
         let program = number(parts.next())?.ok_or_else(|| self.wrong(option, "the program is missing"))?;
@@ -295,13 +316,27 @@ impl Lowering<'_, '_> {
         let words: Vec<&str> = text.split([',', ' ']).map(str::trim).filter(|w| !w.is_empty()).collect();
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut number = || words.next().and_then(|n| number::signed(n)).ok_or_else(|| self.wrong(option, format!("`{word}` needs a number")));
+            let mut number = || {
+                words
+                    .next()
+                    .and_then(|n| number::signed(n))
+                    .ok_or_else(|| self.wrong(option, format!("`{word}` needs a number")))
+            };
             match *word {
                 "bitstring_overflow" => test.bitstring_overflow = true,
                 "double_overflow" => test.double_overflow = true,
-                "oversize_length" => test.oversize_length = Some(u32::try_from(number()?).map_err(|_| self.wrong(option, "the length is too large"))?),
-                "absolute_offset" => test.absolute_offset = Some(i32::try_from(number()?).map_err(|_| self.wrong(option, "the offset is too large"))?),
-                "relative_offset" => test.relative_offset = Some(i32::try_from(number()?).map_err(|_| self.wrong(option, "the offset is too large"))?),
+                "oversize_length" => {
+                    test.oversize_length =
+                        Some(u32::try_from(number()?).map_err(|_| self.wrong(option, "the length is too large"))?)
+                }
+                "absolute_offset" => {
+                    test.absolute_offset =
+                        Some(i32::try_from(number()?).map_err(|_| self.wrong(option, "the offset is too large"))?)
+                }
+                "relative_offset" => {
+                    test.relative_offset =
+                        Some(i32::try_from(number()?).map_err(|_| self.wrong(option, "the offset is too large"))?)
+                }
                 other => return Err(self.wrong(option, format!("`{other}` is no test of asn1"))),
             }
         }

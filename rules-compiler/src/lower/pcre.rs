@@ -32,12 +32,20 @@ impl Lowering<'_, '_> {
             self.value(option)?;
             return Ok(());
         };
-        let Some(quoted) = value.quoted else {
-            return Err(self.wrong(option, "the expression must stand in quotes"));
+        // Quotes are usual, but not required.
+        let (quoted, negated) = match value.quoted {
+            Some(quoted) => (quoted, value.negated),
+            None => {
+                let raw = value.raw.of(self.text);
+                let marks = raw.iter().take_while(|&&b| b == b'!' || b == b' ').count();
+                let span = Span { start: value.raw.start + marks as u32, end: value.raw.end };
+                (span, raw.first() == Some(&b'!'))
+            }
         };
         let text = quoted.of(self.text);
         // Snort allows `m` and another delimiter; Suricata only `/`.
-        let delimiter_at = usize::from(text.first() == Some(&b'm') && text.get(1).is_some_and(|b| !b.is_ascii_alphanumeric()));
+        let delimiter_at =
+            usize::from(text.first() == Some(&b'm') && text.get(1).is_some_and(|b| !b.is_ascii_alphanumeric()));
         let delimiter = text.get(delimiter_at).copied().unwrap_or(0);
         if delimiter_at == 0 && delimiter != b'/' {
             return Err(self.wrong(option, "the expression must stand between slashes"));
@@ -56,10 +64,10 @@ impl Lowering<'_, '_> {
             Some(comma) => (tail.get(..comma).unwrap_or(&[]), tail.get(comma + 1..).unwrap_or(&[])),
             None => (tail, &[][..]),
         };
-        let pattern = crate_text(expression);
+        let pattern = pattern_text(expression);
         let mut pcre = Pcre {
             pattern,
-            negated: value.negated,
+            negated,
             caseless: false,
             multiline: false,
             dotall: false,
@@ -103,13 +111,20 @@ impl Lowering<'_, '_> {
             }
         }
         self.captures(option, &mut pcre, captures)?;
-        if let Some(check) = self.session.options.check_pcre {
-            if let Err(message) = check(&pcre) {
-                return Err(Fault::new(quoted, Cause::Value, format!("the expression is not valid: {message}"), "correct the expression"));
-            }
+        if let Some(check) = self.session.options.check_pcre
+            && let Err(message) = check(&pcre)
+        {
+            return Err(Fault::new(
+                quoted,
+                Cause::Value,
+                format!("the expression is not valid: {message}"),
+                "correct the expression",
+            ));
         }
         // In Suricata `Q` and `file.data` name the same bytes of a response.
-        if buffer == Some(Buffer::HttpResponseBody) && self.draft.sticky.as_ref().is_some_and(|s| s.buffer == Buffer::FileData) {
+        if buffer == Some(Buffer::HttpResponseBody)
+            && self.draft.sticky.as_ref().is_some_and(|s| s.buffer == Buffer::FileData)
+        {
             buffer = None;
         }
         let Some(buffer) = buffer else {
@@ -117,15 +132,15 @@ impl Lowering<'_, '_> {
             self.draft.spans.push((place, option.span()));
             return Ok(());
         };
-        if let Some(sticky) = &self.draft.sticky {
-            if sticky.buffer != buffer {
-                return Err(Fault::new(
-                    option.span(),
-                    Cause::Placement,
-                    format!("the flags name `{}`, but `{}` is in force", buffer.name(), sticky.buffer.name()),
-                    "remove the letter, or write `pkt_data;` before the expression",
-                ));
-            }
+        if let Some(sticky) = &self.draft.sticky
+            && sticky.buffer != buffer
+        {
+            return Err(Fault::new(
+                option.span(),
+                Cause::Placement,
+                format!("the flags name `{}`, but `{}` is in force", buffer.name(), sticky.buffer.name()),
+                "remove the letter, or write `pkt_data;` before the expression",
+            ));
         }
         if buffer == Buffer::HttpHost {
             if pcre.caseless {
@@ -156,9 +171,12 @@ impl Lowering<'_, '_> {
             if item.is_empty() {
                 continue;
             }
-            let known = ["flow:", "pkt:", "alert:"].iter().any(|p| item.strip_prefix(p).is_some_and(|n| !n.trim().is_empty()));
+            let known =
+                ["flow:", "pkt:", "alert:"].iter().any(|p| item.strip_prefix(p).is_some_and(|n| !n.trim().is_empty()));
             if !known || pcre.captures.len() >= 8 {
-                return Err(self.wrong(option, format!("`{item}` is not `flow:name`, `pkt:name` or `alert:name` (at most 8)")));
+                return Err(
+                    self.wrong(option, format!("`{item}` is not `flow:name`, `pkt:name` or `alert:name` (at most 8)"))
+                );
             }
             pcre.captures.push(item.into());
         }
@@ -167,11 +185,11 @@ impl Lowering<'_, '_> {
 }
 
 /// Expressions are bytes; those beyond ASCII are written as `\xHH` outside of quotations, which keeps their meaning.
-fn crate_text(bytes: &[u8]) -> Arc<str> {
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        if text.is_ascii() {
-            return text.into();
-        }
+fn pattern_text(bytes: &[u8]) -> Arc<str> {
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && text.is_ascii()
+    {
+        return text.into();
     }
     let mut out = String::with_capacity(bytes.len() + 8);
     for &byte in bytes {
@@ -191,7 +209,11 @@ pub(super) fn has_upper_case_literal(pattern: &[u8]) -> bool {
             },
             b'(' if pattern.get(at + 1) == Some(&b'?') => {
                 // Group flags and names: `(?P<Name>`, `(?i)`.
-                at += pattern.get(at..).and_then(|p| p.iter().position(|b| matches!(b, b':' | b'>' | b')' | b'=' | b'!'))).unwrap_or(1) + 1;
+                at += pattern
+                    .get(at..)
+                    .and_then(|p| p.iter().position(|b| matches!(b, b':' | b'>' | b')' | b'=' | b'!')))
+                    .unwrap_or(1)
+                    + 1;
             }
             b if b.is_ascii_uppercase() => return true,
             _ => at += 1,

@@ -71,7 +71,20 @@ impl Lowering<'_, '_> {
             BitOperation::Toggle => None,
         };
         if bits.iter().any(|b| Some(b.operation) == opposite && b.names == item.names && b.names.len() == 1) {
-            self.warn(option.span(), Cause::Style, format!("`{text}` contradicts an earlier `flowbits`"), "remove one of them");
+            if matches!(item.operation, BitOperation::IsSet | BitOperation::IsNotSet) {
+                return Err(Fault::new(
+                    option.span(),
+                    Cause::Conflict,
+                    "the rule asks for a bit to be set and not to be set",
+                    "remove one of them; the rule could never match",
+                ));
+            }
+            self.warn(
+                option.span(),
+                Cause::Style,
+                format!("`{text}` contradicts an earlier `flowbits`"),
+                "remove one of them",
+            );
         }
         self.draft.rule.flowbits.push(item);
         Ok(())
@@ -167,10 +180,18 @@ impl Lowering<'_, '_> {
                         _ => return Err(self.wrong(option, format!("`{seconds}` is no number of seconds"))),
                     };
                     if operation != BitOperation::Set {
-                        self.warn(option.span(), Cause::Style, "`expire` has an effect with `set` only", "remove it here");
+                        self.warn(
+                            option.span(),
+                            Cause::Style,
+                            "`expire` has an effect with `set` only",
+                            "remove it here",
+                        );
                     }
                 }
-                _ => return Err(self.wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair` or `expire seconds`"))),
+                _ => {
+                    return Err(self
+                        .wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair` or `expire seconds`")));
+                }
             }
         }
         let Some(track) = tracked else {
@@ -221,16 +242,13 @@ impl Lowering<'_, '_> {
     fn count(&mut self, option: &OptionSyntax, mut kind: Option<ThresholdKind>) -> Lowered {
         let text = self.value(option)?.into_owned();
         let is_filter = kind.is_some();
-        if let Some(known) = &self.draft.rule.threshold {
-            if is_filter || known.kind == ThresholdKind::DetectionFilter {
-                return Err(Fault::new(
-                    option.span(),
-                    Cause::Conflict,
-                    "`threshold` and `detection_filter` exclude each other, and `detection_filter` stands once",
-                    "keep one of them",
-                ));
-            }
-            self.warn(option.span(), Cause::Style, "`threshold` stands twice; the last one counts", "remove one");
+        if self.draft.rule.threshold.is_some() {
+            return Err(Fault::new(
+                option.span(),
+                Cause::Conflict,
+                "the rule has two of `threshold` and `detection_filter`",
+                "keep one of them",
+            ));
         }
         let (mut tracked, mut count, mut seconds, mut multiplier) = (None, None, None, None);
         for part in text.split(',').map(str::trim) {
@@ -243,21 +261,25 @@ impl Lowering<'_, '_> {
                         "threshold" => ThresholdKind::Threshold,
                         "both" => ThresholdKind::Both,
                         "backoff" => ThresholdKind::Backoff(0),
-                        other => return Err(self.wrong(option, format!("`{other}` is not limit, threshold, both or backoff"))),
+                        other => {
+                            return Err(
+                                self.wrong(option, format!("`{other}` is not limit, threshold, both or backoff"))
+                            );
+                        }
                     };
                     kind.replace(found).is_none()
                 }
                 "track" => {
-                    let found = track(value)
-                        .ok_or_else(|| self.wrong(option, format!("`{value}` is not by_src, by_dst, by_both, by_rule or by_flow")))?;
+                    let found = track(value).ok_or_else(|| {
+                        self.wrong(option, format!("`{value}` is not by_src, by_dst, by_both, by_rule or by_flow"))
+                    })?;
                     tracked.replace(found).is_none()
                 }
                 "count" | "seconds" | "multiplier" => {
-                    let number = value
-                        .parse::<u32>()
-                        .ok()
-                        .filter(|&n| n > 0)
-                        .ok_or_else(|| self.wrong(option, format!("`{key} {value}`: a number above 0 is needed")))?;
+                    let number =
+                        value.parse::<u32>().ok().filter(|&n| n > 0).ok_or_else(|| {
+                            self.wrong(option, format!("`{key} {value}`: a number above 0 is needed"))
+                        })?;
                     match key {
                         "count" => count.replace(number).is_none(),
                         "seconds" => seconds.replace(number).is_none(),

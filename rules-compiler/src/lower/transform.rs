@@ -30,19 +30,27 @@ impl Lowering<'_, '_> {
             TransformKind::Xor => self.xor(option)?,
             TransformKind::PcreExtract => {
                 let text = self.value(option)?;
+                if option.value.as_ref().is_some_and(|v| v.quoted.is_none()) {
+                    return Err(self.wrong(option, "the expression must stand in quotes"));
+                }
                 Transform::PcreExtract(text.as_ref().into())
             }
-            TransformKind::FromBase64 => self.from_base64(option)?,
+            TransformKind::FromBase64 => self.base64_transform(option)?,
             TransformKind::Gunzip => Transform::Gunzip(self.output_limit(option)?),
             TransformKind::ZlibInflate => Transform::ZlibInflate(self.output_limit(option)?),
         };
         let misplaced = |message: &str, remedy: &str| Err(Fault::new(option.span(), Cause::Placement, message, remedy));
         match &mut self.draft.sticky {
-            None => misplaced("a transform stands before any sticky buffer", "write a buffer such as `http.uri;` before it"),
-            Some(sticky) if sticky.entry.is_some() => misplaced(
-                "a transform stands behind a match in the same buffer",
-                "write transforms directly behind the sticky buffer; name the buffer anew for another form of it",
-            ),
+            None => {
+                misplaced("a transform stands before any sticky buffer", "write a buffer such as `http.uri;` before it")
+            }
+            Some(sticky) if sticky.entry.is_some() => {
+                // Behind a match: what follows is matched in the buffer with this transform; what came before stays.
+                sticky.entry = None;
+                sticky.transforms = vec![transform];
+                sticky.span = option.name;
+                Ok(())
+            }
             Some(sticky) if sticky.transforms.len() >= TRANSFORMS_MAX => misplaced("too many transforms", "use fewer"),
             Some(sticky) => {
                 sticky.transforms.push(transform);
@@ -67,10 +75,11 @@ impl Lowering<'_, '_> {
                 }
             })
             .collect();
-        key.map(|k| Transform::Xor(k.into())).ok_or_else(|| self.wrong(option, "the key has other characters than hexadecimal digits"))
+        key.map(|k| Transform::Xor(k.into()))
+            .ok_or_else(|| self.wrong(option, "the key has other characters than hexadecimal digits"))
     }
 
-    fn from_base64(&self, option: &OptionSyntax) -> Lowered<Transform> {
+    fn base64_transform(&self, option: &OptionSyntax) -> Lowered<Transform> {
         let text = self.optional_value(option);
         let (mut bytes, mut offset, mut mode) = (0u32, 0u32, 0u8);
         for word in text.split(',').map(str::trim).filter(|w| !w.is_empty()) {
@@ -78,7 +87,9 @@ impl Lowering<'_, '_> {
             let argument = argument.trim();
             let value = || number::unsigned(argument).and_then(|n| u32::try_from(n).ok()).filter(|&n| n <= 65_535);
             match name {
-                "bytes" => bytes = value().ok_or_else(|| self.wrong(option, format!("`{argument}` is no number of bytes")))?,
+                "bytes" => {
+                    bytes = value().ok_or_else(|| self.wrong(option, format!("`{argument}` is no number of bytes")))?
+                }
                 "offset" => offset = value().ok_or_else(|| self.wrong(option, format!("`{argument}` is no offset")))?,
                 "mode" => {
                     mode = match argument.to_ascii_lowercase().as_str() {

@@ -47,8 +47,22 @@ impl Span {
 
 /// Words that begin a rule.
 pub(crate) const ACTIONS: &[&str] = &[
-    "alert", "pass", "drop", "reject", "rejectsrc", "rejectdst", "rejectboth", "config", "log", "block", "sdrop",
-    "react", "rewrite", "activate", "dynamic", "file_id",
+    "alert",
+    "pass",
+    "drop",
+    "reject",
+    "rejectsrc",
+    "rejectdst",
+    "rejectboth",
+    "config",
+    "log",
+    "block",
+    "sdrop",
+    "react",
+    "rewrite",
+    "activate",
+    "dynamic",
+    "file_id",
 ];
 
 pub(crate) fn is_action(word: &[u8]) -> bool {

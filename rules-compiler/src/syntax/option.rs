@@ -36,7 +36,10 @@ pub struct OptionSyntax {
 impl OptionSyntax {
     /// From the name to the end of the value.
     pub fn span(&self) -> Span {
-        Span { start: self.name.start, end: self.value.as_ref().map_or(self.name.end, |v| v.raw.end.max(self.name.end)) }
+        Span {
+            start: self.name.start,
+            end: self.value.as_ref().map_or(self.name.end, |v| v.raw.end.max(self.name.end)),
+        }
     }
 }
 
@@ -84,7 +87,9 @@ fn closing_quote(text: &[u8], open: usize) -> Result<usize, OptionError> {
                         }
                     }
                     None => return Err(OptionError::NoSemicolon(open)),
-                    Some(b')') if skip_blanks(text, next + 1) >= text.len() => return Err(OptionError::NoSemicolon(open)),
+                    Some(b')') if skip_blanks(text, next + 1) >= text.len() => {
+                        return Err(OptionError::NoSemicolon(open));
+                    }
                     // `"x; content:"y"`: the quote opens anew, so the first one was never closed.
                     Some(_) if semicolon => return Err(OptionError::OpenQuote(open)),
                     Some(_) => {}

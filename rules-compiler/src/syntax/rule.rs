@@ -56,8 +56,9 @@ pub fn parse_rule(text: &[u8]) -> Result<RuleSyntax, SyntaxError> {
                 ));
             }
             Some(b')') => break,
-            // An empty option, `;;`, says nothing.
-            Some(b';') => at += 1,
+            Some(b';') => {
+                return Err(error(Span::new(at, at + 1), "an empty option", "remove the superfluous `;`"));
+            }
             Some(_) => {
                 let (option, next) = parse_option(text, at).map_err(|e| option_error(text, e))?;
                 options.push(option);
@@ -79,17 +80,21 @@ pub fn parse_rule(text: &[u8]) -> Result<RuleSyntax, SyntaxError> {
 fn option_error(text: &[u8], cause: OptionError) -> SyntaxError {
     let end = |at: usize| text.get(at..).map_or(at, |t| at + t.iter().position(|&b| b == b';').unwrap_or(t.len()));
     match cause {
-        OptionError::NoSemicolon(at) => {
-            error(Span::new(at, end(at)), "the option does not end with `;`", "write `;` behind every option, the last one too")
-        }
+        OptionError::NoSemicolon(at) => error(
+            Span::new(at, end(at)),
+            "the option does not end with `;`",
+            "write `;` behind every option, the last one too",
+        ),
         OptionError::OpenQuote(at) => error(
             Span::new(at, at + 1),
             "the quote is not closed",
             "close the value with `\"` before its `;`; write a quote within the value as `\\\"` or `|22|`",
         ),
-        OptionError::NoName(at) => {
-            error(Span::new(at, at + 1), "expected a keyword or `)`", "options have the form `keyword;` or `keyword:value;`")
-        }
+        OptionError::NoName(at) => error(
+            Span::new(at, at + 1),
+            "expected a keyword or `)`",
+            "options have the form `keyword;` or `keyword:value;`",
+        ),
         OptionError::AfterQuote(at) => {
             error(Span::new(at, end(at)), "text behind the closing quote", "end the option with `;` behind the quote")
         }
@@ -108,8 +113,16 @@ fn parse_header(text: &[u8]) -> Result<(HeaderSyntax, usize), SyntaxError> {
             None => {
                 let all = Span::new(0, text.len());
                 return Err(match count {
-                    0..=2 => error(all, "this is not a rule", "begin a rule with an action such as `alert`, a comment with `#`"),
-                    _ => error(all, "the rule has no options", "write the options in parentheses: `( msg:\"…\"; sid:…; )`"),
+                    0..=2 => error(
+                        all,
+                        "this is not a rule",
+                        "begin a rule with an action such as `alert`, a comment with `#`",
+                    ),
+                    _ => error(
+                        all,
+                        "the rule has no options",
+                        "write the options in parentheses: `( msg:\"…\"; sid:…; )`",
+                    ),
                 });
             }
             Some(b'(') => break,
@@ -163,7 +176,7 @@ fn header_word(text: &[u8], start: usize) -> Result<Span, SyntaxError> {
             // A list that reaches the body or an option was never closed.
             b'(' | b';' | b'"' => break,
             b if is_blank(b) && depth == 0 => {
-                if text.get(start..at).is_some_and(|t| t.iter().all(|&b| b == b'!')) && at > start {
+                if text.get(start..at).is_some_and(|t| t.iter().all(|&b| b == b'!' || is_blank(b))) && at > start {
                     at += 1;
                     continue;
                 }
@@ -183,7 +196,7 @@ fn header_word(text: &[u8], start: usize) -> Result<Span, SyntaxError> {
 mod tests {
     use super::*;
 
-    fn text_of<'a>(text: &'a str, span: Span) -> &'a str {
+    fn text_of(text: &str, span: Span) -> &str {
         std::str::from_utf8(span.of(text.as_bytes())).unwrap()
     }
 
@@ -212,7 +225,8 @@ mod tests {
         assert!(rule.header.endpoints.is_none());
         let value = rule.options[0].value.as_ref().unwrap();
         assert_eq!(text_of(text, value.quoted.unwrap()), "a;b");
-        let modifiers: Vec<_> = value.modifiers.iter().map(|m| (text_of(text, m.name), text_of(text, m.argument))).collect();
+        let modifiers: Vec<_> =
+            value.modifiers.iter().map(|m| (text_of(text, m.name), text_of(text, m.argument))).collect();
         assert_eq!(modifiers, [("depth", "16"), ("offset", "4"), ("fast_pattern", "")]);
     }
 
@@ -228,6 +242,8 @@ mod tests {
             (r#"alert tcp any any -> any any (sid:1;"#, "the rule's parenthesis is not closed"),
             (r#"alert tcp any any -> any any (sid:1;) x"#, "text behind the rule's closing parenthesis"),
             (r#"alert tcp any any -> any any (sid:1; %)"#, "expected a keyword or `)`"),
+            (r#"alert tcp any any -> any any (content:"a";; sid:1;)"#, "an empty option"),
+            (r#"alert tcp any any -> any any (msg:"a")"#, "the option does not end with `;`"),
             (r#"alert tcp [a any -> any any (sid:1;)"#, "the list's bracket is not closed"),
             (r#"alert tcp any any -> any any any (sid:1;)"#, "the header has more than seven words"),
         ];

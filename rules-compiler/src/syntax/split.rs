@@ -241,17 +241,33 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::type_complexity, reason = "a table of cases")]
     fn pieces() {
         let cases: &[(&str, &[(u32, Option<&str>)])] = &[
             ("", &[]),
             ("# note\n\n  # alert me\n", &[]),
             ("#alert tcp a a -> a a (sid:1;)\n", &[(1, None)]),
             ("alert tcp a a -> a a (sid:1;)", &[(1, Some("alert tcp a a -> a a (sid:1;)"))]),
-            ("\r\nalert tcp (sid:1;)\r\nalert udp (sid:2;)\r\n", &[(2, Some("alert tcp (sid:1;)")), (3, Some("alert udp (sid:2;)"))]),
-            ("alert tcp \\\n  (sid:1; \\\n)\nalert udp (sid:2;)", &[(1, Some("alert tcp   (sid:1; )")), (4, Some("alert udp (sid:2;)"))]),
-            ("alert http\n(\n msg:\"a\";\n # why\n sid:1;\n)\nalert udp (sid:2;)", &[(1, Some("alert http (  msg:\"a\";  sid:1; )")), (7, Some("alert udp (sid:2;)"))]),
-            ("alert tcp (msg:\"open; sid:1;)\nalert udp (sid:2;)", &[(1, Some("alert tcp (msg:\"open; sid:1;)")), (2, Some("alert udp (sid:2;)"))]),
-            ("alert tcp (sid:1;\nalert udp (sid:2;)", &[(1, Some("alert tcp (sid:1;")), (2, Some("alert udp (sid:2;)"))]),
+            (
+                "\r\nalert tcp (sid:1;)\r\nalert udp (sid:2;)\r\n",
+                &[(2, Some("alert tcp (sid:1;)")), (3, Some("alert udp (sid:2;)"))],
+            ),
+            (
+                "alert tcp \\\n  (sid:1; \\\n)\nalert udp (sid:2;)",
+                &[(1, Some("alert tcp   (sid:1; )")), (4, Some("alert udp (sid:2;)"))],
+            ),
+            (
+                "alert http\n(\n msg:\"a\";\n # why\n sid:1;\n)\nalert udp (sid:2;)",
+                &[(1, Some("alert http (  msg:\"a\";  sid:1; )")), (7, Some("alert udp (sid:2;)"))],
+            ),
+            (
+                "alert tcp (msg:\"open; sid:1;)\nalert udp (sid:2;)",
+                &[(1, Some("alert tcp (msg:\"open; sid:1;)")), (2, Some("alert udp (sid:2;)"))],
+            ),
+            (
+                "alert tcp (sid:1;\nalert udp (sid:2;)",
+                &[(1, Some("alert tcp (sid:1;")), (2, Some("alert udp (sid:2;)"))],
+            ),
             ("alert tcp (sid:1;\n# alert udp (sid:2;)\n", &[(1, Some("alert tcp (sid:1;")), (2, None)]),
             ("nonsense\nalert udp (sid:2;)", &[(1, Some("nonsense")), (2, Some("alert udp (sid:2;)"))]),
         ];

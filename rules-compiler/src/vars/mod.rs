@@ -63,13 +63,18 @@ impl VariableError {
                 format!("did you mean `${near}`? Otherwise define `vars.{name}` in the configuration")
             }
             VariableError::Undefined { name, .. } => format!("define `vars.{name}` in the configuration"),
-            VariableError::Address(_) => "write an address, `network/bits`, `first-last`, `$VARIABLE`, `any`, or a list in brackets".into(),
-            VariableError::Port(_) => "write a port, `first:last`, `first:`, `:last`, `$VARIABLE`, `any`, or a list in brackets".into(),
+            VariableError::Address(_) => {
+                "write an address, `network/bits`, `first-last`, `$VARIABLE`, `any`, or a list in brackets".into()
+            }
+            VariableError::Port(_) => {
+                "write a port, `first:last`, `first:`, `:last`, `$VARIABLE`, `any`, or a list in brackets".into()
+            }
             VariableError::Range(_) => "exchange the range's ends".into(),
             VariableError::Brackets(_) => "write lists as `[a,b,[c,!d]]`".into(),
             VariableError::Empty(_) => "remove the superfluous comma, or name an element".into(),
             VariableError::Nothing(_) => {
-                "a negation excludes everything the list names; when HOME_NET is `any`, set EXTERNAL_NET to `any` too".into()
+                "a negation excludes everything the list names; when HOME_NET is `any`, set EXTERNAL_NET to `any` too"
+                    .into()
             }
             VariableError::Depth(_) => "flatten the list, or break the circle of variables".into(),
             VariableError::Elements(_) => "split the list over several rules".into(),
@@ -158,7 +163,8 @@ impl VariableTable {
         let home_is_any = Resolver::new(self).addresses("$HOME_NET").is_ok_and(|set| set.is_any());
         if home_is_any {
             self.texts.insert("EXTERNAL_NET".to_owned(), "any".to_owned());
-            self.notices.push("HOME_NET is `any`, so EXTERNAL_NET, left at `!$HOME_NET`, is taken as `any` too".to_owned());
+            self.notices
+                .push("HOME_NET is `any`, so EXTERNAL_NET, left at `!$HOME_NET`, is taken as `any` too".to_owned());
         }
     }
 

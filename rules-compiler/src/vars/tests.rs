@@ -31,7 +31,11 @@ fn address_expressions() {
         ("[!10.0.0.0/9,10.0.0.0/8]", "10.128.0.0-10.255.255.255".into()),
         ("[!0.0.0.0/1]", format!("128.0.0.0-255.255.255.255 {v6}")),
         ("![0.0.0.0/1,!1.0.0.0/8]", format!("1.0.0.0-1.255.255.255 128.0.0.0-255.255.255.255 {v6}")),
-        ("$EXTRA", "10.0.0.0-10.0.255.255 10.2.0.0-10.255.255.255 172.16.0.0-172.31.255.255 192.168.0.0-192.168.255.255".into()),
+        (
+            "$EXTRA",
+            "10.0.0.0-10.0.255.255 10.2.0.0-10.255.255.255 172.16.0.0-172.31.255.255 192.168.0.0-192.168.255.255"
+                .into(),
+        ),
         ("!$EXTERNAL_NET", "10.0.0.0-10.255.255.255 172.16.0.0-172.31.255.255 192.168.0.0-192.168.255.255".into()),
         ("!any", "error: `!any` leaves nothing to match".into()),
         ("[1.1.1.1,!1.1.1.1]", "error: `[1.1.1.1,!1.1.1.1]` leaves nothing to match".into()),
@@ -49,7 +53,9 @@ fn address_expressions() {
         assert_eq!(address(&table, text), expected, "{text}");
     }
     assert!(matches!(table.addresses(&"[".repeat(1000)), Err(VariableError::Depth(_))));
-    assert!(matches!(table.addresses("$HOMENET"), Err(VariableError::Undefined { suggestion: Some(s), .. }) if s == "HOME_NET"));
+    assert!(
+        matches!(table.addresses("$HOMENET"), Err(VariableError::Undefined { suggestion: Some(s), .. }) if s == "HOME_NET")
+    );
 }
 
 #[test]

@@ -352,7 +352,7 @@ impl Scenario {
             }
             Kind::Icmp { sequence } => {
                 if way == Way::ToServer {
-                    *sequence += 1;
+                    *sequence = sequence.wrapping_add(1);
                 }
                 let sequence = *sequence;
                 let id = self.flows[flow.0].options.id;
@@ -456,7 +456,7 @@ impl Scenario {
         let Kind::Tcp(session) = &state.kind else { return };
         let number = |isn: u32, position: u64, wanted: Option<Number>| match wanted {
             Some(Number::Absolute(number)) => number,
-            Some(Number::Relative(by)) => isn.wrapping_add((position as i64 + by) as u32),
+            Some(Number::Relative(by)) => isn.wrapping_add((position as i64).wrapping_add(by) as u32),
             None => isn.wrapping_add(position as u32),
         };
         let flags = fields.flags.unwrap_or(ACK | PSH);

@@ -164,3 +164,73 @@ fn captures_read_back() {
     }
     assert_eq!(count, capture.frames.len());
 }
+
+proptest::proptest! {
+    /// Statements with some of their words exchanged give captures or errors, never panics.
+    #[test]
+    fn scenarios_of_any_words_compile_or_say_why(
+        lines in proptest::collection::vec(proptest::collection::vec(0usize..WORDS.len(), 1..8), 1..12),
+    ) {
+        let mut text = String::from("tcp a 10.0.0.1:1 > 10.0.0.2:2\nudp b [::1]:1 > [::2]:2\nicmp c 1.1.1.1 > 2.2.2.2\n");
+        for line in lines {
+            let words: Vec<&str> = line.iter().map(|word| WORDS[*word]).collect();
+            let _ = compile(&(text.clone() + &words.join(" ")));
+            // Keep what works, so that later statements meet a session in some state.
+            let longer = text.clone() + &words.join(" ") + "\n";
+            if compile(&longer).is_ok() {
+                text = longer;
+            }
+        }
+    }
+}
+
+const WORDS: [&str; 48] = [
+    "a",
+    "a",
+    "a",
+    "b",
+    "c",
+    ">",
+    ">",
+    "<",
+    "<",
+    "handshake",
+    "close",
+    "fin",
+    "rst",
+    "syn",
+    "synack",
+    "packet",
+    "keepalive",
+    "\"data\"",
+    "\"more |00 ff|\"",
+    "|0|",
+    "\"",
+    "segment=2",
+    "segment=0",
+    "order=reverse",
+    "order=3,1",
+    "lose=1,2",
+    "repeat=3",
+    "offset=-2147483648",
+    "offset=2147483647",
+    "offset=-3",
+    "fragment=8",
+    "fragment=0",
+    "fragment-overlap=99999",
+    "truncate=0",
+    "seq=-2147483648",
+    "seq=+7",
+    "seq=4294967295",
+    "ack=-9",
+    "flags=SFRPAU",
+    "wait=1h",
+    "wait=99999999999999999999s",
+    "ttl=256",
+    "http-request GET /",
+    "http-response 200",
+    "dns-query a.b",
+    "tls-client-hello",
+    "bad-checksum=ip",
+    "time 1e30",
+];

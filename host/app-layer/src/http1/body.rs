@@ -1,135 +1,131 @@
-//! A message body: content decodings undone as bytes arrive, kept up to the inspection limit.
+//! A message body: content codings undone as bytes arrive, kept up to the inspection limit.
 
-use flate2::{Decompress, FlushDecompress, Status};
-
-/// One content coding (RFC 9110 section 8.4.1).
-enum Coding {
-    Inflate { state: Box<Decompress>, tried_raw: bool, kind: Kind, first: Vec<u8> },
-    /// Not undone: the bytes are kept as they are.
-    Opaque,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Gzip,
-    Deflate,
-}
+use super::decode::{Chain, Trouble};
+use super::text::contains_fold;
 
 /// A growing body.
 #[derive(Default)]
 pub struct Body {
     /// Decoded bytes so far, at most the limit.
     pub data: Vec<u8>,
-    /// Raw bytes seen.
+    /// Bytes seen on the wire, without transfer coding.
     pub received: u64,
     /// Nothing will be added.
     pub complete: bool,
-    /// A coding could not be undone.
-    pub undecodable: bool,
-    coding: Option<Coding>,
+    /// Bytes are missing in it.
+    pub holed: bool,
+    chain: Option<Box<Chain>>,
     limit: usize,
-    started: bool,
+}
+
+/// What Content-Encoding asked for that cannot be had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CodingOddities {
+    /// More codings than layers allowed.
+    pub too_many: bool,
+    /// A coding that is unknown or oddly written.
+    pub abnormal: bool,
+}
+
+/// A content coding (RFC 9110 section 8.4.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    /// `gzip`, `x-gzip`
+    Gzip,
+    /// `deflate`, with or without the zlib wrapper
+    Deflate,
+    /// `br`
+    Brotli,
+}
+
+/// The codings of a Content-Encoding value in the order they were applied.
+fn codings(value: &[u8], layers: usize, oddities: &mut CodingOddities) -> Vec<Coding> {
+    let mut out = Vec::new();
+    for (n, name) in value.split(|b| matches!(b, b',' | b' ' | b'\t')).filter(|name| !name.is_empty()).enumerate() {
+        if n >= layers {
+            oddities.too_many = true;
+            break;
+        }
+        let exact = |names: [&[u8]; 2]| names.iter().any(|n| name.eq_ignore_ascii_case(n));
+        if contains_fold(name, b"gzip") {
+            oddities.abnormal |= !exact([b"gzip", b"x-gzip"]);
+            out.push(Coding::Gzip);
+        } else if contains_fold(name, b"deflate") {
+            oddities.abnormal |= !exact([b"deflate", b"x-deflate"]);
+            out.push(Coding::Deflate);
+        } else if name.eq_ignore_ascii_case(b"br") {
+            out.push(Coding::Brotli);
+        } else if !exact([b"identity", b"none"]) && !name.eq_ignore_ascii_case(b"inflate") {
+            oddities.abnormal = true;
+        }
+    }
+    out
 }
 
 impl Body {
-    /// An empty body that keeps `limit` bytes; `encoding` is the Content-Encoding value.
-    pub fn new(limit: usize, encoding: Option<&[u8]>) -> Body {
-        let coding = encoding.and_then(|value| {
-            let lower = value.to_ascii_lowercase();
-            let has = |name: &[u8]| lower.windows(name.len()).any(|w| w == name);
-            if has(b"gzip") {
-                Some(inflate(Kind::Gzip))
-            } else if has(b"deflate") {
-                Some(inflate(Kind::Deflate))
-            } else if lower.is_empty() || has(b"identity") {
-                None
-            } else {
-                Some(Coding::Opaque)
-            }
-        });
-        Body { limit, undecodable: matches!(coding, Some(Coding::Opaque)), coding, ..Body::default() }
+    /// Begin a body that keeps `limit` bytes; memory of an earlier one is used again.
+    pub fn begin(&mut self, limit: usize, inflate_limit: usize, layers: usize, encoding: Option<&[u8]>) -> CodingOddities {
+        let mut data = std::mem::take(&mut self.data);
+        data.clear();
+        let mut oddities = CodingOddities::default();
+        let applied = encoding.map(|value| codings(value, layers, &mut oddities)).unwrap_or_default();
+        let chain = (!applied.is_empty()).then(|| Box::new(Chain::new(&applied, inflate_limit.min(limit))));
+        *self = Body { data, limit, chain, ..Body::default() };
+        oddities
     }
 
-    /// More raw bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.received += bytes.len() as u64;
-        self.started = true;
-        match self.coding.take() {
-            None | Some(Coding::Opaque) => self.keep(bytes),
-            Some(coding) => self.inflate(coding, bytes),
+    /// Forget everything, keeping a moderate amount of memory.
+    pub fn clear(&mut self) {
+        self.begin(0, 0, 0, None);
+        if self.data.capacity() > 16 * 1024 {
+            self.data = Vec::new();
         }
     }
 
-    /// The limit is reached.
+    /// More bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.received += bytes.len() as u64;
+        if self.full() {
+            return;
+        }
+        match &mut self.chain {
+            None => {
+                let room = self.limit.saturating_sub(self.data.len());
+                self.data.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+            Some(chain) => chain.push(bytes, &mut self.data),
+        }
+    }
+
+    /// The end of the body: whatever a decoder holds back comes out.
+    pub fn finish(&mut self) {
+        if !self.complete {
+            self.complete = true;
+            if let Some(chain) = &mut self.chain {
+                chain.finish(&mut self.data);
+            }
+        }
+    }
+
+    /// So many bytes are lost: decoding cannot go on, plain bytes can.
+    pub fn gap(&mut self, length: u64) {
+        self.received += length;
+        self.holed = true;
+        if let Some(chain) = &mut self.chain {
+            chain.finish(&mut self.data);
+            chain.stop();
+        }
+    }
+
+    /// What went wrong with decoding.
+    pub fn trouble(&self) -> Trouble {
+        self.chain.as_ref().map_or(Trouble::default(), |chain| chain.trouble())
+    }
+
+    /// The inspection limit is reached.
     pub fn full(&self) -> bool {
         self.data.len() >= self.limit
     }
-
-    /// Any byte came.
-    pub fn started(&self) -> bool {
-        self.started
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = self.limit.saturating_sub(self.data.len());
-        self.data.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-
-    fn inflate(&mut self, coding: Coding, bytes: &[u8]) {
-        let Coding::Inflate { mut state, mut tried_raw, kind, mut first } = coding else { return };
-        if self.full() {
-            self.coding = Some(Coding::Inflate { state, tried_raw, kind, first });
-            return;
-        }
-        if first.len() < 64 && self.data.is_empty() {
-            first.extend_from_slice(&bytes[..bytes.len().min(64 - first.len())]);
-        }
-        let mut input = bytes;
-        let mut chunk = [0u8; 8192];
-        loop {
-            let before_in = state.total_in();
-            let before_out = state.total_out();
-            let result = state.decompress(input, &mut chunk, FlushDecompress::None);
-            let used = (state.total_in() - before_in) as usize;
-            let made = (state.total_out() - before_out) as usize;
-            self.keep(&chunk[..made.min(chunk.len())]);
-            input = input.get(used..).unwrap_or(&[]);
-            match result {
-                Ok(Status::StreamEnd) => {
-                    // What follows the stream's end is kept as it is, as browsers that ignore it never see it and
-                    // those that do not do.
-                    self.keep(input);
-                    self.coding = None;
-                    return;
-                }
-                Ok(_) if self.full() || (used == 0 && made == 0) || (input.is_empty() && made < chunk.len()) => break,
-                Ok(_) => {}
-                Err(_) if kind == Kind::Deflate && !tried_raw && self.data.is_empty() && first.len() < 64 => {
-                    // "deflate" without the zlib wrapper is common.
-                    tried_raw = true;
-                    state = Box::new(Decompress::new(false));
-                    let again = std::mem::take(&mut first);
-                    self.inflate(Coding::Inflate { state, tried_raw, kind, first: vec![0; 64] }, &again);
-                    return;
-                }
-                Err(_) => {
-                    self.undecodable = true;
-                    self.keep(input);
-                    self.coding = Some(Coding::Opaque);
-                    return;
-                }
-            }
-        }
-        self.coding = Some(Coding::Inflate { state, tried_raw, kind, first });
-    }
-}
-
-fn inflate(kind: Kind) -> Coding {
-    let state = match kind {
-        Kind::Gzip => Decompress::new_gzip(15),
-        Kind::Deflate => Decompress::new(true),
-    };
-    Coding::Inflate { state: Box::new(state), tried_raw: false, kind, first: Vec::new() }
 }
 
 #[cfg(test)]
@@ -137,20 +133,43 @@ mod tests {
     use super::*;
     use std::io::Write;
 
+    fn decoded(encoding: &[u8], packed: &[u8], cut: usize, limit: usize) -> Body {
+        let mut body = Body::default();
+        body.begin(limit, limit, 4, Some(encoding));
+        packed.chunks(cut).for_each(|c| body.push(c));
+        body.finish();
+        body
+    }
+
+    fn gzip(text: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(text).unwrap();
+        encoder.finish().unwrap()
+    }
+
     #[test]
     fn gzip_in_any_cut() {
         let text: Vec<u8> = (0..5000u32).flat_map(|i| i.to_string().into_bytes()).collect();
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(&text).unwrap();
-        let packed = encoder.finish().unwrap();
+        let packed = gzip(&text);
         for cut in [1, 7, 100, 1000, packed.len()] {
-            let mut body = Body::new(1 << 20, Some(b"gzip"));
-            packed.chunks(cut).for_each(|c| body.push(c));
-            assert!(body.data == text && !body.undecodable, "cut {cut}");
+            let body = decoded(b"gzip", &packed, cut, 1 << 20);
+            assert!(body.data == text && body.trouble() == Trouble::default(), "cut {cut}");
+            assert_eq!(decoded(b"x-gzip", &packed, cut, 100).data, &text[..100]);
         }
-        let mut body = Body::new(100, Some(b"x-gzip"));
-        body.push(&packed);
-        assert_eq!(body.data, &text[..100]);
+    }
+
+    #[test]
+    fn layers_and_members() {
+        let text = b"layered ".repeat(100);
+        let packed = gzip(&gzip(&text));
+        assert_eq!(decoded(b"gzip, gzip", &packed, 5, 1 << 20).data, text);
+        let mut two = gzip(b"one ");
+        two.extend(gzip(b"two"));
+        assert_eq!(decoded(b"gzip", &two, 3, 1 << 20).data, b"one two");
+        let mut body = Body::default();
+        assert!(body.begin(9, 9, 4, Some(b"gzip,gzip,gzip,gzip,gzip")).too_many);
+        assert!(body.begin(9, 9, 4, Some(b"foo")).abnormal);
+        assert!(!body.begin(9, 9, 4, Some(b"identity")).abnormal);
     }
 
     #[test]
@@ -161,19 +180,39 @@ mod tests {
         let mut raw = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
         raw.write_all(&text).unwrap();
         for packed in [zlib.finish().unwrap(), raw.finish().unwrap()] {
-            let mut body = Body::new(1 << 20, Some(b"deflate"));
-            body.push(&packed);
-            assert_eq!(body.data, text);
+            for cut in [1, 2, 1000] {
+                assert_eq!(decoded(b"deflate", &packed, cut, 1 << 20).data, text);
+            }
         }
     }
 
     #[test]
-    fn what_cannot_be_decoded_is_kept_as_it_is() {
-        let mut body = Body::new(100, Some(b"gzip"));
-        body.push(b"not gzip at all");
-        assert!(body.undecodable);
-        let mut body = Body::new(100, Some(b"zz"));
-        body.push(b"opaque");
-        assert_eq!(body.data, b"opaque");
+    fn brotli() {
+        // "hello brotli" as an uncompressed meta-block: WBITS 16, then MLEN 12, stored (RFC 7932 section 9).
+        let packed = [0x8b, 0x05, 0x80, b'h', b'e', b'l', b'l', b'o', b' ', b'b', b'r', b'o', b't', b'l', b'i', 0x03];
+        for cut in [1, 3, 100] {
+            assert_eq!(decoded(b"br", &packed, cut, 1 << 20).data, b"hello brotli", "cut {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_encoded_is_kept_as_it_is() {
+        for cut in [1, 4, 100] {
+            let body = decoded(b"gzip", b"not gzip at all", cut, 100);
+            assert!(body.trouble().failed);
+            assert_eq!(body.data, b"not gzip at all");
+            assert_eq!(decoded(b"zz", b"opaque", cut, 100).data, b"opaque");
+        }
+        // A broken stream: what came before the fault is kept.
+        let mut packed = gzip(&b"some text that is long enough to be broken ".repeat(40));
+        let middle = packed.len() / 2;
+        packed[middle] ^= 0xff;
+        packed[middle + 1] ^= 0xff;
+        let mut before = None;
+        for cut in [1, 9, 1000] {
+            let body = decoded(b"gzip", &packed, cut, 1 << 20);
+            let now = (body.data.clone(), body.trouble());
+            assert_eq!(*before.get_or_insert(now.clone()), now);
+        }
     }
 }

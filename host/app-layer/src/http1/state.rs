@@ -1,45 +1,38 @@
-//! Transactions of an HTTP/1 flow: the two message parsers, pairing, buffers, events.
+//! Transactions of an HTTP/1 flow: framing of the two directions and their pairing.
+//!
+//! What the lines mean is in `request` and `response`, what detection sees in `buffers`. A direction is a state machine
+//! over lines and counted bytes; its decisions depend on bytes only, never on where deliveries were cut.
 
-use super::body::Body;
+use super::events::Event;
 use super::message::Message;
-use super::multipart;
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction, Upgrade};
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Transaction, Upgrade};
 use std::sync::Arc;
-use weir_contract::protocol::AppProtocol;
-use weir_ir::Buffer;
 
-const EVENTS: [&str; 20] = [
-    "unknown_error",
-    "missing_host_header",
-    "ambiguous_host_header",
-    "invalid_request_chunk_len",
-    "invalid_response_chunk_len",
-    "invalid_transfer_encoding_value_in_request",
-    "invalid_transfer_encoding_value_in_response",
-    "invalid_content_length_field_in_request",
-    "invalid_content_length_field_in_response",
-    "unable_to_match_response_to_request",
-    "request_header_invalid",
-    "response_header_invalid",
-    "request_field_missing_colon",
-    "response_field_missing_colon",
-    "request_field_too_long",
-    "response_field_too_long",
-    "method_delim_non_compliant",
-    "request_line_leading_whitespace",
-    "abnormal_ce_header",
-    "response_invalid_status",
-];
+/// Progress of a direction: the first line is there.
+pub(super) const LINE: u8 = 1;
+/// The head is there.
+pub(super) const HEADERS: u8 = 2;
+/// Body bytes are there.
+pub(super) const BODY: u8 = 3;
 
-/// Progress of a direction.
-const LINE: u8 = 1;
-const HEADERS: u8 = 2;
-const BODY: u8 = 3;
+/// Messages kept for use by later transactions.
+const POOL: usize = 4;
+/// Bytes kept behind a CONNECT or an upgrade until it is clear what they are.
+const REST_LIMIT: usize = 64 * 1024;
+/// A response line that is none and longer than this is a body without head.
+const JUNK_MAX: usize = 1024;
+/// Most events of a transaction.
+const EVENTS_MAX: usize = 64;
 
+/// What comes next in a direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+pub(super) enum At {
     /// Before or in the first line.
     Line,
+    /// Request: behind a line without protocol. It was all (HTTP/0.9), or fields follow nevertheless.
+    Bare,
+    /// Response: behind a line that is no status line.
+    Junk,
     Headers,
     /// Body of known length.
     Length(u64),
@@ -49,38 +42,68 @@ enum At {
     Trailers,
     /// Body up to the end of the direction.
     Close,
-    /// Not HTTP any more, or framing lost.
+    /// Request: behind a CONNECT, until the response is there.
+    Wait,
+    /// Not HTTP any more: bytes are kept for what comes.
+    Tunnel,
+    /// Framing is lost, or the direction ended.
     Over,
 }
 
-struct Side {
-    at: At,
-    /// Bytes of an incomplete line or head.
+pub(super) struct Side {
+    pub at: At,
+    /// Bytes of an incomplete line of the body's framing.
     partial: Vec<u8>,
-    /// Lines of the head that may still be continued by folding.
-    field: Vec<u8>,
-    head_bytes: usize,
+    /// Where the line under way begins in the head.
+    line_start: usize,
+    /// Trailer bytes so far.
+    trailer: usize,
     /// Transaction under way.
-    current: Option<u64>,
+    pub current: Option<u64>,
     /// Id of the next transaction this side begins.
     next: u64,
-    ended: bool,
+    /// Bytes for what comes after.
+    rest: Vec<u8>,
 }
 
 impl Default for Side {
     fn default() -> Self {
-        Side { at: At::Line, partial: Vec::new(), field: Vec::new(), head_bytes: 0, current: None, next: 0, ended: false }
+        Side {
+            at: At::Line,
+            partial: Vec::new(),
+            line_start: 0,
+            trailer: 0,
+            current: None,
+            next: 0,
+            rest: Vec::new(),
+        }
     }
+}
+
+impl Side {
+    /// The head begins anew.
+    pub fn line_start_reset(&mut self) {
+        self.line_start = 0;
+    }
+}
+
+/// Both directions of a transaction.
+#[derive(Default)]
+pub(super) struct Pair {
+    pub messages: [Message; 2],
+    /// The request had no protocol and no fields.
+    pub version_09: bool,
+    pub seen_continue: bool,
 }
 
 /// HTTP/1 of one flow.
 pub struct Http1State {
-    config: Arc<AppLayerConfig>,
-    sides: [Side; 2],
-    transactions: Vec<Transaction>,
-    messages: Vec<[Message; 2]>,
-    upgrade: Option<Upgrade>,
-    websocket_or_tunnel: bool,
+    pub(super) config: Arc<AppLayerConfig>,
+    pub(super) sides: [Side; 2],
+    pub(super) transactions: Vec<Transaction>,
+    pub(super) pairs: Vec<Box<Pair>>,
+    pool: Vec<Box<Pair>>,
+    pub(super) upgrade: Option<Upgrade>,
 }
 
 impl Http1State {
@@ -90,52 +113,95 @@ impl Http1State {
             config: Arc::clone(config),
             sides: Default::default(),
             transactions: Vec::new(),
-            messages: Vec::new(),
+            pairs: Vec::new(),
+            pool: Vec::new(),
             upgrade: None,
-            websocket_or_tunnel: false,
         }
     }
 
-    fn index_of(&self, id: u64) -> Option<usize> {
+    pub(super) fn index_of(&self, id: u64) -> Option<usize> {
         self.transactions.binary_search_by_key(&id, |t| t.id).ok()
     }
 
-    /// Transaction this side works on, begun if need be.
-    fn current(&mut self, d: usize) -> Option<usize> {
-        if let Some(id) = self.sides[d].current {
-            return self.index_of(id);
-        }
+    /// Transaction this side works on.
+    pub(super) fn current(&self, d: usize) -> Option<usize> {
+        self.index_of(self.sides[d].current?)
+    }
+
+    /// Begin a message: the transaction is new for a request; for a response it is that of the request.
+    fn begin(&mut self, d: usize) -> Option<usize> {
         let id = self.sides[d].next;
         if let Some(index) = self.index_of(id) {
             self.sides[d].current = Some(id);
+            if d == 1 {
+                self.response_begins(index);
+            }
             return Some(index);
         }
-        // A request begins one; so does a response without request.
-        if self.transactions.len() >= self.config.transactions {
+        if self.transactions.len() >= self.config.transactions || self.transactions.last().is_some_and(|t| t.id >= id) {
+            if let Some(last) = self.transactions.len().checked_sub(1) {
+                self.event(d, last, Event::UnknownError);
+            }
             return None;
         }
-        if self.transactions.last().is_some_and(|t| t.id >= id) {
-            return None;
-        }
-        let mut transaction = Transaction { id, progress: [0; 2], changed: [false; 2], events: Vec::new() };
-        if d == 1 {
-            transaction.events.push(9);
-        }
-        self.transactions.push(transaction);
-        self.messages.push(Default::default());
+        self.transactions.push(Transaction { id, progress: [0; 2], changed: [false; 2], events: Vec::new() });
+        self.pairs.push(self.pool.pop().unwrap_or_default());
         self.sides[d].current = Some(id);
-        Some(self.transactions.len() - 1)
+        let index = self.transactions.len() - 1;
+        if d == 1 {
+            // A response nobody asked for: its request will not come.
+            self.event(1, index, Event::UnableToMatchResponse);
+            self.transactions[index].progress[0] = COMPLETE;
+            self.sides[0].next = id + 1;
+        }
+        Some(index)
     }
 
-    fn event(&mut self, d: usize, index: usize, event: u16) {
+    /// The response to a transaction begins: its request has been sent as far as it will be.
+    fn response_begins(&mut self, index: usize) {
+        let id = self.transactions[index].id;
+        if self.sides[0].current == Some(id) {
+            match self.sides[0].at {
+                At::Bare => {
+                    self.pairs[index].version_09 = true;
+                    self.advance(0, index, HEADERS);
+                    self.complete(0);
+                }
+                At::Line => self.event(1, index, Event::RequestLineIncomplete),
+                _ => {}
+            }
+        }
+        if self.pairs[index].version_09 {
+            self.headless_body(index);
+        }
+    }
+
+    /// The response is a body without head.
+    pub(super) fn headless_body(&mut self, index: usize) {
+        let message = &mut self.pairs[index].messages[1];
+        message.body.begin(self.config.body_limit, 0, 0, None);
+        self.sides[1].at = At::Close;
+        self.advance(1, index, HEADERS);
+    }
+
+    pub(super) fn event(&mut self, d: usize, index: usize, event: Event) {
         let t = &mut self.transactions[index];
-        if !t.events.contains(&event) && t.events.len() < 64 {
+        let event = event as u16;
+        if !t.events.contains(&event) && t.events.len() < EVENTS_MAX {
             t.events.push(event);
             t.changed[d] = true;
         }
     }
 
-    fn advance(&mut self, d: usize, index: usize, progress: u8) {
+    pub(super) fn events(&mut self, d: usize, index: usize, events: &[(bool, Event)]) {
+        for (set, event) in events {
+            if *set {
+                self.event(d, index, *event);
+            }
+        }
+    }
+
+    pub(super) fn advance(&mut self, d: usize, index: usize, progress: u8) {
         let t = &mut self.transactions[index];
         t.progress[d] = t.progress[d].max(progress);
         t.changed[d] = true;
@@ -143,378 +209,384 @@ impl Http1State {
 
     fn bytes(&mut self, d: usize, mut input: &[u8]) {
         while !input.is_empty() {
-            match self.sides[d].at {
+            input = match self.sides[d].at {
                 At::Over => return,
+                At::Wait | At::Tunnel => {
+                    let room = REST_LIMIT.saturating_sub(self.sides[d].rest.len());
+                    self.sides[d].rest.extend_from_slice(&input[..input.len().min(room)]);
+                    return;
+                }
                 At::Close => {
                     self.body(d, input);
                     return;
                 }
-                At::Length(left) => {
-                    let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                    self.body(d, &input[..n]);
-                    input = &input[n..];
-                    let left = left - n as u64;
-                    self.sides[d].at = At::Length(left);
-                    if left == 0 {
-                        self.complete(d);
+                At::Length(left) | At::Chunk(left) => self.counted(d, left, input),
+                At::Line => self.first_line(d, input),
+                At::Bare => self.behind_bare(d, input),
+                At::Junk => {
+                    let Some(index) = self.current(d) else { return };
+                    if input.first() != Some(&b'H') {
+                        let junk = std::mem::take(&mut self.pairs[index].messages[1].head);
+                        self.headless_body(index);
+                        self.body(1, &junk);
+                    } else {
+                        self.pairs[index].messages[1].head.clear();
+                        self.sides[1].at = At::Line;
                     }
+                    input
                 }
-                At::Chunk(left) => {
-                    let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
-                    self.body(d, &input[..n]);
-                    input = &input[n..];
-                    let left = left - n as u64;
-                    self.sides[d].at = if left == 0 { At::ChunkEnd } else { At::Chunk(left) };
+                At::Headers => self.head(d, input),
+                At::ChunkSize | At::ChunkEnd | At::Trailers => self.framing_line(d, input),
+            };
+        }
+    }
+
+    fn counted<'a>(&mut self, d: usize, left: u64, input: &'a [u8]) -> &'a [u8] {
+        let chunk = matches!(self.sides[d].at, At::Chunk(_));
+        let n = usize::try_from(left).unwrap_or(usize::MAX).min(input.len());
+        let (now, rest) = input.split_at(n);
+        self.body(d, now);
+        let left = left - n as u64;
+        self.sides[d].at = match (chunk, left) {
+            (true, 0) => At::ChunkEnd,
+            (true, _) => At::Chunk(left),
+            (false, _) => At::Length(left),
+        };
+        if !chunk && left == 0 {
+            self.complete(d);
+        }
+        rest
+    }
+
+    /// Collect the first line; gives what follows it.
+    fn first_line<'a>(&mut self, d: usize, mut input: &'a [u8]) -> &'a [u8] {
+        let index = match self.current(d) {
+            Some(index) => index,
+            None => {
+                // Empty lines before a message are nothing.
+                let start = input.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(input.len());
+                input = &input[start..];
+                if input.is_empty() {
+                    return input;
                 }
-                _ => {
-                    // Line by line.
-                    let Some(end) = input.iter().position(|b| *b == b'\n') else {
-                        let room = self.config.head_limit.saturating_sub(self.sides[d].partial.len());
-                        if input.len() > room {
-                            self.too_long(d);
-                            return;
-                        }
-                        self.sides[d].partial.extend_from_slice(input);
-                        return;
-                    };
-                    let mut line = std::mem::take(&mut self.sides[d].partial);
-                    line.extend_from_slice(&input[..=end]);
-                    input = &input[end + 1..];
-                    self.line(d, &line);
+                let Some(index) = self.begin(d) else {
+                    self.sides[d].at = At::Over;
+                    return &[];
+                };
+                if self.sides[d].at != At::Line {
+                    return input;
                 }
+                index
+            }
+        };
+        let limit = self.config.head_limit;
+        let head = &mut self.pairs[index].messages[d].head;
+        let end = memchr::memchr(b'\n', input).map(|lf| lf + 1);
+        let (now, rest) = input.split_at(end.unwrap_or(input.len()));
+        if head.len() + now.len() > limit {
+            self.too_long(d, index);
+            return &[];
+        }
+        head.extend_from_slice(now);
+        if d == 1 && !starts_like_status(head) && (head.len() > JUNK_MAX) {
+            let junk = std::mem::take(head);
+            self.headless_body(index);
+            self.body(1, &junk);
+            return rest;
+        }
+        if end.is_some() {
+            let mut length = head.len();
+            while length > 0 && matches!(head[length - 1], b'\r' | b'\n') {
+                length -= 1;
+            }
+            if head[..length].iter().all(|b| super::text::is_space(*b)) {
+                head.clear();
+            } else if d == 0 {
+                self.request_line(index, length);
+            } else if starts_like_status(head) {
+                self.status_line(index, length);
+            } else if length <= 2 {
+                head.clear();
+            } else {
+                self.sides[1].at = At::Junk;
+            }
+            if let Some(index) = self.current(d) {
+                self.sides[d].line_start = self.pairs[index].messages[d].head.len();
+            }
+        }
+        rest
+    }
+
+    /// Request without protocol: an empty line ends it, anything else is a field after all.
+    fn behind_bare<'a>(&mut self, d: usize, input: &'a [u8]) -> &'a [u8] {
+        let Some(index) = self.current(d) else { return &[] };
+        match input.iter().position(|b| *b != b'\r') {
+            None => &[],
+            Some(at) if input[at] == b'\n' => {
+                self.pairs[index].version_09 = true;
+                self.advance(d, index, HEADERS);
+                self.complete(d);
+                &input[at + 1..]
+            }
+            Some(_) => {
+                self.event(d, index, Event::RequestLineMissingProtocol);
+                self.sides[d].at = At::Headers;
+                input
             }
         }
     }
 
-    fn too_long(&mut self, d: usize) {
-        if let Some(index) = self.current(d) {
-            self.event(d, index, if d == 0 { 14 } else { 15 });
-            self.advance(d, index, COMPLETE);
+    /// Collect the head's field lines; gives what follows the head.
+    fn head<'a>(&mut self, d: usize, input: &'a [u8]) -> &'a [u8] {
+        let Some(index) = self.current(d) else {
+            self.sides[d].at = At::Over;
+            return &[];
+        };
+        let limit = self.config.head_limit;
+        let head = &mut self.pairs[index].messages[d].head;
+        let mut line_start = self.sides[d].line_start;
+        let before = head.len();
+        let mut from = 0;
+        let mut end = None;
+        while let Some(lf) = memchr::memchr(b'\n', &input[from..]) {
+            let at = from + lf;
+            // The line is what the head holds of it already, and what came now.
+            let held = head.get(line_start.min(before)..).unwrap_or(&[]);
+            let held = if line_start < before { held } else { &[] };
+            let blank = match (held, &input[from..at]) {
+                ([] | [b'\r'], []) | ([], [b'\r']) => true,
+                _ => false,
+            };
+            from = at + 1;
+            line_start = before + from;
+            if blank {
+                end = Some(from);
+                break;
+            }
         }
-        self.sides[d].at = At::Over;
-        self.sides[d].partial = Vec::new();
+        let (now, rest) = input.split_at(end.unwrap_or(input.len()));
+        if before + now.len() > limit {
+            self.too_long(d, index);
+            return &[];
+        }
+        head.extend_from_slice(now);
+        self.sides[d].line_start = line_start;
+        if end.is_some() {
+            if d == 0 {
+                self.request_head(index);
+            } else {
+                self.response_head(index);
+            }
+        }
+        rest
     }
 
-    /// One line with its end.
-    fn line(&mut self, d: usize, raw: &[u8]) {
-        let line = raw.strip_suffix(b"\n").unwrap_or(raw);
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        match self.sides[d].at {
-            At::Line => self.first_line(d, line, raw),
-            At::Headers => self.header_line(d, line, raw),
+    /// A line of the framing of a chunked body; gives what follows it.
+    fn framing_line<'a>(&mut self, d: usize, input: &'a [u8]) -> &'a [u8] {
+        let end = memchr::memchr(b'\n', input).map(|lf| lf + 1);
+        let (now, rest) = input.split_at(end.unwrap_or(input.len()));
+        let side = &mut self.sides[d];
+        if side.partial.len() + now.len() > self.config.head_limit {
+            if let Some(index) = self.current(d) {
+                self.too_long(d, index);
+            }
+            return &[];
+        }
+        side.partial.extend_from_slice(now);
+        if end.is_none() {
+            return rest;
+        }
+        let raw = std::mem::take(&mut side.partial);
+        let mut line = raw.as_slice();
+        while let [start @ .., b'\r' | b'\n'] = line {
+            line = start;
+        }
+        match side.at {
             At::Trailers => {
+                side.trailer += raw.len();
                 if line.is_empty() {
                     self.complete(d);
+                } else if side.trailer > self.config.head_limit
+                    && let Some(index) = self.current(d)
+                {
+                    self.too_long(d, index);
                 }
             }
-            At::ChunkEnd => {
-                self.sides[d].at = At::ChunkSize;
-                if !line.is_empty() {
-                    self.chunk_size(d, line);
-                }
-            }
-            At::ChunkSize => self.chunk_size(d, line),
-            _ => {}
+            At::ChunkEnd => self.sides[d].at = At::ChunkSize,
+            _ => self.chunk_size(d, &raw, line),
         }
+        // The buffer is used again.
+        let mut raw = raw;
+        raw.clear();
+        if raw.capacity() <= 4096 {
+            self.sides[d].partial = raw;
+        }
+        rest
     }
 
-    fn chunk_size(&mut self, d: usize, line: &[u8]) {
-        let digits = line.trim_ascii();
+    fn chunk_size(&mut self, d: usize, raw: &[u8], line: &[u8]) {
+        let digits = line.trim_ascii_start();
         if digits.is_empty() {
             return;
         }
-        let mut value = 0u64;
-        let mut any = false;
-        for b in digits {
-            let digit = match b {
-                b'0'..=b'9' => b - b'0',
-                b'a'..=b'f' => b - b'a' + 10,
-                b'A'..=b'F' => b - b'A' + 10,
-                _ => break,
-            };
-            any = true;
-            value = value.saturating_mul(16).saturating_add(u64::from(digit));
-        }
-        if !any {
-            if let Some(index) = self.current(d) {
-                self.event(d, index, if d == 0 { 3 } else { 4 });
-            }
-            // Not chunked after all: take the rest as body.
+        let Some(index) = self.current(d) else { return };
+        let count = digits.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+        let value = digits[..count]
+            .iter()
+            .fold(0u64, |n, b| n.saturating_mul(16).saturating_add((*b as char).to_digit(16).unwrap_or(0).into()));
+        if count == 0 || value > i32::MAX as u64 {
+            self.event(d, index, if d == 0 { Event::InvalidRequestChunkLength } else { Event::InvalidResponseChunkLength });
+            // Not chunked after all: what is left is the body.
             self.sides[d].at = At::Close;
-            self.body(d, line);
-            self.body(d, b"\r\n");
+            self.body(d, raw);
             return;
         }
+        if digits[count..].contains(&b';') {
+            self.event(d, index, if d == 0 { Event::RequestChunkExtension } else { Event::ResponseChunkExtension });
+        }
+        self.sides[d].trailer = 0;
         self.sides[d].at = if value == 0 { At::Trailers } else { At::Chunk(value) };
     }
 
-    fn first_line(&mut self, d: usize, line: &[u8], raw: &[u8]) {
-        if line.trim_ascii().is_empty() {
-            return;
-        }
-        let Some(index) = self.current(d) else {
-            self.sides[d].at = At::Over;
-            return;
-        };
-        if d == 0 {
-            let message = &mut self.messages[index][0];
-            message.request_line(line);
-            let bare = message.third.is_empty();
-            let leading = line.first().is_some_and(u8::is_ascii_whitespace);
-            if leading {
-                self.event(d, index, 17);
-            }
-            self.advance(d, index, LINE);
-            if bare {
-                // HTTP/0.9: the line is all there is.
-                self.advance(d, index, HEADERS);
-                self.complete(d);
-                return;
-            }
-        } else {
-            if !line.get(..5).is_some_and(|p| p.eq_ignore_ascii_case(b"HTTP/")) {
-                // HTTP/0.9, or not HTTP: everything is body.
-                self.advance(d, index, HEADERS);
-                let limit = self.config.body_limit;
-                self.messages[index][1].body = Body::new(limit, None);
-                self.sides[d].at = At::Close;
-                self.body(d, raw);
-                return;
-            }
-            self.messages[index][1].status_line(line);
-            let status = &self.messages[index][1].second;
-            if status.len() != 3 || !status.iter().all(u8::is_ascii_digit) {
-                self.event(d, index, 19);
-            }
-            self.advance(d, index, LINE);
-        }
-        let side = &mut self.sides[d];
-        side.at = At::Headers;
-        side.head_bytes = 0;
-        side.field.clear();
+    fn too_long(&mut self, d: usize, index: usize) {
+        self.event(d, index, if d == 0 { Event::RequestFieldTooLong } else { Event::ResponseFieldTooLong });
+        self.complete(d);
+        self.sides[d].at = At::Over;
     }
 
-    fn header_line(&mut self, d: usize, line: &[u8], raw: &[u8]) {
-        let Some(index) = self.current(d) else {
-            self.sides[d].at = At::Over;
-            return;
-        };
-        self.sides[d].head_bytes += raw.len();
-        if self.sides[d].head_bytes > self.config.head_limit {
-            self.too_long(d);
-            return;
-        }
-        self.messages[index][d].raw_headers.extend_from_slice(raw);
-        let folded = line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) && !self.sides[d].field.is_empty();
-        if folded && !line.trim_ascii().is_empty() {
-            // RFC 9112 section 5.2: a fold is one space.
-            self.sides[d].field.push(b' ');
-            self.sides[d].field.extend_from_slice(line.trim_ascii());
-            return;
-        }
-        let field = std::mem::replace(&mut self.sides[d].field, line.to_vec());
-        if !field.is_empty() {
-            if !field.contains(&b':') {
-                self.event(d, index, if d == 0 { 12 } else { 13 });
-            }
-            self.messages[index][d].field(&field);
-        }
-        if line.is_empty() {
-            self.sides[d].field.clear();
-            self.head_done(d, index);
-        }
-    }
-
-    fn head_done(&mut self, d: usize, index: usize) {
-        let limit = self.config.body_limit;
-        let message = &self.messages[index][d];
-        let chunked = message
-            .header(b"transfer-encoding")
-            .is_some_and(|v| v.to_ascii_lowercase().windows(7).any(|w| w == b"chunked"));
-        let length = message.header(b"content-length").map(|v| {
-            let digits: Vec<u8> = v.iter().copied().skip_while(|b| !b.is_ascii_digit()).take_while(u8::is_ascii_digit).collect();
-            (!digits.is_empty()).then(|| {
-                digits.iter().fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0')))
-            })
-        });
-        let bad_length = length == Some(None);
-        let unknown_coding = message.header(b"transfer-encoding").is_some() && !chunked;
-        let body = Body::new(limit, message.header(b"content-encoding"));
-        let odd_coding = body.undecodable;
-        let boundary = (d == 0).then(|| message.header(b"content-type").and_then(multipart::boundary)).flatten();
-        let missing_host = d == 0 && message.third.eq_ignore_ascii_case(b"HTTP/1.1") && message.header(b"host").is_none();
-        let ambiguous = d == 0
-            && match (&message.uri_host, message.header(b"host")) {
-                (Some(a), Some(b)) => !super::uri::strip_port(b).eq_ignore_ascii_case(a),
-                _ => false,
-            };
-        let upgrade = message.header(b"upgrade").is_some();
-        let message = &mut self.messages[index][d];
-        message.body = body;
-        message.boundary = boundary;
-        for (set, event) in [
-            (missing_host, 1),
-            (ambiguous, 2),
-            (bad_length, if d == 0 { 7 } else { 8 }),
-            (unknown_coding, if d == 0 { 5 } else { 6 }),
-            (odd_coding, 18),
-        ] {
-            if set {
-                self.event(d, index, event);
-            }
-        }
-        self.advance(d, index, HEADERS);
-        let length = length.flatten();
-        if d == 0 {
-            if self.messages[index][0].first.eq_ignore_ascii_case(b"CONNECT") {
-                self.complete(d);
-                // The tunnel begins when the answer allows it; until then nothing more is expected.
-                return;
-            }
-            self.sides[d].at = match (chunked, length) {
-                (true, _) => At::ChunkSize,
-                (false, Some(n)) if n > 0 => At::Length(n),
-                _ => {
-                    self.complete(d);
-                    return;
-                }
-            };
-            return;
-        }
-        let status = self.messages[index][1].second.clone();
-        let request = &self.messages[index][0];
-        let connect = request.first.eq_ignore_ascii_case(b"CONNECT") && status.first() == Some(&b'2');
-        if connect || (status == b"101" && upgrade) {
-            self.complete(0);
-            self.complete(1);
-            self.websocket_or_tunnel = true;
-            self.upgrade = Some(Upgrade { protocol: None });
-            self.sides.iter_mut().for_each(|s| s.at = At::Over);
-            return;
-        }
-        if status.first() == Some(&b'1') && status.len() == 3 {
-            // An interim answer: the final one follows in the same transaction (RFC 9110 section 15.2).
-            self.messages[index][1] = Message::default();
-            self.sides[1].at = At::Line;
-            return;
-        }
-        let head = request.first.eq_ignore_ascii_case(b"HEAD");
-        self.sides[d].at = match (chunked, length) {
-            _ if head || status == b"204" || status == b"304" => {
-                self.complete(d);
-                return;
-            }
-            (true, _) => At::ChunkSize,
-            (false, Some(0)) => {
-                self.complete(d);
-                return;
-            }
-            (false, Some(n)) => At::Length(n),
-            (false, None) => At::Close,
-        };
-    }
-
-    fn body(&mut self, d: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let Some(index) = self.current(d) else { return };
-        let message = &mut self.messages[index][d];
+    pub(super) fn body(&mut self, d: usize, bytes: &[u8]) {
+        let (Some(index), false) = (self.current(d), bytes.is_empty()) else { return };
+        let message = &mut self.pairs[index].messages[d];
         let before = message.body.data.len();
         message.body.push(bytes);
         if message.body.data.len() != before {
-            if let Some(boundary) = message.boundary.clone() {
-                message.parts = multipart::parts(&message.body.data, &boundary, false);
+            if let Some(multipart) = &mut message.multipart {
+                multipart.scan(&message.body.data, false);
             }
             self.advance(d, index, BODY);
+        }
+        if self.pairs[index].messages[d].body.trouble().failed {
+            self.event(d, index, Event::GzipDecompressionFailed);
         }
     }
 
     /// The message of direction `d` is complete.
-    fn complete(&mut self, d: usize) {
-        let Some(index) = self.current(d) else { return };
-        let message = &mut self.messages[index][d];
-        message.body.complete = true;
-        if let Some(boundary) = message.boundary.clone() {
-            message.parts = multipart::parts(&message.body.data, &boundary, true);
-        }
-        self.advance(d, index, COMPLETE);
-        let id = self.transactions[index].id;
+    pub(super) fn complete(&mut self, d: usize) {
         let side = &mut self.sides[d];
-        side.current = None;
-        side.next = id + 1;
-        if side.at != At::Over {
+        side.partial.clear();
+        if !matches!(side.at, At::Over | At::Tunnel | At::Wait) {
             side.at = At::Line;
         }
-        side.partial.clear();
+        let Some(index) = self.current(d) else { return };
+        let message = &mut self.pairs[index].messages[d];
+        message.body.finish();
+        let mut oddities = super::multipart::Oddities::default();
+        if let Some(multipart) = &mut message.multipart {
+            multipart.scan(&message.body.data, !message.body.full());
+            oddities = multipart.oddities;
+        }
+        let failed = message.body.trouble().failed;
+        self.events(d, index, &[
+            (failed, Event::GzipDecompressionFailed),
+            (oddities.invalid_header, Event::MultipartInvalidHeader),
+            (oddities.no_data, Event::MultipartNoFileData),
+            (oddities.unterminated, Event::MultipartGenericError),
+        ]);
+        self.advance(d, index, COMPLETE);
+        let id = self.transactions[index].id;
+        self.sides[d].current = None;
+        self.sides[d].next = id + 1;
+    }
+
+    /// From here on the flow is something else.
+    pub(super) fn leave(&mut self, upgrade: Upgrade) {
+        self.upgrade = Some(upgrade);
+        for side in &mut self.sides {
+            side.at = At::Tunnel;
+        }
+    }
+
+    /// The response to a CONNECT refused it: what waited is HTTP.
+    pub(super) fn resume_request(&mut self) {
+        if self.sides[0].at == At::Wait {
+            self.sides[0].at = At::Line;
+            let rest = std::mem::take(&mut self.sides[0].rest);
+            self.bytes(0, &rest);
+        }
     }
 
     fn gap(&mut self, d: usize, length: u64) {
-        let side = &mut self.sides[d];
-        match side.at {
-            At::Length(left) if left > length => side.at = At::Length(left - length),
-            At::Chunk(left) if left > length => side.at = At::Chunk(left - length),
-            At::Close => {}
-            At::Length(left) if left == length => self.complete(d),
-            _ => {
-                // Where the next message begins cannot be known.
-                if self.sides[d].current.is_some() || !self.sides[d].partial.is_empty() {
+        let at = self.sides[d].at;
+        match at {
+            At::Length(left) | At::Chunk(left) if left >= length => {
+                if let Some(index) = self.current(d) {
+                    self.pairs[index].messages[d].body.gap(length);
+                    self.advance(d, index, BODY);
+                }
+                let left = left - length;
+                let chunk = matches!(at, At::Chunk(_));
+                self.sides[d].at = match (chunk, left) {
+                    (true, 0) => At::ChunkEnd,
+                    (true, _) => At::Chunk(left),
+                    (false, _) => At::Length(left),
+                };
+                if !chunk && left == 0 {
                     self.complete(d);
                 }
+            }
+            At::Close => {
+                if let Some(index) = self.current(d) {
+                    self.pairs[index].messages[d].body.gap(length);
+                }
+            }
+            At::Over | At::Tunnel => {}
+            _ => {
+                // Where the next message begins cannot be known.
+                self.complete(d);
                 self.sides[d].at = At::Over;
-                self.sides[d].partial = Vec::new();
             }
         }
     }
 
     fn end(&mut self, d: usize) {
-        if self.sides[d].ended {
+        if matches!(self.sides[d].at, At::Over | At::Tunnel) {
             return;
         }
-        self.sides[d].ended = true;
-        if self.sides[d].at == At::Line && !self.sides[d].partial.is_empty() {
-            let line = std::mem::take(&mut self.sides[d].partial);
-            self.line(d, &line);
+        if let Some(index) = self.current(d) {
+            let head = &self.pairs[index].messages[d].head;
+            match self.sides[d].at {
+                At::Line if !head.is_empty() => {
+                    let length = head.len();
+                    if d == 0 {
+                        self.request_line(index, length);
+                    } else if starts_like_status(head) {
+                        self.status_line(index, length);
+                    } else {
+                        let junk = std::mem::take(&mut self.pairs[index].messages[1].head);
+                        self.headless_body(index);
+                        self.body(1, &junk);
+                    }
+                }
+                At::Junk => {
+                    let junk = std::mem::take(&mut self.pairs[index].messages[1].head);
+                    self.headless_body(index);
+                    self.body(1, &junk);
+                }
+                At::Headers => {
+                    if d == 0 {
+                        self.request_head(index);
+                    } else {
+                        self.response_head(index);
+                    }
+                }
+                _ => {}
+            }
         }
-        if self.sides[d].current.is_some() {
-            self.complete(d);
-        }
+        self.complete(d);
         self.sides[d].at = At::Over;
     }
 
-    fn value<'a>(&'a self, index: usize, d: usize, step: u8, bytes: Option<&'a [u8]>) -> BufferState<'a> {
-        if self.transactions[index].progress[d] < step {
-            return BufferState::NotYet;
-        }
-        match bytes {
-            Some(bytes) => BufferState::Present(BufferView { bytes, complete: true }),
-            None => BufferState::Absent,
-        }
-    }
-
-    fn body_view<'a>(&'a self, index: usize, d: usize) -> BufferState<'a> {
-        let body = &self.messages[index][d].body;
-        let complete = body.complete || body.full();
-        if !body.data.is_empty() {
-            BufferState::Present(BufferView { bytes: &body.data, complete })
-        } else if complete {
-            BufferState::Absent
-        } else {
-            BufferState::NotYet
-        }
-    }
-}
-
-fn filled(bytes: &[u8]) -> Option<&[u8]> {
-    (!bytes.is_empty()).then_some(bytes)
-}
-
-impl ProtocolState for Http1State {
-    fn protocol(&self) -> AppProtocol {
-        AppProtocol::Http1
-    }
-
-    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+    pub(super) fn feed_side(&mut self, direction: Direction, input: Input<'_>) {
         let d = direction as usize;
         match input {
             Input::Data(bytes) => self.bytes(d, bytes),
@@ -523,142 +595,37 @@ impl ProtocolState for Http1State {
         }
     }
 
-    fn transactions(&self) -> &[Transaction] {
-        &self.transactions
-    }
-
-    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
-        let Some(messages) = self.messages.get(index) else { return BufferState::Absent };
-        let d = direction as usize;
-        let m = &messages[d];
-        let request = d == 0;
-        let header = |name: &[u8]| self.value(index, d, HEADERS, m.header(name));
-        match buffer {
-            Buffer::HttpUri if request => self.value(index, d, LINE, Some(&m.uri)),
-            Buffer::HttpUriRaw if request => self.value(index, d, LINE, Some(&m.second)),
-            Buffer::HttpMethod if request => self.value(index, d, LINE, Some(&m.first)),
-            Buffer::HttpProtocol if request => self.value(index, d, LINE, filled(&m.third)),
-            Buffer::HttpProtocol => self.value(index, d, LINE, filled(&m.first)),
-            Buffer::HttpRequestLine if request => self.value(index, d, LINE, Some(&m.line)),
-            Buffer::HttpResponseLine if !request => self.value(index, d, LINE, Some(&m.line)),
-            Buffer::HttpStatusCode if !request => self.value(index, d, LINE, filled(&m.second)),
-            Buffer::HttpStatusMessage if !request => self.value(index, d, LINE, filled(&m.third)),
-            Buffer::HttpHeader if self.transactions[index].progress[d] >= HEADERS => {
-                self.value(index, d, HEADERS, filled(m.joined()))
-            }
-            Buffer::HttpHeaderRaw => self.value(index, d, HEADERS, filled(&m.raw_headers)),
-            Buffer::HttpHeaderNames if self.transactions[index].progress[d] >= HEADERS => {
-                self.value(index, d, HEADERS, (!m.headers.is_empty()).then(|| m.names()))
-            }
-            Buffer::HttpStart if self.transactions[index].progress[d] >= HEADERS => {
-                self.value(index, d, HEADERS, Some(m.start()))
-            }
-            Buffer::HttpHost if request && self.transactions[index].progress[d] >= HEADERS => {
-                self.value(index, d, HEADERS, m.host())
-            }
-            Buffer::HttpHeader | Buffer::HttpHeaderNames | Buffer::HttpStart => BufferState::NotYet,
-            Buffer::HttpHost if request => BufferState::NotYet,
-            Buffer::HttpHostRaw if request => self.value(index, d, HEADERS, m.host_raw()),
-            Buffer::HttpCookie if request => header(b"cookie"),
-            Buffer::HttpCookie => header(b"set-cookie"),
-            Buffer::HttpUserAgent if request => header(b"user-agent"),
-            Buffer::HttpReferer if request => header(b"referer"),
-            Buffer::HttpAccept if request => header(b"accept"),
-            Buffer::HttpAcceptEncoding if request => header(b"accept-encoding"),
-            Buffer::HttpAcceptLanguage if request => header(b"accept-language"),
-            Buffer::HttpConnection => header(b"connection"),
-            Buffer::HttpContentType => header(b"content-type"),
-            Buffer::HttpContentLength => header(b"content-length"),
-            Buffer::HttpLocation if !request => header(b"location"),
-            Buffer::HttpServer if !request => header(b"server"),
-            Buffer::HttpRequestBody if request => self.body_view(index, d),
-            Buffer::HttpResponseBody if !request => self.body_view(index, d),
-            Buffer::FileData => {
-                if request && m.boundary.is_some() {
-                    return match m.parts.get(instance) {
-                        Some(part) => BufferState::Present(BufferView { bytes: &part.data, complete: part.complete }),
-                        None if m.body.complete => BufferState::Absent,
-                        None => BufferState::NotYet,
-                    };
-                }
-                if instance > 0 { BufferState::Absent } else { self.body_view(index, d) }
-            }
-            Buffer::FileName if request && m.boundary.is_some() => match m.parts.get(instance) {
-                Some(part) => BufferState::Present(BufferView { bytes: &part.name, complete: true }),
-                None if m.body.complete => BufferState::Absent,
-                None => BufferState::NotYet,
-            },
-            Buffer::HttpRequestHeader if request => BufferState::Absent,
-            _ => BufferState::Absent,
-        }
-    }
-
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
-    }
-
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown_error")
-    }
-
-    fn mark_inspected(&mut self) {
+    pub(super) fn release_inspected(&mut self) {
         let mut at = 0;
-        for t in &mut self.transactions {
-            t.changed = [false; 2];
-        }
         while at < self.transactions.len() {
+            self.transactions[at].changed = [false; 2];
             if self.transactions[at].progress == [COMPLETE; 2] {
                 self.transactions.remove(at);
-                self.messages.remove(at);
+                let mut pair = self.pairs.remove(at);
+                if self.pool.len() < POOL {
+                    pair.messages.iter_mut().for_each(Message::clear);
+                    (pair.version_09, pair.seen_continue) = (false, false);
+                    self.pool.push(pair);
+                }
             } else {
                 at += 1;
             }
         }
     }
 
-    fn upgrade(&self) -> Option<Upgrade> {
-        self.upgrade
+    pub(super) fn take_rest_of(&mut self, direction: Direction) -> Vec<u8> {
+        std::mem::take(&mut self.sides[direction as usize].rest)
     }
 
-    fn is_open(&self, _direction: Direction) -> bool {
-        !self.transactions.is_empty() || self.sides.iter().any(|s| !s.partial.is_empty())
-    }
-
-    fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let Some([request, response]) = self.messages.get(index) else { return };
-        out.extend_from_slice(b"\"http\":{");
-        let mut first = true;
-        let mut member = |key: &str, value: Option<&[u8]>, out: &mut Vec<u8>| {
-            let Some(value) = value.filter(|v| !v.is_empty()) else { return };
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            crate::json::string(key.as_bytes(), out);
-            out.push(b':');
-            crate::json::string(value, out);
-        };
-        member("hostname", request.host(), out);
-        member("url", Some(&request.second), out);
-        member("http_user_agent", request.header(b"user-agent"), out);
-        member("http_content_type", response.header(b"content-type"), out);
-        member("http_refer", request.header(b"referer"), out);
-        member("http_method", Some(&request.first), out);
-        member("protocol", Some(&request.third), out);
-        if let Some(status) = std::str::from_utf8(&response.second).ok().and_then(|s| s.parse::<u16>().ok()) {
-            out.extend_from_slice(format!("{}\"status\":{status}", if first { "" } else { "," }).as_bytes());
-            first = false;
-        }
-        out.extend_from_slice(
-            format!("{}\"length\":{}}}", if first { "" } else { "," }, response.body.received).as_bytes(),
-        );
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
+    /// Something begun could be completed by later bytes.
+    pub(super) fn side_open(&self, d: usize) -> bool {
+        !self.transactions.is_empty() || self.sides[d].current.is_some() || !self.sides[d].rest.is_empty()
     }
 }
 
-#[cfg(test)]
-#[path = "state_tests.rs"]
-mod tests;
+/// Bytes that begin like a status line, as far as they go: `HTTP` behind white space and NUL.
+fn starts_like_status(line: &[u8]) -> bool {
+    let start = line.iter().position(|b| *b != 0 && !super::text::is_space(*b)).unwrap_or(line.len());
+    line[start..].iter().zip(b"http").all(|(a, b)| a.eq_ignore_ascii_case(b))
+}
+

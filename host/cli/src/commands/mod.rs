@@ -1,6 +1,8 @@
 //! One module per command.
 
 mod config;
+mod explain;
+mod rules;
 mod version;
 
 use crate::args::{Arguments, Command, ConfigArguments};
@@ -11,6 +13,7 @@ use weir_management::Config;
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     match &arguments.command {
         Command::Config(command) => config::run(command),
+        Command::Rules(command) => rules::run(command),
         Command::Version => version::run(),
     }
 }

@@ -140,7 +140,6 @@ fn element(
             Element::Dataset(DatasetElement {
                 set: datasets.intern(operation)?,
                 operation: operation.operation,
-                reputation: operation.reputation,
             })
         }
         Match::Entropy(_) => return Err("entropy cannot be evaluated: remove the option".into()),

@@ -4,7 +4,7 @@ use super::{Chain, ContentElement, Element, PcreElement, field};
 use crate::pcre::{Outcome, PcreLimits, ffi};
 use crate::shared::Datasets;
 use crate::stats::Counters;
-use weir_ir::{BitOperation, ByteExtract, ByteJump, ByteMath, ByteTest, IsDataAt, MathOperator, Number, TestOperator};
+use weir_ir::{ByteExtract, ByteJump, ByteMath, ByteTest, IsDataAt, MathOperator, Number, TestOperator};
 
 /// Limits of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +198,7 @@ impl Run<'_> {
                     None
                 }
                 Element::Dataset(dataset) => {
-                    let holds = self.datasets.apply(dataset.set, dataset.operation, dataset.reputation, self.buffer);
+                    let holds = self.datasets.apply(dataset.set, dataset.operation, self.buffer);
                     if !holds {
                         return Verdict::Stop;
                     }
@@ -463,9 +463,4 @@ impl Run<'_> {
         self.state.base64 = output;
         holds
     }
-}
-
-/// `set` and friends on data sets: see [`Datasets::apply`].
-pub fn writes(operation: BitOperation) -> bool {
-    matches!(operation, BitOperation::Set | BitOperation::Unset | BitOperation::Toggle)
 }

@@ -76,8 +76,6 @@ pub struct DatasetElement {
     pub set: u32,
     /// set, unset, isset, isnotset
     pub operation: weir_ir::BitOperation,
-    /// `datarep`
-    pub reputation: Option<Comparison>,
 }
 
 /// One match.

@@ -7,8 +7,8 @@ use crate::program::rule::{BitOp, CompiledRule, HostBitOp, IntOp};
 use crate::shared::HostBits;
 use std::cmp::Ordering;
 use weir_app_layer::{Direction, ProtocolState};
-use weir_contract::protocol::Detection;
-use weir_ir::condition::{FlowSide, IpOption, StreamSide, TcpFlagsMode};
+use weir_contract::protocol::{AppProtocol, Detection};
+use weir_ir::condition::{Checksum, FlowSide, IpOption, ProtocolMode, StreamSide, TcpFlagsMode};
 use weir_ir::state::FlowintOperation;
 use weir_ir::{
     AppLayerCondition, BitOperation, Comparison, PacketCondition, StreamSize, TcpFlagsMatch,
@@ -142,9 +142,22 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
         PacketCondition::Isset(_) => true,
         PacketCondition::Rpc(program, version, procedure) => rpc_holds(packet, *program, *version, *procedure),
         PacketCondition::FtpBounce => ftp_bounce(packet),
+        PacketCondition::Checksum(which, valid) => checksum(packet, *which) == Some(*valid),
         // Rejected at load.
         PacketCondition::Asn1(_) => false,
     }
+}
+
+fn checksum(packet: &weir_packet::Packet<'_>, which: Checksum) -> Option<bool> {
+    let version = packet.ip.as_ref()?.version;
+    let transport = match (which, version, &packet.transport) {
+        (Checksum::Ipv4, 4, _) => return packet.ip_checksum_valid(),
+        (Checksum::TcpOverIpv4, 4, Transport::Tcp(_)) | (Checksum::TcpOverIpv6, 6, Transport::Tcp(_)) => true,
+        (Checksum::UdpOverIpv4, 4, Transport::Udp(_)) | (Checksum::UdpOverIpv6, 6, Transport::Udp(_)) => true,
+        (Checksum::Icmpv4, _, Transport::Icmpv4(_)) | (Checksum::Icmpv6, _, Transport::Icmpv6(_)) => true,
+        _ => false,
+    };
+    if transport { packet.transport_checksum_valid() } else { None }
 }
 
 fn counter(side: FlowSide, comparison: &Comparison, [to_server, to_client]: [u64; 2]) -> bool {
@@ -231,7 +244,7 @@ pub fn events_hold(rule: &CompiledRule, context: &Context<'_>) -> bool {
 }
 
 /// Protocol of the rule's header.
-pub fn protocol_holds(rule: Option<weir_contract::protocol::AppProtocol>, context: &Context<'_>) -> bool {
+pub fn protocol_holds(rule: Option<AppProtocol>, context: &Context<'_>) -> bool {
     match rule {
         None => true,
         Some(wanted) => context.flow.and_then(|f| f.application()).is_some_and(|p| application_holds(wanted, p)),
@@ -257,20 +270,36 @@ pub fn app_layer_holds(
 ) -> bool {
     conditions.iter().all(|condition| match condition {
         AppLayerCondition::Protocol { protocol, negated } => {
-            let detection = context.flow.map_or(Detection::Unknown, |f| f.protocol);
-            let holds = match (protocol, detection) {
-                (Some(wanted), Detection::Known(actual)) => application_holds(*wanted, actual),
-                (Some(_), Detection::Failed) => false,
-                (None, Detection::Known(_)) => false,
-                (None, Detection::Failed) => true,
-                // Nothing is decided: neither the protocol nor its negation holds.
-                (_, Detection::Unknown) => return false,
+            flow_protocol(context.flow.map(|f| f.protocol), *protocol, *negated)
+        }
+        AppLayerCondition::ProtocolOf { mode, protocol, negated } => {
+            let flow = context.flow;
+            let detection = match mode {
+                ProtocolMode::Original => flow.map(|f| f.original_protocol),
+                ProtocolMode::ToServer => flow.map(|f| f.protocol_by_side[0]),
+                ProtocolMode::ToClient => flow.map(|f| f.protocol_by_side[1]),
+                ProtocolMode::Either => {
+                    let sides = flow.map_or([Detection::Unknown; 2], |f| f.protocol_by_side);
+                    return sides.into_iter().any(|d| flow_protocol(Some(d), *protocol, *negated));
+                }
+                ProtocolMode::Final => flow.map(|f| f.protocol),
             };
-            holds != *negated
+            flow_protocol(detection, *protocol, *negated)
         }
         AppLayerCondition::FileStore => true,
         other => transaction.is_some_and(|t| in_transaction(other, t, context)),
     })
+}
+
+/// Neither a protocol nor its negation holds before detection has decided.
+fn flow_protocol(detection: Option<Detection>, wanted: Option<AppProtocol>, negated: bool) -> bool {
+    let holds = match (wanted, detection.unwrap_or(Detection::Unknown)) {
+        (_, Detection::Unknown) => return false,
+        (Some(wanted), Detection::Known(actual)) => application_holds(wanted, actual),
+        (None, Detection::Known(_)) | (Some(_), Detection::Failed) => false,
+        (None, Detection::Failed) => true,
+    };
+    holds != negated
 }
 
 fn in_transaction(condition: &AppLayerCondition, t: InTransaction<'_>, context: &Context<'_>) -> bool {
@@ -291,15 +320,15 @@ fn in_transaction(condition: &AppLayerCondition, t: InTransaction<'_>, context: 
             all_others && (any || !wanted)
         }),
         AppLayerCondition::TlsState(bits, negated) => {
-            number("ssl_state").is_some_and(|v| (v & u64::from(*bits) != 0) != *negated)
+            number("tls.state").is_some_and(|v| (v & u64::from(*bits) != 0) != *negated)
         }
-        AppLayerCondition::TlsCertExpired => number("tls.cert_notafter").is_some_and(|end| end < now),
+        AppLayerCondition::TlsCertExpired => number("tls.not_after").is_some_and(|end| end < now),
         AppLayerCondition::TlsCertValid => {
-            number("tls.cert_notafter").is_some_and(|end| end >= now)
-                && number("tls.cert_notbefore").is_some_and(|begin| begin <= now)
+            number("tls.not_after").is_some_and(|end| end >= now)
+                && number("tls.not_before").is_some_and(|begin| begin <= now)
         }
-        AppLayerCondition::TlsNotBefore(c) => compare("tls.cert_notbefore", c),
-        AppLayerCondition::TlsNotAfter(c) => compare("tls.cert_notafter", c),
+        AppLayerCondition::TlsNotBefore(c) => compare("tls.not_before", c),
+        AppLayerCondition::TlsNotAfter(c) => compare("tls.not_after", c),
         AppLayerCondition::TlsCertChainLength(c) => compare("tls.cert_chain_len", c),
         AppLayerCondition::DnsOpcode(c) => compare("dns.opcode", c),
         AppLayerCondition::DnsRcode(c) => compare("dns.rcode", c),
@@ -319,7 +348,7 @@ fn in_transaction(condition: &AppLayerCondition, t: InTransaction<'_>, context: 
             Some(c) => compare(name, c),
             None => number(name).is_some(),
         },
-        AppLayerCondition::Protocol { .. } | AppLayerCondition::FileStore => true,
+        AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } | AppLayerCondition::FileStore => true,
     }
 }
 

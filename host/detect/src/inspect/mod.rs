@@ -214,6 +214,12 @@ fn header_bytes<'p>(packet: &Packet<'p>, buffer: Buffer) -> Option<&'p [u8]> {
     match (buffer, &packet.transport) {
         (Buffer::Ipv4Header, _) => ip.filter(|ip| ip.version == 4).map(|ip| ip.header),
         (Buffer::Ipv6Header, _) => ip.filter(|ip| ip.version == 6).map(|ip| ip.header),
+        (Buffer::IpSource | Buffer::IpDestination, _) => {
+            let ip = ip?;
+            let (first, length) = if ip.version == 4 { (12, 4) } else { (8, 16) };
+            let start = if buffer == Buffer::IpSource { first } else { first + length };
+            ip.header.get(start..start + length)
+        }
         (Buffer::TcpHeader, Transport::Tcp(tcp)) => Some(tcp.header),
         (Buffer::UdpHeader, Transport::Udp(header)) => Some(header),
         (Buffer::Icmpv4Header, Transport::Icmpv4(icmp)) => Some(icmp.header),

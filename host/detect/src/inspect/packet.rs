@@ -78,7 +78,7 @@ impl Inspector {
             });
         }
         let payload = payload_of(context);
-        if let Some(bytes) = payload.filter(|p| !p.is_empty()) {
+        if let Some(bytes) = payload {
             if let Some(group) = program.payload_group(tuple.class, side).filter(|g| !g.matcher.is_empty()) {
                 let (stamps, stamp, list) = (&mut scratch.stamps, scratch.stamp, &mut scratch.candidates);
                 evaluator.counters.scanned_bytes += bytes.len() as u64;
@@ -143,5 +143,6 @@ fn payload_of<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
         None => !packet.checksum_bad,
     };
     let fragment = packet.ip.as_ref().is_some_and(|ip| ip.is_fragment);
-    (allowed && !fragment).then_some(packet.payload)
+    // As in Suricata, a rule on the payload needs one, even if it only asks for absence.
+    (allowed && !fragment && !packet.payload.is_empty()).then_some(packet.payload)
 }

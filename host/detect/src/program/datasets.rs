@@ -11,8 +11,8 @@ pub struct Definition {
     pub name: Arc<str>,
     /// `type`
     pub kind: Arc<str>,
-    /// Entries loaded with the rules, with their reputation.
-    pub entries: Vec<(Box<[u8]>, u64)>,
+    /// Entries loaded with the rules.
+    pub entries: Arc<[Box<[u8]>]>,
 }
 
 /// All sets of a program.
@@ -31,7 +31,7 @@ impl DatasetTable {
             self.definitions.push(Definition {
                 name: operation.name.clone(),
                 kind: operation.kind.clone(),
-                entries: vec![],
+                entries: operation.entries.clone(),
             });
         }
         let Some(definition) = self.definitions.get_mut(index as usize) else { return Ok(index) };
@@ -42,9 +42,7 @@ impl DatasetTable {
             ));
         }
         if definition.entries.is_empty() {
-            definition.entries.extend(operation.entries.iter().map(|entry| {
-                if operation.reputation.is_some() { split_reputation(entry) } else { (entry.clone(), 0) }
-            }));
+            definition.entries = operation.entries.clone();
         }
         Ok(index)
     }
@@ -52,15 +50,5 @@ impl DatasetTable {
     /// In index order.
     pub fn definitions(&self) -> &[Definition] {
         &self.definitions
-    }
-}
-
-/// An entry of `datarep` ends in a comma and the value.
-fn split_reputation(entry: &[u8]) -> (Box<[u8]>, u64) {
-    let Some(comma) = entry.iter().rposition(|&b| b == b',') else { return (entry.into(), 0) };
-    let (value, digits) = (entry.get(..comma).unwrap_or(&[]), entry.get(comma + 1..).unwrap_or(&[]));
-    match std::str::from_utf8(digits).ok().and_then(|d| d.trim().parse().ok()) {
-        Some(reputation) => (value.into(), reputation),
-        None => (entry.into(), 0),
     }
 }

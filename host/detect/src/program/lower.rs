@@ -40,7 +40,10 @@ pub struct Lowered {
 }
 
 fn transaction_condition(condition: &AppLayerCondition) -> bool {
-    !matches!(condition, AppLayerCondition::Protocol { .. } | AppLayerCondition::FileStore)
+    !matches!(
+        condition,
+        AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } | AppLayerCondition::FileStore
+    )
 }
 
 /// Conditions on the packet itself, not on its flow: they bind the rule to packets.
@@ -64,11 +67,6 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
     for condition in &ir.packet {
         if let PacketCondition::Asn1(_) = condition {
             return Err("asn1 is not supported: use byte_test on the length field instead".into());
-        }
-    }
-    for condition in &ir.app_layer {
-        if let AppLayerCondition::TlsCertExpired | AppLayerCondition::TlsCertValid = condition {
-            continue;
         }
     }
     let (buffers, fast_eligible) = rule_buffers(ir, shared)?;
@@ -316,7 +314,7 @@ fn is_address_only(ir: &Rule) -> bool {
 /// Rules that ask for nothing but the detected protocol: inspected when detection decides.
 fn is_detection_only(ir: &Rule) -> bool {
     !ir.app_layer.is_empty()
-        && ir.app_layer.iter().all(|c| matches!(c, AppLayerCondition::Protocol { .. }))
+        && ir.app_layer.iter().all(|c| matches!(c, AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. }))
         && !matches!(ir.header.protocol, RuleProtocol::App(_))
         && ir.buffers.is_empty()
         && ir.flow.is_none()

@@ -1,18 +1,18 @@
 //! Data sets in memory.
 
 use crate::program::datasets::DatasetTable;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use weir_ir::{BitOperation, Comparison};
+use weir_ir::BitOperation;
 
 /// Most entries of one set that rules may add.
 const CAPACITY: usize = 1 << 20;
 
-/// All sets. An entry's value is its reputation (0 for plain sets).
+/// All sets. Those of `datarep` hold the entries that the rule's comparison lets through (the compiler chose them).
 #[derive(Debug, Default)]
 pub struct Datasets {
     names: HashMap<Arc<str>, usize>,
-    sets: Vec<HashMap<Box<[u8]>, u64>>,
+    sets: Vec<HashSet<Box<[u8]>>>,
     map: Vec<usize>,
     program: u64,
     full: u64,
@@ -30,12 +30,10 @@ impl Datasets {
             let next = self.sets.len();
             let index = *self.names.entry(definition.name.clone()).or_insert(next);
             if index == next {
-                self.sets.push(HashMap::new());
+                self.sets.push(HashSet::new());
             }
             if let Some(set) = self.sets.get_mut(index) {
-                for (entry, reputation) in &definition.entries {
-                    set.entry(entry.clone()).or_insert(*reputation);
-                }
+                set.extend(definition.entries.iter().cloned());
             }
             self.map.push(index);
         }
@@ -49,28 +47,19 @@ impl Datasets {
     /// Entries of a set by name.
     pub fn entries(&self, name: &str) -> Option<impl Iterator<Item = &[u8]>> {
         let set = self.sets.get(*self.names.get(name)?)?;
-        Some(set.keys().map(|k| &**k))
+        Some(set.iter().map(|k| &**k))
     }
 
     /// Perform the operation of a rule; the answer is whether the match holds. `set` holds when the entry is new,
     /// `unset` when it was there.
-    pub fn apply(
-        &mut self,
-        set: u32,
-        operation: BitOperation,
-        reputation: Option<Comparison>,
-        bytes: &[u8],
-    ) -> bool {
+    pub fn apply(&mut self, set: u32, operation: BitOperation, bytes: &[u8]) -> bool {
         let Some(set) = self.map.get(set as usize).and_then(|&i| self.sets.get_mut(i)) else { return false };
-        if let Some(comparison) = reputation {
-            return set.get(bytes).is_some_and(|&value| comparison.holds(value));
-        }
         match operation {
-            BitOperation::IsSet => set.contains_key(bytes),
-            BitOperation::IsNotSet => !set.contains_key(bytes),
-            BitOperation::Unset => set.remove(bytes).is_some(),
+            BitOperation::IsSet => set.contains(bytes),
+            BitOperation::IsNotSet => !set.contains(bytes),
+            BitOperation::Unset => set.remove(bytes),
             BitOperation::Set | BitOperation::Toggle => {
-                if set.contains_key(bytes) {
+                if set.contains(bytes) {
                     if operation == BitOperation::Toggle {
                         set.remove(bytes);
                         return true;
@@ -81,7 +70,7 @@ impl Datasets {
                     self.full += 1;
                     return false;
                 }
-                set.insert(bytes.into(), 0);
+                set.insert(bytes.into());
                 true
             }
         }

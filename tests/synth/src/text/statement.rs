@@ -183,7 +183,7 @@ impl Compiler {
                 options.order = arguments.order("order")?.unwrap_or_default();
                 options.repeat = arguments.value::<u16>("repeat", "a number below 65536")?.unwrap_or(1).into();
                 options.lose = arguments.list("lose")?.unwrap_or_default();
-                options.offset = arguments.value("offset", "a number of bytes")?.unwrap_or(0);
+                options.offset = arguments.value::<i32>("offset", "a number of bytes")?.unwrap_or(0).into();
                 options.acks = acks(arguments)?;
             }
             let payload = payload_of(arguments)?;
@@ -334,7 +334,7 @@ fn flags(text: &str, column: usize) -> Result<u8, Failure> {
 fn number(arguments: &mut Arguments<'_>, name: &str) -> Result<Option<Number>, Failure> {
     let Some((text, column)) = arguments.text(name)? else { return Ok(None) };
     let number = if text.starts_with(['+', '-']) {
-        text.parse().ok().map(Number::Relative)
+        text.parse::<i32>().ok().map(|by| Number::Relative(by.into()))
     } else {
         text.parse().ok().map(Number::Absolute)
     };

@@ -1,0 +1,226 @@
+//! What detection and logs see of a transaction.
+
+use super::events::NAMES;
+use super::message::{Known, Message};
+use super::multipart::parameter;
+use super::state::{At, HEADERS, Http1State, LINE};
+use super::uri::last_segment;
+use crate::{BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction, Upgrade};
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+fn present(bytes: &[u8]) -> BufferState<'_> {
+    BufferState::Present(BufferView { bytes, complete: true })
+}
+
+fn some(bytes: Option<&[u8]>) -> BufferState<'_> {
+    bytes.map_or(BufferState::Absent, present)
+}
+
+fn filled(bytes: &[u8]) -> BufferState<'_> {
+    if bytes.is_empty() { BufferState::Absent } else { present(bytes) }
+}
+
+fn body(message: &Message) -> BufferState<'_> {
+    let body = &message.body;
+    let complete = body.complete || body.full();
+    if !body.data.is_empty() {
+        BufferState::Present(BufferView { bytes: &body.data, complete })
+    } else if complete {
+        BufferState::Absent
+    } else {
+        BufferState::NotYet
+    }
+}
+
+impl Http1State {
+    /// Buffers that come with the first line.
+    fn line_buffer<'a>(m: &'a Message, request: bool, buffer: Buffer) -> Option<BufferState<'a>> {
+        Some(match buffer {
+            Buffer::HttpUri if request && m.target.exists => present(&m.uri),
+            Buffer::HttpUri => BufferState::Absent,
+            Buffer::HttpUriRaw if request => some(m.second()),
+            Buffer::HttpMethod if request => present(m.first()),
+            Buffer::HttpProtocol if request => some(m.third()),
+            Buffer::HttpProtocol => filled(m.first()),
+            Buffer::HttpRequestLine if request => present(m.line()),
+            Buffer::HttpResponseLine if !request => filled(m.line()),
+            Buffer::HttpStatusCode if !request => some(m.second()),
+            Buffer::HttpStatusMessage if !request => some(m.third()),
+            Buffer::HttpUriRaw
+            | Buffer::HttpMethod
+            | Buffer::HttpRequestLine
+            | Buffer::HttpResponseLine
+            | Buffer::HttpStatusCode
+            | Buffer::HttpStatusMessage => BufferState::Absent,
+            _ => return None,
+        })
+    }
+
+    /// Buffers that come with the head.
+    fn head_buffer<'a>(m: &'a Message, request: bool, buffer: Buffer, instance: usize) -> Option<BufferState<'a>> {
+        let field = |known| some(m.header(known));
+        Some(match buffer {
+            Buffer::HttpHeader => filled(m.joined(!request)),
+            Buffer::HttpHeaderRaw => filled(m.raw_fields()),
+            Buffer::HttpHeaderNames if m.has_fields() => present(m.names()),
+            Buffer::HttpHeaderNames => BufferState::Absent,
+            Buffer::HttpStart => filled(m.start()),
+            Buffer::HttpRequestHeader if request => some(m.field_line(instance)),
+            Buffer::HttpResponseHeader if !request => some(m.field_line(instance)),
+            Buffer::HttpHost if request => some(m.host.as_deref()),
+            Buffer::HttpHostRaw if request => some(m.host_raw()),
+            Buffer::HttpCookie => field(if request { Known::Cookie } else { Known::SetCookie }),
+            Buffer::HttpUserAgent if request => field(Known::UserAgent),
+            Buffer::HttpReferer if request => field(Known::Referer),
+            Buffer::HttpAccept if request => field(Known::Accept),
+            Buffer::HttpAcceptEncoding if request => field(Known::AcceptEncoding),
+            Buffer::HttpAcceptLanguage if request => field(Known::AcceptLanguage),
+            Buffer::HttpConnection => field(Known::Connection),
+            Buffer::HttpContentType => field(Known::ContentType),
+            Buffer::HttpContentLength => field(Known::ContentLength),
+            Buffer::HttpLocation if !request => field(Known::Location),
+            Buffer::HttpServer if !request => field(Known::Server),
+            _ => return None,
+        })
+    }
+
+    fn file(&self, index: usize, request: bool, name: bool, instance: usize) -> BufferState<'_> {
+        let Some(pair) = self.pairs.get(index) else { return BufferState::Absent };
+        let m = &pair.messages[usize::from(!request)];
+        if let Some(multipart) = &m.multipart {
+            return match multipart.parts.get(instance) {
+                Some(part) if name => present(&part.name),
+                Some(part) => BufferState::Present(BufferView {
+                    bytes: m.body.data.get(part.data.clone()).unwrap_or(&[]),
+                    complete: part.complete || m.body.full(),
+                }),
+                None if m.body.complete || m.body.full() => BufferState::Absent,
+                None => BufferState::NotYet,
+            };
+        }
+        let method = pair.messages[0].first();
+        if instance > 0 || (request && method != b"POST" && method != b"PUT") {
+            return BufferState::Absent;
+        }
+        match body(m) {
+            BufferState::Present(_) if name => filled(m.file_name(|| {
+                let disposition = m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
+                disposition.unwrap_or_else(|| last_segment(&pair.messages[0].uri).to_vec())
+            })),
+            state => state,
+        }
+    }
+}
+
+impl ProtocolState for Http1State {
+    fn protocol(&self) -> AppProtocol {
+        AppProtocol::Http1
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        self.feed_side(direction, input);
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.transactions
+    }
+
+    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        let (Some(pair), Some(transaction)) = (self.pairs.get(index), self.transactions.get(index)) else {
+            return BufferState::Absent;
+        };
+        let d = direction as usize;
+        let request = direction == Direction::ToServer;
+        let m = &pair.messages[d];
+        let progress = transaction.progress[d];
+        match buffer {
+            Buffer::HttpRequestBody if request => return if progress < HEADERS { BufferState::NotYet } else { body(m) },
+            Buffer::HttpResponseBody if !request => return if progress < HEADERS { BufferState::NotYet } else { body(m) },
+            Buffer::FileData | Buffer::FileName => {
+                return if progress < HEADERS {
+                    BufferState::NotYet
+                } else {
+                    self.file(index, request, buffer == Buffer::FileName, instance)
+                };
+            }
+            _ => {}
+        }
+        if instance > 0 && !matches!(buffer, Buffer::HttpRequestHeader | Buffer::HttpResponseHeader) {
+            return BufferState::Absent;
+        }
+        if let Some(state) = (progress >= LINE).then(|| Self::line_buffer(m, request, buffer)).flatten() {
+            return state;
+        }
+        if progress >= HEADERS {
+            return Self::head_buffer(m, request, buffer, instance).unwrap_or(BufferState::Absent);
+        }
+        BufferState::NotYet
+    }
+
+    fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
+        let m = &self.pairs.get(index)?.messages[direction as usize];
+        match name {
+            "filesize" if m.body.complete => Some(m.body.received),
+            _ => None,
+        }
+    }
+
+    fn event_name(&self, event: u16) -> &'static str {
+        NAMES.get(usize::from(event)).copied().unwrap_or("unknown_error")
+    }
+
+    fn mark_inspected(&mut self) {
+        self.release_inspected();
+    }
+
+    fn upgrade(&self) -> Option<Upgrade> {
+        self.upgrade
+    }
+
+    fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
+        self.take_rest_of(direction)
+    }
+
+    fn is_open(&self, direction: Direction) -> bool {
+        self.side_open(direction as usize)
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        let Some(pair) = self.pairs.get(index) else { return };
+        let [request, response] = &pair.messages;
+        let mut object = crate::json::Object::begin("http", out);
+        object.text("hostname", request.host.as_deref());
+        let port = request.target.port.or_else(|| request.header(Known::Host).and_then(|h| super::uri::split_port(h).1));
+        if let Some(Some(port)) = port {
+            object.number("http_port", port.into());
+        }
+        object.text("url", request.second());
+        object.text("http_user_agent", request.header(Known::UserAgent));
+        let content_type = response.header(Known::ContentType);
+        object.text("http_content_type", content_type.map(|value| value.split(|b| *b == b';').next().unwrap_or(value)));
+        object.text("http_refer", request.header(Known::Referer));
+        object.text("http_method", Some(request.first()));
+        object.text("protocol", request.third());
+        if response.status > 0 {
+            object.number("status", response.status.into());
+        }
+        if (300..400).contains(&response.status) {
+            object.text("redirect", response.header(Known::Location));
+        }
+        object.number("length", response.body.received);
+        object.end();
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+impl Http1State {
+    /// Both directions are at the start of a message.
+    pub fn idle(&self) -> bool {
+        self.sides.iter().all(|side| side.at == At::Line && side.current.is_none())
+            && self.transactions.iter().all(|t| t.progress == [COMPLETE; 2])
+    }
+}

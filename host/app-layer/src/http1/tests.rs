@@ -1,0 +1,240 @@
+use super::*;
+use crate::{BufferState, COMPLETE, Direction, Input, ProtocolState, Upgrade};
+use std::sync::Arc;
+use weir_ir::Buffer;
+
+fn get(state: &Http1State, index: usize, direction: Direction, buffer: Buffer) -> Option<String> {
+    match state.buffer(index, direction, buffer, 0) {
+        BufferState::Present(view) => Some(String::from_utf8_lossy(view.bytes).into_owned()),
+        _ => None,
+    }
+}
+
+const REQUEST: &[u8] = b"POST /a/%62?x=1 HTTP/1.1\r\nHost: Example.org:80\r\nUser-Agent: me\r\n you\r\nCookie: c=1\r\nContent-Length: 5\r\n\r\nhello";
+const RESPONSE: &[u8] =
+    b"HTTP/1.1 200 OK\r\nServer: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n3;ext\r\nefg\r\n0\r\n\r\n";
+
+#[test]
+fn buffers_of_a_transaction_in_any_cut() {
+    use Direction::{ToClient, ToServer};
+    for cut in 1..REQUEST.len() {
+        let mut s = Http1State::new(&Arc::default());
+        for part in REQUEST.chunks(cut) {
+            s.feed(ToServer, Input::Data(part), 1);
+        }
+        for part in RESPONSE.chunks(cut) {
+            s.feed(ToClient, Input::Data(part), 2);
+        }
+        assert_eq!(s.transactions().len(), 1, "cut {cut}");
+        assert_eq!(s.transactions()[0].progress, [COMPLETE; 2]);
+        let ts = |b| get(&s, 0, ToServer, b);
+        let tc = |b| get(&s, 0, ToClient, b);
+        assert_eq!(ts(Buffer::HttpUri).as_deref(), Some("/a/b?x=1"));
+        assert_eq!(ts(Buffer::HttpUriRaw).as_deref(), Some("/a/%62?x=1"));
+        assert_eq!(ts(Buffer::HttpMethod).as_deref(), Some("POST"));
+        assert_eq!(ts(Buffer::HttpHost).as_deref(), Some("example.org"));
+        assert_eq!(ts(Buffer::HttpUserAgent).as_deref(), Some("me you"));
+        assert_eq!(ts(Buffer::HttpCookie).as_deref(), Some("c=1"));
+        assert_eq!(
+            ts(Buffer::HttpHeader).as_deref(),
+            Some("Host: Example.org:80\r\nUser-Agent: me you\r\nContent-Length: 5\r\n")
+        );
+        assert_eq!(
+            ts(Buffer::HttpHeaderNames).as_deref(),
+            Some("\r\nHost\r\nUser-Agent\r\nCookie\r\nContent-Length\r\n\r\n")
+        );
+        assert_eq!(ts(Buffer::HttpRequestBody).as_deref(), Some("hello"));
+        assert_eq!(tc(Buffer::HttpStatusCode).as_deref(), Some("200"));
+        assert_eq!(tc(Buffer::FileData).as_deref(), Some("abcdefg"));
+        s.mark_inspected();
+        assert!(s.transactions().is_empty() && !s.is_open(ToServer));
+    }
+}
+
+#[test]
+fn pipelined_requests_pair_with_their_responses() {
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(Direction::ToServer, Input::Data(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+    s.feed(
+        Direction::ToClient,
+        Input::Data(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        2,
+    );
+    assert_eq!(get(&s, 1, Direction::ToServer, Buffer::HttpUri).as_deref(), Some("/2"));
+    assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpStatusCode).as_deref(), Some("404"));
+    assert_eq!(get(&s, 1, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("ok"));
+}
+
+#[test]
+fn body_until_close_interim_answers_and_head() {
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(Direction::ToServer, Input::Data(b"GET / HTTP/1.0\r\n\r\n"), 1);
+    s.feed(Direction::ToClient, Input::Data(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\npart"), 2);
+    s.feed(Direction::ToClient, Input::Data(b" two"), 3);
+    assert!(s.is_open(Direction::ToClient));
+    s.feed(Direction::ToClient, Input::End, 4);
+    assert_eq!(get(&s, 0, Direction::ToClient, Buffer::FileData).as_deref(), Some("part two"));
+    assert_eq!(s.transactions()[0].progress, [COMPLETE; 2]);
+}
+
+#[test]
+fn connect_changes_the_protocol() {
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(Direction::ToServer, Input::Data(b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+    s.feed(Direction::ToClient, Input::Data(b"HTTP/1.1 200 OK\r\n\r\n"), 2);
+    assert_eq!(s.upgrade(), Some(Upgrade { protocol: None }));
+}
+
+#[test]
+fn arbitrary_bytes_do_no_harm() {
+    let mut seed = 7u32;
+    let alphabet = b"GET /HTTP/1.1\r\n: \tContent-Length:chunked0aF;%\x00\xff";
+    for _ in 0..3000 {
+        let mut s = Http1State::new(&Arc::default());
+        for _ in 0..20 {
+            let mut part = Vec::new();
+            for _ in 0..30 {
+                seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                part.push(alphabet[(seed >> 16) as usize % alphabet.len()]);
+            }
+            let direction = if seed & 0x100 == 0 { Direction::ToServer } else { Direction::ToClient };
+            let input = if seed % 13 == 0 { Input::Gap(5) } else { Input::Data(&part) };
+            s.feed(direction, input, 1);
+            for index in 0..s.transactions().len() {
+                for buffer in Buffer::ALL {
+                    let _ = s.buffer(index, direction, *buffer, 0);
+                }
+            }
+            if seed % 5 == 0 {
+                s.mark_inspected();
+            }
+        }
+    }
+}
+
+/// Everything detection can see, for comparison.
+fn all_buffers(s: &Http1State) -> Vec<String> {
+    let mut out = Vec::new();
+    for (index, t) in s.transactions().iter().enumerate() {
+        let mut events: Vec<&str> = t.events.iter().map(|e| s.event_name(*e)).collect();
+        events.sort_unstable();
+        out.push(format!("{} {:?} {events:?}", t.id, t.progress));
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            for buffer in Buffer::ALL {
+                for instance in 0..if buffer.is_multi() { 4 } else { 1 } {
+                    if let BufferState::Present(view) = s.buffer(index, direction, *buffer, instance) {
+                        out.push(format!("{direction:?} {} {}: {}", buffer.name(), view.complete, view.bytes.escape_ascii()));
+                    }
+                }
+            }
+        }
+        let mut log = Vec::new();
+        s.log(index, &mut log);
+        out.push(String::from_utf8(log).expect("a log is text"));
+    }
+    out
+}
+
+/// Feed both streams, the requests first, cut into pieces of `cut` bytes.
+fn run(request: &[u8], response: &[u8], cut: usize) -> Vec<String> {
+    let mut s = Http1State::new(&Arc::default());
+    request.chunks(cut).for_each(|part| s.feed(Direction::ToServer, Input::Data(part), 1));
+    response.chunks(cut).for_each(|part| s.feed(Direction::ToClient, Input::Data(part), 2));
+    s.feed(Direction::ToServer, Input::End, 3);
+    s.feed(Direction::ToClient, Input::End, 3);
+    all_buffers(&s)
+}
+
+/// Conversations with one oddity each.
+const ODD: &[(&[u8], &[u8])] = &[
+    (b"GET /a b HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nbody"),
+    (b"\r\n\r\n  GET\t/x HTTP/1.1\nHost: a\nHost: b\n\n", b"\r\nHTTP/1.1  200\r\n\r\n"),
+    (b"GET /\r\n", b"just a body\nof lines"),
+    (b"GET /\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    (b"GET /\r\nHost: x\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+    (b"GET / HTTP/1.1\r\nHost: x", b"HTTP/1.1 200"),
+    (b"GET http://Ab.c:8080/x?y#z HTTP/1.1\r\nHost: other\r\n\r\n", b"garbage\r\nHTTP/1.1 200 OK\r\n\r\n"),
+    (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n\r\n0\r\nTrail: er\r\n\r\nGET /2 HTTP/1.1\r\nHost: y\r\n\r\n",
+     b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nnot chunked"),
+    (b"POST /up/load.php HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=B\r\nContent-Length: 84\r\n\r\n--B\r\nContent-Disposition: form-data; name=f; filename=\"a.php\"\r\n\r\n<?php 1;\r\n--B--\r\n",
+     b"HTTP/1.1 204 No\r\n\r\nHTTP/1.1 200 unasked\r\n\r\nx"),
+    (b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\nGET /n HTTP/1.1\r\nHost: x\r\n\r\n",
+     b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nHTTP/1.1 304 Not Modified\r\n\r\n"),
+    (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n\x16\x03\x01", b"HTTP/1.1 200 OK\r\n\r\n\x16\x03"),
+    (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\nGET /after HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n."),
+    (b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\x81\x01x", b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n\x81\x02"),
+    (b"FOO /x\x00y HTTQ/9\r\nno colon\r\n : empty\r\nA\x01: b\r\nAuthorization: Weird x\r\n\r\n", b"HTTP/2.7 abc\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX: 1\r\n y\r\n z: 2\r\n\r\n"),
+];
+
+#[test]
+fn odd_conversations_do_not_depend_on_cuts() {
+    for (request, response) in ODD {
+        let whole = run(request, response, usize::MAX);
+        for cut in [1, 2, 3, 5, 7, 16, 33] {
+            assert_eq!(run(request, response, cut), whole, "{} cut {cut}", request.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn what_odd_conversations_say() {
+    let has = |n: usize, text: &str| {
+        let (request, response) = ODD[n];
+        let all = run(request, response, usize::MAX);
+        assert!(all.iter().any(|line| line.contains(text)), "{text} not in {all:#?}");
+    };
+    has(0, "http.uri true: /a");
+    has(1, "method_delim_non_compliant");
+    has(1, "request_line_leading_whitespace");
+    has(1, "http.host true: a, b");
+    has(2, "http.response_body true: just a body\\nof lines");
+    has(3, "http.uri true: /");
+    has(4, "request_line_missing_protocol");
+    has(4, "http.host true: x");
+    has(6, "host_header_ambiguous");
+    has(6, "http.uri true: /x?y#z");
+    has(6, "http.host true: ab.c");
+    has(6, "http.stat_code true: 200");
+    has(7, "http.request_body true: hello");
+    has(7, "http.uri true: /2");
+    has(7, "invalid_response_chunk_len");
+    has(7, "request_chunk_extension");
+    has(8, "file.data true: <?php 1;");
+    has(8, "file.name true: a.php");
+    has(8, "unable_to_match_response_to_request");
+    has(9, "http.stat_code true: 304");
+    has(11, "http.uri true: /after");
+    has(13, "request_line_invalid");
+    has(13, "request_field_missing_colon");
+    has(13, "request_auth_unrecognized");
+    has(13, "response_header_repetition");
+    has(13, "http.cookie true: a, b");
+    has(13, "response_invalid_status");
+}
+
+#[test]
+fn bytes_behind_an_upgrade_are_kept_for_what_follows() {
+    let (request, response) = ODD[10];
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(Direction::ToServer, Input::Data(request), 1);
+    s.feed(Direction::ToClient, Input::Data(response), 2);
+    assert_eq!(s.upgrade(), Some(Upgrade { protocol: None }));
+    assert_eq!(s.take_rest(Direction::ToServer), b"\x16\x03\x01");
+    assert_eq!(s.take_rest(Direction::ToClient), b"\x16\x03");
+}
+
+#[test]
+fn gaps_within_bodies_are_bridged() {
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(Direction::ToServer, Input::Data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+    s.feed(Direction::ToClient, Input::Data(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nab"), 2);
+    s.feed(Direction::ToClient, Input::Gap(6), 3);
+    s.feed(Direction::ToClient, Input::Data(b"cdHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), 3);
+    assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("abcd"));
+    assert_eq!(s.transactions()[0].progress, [COMPLETE; 2]);
+    assert_eq!(get(&s, 1, Direction::ToClient, Buffer::HttpStatusCode).as_deref(), Some("404"));
+    s.feed(Direction::ToClient, Input::Data(b"HTTP/1."), 3);
+    s.feed(Direction::ToClient, Input::Gap(6), 3);
+    s.feed(Direction::ToClient, Input::Data(b"1 200"), 3);
+    assert_eq!(s.transactions().len(), 3);
+}

@@ -1,0 +1,92 @@
+//! Rules of the command line or the configuration, loaded.
+
+use crate::args::RuleArguments;
+use crate::exit::{Failure, INPUT, OrExit, USAGE};
+use crate::progress;
+use std::path::{Path, PathBuf};
+use weir_ir::Pcre;
+use weir_management::Config;
+use weir_rules::load::read_limited;
+use weir_rules::{LoadOptions, RuleSource, Ruleset, VariableTable, load};
+
+/// Largest classification.config and the like.
+const CONFIG_MAX: u64 = 16 << 20;
+
+/// Rule paths: those of the arguments, else those of the configuration.
+pub fn paths(arguments: &RuleArguments, config: &Config) -> Result<Vec<PathBuf>, Failure> {
+    let paths = if arguments.rules.is_empty() { config.rules.files.clone() } else { arguments.rules.clone() };
+    if paths.is_empty() {
+        return Err(Failure {
+            code: USAGE,
+            error: anyhow::anyhow!("no rules are given"),
+            remedy: Some("name rule files or directories with --rules, or set rules.files in weir.toml".to_owned()),
+        });
+    }
+    Ok(paths)
+}
+
+/// Variables of rules: the built-in ones with those of the configuration on top.
+pub fn variables(config: &Config) -> VariableTable {
+    let mut table = VariableTable::default();
+    for (name, text) in &config.vars {
+        table.set(name, text);
+    }
+    table
+}
+
+/// Loads rule files with the classification, reference and threshold files of the configuration, or those that lie
+/// beside the rules or one directory above.
+pub fn load_rules(
+    paths: &[PathBuf],
+    config: &Config,
+    check_pcre: Option<&dyn Fn(&Pcre) -> Result<(), String>>,
+) -> Result<Ruleset, Failure> {
+    let mut sources = Vec::new();
+    for path in paths {
+        let found = RuleSource::from_paths(std::slice::from_ref(path)).or_input()?;
+        if found.is_empty() {
+            return Err(Failure {
+                code: INPUT,
+                error: anyhow::anyhow!("{}: the directory holds no *.rules files", path.display()),
+                remedy: Some("name a rule file, or the directory that holds them".to_owned()),
+            });
+        }
+        sources.extend(found);
+    }
+    let side = |explicit: &Option<PathBuf>, name: &str| -> Result<Option<RuleSource>, Failure> {
+        let path = match explicit {
+            Some(path) => Some(path.clone()),
+            None => beside(paths, name),
+        };
+        let Some(path) = path else { return Ok(None) };
+        tracing::info!("{name}: {}", path.display());
+        let bytes = read_limited(&path, CONFIG_MAX).or_input()?;
+        Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes }))
+    };
+    let directory = paths.first().and_then(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
+    let bar = progress::bytes(sources.iter().map(|s| s.bytes.len() as u64).sum(), "rules");
+    let show = |progress: weir_rules::Progress| {
+        bar.set_position(progress.bytes.0);
+        bar.set_message(format!("{} rules", progress.rules));
+    };
+    let options = LoadOptions {
+        classification: side(&config.rules.classification, "classification.config")?,
+        reference: side(&config.rules.reference, "reference.config")?,
+        threshold: side(&config.rules.threshold, "threshold.config")?,
+        data_directory: directory,
+        check_pcre,
+        progress: Some(&show),
+        ..LoadOptions::default()
+    };
+    let set = load(&sources, &variables(config), &options);
+    bar.finish_and_clear();
+    Ok(set)
+}
+
+fn beside(paths: &[PathBuf], name: &str) -> Option<PathBuf> {
+    let directories =
+        paths.iter().map(|path| if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(Path::new("")) });
+    directories
+        .flat_map(|directory| [directory.join(name), directory.join("..").join(name)])
+        .find(|candidate| candidate.is_file())
+}

@@ -1,0 +1,297 @@
+//! Detection as the engine uses it: contexts for packets, the order of inspections, matches to alerts.
+
+use crate::config::EngineConfig;
+use crate::flow_data::FlowData;
+use std::sync::Arc;
+use weir_app_layer::{AppLayerFlow, Direction, Input};
+use weir_contract::protocol::Detection;
+use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
+use weir_flow::Flow;
+use weir_output::community::flow_id;
+use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, Verdict, VerdictAction};
+use weir_packet::{Packet, Time, Transport};
+use weir_reassembly::{RawWindow, Session, StreamEvents};
+
+/// Detection and what it shares between flows.
+pub struct Inspector {
+    inner: weir_detect::Inspector,
+    shared: SharedState,
+    matches: Vec<Match>,
+    alerts: u64,
+    json: Vec<u8>,
+}
+
+impl Inspector {
+    /// For a program; `None` when memory is exhausted.
+    pub fn new(program: Arc<Program>, _config: &EngineConfig) -> Option<Inspector> {
+        Some(Inspector {
+            inner: weir_detect::Inspector::new(program)?,
+            shared: SharedState::default(),
+            matches: Vec::new(),
+            alerts: 0,
+            json: Vec::new(),
+        })
+    }
+
+    /// Alerts raised.
+    pub fn alerts(&self) -> u64 {
+        self.alerts
+    }
+
+    /// What detection counted.
+    pub fn counters(&self) -> &weir_detect::Counters {
+        self.inner.counters()
+    }
+
+    /// Facts of a flow for a packet of `direction`.
+    pub fn context<'p>(
+        &self,
+        packet: &'p Packet<'p>,
+        flow: &Flow<FlowData>,
+        session: Option<&Session>,
+        direction: usize,
+        established: bool,
+        stream_events: StreamEvents,
+        inspect_payload: bool,
+    ) -> Context<'p> {
+        let app = &flow.data.app;
+        let protocol = match app.protocol() {
+            Some(protocol) => Detection::Known(protocol),
+            None if app.undecided() => Detection::Unknown,
+            None => Detection::Failed,
+        };
+        Context {
+            packet,
+            flow: Some(FlowFacts {
+                id: flow.first_frame,
+                direction: side(direction),
+                established,
+                protocol,
+                original_protocol: protocol,
+                protocol_by_side: [protocol; 2],
+                inspect_payload,
+                start: Time(flow.first_time),
+                packets: flow.packets,
+                bytes: flow.bytes,
+                stream_bytes: session.map_or([0; 2], |s| [s.stream_size(0).into(), s.stream_size(1).into()]),
+            }),
+            stream_events,
+            packet_events: &[],
+        }
+    }
+
+    /// A delivery of stream bytes.
+    pub fn stream(&mut self, detect: &mut FlowDetect, context: &Context<'_>, delivery: &Delivery<'_>) {
+        self.inner.stream(context, detect, delivery, &mut self.shared);
+    }
+
+    /// The packet itself.
+    pub fn packet(&mut self, detect: &mut FlowDetect, context: &Context<'_>) {
+        self.inner.packet(context, Some(detect), &mut self.shared);
+    }
+
+    /// Transactions of both directions.
+    pub fn transactions(
+        &mut self,
+        detect: &mut FlowDetect,
+        context: &Context<'_>,
+        app: &mut AppLayerFlow,
+        windows: &[RawWindow; 2],
+    ) {
+        let Some(state) = app.state() else { return };
+        let current = context.flow.map_or(0, |f| f.direction as usize);
+        for d in [current, 1 - current] {
+            let (window, offset) = windows[d].kept();
+            let raw = Delivery { direction: side(d), window, offset, new_from: 0 };
+            let raw = (!window.is_empty()).then_some(&raw);
+            self.inner.transactions(context, detect, side(d), state, raw, &mut self.shared);
+        }
+    }
+
+    /// A packet without flow.
+    pub fn lone_packet(&mut self, packet: &Packet<'_>, sink: &mut dyn EventSink) {
+        let context = Context::of_packet(packet);
+        self.inner.packet(&context, None, &mut self.shared);
+        self.matches.clear();
+        self.inner.finish(&context, None, &mut self.shared, &mut self.matches);
+        for n in 0..self.matches.len() {
+            self.raise(n, packet, None, sink);
+        }
+    }
+
+    /// The packet is through: alerts go out, inspected transactions are released. Gives whether the flow is dropped.
+    pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
+        self.matches.clear();
+        self.inner.finish(context, Some(&mut flow.data.detect), &mut self.shared, &mut self.matches);
+        let mut dropped = false;
+        for n in 0..self.matches.len() {
+            dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
+            self.raise(n, context.packet, Some(flow), sink);
+        }
+        if let Some(state) = flow.data.app.state_mut() {
+            state.mark_inspected();
+        }
+        dropped
+    }
+
+    fn raise(&mut self, n: usize, packet: &Packet<'_>, flow: Option<&Flow<FlowData>>, sink: &mut dyn EventSink) {
+        let Some(m) = self.matches.get(n).copied().filter(|m| m.alert) else { return };
+        let program = Arc::clone(self.inner.program());
+        let Some(rule) = program.source(m.rule) else { return };
+        self.alerts += 1;
+        let facts = packet_facts(packet, exchanged(&m, flow, packet));
+        let flow_facts = flow.map(|flow| {
+            let ends = flow_ends(flow);
+            weir_output::FlowFacts {
+                id: flow_id(ends, flow.first_frame, flow.first_time),
+                first_frame: flow.first_frame,
+                ends,
+                start: flow.first_time,
+                last: flow.last_time,
+                packets: flow.packets,
+                bytes: flow.bytes,
+            }
+        });
+        self.json.clear();
+        let mut protocol = None;
+        if let Some(flow) = flow {
+            protocol = flow.data.app.protocol().map(weir_contract::protocol::AppProtocol::name);
+            if let (Some(id), Some(state)) = (m.transaction(), flow.data.app.state()) {
+                if let Ok(index) = state.transactions().binary_search_by_key(&id, |t| t.id) {
+                    state.log(index, &mut self.json);
+                }
+            }
+        }
+        sink.alert(&AlertRecord {
+            rule_index: m.rule,
+            rule,
+            packet: facts,
+            flow: flow_facts,
+            to_server: m.direction != Some(Direction::ToClient),
+            app: AppLayerFacts { protocol, transaction: m.transaction(), objects: &self.json },
+            payload: Some(packet.payload),
+            from_stream: m.scope == weir_detect::Scope::Stream,
+            blocked: false,
+            verdict: Verdict {
+                action: match m.effect {
+                    Effect::Drop | Effect::Reject(_) => VerdictAction::Drop,
+                    Effect::Pass => VerdictAction::Pass,
+                    Effect::None => VerdictAction::Alert,
+                },
+                reject: None,
+            },
+            flowbits: &[],
+        });
+    }
+
+    /// The input is over while the flow lives: what its end completes is inspected with the number of its last frame.
+    pub fn end_of_flow(&mut self, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        if flow.data.encrypted {
+            return;
+        }
+        for d in 0..2 {
+            flow.data.app.feed(side(d), Input::End, flow.last_frame);
+        }
+        let ends = flow_ends(flow);
+        let packet = end_packet_of(flow, ends);
+        let established = flow.phase != weir_flow::FlowPhase::New;
+        let session = flow.data.session.take();
+        let context =
+            self.context(&packet, flow, session.as_deref(), 0, established, StreamEvents::default(), false);
+        flow.data.session = session;
+        let FlowData { app, detect, windows, .. } = &mut flow.data;
+        self.transactions(detect, &context, app, windows);
+        self.end_packet(&context, flow, sink);
+    }
+}
+
+/// Direction index to the parsers' name for it.
+pub(crate) fn side(direction: usize) -> Direction {
+    if direction == 0 { Direction::ToServer } else { Direction::ToClient }
+}
+
+/// The match is of the direction opposite to the packet's (reference semantics 2.12).
+fn exchanged(m: &Match, flow: Option<&Flow<FlowData>>, packet: &Packet<'_>) -> bool {
+    let (Some(direction), Some(flow), Some(ip)) = (m.direction, flow, packet.ip.as_ref()) else { return false };
+    let ends = flow_ends(flow);
+    let to_server = (ip.source, packet.source_port) == (ends.source, ends.source_port)
+        || (ends.source_port == 0 && ip.source == ends.source);
+    to_server != (direction == Direction::ToServer)
+}
+
+fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
+    let k = &flow.key;
+    let ends = Endpoints {
+        source: k.address_a,
+        source_port: k.port_a,
+        destination: k.address_b,
+        destination_port: k.port_b,
+        protocol: k.protocol,
+    };
+    // The key of ICMP holds identifiers where ports are.
+    let ends = if matches!(k.protocol, 1 | 58) { Endpoints { source_port: 0, destination_port: 0, ..ends } } else { ends };
+    if flow.initiator_is_a { ends } else { ends.exchanged() }
+}
+
+fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> {
+    let ends = packet.ip.as_ref().map(|ip| {
+        let ends = Endpoints {
+            source: ip.source,
+            source_port: packet.source_port,
+            destination: ip.destination,
+            destination_port: packet.destination_port,
+            protocol: ip.protocol,
+        };
+        if exchanged { ends.exchanged() } else { ends }
+    });
+    PacketFacts {
+        frame: packet.number,
+        time: packet.time.0,
+        ends,
+        icmp: match packet.transport {
+            Transport::Icmpv4(icmp) | Transport::Icmpv6(icmp) => Some((icmp.kind, icmp.code)),
+            _ => None,
+        },
+        vlan: &packet.vlan[..usize::from(packet.vlan_layers).min(3)],
+        tunnel_depth: packet.tunnel_depth,
+        reassembled: packet.ip.as_ref().is_some_and(|ip| ip.reassembled),
+        ether_type: packet.ether_type,
+        data: packet.data,
+        payload: packet.payload,
+    }
+}
+
+/// A packet without bytes that stands for the end of a flow.
+fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
+    Packet {
+        number: flow.last_frame,
+        time: Time(flow.last_time),
+        tunnel_depth: flow.key.depth,
+        vlan: [flow.key.vlan[0], flow.key.vlan[1], 0],
+        vlan_layers: 0,
+        ethernet: None,
+        ether_type: 0,
+        ip: Some(weir_packet::Ip {
+            version: if ends.source.is_ipv4() { 4 } else { 6 },
+            source: ends.source,
+            destination: ends.destination,
+            protocol: ends.protocol,
+            ttl: 0,
+            tos: 0,
+            id: 0,
+            fragment_flags: 0,
+            fragment_offset: 0,
+            is_fragment: false,
+            reassembled: false,
+            header: &[],
+            options: &[],
+        }),
+        transport: Transport::None,
+        source_port: ends.source_port,
+        destination_port: ends.destination_port,
+        payload: &[],
+        data: &[],
+        checksum_bad: false,
+        events: Default::default(),
+    }
+}

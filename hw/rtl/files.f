@@ -1,0 +1,9 @@
+hw/rtl/pkg/weir_contract_pkg.sv
+hw/rtl/pkg/weir_sequence_pkg.sv
+hw/rtl/common/weir_ram_1r1w.sv
+hw/rtl/common/weir_fifo.sv
+hw/rtl/csr/weir_csr_global.sv
+hw/rtl/csr/weir_csr_queue.sv
+hw/rtl/spike/weir_flow_parse.sv
+hw/rtl/spike/weir_flow_verdict.sv
+hw/rtl/spike/weir_flow_spike.sv

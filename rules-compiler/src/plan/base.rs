@@ -1,0 +1,222 @@
+//! What a rule's header, flow and scope say about the frames that carry its bytes.
+//!
+//! Reference semantics 2.12: bytes of a direction are inspected on packets of that direction, and what another packet
+//! completes is inspected with both ends exchanged. So the frame that carries bytes of direction *d* has exactly the
+//! ends that the rule header is compared with, and its ports and addresses narrow in the order of the rule. Two cases
+//! get both orders: `<>`, and rules whose buffers belong to different directions.
+
+use super::sets::Sets;
+use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
+use weir_contract::layouts::Record;
+use weir_contract::protocol::{AppProtocol, CLASS_UNKNOWN};
+use weir_ir::buffer::BufferDirection;
+use weir_ir::{AppLayerCondition, Buffer, Event, PacketCondition, Rule, RuleProtocol};
+
+/// Bit of a protocol class.
+pub const fn class_bit(protocol: AppProtocol) -> u64 {
+    1 << (protocol as u8)
+}
+
+/// Class *unknown*: never narrowed away where a fragment may come before the decision.
+pub const UNKNOWN: u64 = 1 << CLASS_UNKNOWN;
+
+/// Classes whose flows the parser of `protocol` may read, the declared protocol changes included: the flow keeps the
+/// class of its first bytes, so each protocol that can change into another one stands for it as well.
+///
+/// HTTP changes to anything (CONNECT, `Upgrade`); the mail protocols, FTP, IMAP, POP3, LDAP and PostgreSQL to TLS.
+pub fn classes_of(protocol: AppProtocol) -> u64 {
+    use AppProtocol as P;
+    let http = class_bit(P::Http) | class_bit(P::Http1) | class_bit(P::Http2) | class_bit(P::WebSocket) | class_bit(P::Doh2);
+    let own = class_bit(protocol);
+    match protocol {
+        P::Http | P::Http1 | P::Http2 | P::WebSocket | P::Doh2 => http,
+        P::Dns => own | class_bit(P::Mdns) | class_bit(P::Doh2) | class_bit(P::Http2),
+        P::Mdns => own | class_bit(P::Dns),
+        P::DceRpc => own | class_bit(P::Smb),
+        // Data connections are announced on the control connection; their bytes look like anything.
+        P::FtpData => u64::MAX,
+        _ => own,
+    }
+}
+
+/// Class mask of a rule's fragments and guards, and of records for every frame of a protocol.
+///
+/// Engine and device run one detection function over the same bytes in the same order, so a flow that the engine reads
+/// as this protocol at the frame of the match has the same class on the device at that frame, bytes of the frame
+/// included; where the device may have missed first bytes, its facts carry all classes. The bit *unknown* costs nothing
+/// and keeps the mask true for a device that reports undecided flows as such.
+pub fn classes(protocol: AppProtocol) -> u64 {
+    classes_of(protocol) | UNKNOWN
+}
+
+/// Transports that can carry a protocol.
+pub fn transports_of(protocol: AppProtocol) -> u8 {
+    use AppProtocol as P;
+    let (tcp, udp) = (TransportMask::TCP.0, TransportMask::UDP.0);
+    match protocol {
+        P::Http | P::Http1 | P::Http2 | P::Tls | P::Smtp | P::Ftp | P::FtpData | P::Ssh | P::Smb | P::Imap | P::Pop3 | P::Rfb
+        | P::WebSocket | P::Doh2 | P::Telnet => tcp,
+        P::Quic | P::Dhcp | P::Tftp | P::Ntp | P::Mdns => udp,
+        _ => tcp | udp,
+    }
+}
+
+const TO_SERVER: u8 = DirectionMask::TO_SERVER.0;
+const TO_CLIENT: u8 = DirectionMask::TO_CLIENT.0;
+/// Both directions.
+pub const BOTH: u8 = TO_SERVER | TO_CLIENT;
+
+/// Directions of a buffer's bytes.
+pub fn buffer_directions(buffer: Buffer) -> u8 {
+    match buffer.direction() {
+        BufferDirection::ToServer => TO_SERVER,
+        BufferDirection::ToClient => TO_CLIENT,
+        BufferDirection::Both => BOTH,
+    }
+}
+
+/// Directions that `flow` allows.
+pub fn flow_directions(rule: &Rule) -> u8 {
+    match rule.flow {
+        Some(f) if f.to_server && !f.to_client => TO_SERVER,
+        Some(f) if f.to_client && !f.to_server => TO_CLIENT,
+        _ => BOTH,
+    }
+}
+
+/// Application protocol of the rule header.
+pub fn header_protocol(rule: &Rule) -> Option<AppProtocol> {
+    match rule.header.protocol {
+        RuleProtocol::App(p) => Some(p),
+        _ => None,
+    }
+}
+
+/// A rule's transports, as far as its header says.
+pub fn transports(rule: &Rule) -> u8 {
+    match rule.header.protocol {
+        RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Ipv6 => TransportMask::ALL.0 & !TransportMask::NONE.0,
+        RuleProtocol::Tcp | RuleProtocol::TcpPacket | RuleProtocol::TcpStream => TransportMask::TCP.0,
+        RuleProtocol::Udp => TransportMask::UDP.0,
+        RuleProtocol::Icmp => TransportMask::ICMPV4.0 | TransportMask::ICMPV6.0,
+        RuleProtocol::Icmpv4 => TransportMask::ICMPV4.0,
+        RuleProtocol::Icmpv6 => TransportMask::ICMPV6.0,
+        RuleProtocol::Sctp => TransportMask::SCTP.0,
+        RuleProtocol::PacketHeader | RuleProtocol::Arp | RuleProtocol::Ether => TransportMask::ALL.0,
+        RuleProtocol::App(p) => transports_of(p),
+    }
+}
+
+/// The rule is inspected on packets only: its payload conditions refer to one packet (reference semantics 2.10).
+pub fn packet_only(rule: &Rule) -> bool {
+    matches!(rule.header.protocol, RuleProtocol::TcpPacket)
+        || transports(rule) & TransportMask::TCP.0 == 0
+        || rule.packet.iter().any(|c| {
+            !matches!(
+                c,
+                PacketCondition::StreamSize(_)
+                    | PacketCondition::FlowAge(_)
+                    | PacketCondition::FlowPackets(..)
+                    | PacketCondition::FlowBytes(..)
+                    | PacketCondition::Address { .. }
+                    | PacketCondition::SameIp
+                    | PacketCondition::Rpc(..)
+                    | PacketCondition::FtpBounce
+                    | PacketCondition::Asn1(_)
+                    | PacketCondition::Isset(_)
+            )
+        })
+        || rule.flow.is_some_and(|f| f.no_stream)
+}
+
+/// Messages before encryption: their buffers are complete when the handshake message is.
+fn is_handshake(buffer: Buffer) -> bool {
+    matches!(buffer.protocol(), Some(AppProtocol::Tls | AppProtocol::Ssh))
+}
+
+/// What kinds of inspection could complete the rule.
+///
+/// A superset is always sound: more scopes hold longer and release later.
+pub fn scopes(rule: &Rule) -> u8 {
+    let mut out = 0;
+    let payload = if packet_only(rule) { Scopes::PACKET.0 } else { Scopes::PACKET.0 | Scopes::STREAM.0 };
+    for b in &rule.buffers {
+        out |= match b.buffer {
+            Buffer::Payload => payload,
+            Buffer::Ipv4Header
+            | Buffer::Ipv6Header
+            | Buffer::TcpHeader
+            | Buffer::UdpHeader
+            | Buffer::Icmpv4Header
+            | Buffer::Icmpv6Header
+            | Buffer::IpSource
+            | Buffer::IpDestination => Scopes::PACKET.0,
+            Buffer::Base64Data => payload | Scopes::APP.0,
+            buffer if is_handshake(buffer) => Scopes::HANDSHAKE.0 | Scopes::APP.0,
+            _ => Scopes::APP.0,
+        };
+    }
+    if rule.app_layer.iter().any(|c| !matches!(c, AppLayerCondition::FileStore)) {
+        out |= Scopes::APP.0 | Scopes::PACKET.0 | Scopes::STREAM.0;
+    }
+    for e in &rule.events {
+        out |= match e {
+            Event::Decoder(_) => Scopes::PACKET.0,
+            Event::Stream(_) => Scopes::PACKET.0 | Scopes::STREAM.0,
+            Event::AppLayer(..) => Scopes::APP.0,
+        };
+    }
+    if rule.buffers.is_empty() && rule.app_layer.is_empty() && rule.events.is_empty() {
+        // Header only: on packets; rules of an application protocol also on its transactions.
+        out |= Scopes::PACKET.0;
+        if header_protocol(rule).is_some() {
+            out |= Scopes::APP.0 | Scopes::STREAM.0;
+        }
+    }
+    out
+}
+
+/// Records of the rule's header for frames in `directions`: one, or two where both orders of the ends count.
+pub fn base_records(rule: &Rule, sets: &mut Sets, directions: u8) -> Vec<Record> {
+    let wanted = flow_directions(rule);
+    let common = rule.buffers.iter().fold(wanted, |d, b| d & buffer_directions(b.buffer));
+    let conflict = common == 0;
+    let directions = if conflict { directions } else { directions & common };
+    let has_ports = transports(rule) & !(TransportMask::TCP.0 | TransportMask::UDP.0 | TransportMask::SCTP.0) == 0;
+    let (source_ports, destination_ports) = if has_ports {
+        (sets.port(&rule.header.source_ports), sets.port(&rule.header.destination_ports))
+    } else {
+        (0, 0)
+    };
+    let versions = match rule.header.protocol {
+        RuleProtocol::Ipv4 | RuleProtocol::Icmpv4 => IpMask::V4.0,
+        RuleProtocol::Ipv6 | RuleProtocol::Icmpv6 => IpMask::V6.0,
+        RuleProtocol::PacketHeader | RuleProtocol::Arp | RuleProtocol::Ether => IpMask::ALL.0,
+        _ => IpMask::V4.0 | IpMask::V6.0,
+    };
+    let forward = Record {
+        scopes: scopes(rule),
+        transports: transports(rule),
+        versions,
+        directions,
+        source_ports,
+        destination_ports,
+        source_addresses: sets.address(&rule.header.source),
+        destination_addresses: sets.address(&rule.header.destination),
+        ..Record::ALWAYS
+    };
+    let mut out = vec![forward];
+    if conflict || rule.header.bidirectional {
+        let backward = Record {
+            source_ports: forward.destination_ports,
+            destination_ports: forward.source_ports,
+            source_addresses: forward.destination_addresses,
+            destination_addresses: forward.source_addresses,
+            ..forward
+        };
+        if backward != forward {
+            out.push(backward);
+        }
+    }
+    out
+}

@@ -1,0 +1,117 @@
+//! What a fragment is expected to cost: built-in statistics of bytes in traffic.
+//!
+//! `statistics.bin` holds, per kind of traffic, the share of frames that contain each of the most frequent folded runs of
+//! three and of four bytes (hashed to 2^16 slots; the greater of colliding ones stays), as -8·log2; all other slots hold
+//! half of the least share kept. A window's rate is
+//! estimated as a chain: share of its first four bytes, times, for each further byte, the share of the four bytes that
+//! end with it over the share of their first three. The file is made by `tools/learn-statistics.py` from captures; it only
+//! steers the choice, never soundness.
+
+use super::class::Fragment;
+use super::sets::Sets;
+use weir_contract::constants::SET_ANY;
+use weir_contract::enums::DirectionMask;
+use weir_contract::layouts::Record;
+use weir_contract::protocol::AppProtocol;
+
+/// Kinds of traffic with statistics of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    /// Heads of HTTP requests.
+    Request,
+    /// HTTP responses, heads and bodies.
+    Response,
+    /// DNS.
+    Dns,
+    /// TLS.
+    Tls,
+    /// Everything else on TCP.
+    Stream,
+    /// Everything else.
+    Datagram,
+    /// All of them.
+    Any,
+}
+
+/// Kinds in the file.
+const KINDS: usize = 6;
+const SLOTS: usize = 1 << 16;
+static BUILT_IN: &[u8] = include_bytes!("statistics.bin");
+
+impl Traffic {
+    /// Traffic of a protocol in some directions.
+    pub fn of(protocol: AppProtocol, directions: u8) -> Self {
+        match protocol {
+            AppProtocol::Http | AppProtocol::Http1 | AppProtocol::Http2 => Self::body(directions),
+            AppProtocol::Dns | AppProtocol::Mdns => Traffic::Dns,
+            AppProtocol::Tls => Traffic::Tls,
+            _ => Traffic::Stream,
+        }
+    }
+
+    /// HTTP by direction.
+    pub fn body(directions: u8) -> Self {
+        if directions & DirectionMask::TO_CLIENT.0 == 0 { Traffic::Request } else { Traffic::Response }
+    }
+}
+
+/// The statistics.
+#[derive(Debug, Clone, Copy)]
+pub struct Statistics {
+    bytes: &'static [u8],
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Statistics { bytes: BUILT_IN }
+    }
+}
+
+impl Statistics {
+    /// Expected share of the traffic's frames that hold the window.
+    pub fn rate(&self, traffic: Traffic, window: &Fragment) -> f64 {
+        let folded = window.folded();
+        let bytes = folded.get(..window.length()).unwrap_or(&folded);
+        match traffic {
+            Traffic::Any => (0..KINDS).map(|k| self.chain(k, bytes)).sum::<f64>() / KINDS as f64,
+            kind => self.chain(kind as usize, bytes),
+        }
+    }
+
+    fn chain(&self, kind: usize, bytes: &[u8]) -> f64 {
+        let mut total = 0.0;
+        for (i, four) in bytes.windows(4).enumerate() {
+            let whole = self.share(kind, 1, four);
+            total += if i == 0 { whole } else { (whole - self.share(kind, 0, &four[..3])).max(0.0) };
+        }
+        (-total / 8.0).exp2()
+    }
+
+    /// -8·log2 of the share of frames with this run.
+    fn share(&self, kind: usize, table: usize, run: &[u8]) -> f64 {
+        let at = (kind * 2 + table) * SLOTS + slot(run);
+        f64::from(self.bytes.get(at).copied().unwrap_or(u8::MAX))
+    }
+}
+
+/// Slot of a run: FNV-1a, folded to 16 bits.
+fn slot(run: &[u8]) -> usize {
+    let hash = run.iter().fold(0x811c_9dc5u32, |h, &b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+    (hash ^ (hash >> 15)) as usize & (SLOTS - 1)
+}
+
+/// Share of traffic that a record's ports and addresses leave, roughly.
+pub fn narrowing(record: &Record, sets: &Sets) -> f64 {
+    let port = |id: u16| match sets.ports().get(usize::from(id)) {
+        Some(set) if id != SET_ANY => {
+            let many: u32 = set.ranges.iter().map(|&(a, b)| u32::from(b - a) + 1).sum();
+            (f64::from(many) / 65536.0).max(0.02)
+        }
+        _ => 1.0,
+    };
+    let address = |id: u16| if id == SET_ANY { 1.0 } else { 0.7 };
+    port(record.source_ports)
+        * port(record.destination_ports)
+        * address(record.source_addresses)
+        * address(record.destination_addresses)
+}

@@ -1,0 +1,347 @@
+//! The planner: for each rule the class, and the *necessary wire condition* that the device checks.
+//!
+//! Place: normalised rules in, [`Plan`] out; [`crate::image`] makes tables of it. Promise (reference semantics 6): if a
+//! rule with output or an effect outside of its flow matches at frame *k* in the full engine, then at some frame at or
+//! before *k* of that flow, a condition of the rule holds, in a scope that keeps the flow with the host until *k*. What
+//! cannot be proven from the rule and the engine's semantics is class C: every frame of its protocol, ports, addresses.
+//!
+//! Each buffer kind has its module, with its argument: [`payload`], [`http`], [`dns`], [`tls`], [`packet`] (header
+//! fields), [`event`], [`deferred`]. A rule needs *all* its buffers, so one buffer's condition suffices; the cheapest by the
+//! built-in statistics ([`cost`]) is taken. Negated contents, `pcre`, sizes of streams, ages and thresholds never narrow.
+//!
+//! Invariants: the plan is a pure function of rules and options; a rule is never dropped; a wider condition is always
+//! allowed, a narrower one never.
+//!
+//! What the plan relies on: the guards that the contract marks `always` lead to a record that always holds (the image
+//! sees to it), so fragments, tunnels, malformed packets and sequence trouble reach the host whatever the rules are.
+
+pub mod base;
+pub mod chain;
+pub mod class;
+pub mod cost;
+pub mod deferred;
+pub mod dns;
+pub mod event;
+pub mod http;
+pub mod packet;
+pub mod payload;
+pub mod sets;
+pub mod tls;
+pub mod upgrade;
+
+pub use class::{Class, Condition, Fragment, RulePlan, Trigger};
+pub use sets::Sets;
+
+use cost::Statistics;
+use std::collections::BTreeSet;
+use weir_contract::enums::{Scopes, TransportMask};
+use weir_contract::guards::Guard;
+use weir_contract::layouts::Record;
+use weir_ir::{Buffer, Rule};
+
+/// What the planner may use. The defaults are sound and cheapest; switching a part off makes tests that must then fail
+/// (guards), or shows what a part is worth (classes, positions).
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Guards that rules may not arm, by number. Those the contract marks `always` are not affected.
+    pub without_guards: u64,
+    /// Classes that may not be used: their rules become C.
+    pub without_classes: Vec<Class>,
+    /// Arm the literals that announce coded bodies.
+    pub coding_guards: bool,
+    /// Send all HTTP/2 flows where HTTP rules are loaded.
+    pub http2: bool,
+    /// Arm the literals that announce a change of protocol.
+    pub upgrades: bool,
+    /// Use positions and anchors.
+    pub positions: bool,
+    /// Compare case where the rule does.
+    pub exact_case: bool,
+    /// Tables may leave out rules that only touch their own flow (class D).
+    pub deferred: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            without_guards: 0,
+            without_classes: Vec::new(),
+            coding_guards: true,
+            http2: true,
+            upgrades: true,
+            positions: true,
+            exact_case: true,
+            deferred: true,
+        }
+    }
+}
+
+impl Options {
+    /// May rules arm this guard?
+    pub fn guard(&self, guard: Guard) -> bool {
+        self.without_guards & guard.bit() == 0
+    }
+
+    fn class(&self, class: Class) -> bool {
+        !self.without_classes.contains(&class)
+    }
+}
+
+/// A planned rule set.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// By index of the rule.
+    pub rules: Vec<RulePlan>,
+    /// Conditions that belong to no single rule (protocol changes).
+    pub common: Vec<Condition>,
+    /// Sets that the records name.
+    pub sets: Sets,
+    /// Bytes whose `%HH` escapes raise the escape guards.
+    pub percent: BTreeSet<u8>,
+    /// Bytes whose `=HH` escapes raise the quoted-printable guard.
+    pub equals: BTreeSet<u8>,
+    /// Some deferred rule changes its flow's state on packets: a flow that may still match packets after its stream was
+    /// settled must keep its history (or must not be settled with scope PACKET).
+    pub deferred_on_packets: bool,
+}
+
+impl Plan {
+    /// Rules of a class.
+    pub fn count(&self, class: Class) -> usize {
+        self.rules.iter().filter(|r| r.class == class).count()
+    }
+}
+
+/// Shared state while planning.
+pub struct Builder<'a> {
+    /// Options.
+    pub options: &'a Options,
+    /// Statistics.
+    pub statistics: &'a Statistics,
+    /// Interned sets.
+    pub sets: &'a mut Sets,
+}
+
+/// A possible plan of a rule.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// Class.
+    pub class: Class,
+    /// For people.
+    pub reason: String,
+    /// Alternatives.
+    pub conditions: Vec<Condition>,
+    /// Escapes to arm.
+    pub percent: Vec<u8>,
+    /// Quoted-printable escapes to arm.
+    pub equals: Vec<u8>,
+    /// Expected share of frames.
+    pub cost: f64,
+}
+
+/// Plan all rules.
+pub fn plan(rules: &[Rule], options: &Options) -> Plan {
+    let statistics = Statistics::default();
+    let mut sets = Sets::default();
+    let mut builder = Builder { options, statistics: &statistics, sets: &mut sets };
+    let mut out = Plan {
+        rules: Vec::with_capacity(rules.len()),
+        common: Vec::new(),
+        sets: Sets::default(),
+        percent: BTreeSet::new(),
+        equals: BTreeSet::new(),
+        deferred_on_packets: false,
+    };
+    for (index, rule) in rules.iter().enumerate() {
+        let choice = plan_rule(rule, &mut builder);
+        if choice.class == Class::Deferred && base::scopes(rule) & Scopes::PACKET.0 != 0 {
+            out.deferred_on_packets = true;
+        }
+        out.percent.extend(&choice.percent);
+        out.equals.extend(&choice.equals);
+        out.rules.push(RulePlan {
+            rule: index,
+            class: choice.class,
+            reason: choice.reason,
+            conditions: choice.conditions,
+            cost: choice.cost,
+        });
+    }
+    if options.upgrades {
+        out.common = upgrade::conditions(rules);
+    }
+    out.sets = sets;
+    out
+}
+
+/// The cheapest provable plan of one rule.
+fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
+    if builder.options.deferred && builder.options.class(Class::Deferred) {
+        if let Some(reason) = deferred::reason(rule) {
+            return Choice {
+                class: Class::Deferred,
+                reason: reason.to_owned(),
+                conditions: Vec::new(),
+                percent: Vec::new(),
+                equals: Vec::new(),
+                cost: 0.0,
+            };
+        }
+    }
+    let mut choices = Vec::new();
+    if !rule.events.is_empty() {
+        choices.extend(event::choice(rule, builder));
+    }
+    for run in &rule.buffers {
+        let found = match run.buffer {
+            Buffer::Payload => [payload::fragment(rule, run, builder), payload::anchored(rule, run, builder)],
+            buffer if dns::is_question(buffer) => [dns::fragment(rule, run, builder), None],
+            Buffer::FileData if !http_only(rule) => [None, None],
+            buffer if http::is_http(buffer) => [http::fragment(rule, run, builder), None],
+            buffer if tls::is_tls(buffer) => [tls::fragment(rule, run, builder), None],
+            _ => [None, None],
+        };
+        choices.extend(found.into_iter().flatten());
+    }
+    if is_http_rule(rule) {
+        let extra = http::http2(rule, builder);
+        for choice in choices.iter_mut().filter(|c| c.class != Class::Header) {
+            choice.conditions.extend(extra.iter().copied());
+        }
+    }
+    if let Some(header) = header_only(rule, builder) {
+        choices.push(header);
+    }
+    choices.retain(|c| builder.options.class(c.class));
+    let complete = complete(rule, builder, &choices);
+    match choices.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost)) {
+        // A fragment, however frequent, is never worse than every frame.
+        Some(choice) => choice,
+        None => complete,
+    }
+}
+
+/// The rule is inspected on HTTP transactions (all its application-layer buffers are HTTP's).
+fn is_http_rule(rule: &Rule) -> bool {
+    http_only(rule) || rule.buffers.iter().any(|b| http::is_http(b.buffer))
+}
+
+fn http_only(rule: &Rule) -> bool {
+    use weir_contract::protocol::AppProtocol as P;
+    matches!(base::header_protocol(rule), Some(P::Http | P::Http1 | P::Http2))
+        || rule.buffers.iter().any(|b| b.buffer != Buffer::FileData && http::is_http(b.buffer))
+}
+
+/// Rules without byte matches: header fields, sizes, flags.
+fn header_only(rule: &Rule, builder: &mut Builder<'_>) -> Option<Choice> {
+    if !rule.buffers.is_empty() || !rule.app_layer.is_empty() || !rule.events.is_empty() {
+        return None;
+    }
+    if base::header_protocol(rule).is_some() {
+        return None;
+    }
+    let mut records = base::base_records(rule, builder.sets, base::BOTH);
+    let mut used = 0;
+    for record in &mut records {
+        used = packet::narrow(rule, record);
+    }
+    let addresses = records.iter().any(|r| r.source_addresses != 0 || r.destination_addresses != 0);
+    let ports = records.iter().any(|r| r.source_ports != 0 || r.destination_ports != 0);
+    let narrowing = records.iter().map(|r| cost::narrowing(r, builder.sets)).sum::<f64>();
+    Some(Choice {
+        class: Class::Header,
+        reason: match (addresses, ports, used) {
+            (true, _, 0) => "addresses of the header".to_owned(),
+            (false, true, 0) => "ports of the header".to_owned(),
+            (false, false, 0) => "protocol of the header".to_owned(),
+            (_, _, n) => format!("{n} header fields"),
+        },
+        conditions: records.into_iter().map(|record| Condition { trigger: Trigger::Frame, record }).collect(),
+        percent: Vec::new(),
+        equals: Vec::new(),
+        cost: narrowing * 0.1f64.powi(used as i32),
+    })
+}
+
+/// Class C: every frame that could carry what the rule looks at.
+///
+/// The frames of the rule's protocol class, transports, directions, ports and addresses; at least one byte of payload
+/// where the rule looks at payload, streams or messages (an inspection that an empty segment completes, by closing,
+/// needs bytes before it, and their frame was sent and not released while the inspection is open).
+fn complete(rule: &Rule, builder: &mut Builder<'_>, tried: &[Choice]) -> Choice {
+    let mut records = base::base_records(rule, builder.sets, base::BOTH);
+    let bytes = !rule.buffers.is_empty() && rule.buffers.iter().all(|b| needs_payload(b.buffer));
+    for record in &mut records {
+        record.class_mask &= base::header_protocol(rule).map_or(u64::MAX, base::classes);
+        for run in &rule.buffers {
+            if let Some(p) = run.buffer.protocol() {
+                record.class_mask &= base::classes(p);
+                record.transports &= base::transports_of(p);
+            }
+        }
+        if base::packet_only(rule) && rule.buffers.iter().all(|b| b.buffer == Buffer::Payload) {
+            packet::narrow(rule, record);
+            for run in rule.buffers.iter().filter(|b| b.transforms.is_empty()) {
+                let least = chain::least_length(&run.matches).clamp(0, i64::from(u16::MAX) - 1) as u16;
+                record.payload_min = record.payload_min.max(least);
+            }
+        }
+        if bytes && !accepts_empty(rule) {
+            record.payload_min = record.payload_min.max(1);
+        }
+        if record.transports == 0 {
+            record.transports = TransportMask::ALL.0;
+        }
+    }
+    let narrowing = records.iter().map(|r: &Record| cost::narrowing(r, builder.sets)).sum::<f64>();
+    let mut conditions: Vec<Condition> =
+        records.into_iter().map(|record| Condition { trigger: Trigger::Frame, record }).collect();
+    if is_http_rule(rule) {
+        conditions.extend(http::http2(rule, builder));
+    }
+    let reason = if !tried.is_empty() {
+        "its class is switched off".to_owned()
+    } else if let Some(run) = rule.buffers.iter().find(|b| !b.transforms.is_empty()) {
+        format!("{} is transformed", run.buffer.name())
+    } else if let Some(run) = rule.buffers.first() {
+        format!("no usable fragment of 4 bytes in {}", run.buffer.name())
+    } else {
+        "no byte match".to_owned()
+    };
+    Choice { class: Class::Complete, reason, conditions, percent: Vec::new(), equals: Vec::new(), cost: narrowing }
+}
+
+/// The buffer exists only where a frame had payload.
+fn needs_payload(buffer: Buffer) -> bool {
+    !matches!(
+        buffer,
+        Buffer::Ipv4Header
+            | Buffer::Ipv6Header
+            | Buffer::TcpHeader
+            | Buffer::UdpHeader
+            | Buffer::Icmpv4Header
+            | Buffer::Icmpv6Header
+            | Buffer::IpSource
+            | Buffer::IpDestination
+    )
+}
+
+/// Raw payload rules that an empty payload could satisfy: no positive content.
+fn accepts_empty(rule: &Rule) -> bool {
+    rule.buffers.iter().all(|b| {
+        b.buffer == Buffer::Payload && !b.matches.iter().any(|m| matches!(m, weir_ir::Match::Content(c) if !c.negated))
+    })
+}
+
+/// Make one rule of a plan class C (used where a device is too small for its fragments).
+pub fn widen(rules: &[Rule], plan: &mut Plan, index: usize) {
+    let (Some(rule), Some(planned)) = (rules.get(index), plan.rules.get_mut(index)) else { return };
+    let options = Options::default();
+    let statistics = Statistics::default();
+    let mut builder = Builder { options: &options, statistics: &statistics, sets: &mut plan.sets };
+    let choice = complete(rule, &mut builder, &[]);
+    planned.class = Class::Complete;
+    planned.reason = "the device is too small for its fragment".to_owned();
+    planned.conditions = choice.conditions;
+    planned.cost = choice.cost;
+}
