@@ -265,15 +265,16 @@ impl FlowTable {
             .map(|slot| slot as u32)
     }
 
-    /// Room for a key: the emptier of its buckets, the first on a tie; lowest way.
+    /// Room for a key: the bucket with fewer live entries, the first on a tie; lowest way. An entry whose time is up
+    /// counts as free, so that the place does not depend on how far the sweep has come.
     pub fn room(&self, hash: u64, now: u64) -> Room {
-        let free = |base: usize| self.tags.iter().skip(base).take(WAYS).filter(|tag| **tag == 0).count();
-        let [first, second] = self.bases(hash);
-        let base = if free(second) > free(first) { second } else { first };
-        if let Some(slot) = (base..base + WAYS).find(|slot| self.tags.get(*slot) == Some(&0)) {
-            return Room::Free(slot as u32);
-        }
-        match self.slots(hash).find(|slot| self.is_expired(*slot as u32, now)) {
+        let is_free = |slot: &usize| self.tags.get(*slot) == Some(&0);
+        let is_open = |slot: &usize| is_free(slot) || self.is_expired(*slot as u32, now);
+        let [first, second] = self.bases(hash).map(|base| base..base + WAYS);
+        let open = |bucket: &std::ops::Range<usize>| bucket.clone().filter(is_open).count();
+        let bucket = if open(&second) > open(&first) { second } else { first };
+        match bucket.clone().find(is_open) {
+            Some(slot) if is_free(&slot) => Room::Free(slot as u32),
             Some(slot) => Room::Expired(slot as u32),
             None => Room::None,
         }

@@ -278,8 +278,8 @@ impl Core {
             if let Some(word) = bytes.as_ref().and_then(|b| b.get(at % Capability::SIZE..)).and_then(|b| b.first_chunk()) {
                 return u32::from_le_bytes(*word);
             }
-        } else if let Some(value) = self.live(self.registers.base(offset).unwrap_or(offset)) {
-            return half(value);
+        } else if let Some((base, value)) = self.registers.base(offset).and_then(|base| Some((base, self.live(base)?))) {
+            return (value >> (8 * (offset - base))) as u32;
         } else if let Some(value) = self.registers.read(offset) {
             return value;
         }
