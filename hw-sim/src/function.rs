@@ -1,31 +1,37 @@
-//! The PCI function: configuration space, registers, interrupts, and the hand that feeds it frames.
+//! The PCI function: configuration space, registers, interrupts, DMA mappings; and the hand that feeds it frames.
+//!
+//! Place: the driver holds a [`Simulator`] as its PCI function, the run loop holds a clone and offers frames. Stepped by
+//! its callers in one thread: doorbells act at once, what finds no room goes on with the next frame or doorbell.
 
-use crate::pipeline::{Frame, Offer, Pipeline, Settings};
+use crate::banks::Banks;
+use crate::config_space::ConfigSpace;
+use crate::counters::{Counters, Violation};
+use crate::faults::Faults;
+use crate::flow::{self, FlowTable, HostTimeouts};
+use crate::msix::Msix;
 use crate::parse::ParseConfig;
-use crate::flow::HostTimeouts;
-use crate::tables::Tables;
+use crate::pipeline::{Frame, Offer, Pipeline, Settings, TransmitSink};
+use crate::queue::Queue;
+use crate::registers::{Registers, Write, record_error};
+use crate::watchdog::Change;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{
-    CapabilityType, Control, DeviceKind, Error as Code, FlowRecordKind, Status, TableError, TableState, TxCommand, TxFlags,
-};
+use weir_contract::enums::{CapabilityType, Control, DeviceKind, Error, InterruptCause, Status, TableState};
 use weir_contract::guards::Guard;
-use weir_contract::layouts::{Capability, FlowKey, TxEntry};
+use weir_contract::layouts::Capability;
 use weir_contract::registers as r;
 use weir_contract::registers::queue as q;
-use weir_device::{DeviceError, DmaMemory, IommuTable, Permission, PciFunction};
+use weir_device::{DeviceError, DmaMemory, PciFunction, Permission};
 
 /// Size of the model.
 #[derive(Debug, Clone, Copy)]
 pub struct SimConfig {
-    /// Most queues.
+    /// Most queues, 1 to 64.
     pub queues: u32,
-    /// Flow entries.
+    /// Flow entries, a power of two from 64 on (others are rounded down).
     pub flow_entries: u32,
 }
 
@@ -35,182 +41,201 @@ impl Default for SimConfig {
     }
 }
 
+const SECOND: u64 = 1_000_000_000;
+/// Link types that the parser reads: Ethernet, raw IP, Linux cooked, null/loop.
+const LINK_TYPES: u64 = 0b1111;
+/// Offset of the capability list.
+const CAPABILITIES: u32 = 0x7000;
+
 struct Core {
     config: SimConfig,
-    registers: BTreeMap<u32, u32>,
-    command: u32,
-    iommu: IommuTable,
+    space: ConfigSpace,
+    msix: Msix,
+    registers: Registers,
+    banks: Banks,
     pipeline: Pipeline,
-    banks: Vec<(u32, Arc<Tables>)>,
-    next_epoch: u32,
-    latched: Vec<u64>,
-    latched_guards: [u64; c::GUARDS_MAX],
-    interrupts: [bool; 65],
 }
 
-/// A model; clones name the same one. The driver holds one as [`PciFunction`], the source of frames another.
+/// A model; clones name the same one.
 #[derive(Clone)]
 pub struct Simulator(Rc<RefCell<Core>>);
 
-const SECOND: u64 = 1_000_000_000;
-/// Config-space command register: bit 2 is bus mastering.
-const COMMAND: u16 = 4;
-const CAPABILITIES: u32 = 0x0700;
-
 impl Simulator {
-    /// A model in its reset state.
+    /// A model after power-on.
     pub fn new(config: SimConfig) -> Self {
-        let mut core = Core {
-            config,
-            registers: BTreeMap::new(),
-            command: 0,
-            iommu: IommuTable::default(),
-            pipeline: Pipeline::new(default_settings(), config.flow_entries as usize),
-            banks: Vec::new(),
-            next_epoch: 1,
-            latched: Vec::new(),
-            latched_guards: [0; c::GUARDS_MAX],
-            interrupts: [false; 65],
+        let config = SimConfig {
+            queues: 1 << config.queues.clamp(1, c::QUEUES_MAX as u32).ilog2(),
+            flow_entries: 1 << config.flow_entries.max(flow::ENTRIES_MIN).ilog2(),
         };
-        core.reset();
-        Simulator(Rc::new(RefCell::new(core)))
+        let vectors = config.queues as u16 + c::MSIX_VECTOR_QUEUE0;
+        Simulator(Rc::new(RefCell::new(Core {
+            config,
+            space: ConfigSpace::new(vectors),
+            msix: Msix::new(usize::from(vectors)),
+            registers: Registers::new(config.queues),
+            banks: Banks::default(),
+            pipeline: Pipeline::new(settings(&Registers::new(1)), flow::ENTRIES_MIN),
+        })))
     }
 
-    /// A frame arrives at the port.
+    /// A frame arrives at the port. With SOURCE_WAITS set, [`Offer::Wait`] asks the caller to let the host catch up and
+    /// to offer the same frame again. A device that is not enabled takes frames without notice.
     pub fn offer(&self, frame: &Frame<'_>) -> Offer {
-        self.0.borrow_mut().offer(frame)
+        self.0.borrow_mut().offer(frame, true)
+    }
+
+    /// A frame arrives from a source that cannot wait, whatever SOURCE_WAITS says.
+    pub fn offer_lossy(&self, frame: &Frame<'_>) -> Offer {
+        self.0.borrow_mut().offer(frame, false)
+    }
+
+    /// Frame time goes on without a frame. `false`: rings are full, call again when the host has caught up.
+    pub fn idle(&self, time: u64) -> bool {
+        self.0.borrow_mut().step(|pipeline| pipeline.idle(time))
+    }
+
+    /// The source has ended: every flow entry ends and its flow record is written. `false`: rings are full, call again
+    /// when the host has caught up.
+    pub fn finish(&self, time: u64) -> bool {
+        self.0.borrow_mut().step(|pipeline| pipeline.finish(time))
     }
 
     /// A descriptor or flow record waits for the host.
     pub fn host_has_work(&self) -> bool {
-        self.0.borrow().pipeline.queues.iter().any(|q| {
-            q.descriptor_producer != q.descriptor_consumer || q.flow_record_producer != q.flow_record_consumer
-        })
+        self.0.borrow().pipeline.queues.iter().any(|q| q.descriptors.used() > 0 || q.flow_records.used() > 0)
+    }
+
+    /// The first conservation identity that does not hold, exactly, at this moment.
+    pub fn check(&self) -> Result<(), Violation> {
+        self.0.borrow().pipeline.counters.check()
     }
 
     /// Conservation identities that do not hold, as text; empty if all do.
     pub fn broken_identities(&self) -> Vec<String> {
-        let core = self.0.borrow();
-        let v = |counter| core.pipeline.value(counter);
-        let mut broken = Vec::new();
-        let mut check = |name: &str, left: u64, right: u64| {
-            if left != right {
-                broken.push(format!("{name}: {left} is not {right}"));
-            }
-        };
-        check(
-            "received = passed + diverted + dropped + bypassed",
-            v(Counter::ReceivedFrames),
-            v(Counter::PassedFrames) + v(Counter::DivertedFrames) + v(Counter::DroppedFrames) + v(Counter::BypassedFrames),
-        );
-        check(
-            "transmitted = passed + bypassed + returned + injected",
-            v(Counter::TransmittedFrames),
-            v(Counter::PassedFrames) + v(Counter::BypassedFrames) + v(Counter::ReturnedFrames) + v(Counter::InjectedFrames),
-        );
-        check(
-            "diverted = verdicts + in flight",
-            v(Counter::DivertedFrames),
-            v(Counter::VerdictForward) + v(Counter::VerdictDrop) + v(Counter::InFlight),
-        );
-        check(
-            "bytes received = passed + diverted + dropped + bypassed",
-            v(Counter::ReceivedBytes),
-            v(Counter::PassedBytes) + v(Counter::DivertedBytes) + v(Counter::DroppedBytes) + v(Counter::BypassedBytes),
-        );
-        broken
+        self.check().err().map(|violation| violation.to_string()).into_iter().collect()
+    }
+
+    /// Value of a counter now.
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.0.borrow().pipeline.counters.get(counter)
+    }
+
+    /// Frames on which a guard fired.
+    pub fn guard_counter(&self, guard: Guard) -> u64 {
+        self.0.borrow().pipeline.counters.guard(guard as usize)
+    }
+
+    /// All counters, copied.
+    pub fn counters(&self) -> Counters {
+        self.0.borrow().pipeline.counters.clone()
+    }
+
+    /// Let something take what the device transmits. It must not call the model.
+    pub fn on_transmit(&self, sink: Option<TransmitSink>) {
+        self.0.borrow_mut().pipeline.sink = sink;
+    }
+
+    /// Arm faults.
+    pub fn inject(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.0.borrow_mut().pipeline.bus.faults);
     }
 }
 
-fn default_settings() -> Settings {
+fn seconds(registers: &Registers, register: u32) -> u64 {
+    registers.get(register).saturating_mul(SECOND)
+}
+
+/// Settings as the registers have them.
+fn settings(registers: &Registers) -> Settings {
+    let get = |register| registers.get(register);
+    let ports = [get(r::TUNNEL_PORTS_0), get(r::TUNNEL_PORTS_1)];
     Settings {
-        parse: ParseConfig { checksums: true, tunnel_ports: [4789, 4790, 6081, 0, 3544, 0, 2152, 0] },
-        timeouts: HostTimeouts { host: [60, 600, 60, 30, 300, 30, 30, 300].map(|s| s * SECOND), margin: 60 * SECOND },
-        vlan_key: true,
-        midstream: false,
-        flow_hash: [1; 6],
-        source_waits: true,
-        fail_closed: false,
-        watchdog_frames: 0,
-        watchdog_time: 0,
+        parse: ParseConfig {
+            checksums: get(r::CHECKSUM_MODE) != 0,
+            tunnel_ports: std::array::from_fn(|i| (ports[i / 4] >> (16 * (i % 4))) as u16),
+        },
+        timeouts: HostTimeouts {
+            host: [
+                r::TIMEOUT_TCP_NEW,
+                r::TIMEOUT_TCP_ESTABLISHED,
+                r::TIMEOUT_TCP_CLOSED,
+                r::TIMEOUT_UDP_NEW,
+                r::TIMEOUT_UDP_ESTABLISHED,
+                r::TIMEOUT_ICMP,
+                r::TIMEOUT_OTHER_NEW,
+                r::TIMEOUT_OTHER_ESTABLISHED,
+            ]
+            .map(|register| seconds(registers, register)),
+            margin: seconds(registers, r::TIMEOUT_MARGIN),
+        },
+        vlan_key: get(r::VLAN_KEY) != 0,
+        midstream: get(r::MIDSTREAM) != 0,
+        flow_hash: std::array::from_fn(|i| get(r::FLOW_HASH_0 + 8 * i as u32)),
+        source_waits: get(r::SOURCE_WAITS) != 0,
+        fail_closed: get(r::FAIL_MODE) != 0,
+        inline: get(r::CONTROL) as u32 & Control::INLINE.0 != 0,
+        report_interval: seconds(registers, r::REPORT_INTERVAL),
     }
 }
 
 impl Core {
+    /// Everything but the PCI function: registers, rings, flows, tables, counters. The bus stays.
     fn reset(&mut self) {
-        self.registers.clear();
-        for register in &r::REGISTERS {
-            self.registers.insert(register.offset, register.reset as u32);
-            if register.width == 64 {
-                self.registers.insert(register.offset + 4, (register.reset >> 32) as u32);
-            }
+        self.registers = Registers::new(self.config.queues);
+        self.banks = Banks::default();
+        let mut fresh = Pipeline::new(settings(&self.registers), flow::ENTRIES_MIN);
+        std::mem::swap(&mut fresh.bus, &mut self.pipeline.bus);
+        std::mem::swap(&mut fresh.sink, &mut self.pipeline.sink);
+        self.pipeline = fresh;
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.registers.get(r::CONTROL) as u32 & Control::ENABLE.0 != 0
+    }
+
+    fn cause(&mut self, cause: InterruptCause) {
+        let causes = self.registers.get(r::INTERRUPT_CAUSE) | u64::from(cause.0);
+        self.registers.set(r::INTERRUPT_CAUSE, causes);
+        if causes & self.registers.get(r::INTERRUPT_MASK) != 0 {
+            self.msix.raise(c::MSIX_VECTOR_CONTROL);
         }
-        self.pipeline = Pipeline::new(default_settings(), self.config.flow_entries as usize);
-        self.banks.clear();
-        self.latched = vec![0; Counter::ALL.len()];
     }
 
-    fn get(&self, offset: u32) -> u32 {
-        self.registers.get(&offset).copied().unwrap_or(0)
+    fn error(&mut self, code: Error, detail: u64) {
+        record_error(&mut self.registers, code, detail);
+        self.cause(InterruptCause::ERROR);
     }
 
-    fn get64(&self, offset: u32) -> u64 {
-        u64::from(self.get(offset)) | u64::from(self.get(offset + 4)) << 32
-    }
-
-    fn set(&mut self, offset: u32, value: u32) {
-        self.registers.insert(offset, value);
-    }
-
-    fn fault(&mut self, code: Code, detail: u64) {
-        if self.get(r::ERROR) == 0 {
-            self.set(r::ERROR, code as u32);
-            self.set(r::ERROR_DETAIL, detail as u32);
-            self.set(r::ERROR_DETAIL + 4, (detail >> 32) as u32);
-        }
-        self.interrupts[usize::from(c::MSIX_VECTOR_CONTROL)] = true;
-    }
-
-    fn bus_master(&self) -> bool {
-        self.command & 4 != 0
-    }
-
-    fn enabled(&self) -> bool {
-        self.get(r::CONTROL) & Control::ENABLE.0 != 0
-    }
-
-    fn offer(&mut self, frame: &Frame<'_>) -> Offer {
-        if !self.enabled() {
+    fn offer(&mut self, frame: &Frame<'_>, may_wait: bool) -> Offer {
+        if !self.is_enabled() {
             return Offer::Accepted;
         }
-        if !self.bus_master() {
-            self.fault(Code::BusMaster, 0);
+        self.step(|pipeline| pipeline.offer(frame, may_wait))
+    }
+
+    /// Do something with the frame path, then tell the host what it should know.
+    fn step<T>(&mut self, action: impl FnOnce(&mut Pipeline) -> T) -> T {
+        let before: u32 = self.pipeline.queues.iter().map(|q| q.descriptors.producer.wrapping_add(q.flow_records.producer)).fold(0, u32::wrapping_add);
+        let result = action(&mut self.pipeline);
+        if let Some((code, detail)) = self.pipeline.error.take() {
+            self.error(code, detail);
         }
-        let nothing = IommuTable::default();
-        let iommu = if self.bus_master() { &self.iommu } else { &nothing };
-        let offer = self.pipeline.offer(iommu, frame);
-        if let Some(error) = self.pipeline.dma_fault.take() {
-            self.dma_fault(error);
+        if std::mem::take(&mut self.pipeline.watchdog_changed) {
+            self.cause(InterruptCause::WATCHDOG);
         }
-        for (n, queue) in self.pipeline.queues.iter().enumerate() {
-            if queue.descriptor_producer != queue.descriptor_consumer {
-                if let Some(vector) = self.interrupts.get_mut(usize::from(c::MSIX_VECTOR_QUEUE0) + n) {
-                    *vector = true;
+        let after: u32 = self.pipeline.queues.iter().map(|q| q.descriptors.producer.wrapping_add(q.flow_records.producer)).fold(0, u32::wrapping_add);
+        if before != after {
+            for (n, queue) in self.pipeline.queues.iter().enumerate() {
+                if queue.wants_interrupt() {
+                    self.msix.raise(c::MSIX_VECTOR_QUEUE0 + n as u16);
                 }
             }
         }
-        offer
+        result
     }
 
-    fn dma_fault(&mut self, error: weir_device::IommuError) {
-        match error {
-            weir_device::IommuError::NotMapped(iova) => self.fault(Code::DmaWrite, iova),
-            weir_device::IommuError::NotWritable(iova) => self.fault(Code::DmaWrite, iova),
-        }
-    }
-
-    fn capabilities(&self) -> Vec<Capability> {
-        let entry = |kind: CapabilityType, value0, value1| Capability {
+    fn capabilities(&self) -> [Capability; 14] {
+        let entry = |kind: CapabilityType, value0: u64, value1: u64| Capability {
             kind: kind as u16,
             version: 1,
             length: Capability::SIZE as u16,
@@ -218,393 +243,338 @@ impl Core {
             value1,
             ..Capability::ZERO
         };
-        vec![
+        let wide = u64::from(u32::MAX);
+        let guards = Guard::ALL.iter().fold(0, |set, guard| set | guard.bit());
+        [
             entry(CapabilityType::Queues, self.config.queues.into(), u64::from(self.config.queues) + 1),
-            entry(CapabilityType::FlowTable, self.pipeline.flows.capacity() as u64, crate::flow::WAYS as u64),
+            entry(CapabilityType::FlowTable, self.config.flow_entries.into(), flow::WAYS as u64),
             entry(CapabilityType::Literals, 0b1_1111_0000, 64),
             entry(CapabilityType::BloomBits, 24, c::BLOOM_PARTITIONS_MAX as u64),
-            entry(CapabilityType::ExactEntries, 1 << 24, 16),
-            entry(CapabilityType::Lists, u32::MAX.into(), 0),
-            entry(CapabilityType::Records, u32::MAX.into(), u32::MAX.into()),
-            entry(CapabilityType::Classes, 65536 | 65536 << 32, 65536 | 65536 << 32),
-            entry(CapabilityType::Prefixes, u32::MAX.into(), u32::MAX.into()),
+            entry(CapabilityType::ExactEntries, 1 << 28, 16),
+            entry(CapabilityType::Lists, wide, 0),
+            entry(CapabilityType::Records, wide, wide),
+            entry(CapabilityType::Classes, 0x1_0000 | 0x1_0000 << 32, 0x1_0000 | 0x1_0000 << 32),
+            entry(CapabilityType::Prefixes, wide, wide),
             entry(CapabilityType::Banks, 3, 0),
             entry(CapabilityType::History, c::HISTORY_SIZE_MAX, 0),
-            entry(CapabilityType::Ports, 1, 0b11),
-            entry(CapabilityType::Guards, u64::MAX, 0),
+            entry(CapabilityType::Ports, 1, LINK_TYPES),
+            entry(CapabilityType::Inline, 1, 0),
+            entry(CapabilityType::Guards, guards, 0),
         ]
     }
 
     fn read(&mut self, offset: u32) -> u32 {
-        let capabilities = self.capabilities();
-        let list = CAPABILITIES..CAPABILITIES + (capabilities.len() * Capability::SIZE) as u32;
-        if list.contains(&offset) {
-            let at = (offset - CAPABILITIES) as usize;
-            let bytes = capabilities[at / Capability::SIZE].to_bytes();
-            let at = at % Capability::SIZE;
-            return bytes.get(at..at + 4).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b));
-        }
-        if (c::COUNTER_BASE..c::COUNTER_BASE + 8 * self.latched.len() as u32).contains(&offset) {
-            let at = offset - c::COUNTER_BASE;
-            return (self.latched[(at / 8) as usize] >> (8 * (at % 8))) as u32;
-        }
-        if (c::GUARD_COUNTER_BASE..c::GUARD_COUNTER_BASE + 8 * c::GUARDS_MAX as u32).contains(&offset) {
-            let at = offset - c::GUARD_COUNTER_BASE;
-            return (self.latched_guards[(at / 8) as usize] >> (8 * (at % 8))) as u32;
-        }
-        match offset {
-            r::KIND => DeviceKind::Model as u32,
-            r::CAPABILITY_OFFSET => CAPABILITIES,
-            r::CAPABILITY_COUNT => capabilities.len() as u32,
-            r::STATUS => {
-                let mut status = Status::READY.0;
-                for (set, flag) in [
-                    (self.enabled(), Status::ENABLED),
-                    (self.pipeline.tables.is_some(), Status::TABLES),
-                    (self.pipeline.failed, Status::FAIL_MODE),
-                    (self.get(r::ERROR) != 0, Status::FAULT),
-                ] {
-                    status |= if set { flag.0 } else { 0 };
-                }
-                status
+        let half = |value: u64| (value >> (8 * (offset & 4))) as u32;
+        if let Some(at) = offset.checked_sub(c::GUARD_COUNTER_BASE).map(|at| (at / 8) as usize) {
+            if let Some(value) = self.pipeline.counters.latched_guard(at) {
+                return half(value);
             }
-            r::FRAME_NUMBER => self.pipeline.now.0 as u32,
-            _ => self.get(offset),
+        } else if let Some(at) = offset.checked_sub(c::COUNTER_BASE).map(|at| (at / 8) as usize) {
+            if let Some(value) = self.pipeline.counters.latched(at) {
+                return half(value);
+            }
+        } else if let Some(at) = offset.checked_sub(CAPABILITIES).map(|at| at as usize) {
+            let bytes = self.capabilities().get(at / Capability::SIZE).map(Capability::to_bytes);
+            if let Some(word) = bytes.as_ref().and_then(|b| b.get(at % Capability::SIZE..)).and_then(|b| b.first_chunk()) {
+                return u32::from_le_bytes(*word);
+            }
+        } else if let Some((base, value)) = self.registers.base(offset).and_then(|base| Some((base, self.live(base)?))) {
+            return (value >> (8 * (offset - base))) as u32;
+        } else if let Some(value) = self.registers.read(offset) {
+            return value;
         }
+        self.pipeline.counters.count(Counter::RegisterFaults);
+        u32::MAX
+    }
+
+    /// Registers whose value is somewhere else.
+    fn live(&self, base: u32) -> Option<u64> {
+        let bank = self.banks.active.as_ref();
+        let epoch = |bank: &Option<crate::banks::Bank>| bank.as_ref().map_or(0, |bank| u64::from(bank.epoch));
+        let identity = |from: usize| {
+            let bytes = bank.and_then(|bank| bank.tables.identity.get(from..)).and_then(|b| b.first_chunk::<8>());
+            bytes.map_or(0, |b| u64::from_le_bytes(*b))
+        };
+        Some(match base {
+            r::KIND => DeviceKind::Model as u64,
+            r::CAPABILITY_OFFSET => CAPABILITIES.into(),
+            r::CAPABILITY_COUNT => self.capabilities().len() as u64,
+            r::FRAME_NUMBER => self.pipeline.number,
+            r::FRAME_TIME => self.pipeline.now,
+            r::STATUS => self.status().into(),
+            r::EPOCH => epoch(&self.banks.active),
+            r::EPOCH_SHADOW => epoch(&self.banks.shadow),
+            r::EPOCH_PREVIOUS => epoch(&self.banks.previous),
+            r::TABLE_CRC => bank.map_or(0, |bank| bank.read_back().into()),
+            r::TABLE_IDENTITY_LOW => identity(0),
+            r::TABLE_IDENTITY_HIGH => identity(8),
+            r::CONTROL => {
+                let flushing = if self.pipeline.is_flushing() { Control::FLUSH.0 } else { 0 };
+                self.registers.get(r::CONTROL) | u64::from(flushing)
+            }
+            _ => {
+                let n = base.checked_sub(q::BASE)? / q::STRIDE;
+                let queue = self.pipeline.queues.get(n as usize)?;
+                match (base - q::BASE) % q::STRIDE {
+                    q::HISTORY_WRITTEN => queue.written(),
+                    q::DESCRIPTOR_PRODUCER => queue.descriptors.producer.into(),
+                    q::DESCRIPTOR_CONSUMER => queue.descriptors.consumer.into(),
+                    q::FLOW_RECORD_PRODUCER => queue.flow_records.producer.into(),
+                    q::FLOW_RECORD_CONSUMER => queue.flow_records.consumer.into(),
+                    q::TX_CONSUMER => queue.tx.consumer.into(),
+                    _ => return None,
+                }
+            }
+        })
+    }
+
+    fn status(&self) -> u32 {
+        let mut status = Status::READY.0;
+        for (set, flag) in [
+            (self.is_enabled(), Status::ENABLED),
+            (self.pipeline.bank.is_some(), Status::TABLES),
+            (self.pipeline.watchdog.expired(), Status::FAIL_MODE),
+            (self.registers.get(r::ERROR) != 0, Status::FAULT),
+            (self.registers.get(r::ERROR) == Error::BusMaster as u64, Status::BUS_MASTER_OFF),
+        ] {
+            status |= if set { flag.0 } else { 0 };
+        }
+        status
     }
 
     fn write(&mut self, offset: u32, value: u32) {
-        if (q::BASE..q::BASE + q::STRIDE * q::COUNT).contains(&offset) {
-            return self.write_queue((offset - q::BASE) / q::STRIDE, (offset - q::BASE) % q::STRIDE, value);
+        let control = self.registers.get(r::CONTROL) as u32;
+        match self.registers.write(offset, value) {
+            Write::Half => {}
+            Write::Refused => self.pipeline.counters.count(Counter::RegisterFaults),
+            Write::Locked => {
+                self.pipeline.counters.count(Counter::RegisterFaults);
+                self.error(Error::Locked, offset.into());
+            }
+            Write::Stored(base, value) if base >= q::BASE => self.queue_written(base - q::BASE, value),
+            Write::Stored(base, value) => self.written(base, value, control),
         }
-        let setup = r::REGISTERS.iter().find(|reg| offset == reg.offset || (reg.width == 64 && offset == reg.offset + 4));
-        if setup.is_some_and(|reg| reg.setup) && self.enabled() {
-            return self.fault(Code::Locked, offset.into());
-        }
-        match offset {
-            r::CONTROL => self.control(value),
-            r::ERROR => self.set(r::ERROR, 0),
-            r::TABLE_LOAD => self.load_tables(),
-            r::EPOCH => self.activate(value),
+    }
+
+    fn written(&mut self, base: u32, value: u64, control: u32) {
+        match base {
+            r::CONTROL => self.control(control, value as u32),
+            r::ERROR => {
+                // Any write clears, as it does not name an error.
+                self.registers.set(r::ERROR, 0);
+                self.registers.set(r::ERROR_DETAIL, 0);
+            }
+            r::TABLE_LOAD => self.load_tables(value as u32),
+            r::EPOCH => self.activate(value as u32),
             r::HEARTBEAT => {
-                self.pipeline.beat = self.pipeline.now;
-                self.set(offset, value);
-            }
-            r::COUNTER_SNAPSHOT => {
-                let live = self.pipeline.flows.used() as u64;
-                self.latched.clone_from(&self.pipeline.counters);
-                if let Some(slot) = self.latched.get_mut(Counter::FlowsLive as usize) {
-                    *slot = live;
+                let now = self.pipeline.now;
+                if self.pipeline.watchdog.beat(now) == Change::Ended {
+                    self.cause(InterruptCause::WATCHDOG);
                 }
-                self.latched_guards = self.pipeline.guard_counters;
             }
-            _ => self.set(offset, value),
-        }
-    }
-
-    fn control(&mut self, value: u32) {
-        if value & Control::RESET.0 != 0 {
-            self.reset();
-            return;
-        }
-        let was = self.enabled();
-        self.set(r::CONTROL, value & !Control::FLUSH.0);
-        if value & Control::ENABLE.0 != 0 && !was {
-            self.configure();
-        }
-        if value & Control::FLUSH.0 != 0 {
-            for slot in self.pipeline.flows.slots_in_use() {
-                self.pipeline.end_flow(&self.iommu, slot, FlowRecordKind::Flushed);
-            }
-        }
-    }
-
-    /// Take the set-up registers over.
-    fn configure(&mut self) {
-        let seconds = |register| u64::from(self.get(register)) * SECOND;
-        let ports = [self.get64(r::TUNNEL_PORTS_0), self.get64(r::TUNNEL_PORTS_1)];
-        let tunnel_ports = std::array::from_fn(|i| (ports[i / 4] >> (16 * (i % 4))) as u16);
-        let settings = Settings {
-            parse: ParseConfig { checksums: self.get(r::CHECKSUM_MODE) != 0, tunnel_ports },
-            timeouts: HostTimeouts {
-                host: [
-                    seconds(r::TIMEOUT_TCP_NEW),
-                    seconds(r::TIMEOUT_TCP_ESTABLISHED),
-                    seconds(r::TIMEOUT_TCP_CLOSED),
-                    seconds(r::TIMEOUT_UDP_NEW),
-                    seconds(r::TIMEOUT_UDP_ESTABLISHED),
-                    seconds(r::TIMEOUT_ICMP),
-                    seconds(r::TIMEOUT_OTHER_NEW),
-                    seconds(r::TIMEOUT_OTHER_ESTABLISHED),
-                ],
-                margin: seconds(r::TIMEOUT_MARGIN),
-            },
-            vlan_key: self.get(r::VLAN_KEY) != 0,
-            midstream: self.get(r::MIDSTREAM) != 0,
-            flow_hash: std::array::from_fn(|i| self.get64(r::FLOW_HASH_0 + 8 * i as u32)),
-            source_waits: self.get(r::SOURCE_WAITS) != 0,
-            fail_closed: self.get(r::FAIL_MODE) != 0,
-            watchdog_frames: self.get(r::WATCHDOG_FRAMES),
-            watchdog_time: self.get64(r::WATCHDOG_TIME),
-        };
-        let entries = match self.get(r::FLOW_ENTRIES) {
-            0 => self.config.flow_entries,
-            n => n.min(self.config.flow_entries),
-        };
-        if self.pipeline.flows.used() == 0 {
-            self.pipeline.flows = crate::flow::FlowTable::new(entries as usize);
-        }
-        self.pipeline.settings = settings;
-        let queues = self.get(r::QUEUE_COUNT).clamp(1, self.config.queues);
-        self.pipeline.queues.truncate(queues as usize);
-        for n in 0..queues {
-            if !self.pipeline.queues.get(n as usize).is_some_and(crate::queue::Queue::is_set_up) {
-                self.set(r::CONTROL, 0);
-                return self.fault(Code::BadRing, q::at(n, 0).into());
-            }
-        }
-    }
-
-    fn write_queue(&mut self, n: u32, register: u32, value: u32) {
-        if n >= self.config.queues {
-            return self.fault(Code::BadRing, q::at(n, register).into());
-        }
-        let setup = q::REGISTERS.iter().find(|reg| register == reg.offset || (reg.width == 64 && register == reg.offset + 4));
-        if setup.is_some_and(|reg| reg.setup) && self.enabled() {
-            return self.fault(Code::Locked, q::at(n, register).into());
-        }
-        self.set(q::at(n, register), value);
-        while self.pipeline.queues.len() <= n as usize {
-            self.pipeline.queues.push(crate::queue::Queue::default());
-        }
-        let at = |register| q::at(n, register);
-        let history = (self.get64(at(q::HISTORY_BASE)), self.get64(at(q::HISTORY_SIZE)), self.get64(at(q::HISTORY_MARGIN)));
-        let descriptors = (self.get64(at(q::DESCRIPTOR_BASE)), self.get(at(q::DESCRIPTOR_ENTRIES)));
-        let records = (self.get64(at(q::FLOW_RECORD_BASE)), self.get(at(q::FLOW_RECORD_ENTRIES)));
-        let tx = (self.get64(at(q::TX_BASE)), self.get(at(q::TX_ENTRIES)));
-        let status = self.get64(at(q::STATUS_BASE));
-        let queue = &mut self.pipeline.queues[n as usize];
-        queue.history = history;
-        queue.descriptors = descriptors;
-        queue.flow_records = records;
-        queue.tx = tx;
-        queue.status = status;
-        match register {
-            q::DESCRIPTOR_CONSUMER => queue.consumed(value),
-            q::FLOW_RECORD_CONSUMER => queue.flow_record_consumer = value,
-            q::TX_PRODUCER => self.transmit(n as usize, value),
+            r::WATCHDOG_FRAMES => self.pipeline.watchdog.frame_limit = value as u32,
+            r::WATCHDOG_TIME => self.pipeline.watchdog.time_limit = value,
+            r::FAIL_MODE => self.pipeline.settings.fail_closed = value != 0,
+            r::COUNTER_SNAPSHOT => self.pipeline.counters.latch(),
             _ => {}
         }
     }
 
-    fn transmit(&mut self, n: usize, producer: u32) {
-        let mut entries = Vec::new();
-        let Some(queue) = self.pipeline.queues.get_mut(n) else { return };
-        if producer.wrapping_sub(queue.tx_consumer) > queue.tx.1 {
-            return self.fault(Code::BadRing, q::at(n as u32, q::TX_PRODUCER).into());
+    fn queue_written(&mut self, offset: u32, value: u64) {
+        let n = offset / q::STRIDE;
+        let register = offset % q::STRIDE;
+        let Some(queue) = self.pipeline.queues.get_mut(n as usize) else { return };
+        let value32 = value as u32;
+        let good = match register {
+            q::DESCRIPTOR_CONSUMER => queue.consumed(value32),
+            q::FLOW_RECORD_CONSUMER => queue.flow_records_consumed(value32),
+            q::DESCRIPTOR_INTERRUPT => {
+                queue.interrupt = value32;
+                true
+            }
+            q::TX_PRODUCER => {
+                let waiting = value32.wrapping_sub(queue.tx.consumer);
+                let good = waiting <= queue.tx.entries && waiting >= queue.tx.used();
+                if good {
+                    queue.tx.producer = value32;
+                }
+                good
+            }
+            _ => return,
+        };
+        if !good {
+            return self.error(Error::BadRing, q::at(n, register).into());
         }
-        if let Err(error) = queue.read_tx(&self.iommu, producer, &mut entries) {
-            let _ = error;
-            return self.fault(Code::DmaRead, 0);
+        self.step(Pipeline::resume);
+    }
+
+    fn control(&mut self, before: u32, value: u32) {
+        if value & Control::RESET.0 != 0 {
+            return self.reset();
         }
-        for (i, entry) in entries.iter().enumerate() {
-            self.command(n, i as u64, entry);
+        let kept = value & (Control::ENABLE.0 | Control::INLINE.0);
+        self.registers.set(r::CONTROL, kept.into());
+        if kept & Control::ENABLE.0 != 0 && before & Control::ENABLE.0 == 0 {
+            if let Err(register) = self.set_up() {
+                self.registers.set(r::CONTROL, (kept & !Control::ENABLE.0).into());
+                return self.error(Error::BadRing, register.into());
+            }
+            if self.banks.active.is_none() {
+                self.error(Error::NoTables, 0);
+            }
+        }
+        self.pipeline.settings.inline = kept & Control::INLINE.0 != 0;
+        if value & Control::FLUSH.0 != 0 {
+            self.step(Pipeline::flush);
         }
     }
 
-    fn command(&mut self, n: usize, index: u64, entry: &TxEntry) {
-        let p = &mut self.pipeline;
-        let Some(command) = TxCommand::from_raw(entry.command) else {
-            p.count(Counter::CommandBad, 1);
-            return self.fault(Code::BadCommand, index);
+    /// Take the set-up registers over. Rings whose set-up did not change go on where they were.
+    fn set_up(&mut self) -> Result<(), u32> {
+        let count = self.registers.get(r::QUEUE_COUNT) as u32;
+        if !count.is_power_of_two() || count > self.config.queues {
+            return Err(r::QUEUE_COUNT);
+        }
+        let wanted = match self.registers.get(r::FLOW_ENTRIES) as u32 {
+            0 => self.config.flow_entries,
+            n if n > self.config.flow_entries => return Err(r::FLOW_ENTRIES),
+            n => n.max(flow::ENTRIES_MIN),
         };
-        let flow = (entry.flow_index, entry.flow_generation);
-        let epoch = p.tables.as_ref().map_or(0, |t| t.0);
-        match command {
-            TxCommand::Forward | TxCommand::Drop | TxCommand::Reset => {
-                if p.value(Counter::InFlight) == 0 {
-                    p.count(Counter::VerdictUnknown, 1);
-                    return;
-                }
-                if let Some(level) = p.counters.get_mut(Counter::InFlight as usize) {
-                    *level -= 1;
-                }
-                if command == TxCommand::Forward {
-                    p.count(Counter::VerdictForward, 1);
-                    p.count(Counter::ReturnedFrames, 1);
-                    p.count(Counter::TransmittedFrames, 1);
-                } else {
-                    p.count(Counter::VerdictDrop, 1);
-                    if command == TxCommand::Reset || entry.flags & TxFlags::WHOLE_FLOW.0 != 0 {
-                        if let Some(e) = p.flows.named(flow.0, flow.1) {
-                            e.verdict.blocked = true;
-                        }
-                    }
-                }
+        let mut queues = Vec::new();
+        for n in 0..count {
+            let mut queue = Queue::default();
+            let get = |register| self.registers.get(q::at(n, register));
+            queue.history_base = get(q::HISTORY_BASE);
+            queue.history_size = get(q::HISTORY_SIZE);
+            queue.history_margin = get(q::HISTORY_MARGIN);
+            queue.status = get(q::STATUS_BASE);
+            queue.interrupt = get(q::DESCRIPTOR_INTERRUPT) as u32;
+            for (ring, base, entries) in [
+                (&mut queue.descriptors, q::DESCRIPTOR_BASE, q::DESCRIPTOR_ENTRIES),
+                (&mut queue.flow_records, q::FLOW_RECORD_BASE, q::FLOW_RECORD_ENTRIES),
+                (&mut queue.tx, q::TX_BASE, q::TX_ENTRIES),
+            ] {
+                ring.base = get(base);
+                ring.entries = get(entries) as u32;
             }
-            TxCommand::Divert => {
-                let named = if entry.flags & TxFlags::BY_KEY.0 != 0 {
-                    let mut bytes = [0u8; FlowKey::SIZE];
-                    if entry.length as usize != FlowKey::SIZE || self.iommu.read(entry.data, &mut bytes).is_err() {
-                        return self.fault(Code::BadCommand, index);
-                    }
-                    let key = FlowKey::from_bytes(&bytes);
-                    let hash = p.settings.flow_hash;
-                    p.flows.find(&key, &hash).and_then(|slot| p.flows.get(slot).map(|e| (slot, e.generation)))
-                } else {
-                    Some(flow)
-                };
-                let Some(flow) = named.filter(|f| p.flows.get(f.0).is_some_and(|e| e.generation == f.1)) else {
-                    p.count(Counter::CommandStale, 1);
-                    return;
-                };
-                let now = p.now.0;
-                let queue = match p.flows.named(flow.0, flow.1) {
-                    Some(e) => {
-                        e.verdict.sticky = true;
-                        e.verdict.diverted = true;
-                        e.verdict.last_trouble = now;
-                        e.queue
-                    }
-                    None => n,
-                };
-                p.hand_over_flow(&self.iommu, queue, flow, None, Guard::HostDivert, epoch);
-            }
-            TxCommand::Release => match p.flows.named(flow.0, flow.1) {
-                Some(e) if e.verdict.sticky && e.verdict.last_trouble <= entry.frame_number => {
-                    e.verdict.sticky = false;
-                    p.count(Counter::ReleaseDone, 1);
-                }
-                Some(_) => p.count(Counter::ReleaseRefused, 1),
-                None => p.count(Counter::CommandStale, 1),
-            },
-            TxCommand::Settle => match p.flows.named(flow.0, flow.1) {
-                Some(e) => {
-                    e.verdict.settled = true;
-                    e.verdict.scopes = entry.scopes;
-                    p.count(Counter::Settles, 1);
-                }
-                None => p.count(Counter::CommandStale, 1),
-            },
-            TxCommand::Bypass => match p.flows.named(flow.0, flow.1) {
-                Some(e) => {
-                    e.verdict.bypassed = true;
-                    p.count(Counter::Bypasses, 1);
-                }
-                None => p.count(Counter::CommandStale, 1),
-            },
-            TxCommand::Inject => {
-                p.count(Counter::InjectedFrames, 1);
-                p.count(Counter::TransmittedFrames, 1);
-            }
-            TxCommand::Forget => {
-                if p.flows.named(flow.0, flow.1).is_some() {
-                    p.count(Counter::Forgets, 1);
-                    p.end_flow(&self.iommu, flow.0, FlowRecordKind::Forgotten);
-                } else {
-                    p.count(Counter::CommandStale, 1);
-                }
-            }
+            queue.check().map_err(|register| q::at(n, register))?;
+            queues.push(queue);
         }
-        if let Some(error) = self.pipeline.dma_fault.take() {
-            self.dma_fault(error);
+        let settings = settings(&self.registers);
+        let same = |old: &Queue, new: &Queue| {
+            let rings = |q: &Queue| [q.descriptors, q.flow_records, q.tx].map(|ring| (ring.base, ring.entries));
+            let history = |q: &Queue| (q.history_base, q.history_size, q.history_margin, q.status);
+            rings(old) == rings(new) && history(old) == history(new)
+        };
+        let pipeline = &mut self.pipeline;
+        let unchanged = pipeline.queues.len() == queues.len()
+            && pipeline.queues.iter().zip(&queues).all(|(old, new)| same(old, new))
+            && pipeline.settings.flow_hash == settings.flow_hash
+            && pipeline.flows.capacity() == 1 << wanted.ilog2();
+        pipeline.settings = settings;
+        if !unchanged {
+            // Records of other rings mean nothing in these: entries start anew with them.
+            let live = pipeline.flows.used() as u64;
+            pipeline.counters.add(Counter::FlowsForgotten, live);
+            (0..live).for_each(|_| pipeline.counters.lower(Counter::FlowsLive));
+            pipeline.queues = queues;
+            pipeline.flows = FlowTable::new(wanted);
         }
+        Ok(())
     }
 
-    fn load_tables(&mut self) {
-        let address = self.get64(r::TABLE_ADDRESS);
-        let length = self.get64(r::TABLE_LENGTH);
-        let failed = |core: &mut Core, error: TableError, block: u32, offset: u64| {
-            core.set(r::TABLE_STATUS, TableState::Failed as u32);
-            core.set(r::TABLE_ERROR, error as u32);
-            core.set(r::TABLE_ERROR_BLOCK, block);
-            core.set(r::TABLE_ERROR_OFFSET, offset as u32);
-            core.set(r::TABLE_ERROR_OFFSET + 4, (offset >> 32) as u32);
-        };
-        if !self.bus_master() {
-            self.fault(Code::BusMaster, 0);
-            return failed(self, TableError::Dma, 0, 0);
-        }
-        if length > c::IMAGE_LENGTH_MAX {
-            return failed(self, TableError::Length, 0, 0);
-        }
-        // The mapping must hold it all before memory of its size is taken.
-        if self.iommu.translate(address, length as usize).is_err() {
-            return failed(self, TableError::Dma, 0, 0);
-        }
-        let mut bytes = vec![0u8; length as usize];
-        if self.iommu.read(address, &mut bytes).is_err() {
-            return failed(self, TableError::Dma, 0, 0);
-        }
-        match Tables::load(&bytes) {
-            Ok(tables) => {
-                let epoch = self.next_epoch;
-                self.next_epoch += 1;
-                let active = self.get(r::EPOCH);
-                let previous = self.get(r::EPOCH_PREVIOUS);
-                self.banks.retain(|(e, _)| *e == active || *e == previous);
-                self.set(r::TABLE_CRC, tables.crc);
-                self.banks.push((epoch, Arc::new(tables)));
-                self.set(r::EPOCH_SHADOW, epoch);
-                self.set(r::TABLE_ERROR, 0);
-                self.set(r::TABLE_STATUS, TableState::Ready as u32);
+    fn load_tables(&mut self, epoch: u32) {
+        let (address, length) = (self.registers.get(r::TABLE_ADDRESS), self.registers.get(r::TABLE_LENGTH));
+        let result = self.banks.load(&mut self.pipeline.bus, address, length, epoch);
+        let (state, error, block, offset) = match result {
+            Ok(_) => {
+                self.pipeline.counters.count(Counter::TableLoads);
+                (TableState::Ready, 0, 0, 0)
             }
-            Err(refusal) => failed(self, refusal.error, refusal.block, refusal.offset),
-        }
-        self.interrupts[usize::from(c::MSIX_VECTOR_CONTROL)] = true;
+            Err(refusal) => {
+                self.pipeline.counters.count(Counter::TableFailures);
+                (TableState::Failed, refusal.error as u64, u64::from(refusal.block), refusal.offset)
+            }
+        };
+        self.registers.set(r::TABLE_STATUS, state as u64);
+        self.registers.set(r::TABLE_ERROR, error);
+        self.registers.set(r::TABLE_ERROR_BLOCK, block);
+        self.registers.set(r::TABLE_ERROR_OFFSET, offset);
+        self.cause(InterruptCause::TABLE);
     }
 
     fn activate(&mut self, epoch: u32) {
-        let Some((_, tables)) = self.banks.iter().find(|(e, _)| *e == epoch).cloned() else {
-            return self.fault(Code::Epoch, epoch.into());
-        };
-        let active = self.get(r::EPOCH);
-        if active != epoch {
-            self.set(r::EPOCH_PREVIOUS, active);
+        if !self.banks.activate(epoch) {
+            return self.error(Error::Epoch, epoch.into());
         }
-        self.set(r::EPOCH, epoch);
-        self.pipeline.tables = Some((epoch, tables));
+        if let Some(bank) = &self.banks.active {
+            if self.pipeline.bank.as_ref().is_none_or(|(active, _)| *active != bank.epoch) {
+                self.pipeline.activate(bank.epoch, Rc::clone(&bank.tables));
+            }
+        }
+    }
+
+    fn config_write(&mut self, offset: u16, value: u32) {
+        let effect = self.space.write(offset, value);
+        self.pipeline.bus.master = self.space.bus_master();
+        if effect.reset {
+            self.function_reset();
+        }
+    }
+
+    fn function_reset(&mut self) {
+        let vectors = self.config.queues as u16 + c::MSIX_VECTOR_QUEUE0;
+        self.space = ConfigSpace::new(vectors);
+        self.msix = Msix::new(usize::from(vectors));
+        self.pipeline.bus.master = false;
+        self.reset();
     }
 }
 
 impl PciFunction for Simulator {
     fn config_read(&mut self, offset: u16) -> Result<u32, DeviceError> {
-        let core = self.0.borrow();
-        Ok(match offset {
-            0 => u32::from(c::PCI_VENDOR) | u32::from(c::PCI_DEVICE) << 16,
-            COMMAND => core.command,
-            8 => c::PCI_CLASS << 8 | u32::from(c::PCI_REVISION),
-            _ => 0,
-        })
+        Ok(self.0.borrow().space.read(offset))
     }
 
     fn config_write(&mut self, offset: u16, value: u32) -> Result<(), DeviceError> {
-        if offset == COMMAND {
-            self.0.borrow_mut().command = value & 0x0407;
-        }
+        self.0.borrow_mut().config_write(offset, value);
         Ok(())
     }
 
     fn read32(&mut self, bar: u8, offset: u32) -> Result<u32, DeviceError> {
         let mut core = self.0.borrow_mut();
-        // Memory decoding off: nothing answers.
-        Ok(if bar == c::BAR_REGISTERS && core.command & 2 != 0 && offset % 4 == 0 { core.read(offset) } else { u32::MAX })
+        // Nothing answers while memory decoding is off.
+        if !core.space.memory_enabled() || offset % 4 != 0 {
+            return Ok(u32::MAX);
+        }
+        Ok(match bar {
+            c::BAR_REGISTERS => core.read(offset),
+            c::BAR_MSIX => core.msix.read(offset).unwrap_or(u32::MAX),
+            _ => u32::MAX,
+        })
     }
 
     fn write32(&mut self, bar: u8, offset: u32, value: u32) -> Result<(), DeviceError> {
         let mut core = self.0.borrow_mut();
-        if bar == c::BAR_REGISTERS && core.command & 2 != 0 && offset % 4 == 0 {
-            core.write(offset, value);
+        if !core.space.memory_enabled() || offset % 4 != 0 {
+            return Ok(());
+        }
+        match bar {
+            c::BAR_REGISTERS => core.write(offset, value),
+            c::BAR_MSIX => {
+                core.msix.write(offset, value);
+            }
+            _ => {}
         }
         Ok(())
     }
 
     fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError> {
-        Ok(self.0.borrow_mut().iommu.map(memory, permission))
+        Ok(self.0.borrow_mut().pipeline.bus.iommu.map(memory, permission))
     }
 
     fn unmap(&mut self, iova: u64) -> Result<(), DeviceError> {
-        if self.0.borrow_mut().iommu.unmap(iova) {
+        if self.0.borrow_mut().pipeline.bus.iommu.unmap(iova) {
             Ok(())
         } else {
             Err(DeviceError::Mapping(format!("nothing is mapped at IOVA {iova:#x}")))
@@ -613,14 +583,11 @@ impl PciFunction for Simulator {
 
     fn interrupt(&mut self, vector: u16, _timeout: Duration) -> Result<bool, DeviceError> {
         // In one thread nothing can happen while waiting.
-        let mut core = self.0.borrow_mut();
-        Ok(core.interrupts.get_mut(usize::from(vector)).is_some_and(std::mem::take))
+        Ok(self.0.borrow_mut().msix.take(vector))
     }
 
     fn reset(&mut self) -> Result<(), DeviceError> {
-        let mut core = self.0.borrow_mut();
-        core.command = 0;
-        core.reset();
+        self.0.borrow_mut().function_reset();
         Ok(())
     }
 }

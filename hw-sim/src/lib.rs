@@ -4,14 +4,25 @@
 //! docs/architecture.md; outcomes depend on frames, tables, commands and their order only.
 #![deny(unsafe_code)]
 
-pub mod facts;
+pub mod banks;
+pub mod config_space;
+pub mod counters;
+pub mod dma;
+pub mod faults;
 pub mod flow;
 pub mod function;
+pub mod fuzz;
 pub mod literal;
+pub mod msix;
 pub mod parse;
 pub mod pipeline;
 pub mod queue;
+pub mod registers;
 pub mod tables;
+#[doc(hidden)]
+pub mod testing;
+pub mod watchdog;
 
+pub use counters::Violation;
 pub use function::{SimConfig, Simulator};
-pub use pipeline::{Frame, Offer};
+pub use pipeline::{Frame, Offer, Transmitted};

@@ -15,6 +15,8 @@ pub struct TcpFacts {
     pub acknowledgement: u32,
     /// Flags.
     pub flags: u8,
+    /// Value of the timestamp option (RFC 7323).
+    pub timestamp: Option<u32>,
 }
 
 /// Facts of a frame.
@@ -41,6 +43,16 @@ pub struct Parsed {
 }
 
 impl Parsed {
+    /// A transport whose checksum the parser knows.
+    fn has_checksum(&self) -> bool {
+        self.tcp.is_some() || self.icmp.is_some() || self.protocol == 17
+    }
+
+    /// A guard fired.
+    pub fn fired(&self, guard: Guard) -> bool {
+        self.guards & guard.bit() != 0
+    }
+
     fn raise(&mut self, guard: Guard) {
         self.guards |= 1 << guard as u8;
     }
@@ -63,22 +75,28 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn sum(bytes: &[u8], mut total: u64) -> u64 {
-    let mut chunks = bytes.chunks_exact(4);
-    for chunk in &mut chunks {
-        total += u64::from(u32::from_be_bytes([chunk[0], chunk[1], chunk[2], chunk[3]]));
-    }
+/// Add to an Internet checksum (RFC 1071), in the byte order of memory: section 2(B) there says why that is enough.
+fn sum(bytes: &[u8], total: u64) -> u64 {
+    let (words, rest) = bytes.as_chunks::<4>();
     let mut last = [0u8; 4];
-    let rest = chunks.remainder();
-    last[..rest.len()].copy_from_slice(rest);
-    total + u64::from(u32::from_be_bytes(last))
+    if let Some(place) = last.get_mut(..rest.len()) {
+        place.copy_from_slice(rest);
+    }
+    words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum::<u64>()
+        + u64::from(u32::from_ne_bytes(last))
+        + total
 }
 
-fn fold_sum(mut total: u64) -> u16 {
+/// A number of the pseudo header, as [`sum`] adds it.
+fn number(value: u32) -> u64 {
+    u64::from(u32::from_ne_bytes(value.to_be_bytes()))
+}
+
+fn is_valid(mut total: u64) -> bool {
     while total >> 16 != 0 {
         total = (total & 0xffff) + (total >> 16);
     }
-    total as u16
+    total == 0xffff
 }
 
 /// Parse one frame.
@@ -106,9 +124,26 @@ pub fn parse(config: &ParseConfig, link: u16, frame: &[u8], wire_length: u32) ->
             }
         },
         // Raw IP (LINKTYPE_RAW, and the two with a fixed version).
-        12 | 101 | 228 | 229 => match frame.first().map(|b| b >> 4) {
+        12 | 14 | 101 | 228 | 229 => match frame.first().map(|b| b >> 4) {
             Some(4) => (0x0800, 0),
             Some(6) => (0x86dd, 0),
+            _ => {
+                p.raise(Guard::MalformedLink);
+                return p;
+            }
+        },
+        // Linux cooked, version 1.
+        113 => match u16_at(frame, 14) {
+            Some(t) => (t, 16),
+            None => {
+                p.raise(Guard::MalformedLink);
+                return p;
+            }
+        },
+        // BSD loopback: address family in the byte order of the capturing host.
+        0 | 108 => match frame.first_chunk::<4>().map(|b| u32::from_le_bytes(*b)) {
+            Some(2 | 0x0200_0000) => (0x0800, 4),
+            Some(family) if matches!(family.min(family.swap_bytes()), 10 | 24 | 26 | 28 | 30) => (0x86dd, 4),
             _ => {
                 p.raise(Guard::MalformedLink);
                 return p;
@@ -129,8 +164,10 @@ fn network(config: &ParseConfig, p: &mut Parsed, ether_type: u16, frame: &[u8], 
         0x86dd => ipv6(config, p, frame, at),
         0x8100 | 0x88a8 | 0x9100 | 0x9200 | 0x9300 => {
             if tags >= 2 {
-                // The key holds two identifiers; the host's holds two as well, but what lies deeper is the host's.
+                // Device and host keep two identifiers in the key; a frame with more goes to the host.
                 p.raise(Guard::VlanDepth);
+            }
+            if tags >= 3 {
                 return;
             }
             match (u16_at(frame, at), u16_at(frame, at + 2)) {
@@ -182,12 +219,8 @@ fn ipv4(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
     if length > 20 {
         p.raise(Guard::IpOptions);
     }
-    let mut end = at + total;
-    if end > frame.len() {
-        p.raise(Guard::TruncatedCapture);
-        end = frame.len();
-    }
-    if config.checksums && fold_sum(sum(header, 0)) != 0xffff {
+    let end = at + total;
+    if config.checksums && !is_valid(sum(header, 0)) {
         p.raise(Guard::ChecksumIp);
     }
     let mut source = [0; 4];
@@ -197,8 +230,12 @@ fn ipv4(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
     p.ends = Some((Address::V4(source), Address::V4(destination)));
     p.protocol = header[9];
     let fragment = u16::from_be_bytes([header[6], header[7]]);
-    if fragment & 0x8000 != 0 || header[8] == 0 {
+    if fragment & 0x8000 != 0 || header[8] == 0 || padding_is_long(frame, end) {
         p.raise(Guard::HeaderOdd);
+    }
+    if end > frame.len() {
+        p.raise(Guard::TruncatedCapture);
+        return;
     }
     if fragment & 0x3fff != 0 {
         p.raise(Guard::IpFragment);
@@ -218,12 +255,8 @@ fn ipv6(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
         p.raise(Guard::MalformedIp);
         return;
     }
-    let mut end = at + 40 + length;
-    if end > frame.len() {
-        p.raise(Guard::TruncatedCapture);
-        end = frame.len();
-    }
-    if header[7] == 0 {
+    let end = at + 40 + length;
+    if header[7] == 0 || padding_is_long(frame, end) {
         p.raise(Guard::HeaderOdd);
     }
     let mut source = [0; 16];
@@ -232,6 +265,11 @@ fn ipv6(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
     destination.copy_from_slice(&header[24..40]);
     p.ends = Some((Address::V6(source), Address::V6(destination)));
     let mut next = header[6];
+    p.protocol = next;
+    if end > frame.len() {
+        p.raise(Guard::TruncatedCapture);
+        return;
+    }
     let mut at = at + 40;
     for _ in 0..8 {
         match next {
@@ -270,12 +308,18 @@ fn ipv6(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
     p.raise(Guard::ExtHeaderUnknown);
 }
 
+/// Longest frame that a link may have padded: 60 bytes, with a VLAN tag or the check sequence 64.
+const PADDED: usize = 64;
+
+fn padding_is_long(frame: &[u8], end: usize) -> bool {
+    end < frame.len() && frame.len() > PADDED
+}
+
 fn transport(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize, end: usize) {
     let Some(segment) = frame.get(at..end) else {
         p.raise(Guard::MalformedTransport);
         return;
     };
-    let whole = p.guards & 1 << Guard::TruncatedCapture as u8 == 0;
     match p.protocol {
         6 => {
             let offset = segment.get(12).map(|b| usize::from(b >> 4) * 4);
@@ -287,8 +331,9 @@ fn transport(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize, end:
                         sequence: u32_at(segment, 4).unwrap_or(0),
                         acknowledgement: u32_at(segment, 8).unwrap_or(0),
                         flags,
+                        timestamp: None,
                     });
-                    tcp_options(p, &segment[20..offset]);
+                    tcp_options(p, segment.get(20..offset).unwrap_or(&[]));
                     let odd = flags & 0x3f == 0
                         || flags & 0x03 == 0x03
                         || flags & 0x06 == 0x06
@@ -297,6 +342,9 @@ fn transport(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize, end:
                         || flags & 0x29 == 0x29;
                     if odd {
                         p.raise(Guard::TcpFlagsOdd);
+                    }
+                    if flags & 0x20 != 0 || segment.get(18..20) != Some(&[0, 0]) {
+                        p.raise(Guard::Urgent);
                     }
                     if flags & 0x04 != 0 {
                         p.raise(Guard::Reset);
@@ -312,35 +360,32 @@ fn transport(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize, end:
             match length {
                 Some(length) if length >= 8 && segment.len() >= 8 => {
                     p.ports = (u16_at(segment, 0).unwrap_or(0), u16_at(segment, 2).unwrap_or(0));
-                    if length != segment.len() {
+                    if length > segment.len() {
+                        p.raise(Guard::MalformedTransport);
+                        return;
+                    }
+                    if length < segment.len() {
                         p.raise(Guard::HeaderOdd);
-                        if whole {
-                            // Which bytes are payload is the host's to say.
-                            p.raise(Guard::MalformedTransport);
-                            return;
-                        }
                     }
                     let tunnel = |port: u16| port != 0 && config.tunnel_ports.contains(&port);
                     if tunnel(p.ports.0) || tunnel(p.ports.1) {
                         p.raise(Guard::TunnelUdp);
                         return;
                     }
-                    p.payload = (at + 8, end);
+                    p.payload = (at + 8, at + length);
                     p.keyed = true;
                 }
                 _ => p.raise(Guard::MalformedTransport),
             }
         }
-        1 | 58 => match (segment.first(), segment.get(1)) {
+        1 | 58 if icmp_of_its_version(p) => match (segment.first(), segment.get(1)) {
             (Some(&kind), Some(&code)) if segment.len() >= 8 => {
                 p.icmp = Some((kind, code));
-                let error = if p.protocol == 1 { matches!(kind, 3 | 4 | 5 | 11 | 12) } else { kind < 128 };
+                let error = if p.protocol == 1 { matches!(kind, 3..=5 | 11 | 12) } else { kind < 128 };
                 if error {
                     p.raise(Guard::IcmpError);
                 }
-                // The host's decoder decides what of the message is header; every byte behind the first eight is
-                // searched from the earliest place it can begin.
-                p.payload = (at + 4, end);
+                p.payload = (at + 8, end);
                 p.keyed = true;
             }
             _ => p.raise(Guard::MalformedTransport),
@@ -367,31 +412,41 @@ fn transport(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize, end:
             p.keyed = true;
         }
     }
-    if config.checksums && whole && matches!(p.protocol, 6 | 17 | 1 | 58) && !checksum(p, segment) {
+    let covered = segment.get(..p.payload.1.saturating_sub(at)).unwrap_or(segment);
+    if config.checksums && p.keyed && p.has_checksum() && !checksum(p, covered) {
         p.raise(Guard::ChecksumL4);
     }
-    if let Some((a, b)) = p.ends {
-        if a == b {
-            p.raise(Guard::HeaderOdd);
-        }
+    let no_port = matches!(p.protocol, 6 | 17 | 132) && (p.ports.0 == 0 || p.ports.1 == 0);
+    if no_port || p.ends.is_some_and(|(a, b)| a == b) {
+        p.raise(Guard::HeaderOdd);
+    }
+}
+
+/// ICMP behind IPv4, ICMPv6 behind IPv6; the other way round it is any protocol.
+fn icmp_of_its_version(p: &Parsed) -> bool {
+    match p.ends {
+        Some((Address::V4(_), _)) => p.protocol == 1,
+        Some((Address::V6(_), _)) => p.protocol == 58,
+        None => false,
     }
 }
 
 fn checksum(p: &Parsed, segment: &[u8]) -> bool {
     let pseudo = match p.ends {
         _ if p.protocol == 1 => 0,
-        Some((Address::V4(a), Address::V4(b))) => sum(&a, sum(&b, u64::from(p.protocol) + segment.len() as u64)),
-        Some((Address::V6(a), Address::V6(b))) => sum(&a, sum(&b, u64::from(p.protocol) + segment.len() as u64)),
+        Some((Address::V4(a), Address::V4(b))) => sum(&a, sum(&b, number(u32::from(p.protocol)) + number(segment.len() as u32))),
+        Some((Address::V6(a), Address::V6(b))) => sum(&a, sum(&b, number(u32::from(p.protocol)) + number(segment.len() as u32))),
         _ => return true,
     };
     if p.protocol == 17 && segment.get(6..8) == Some(&[0, 0]) {
         // RFC 768: no checksum. RFC 8200 forbids it with IPv6; the host judges.
         return matches!(p.ends, Some((Address::V4(_), _)));
     }
-    fold_sum(sum(segment, pseudo)) == 0xffff
+    is_valid(sum(segment, pseudo))
 }
 
 fn tcp_options(p: &mut Parsed, mut options: &[u8]) {
+    let mut seen = 0u32;
     while let Some((&kind, rest)) = options.split_first() {
         match kind {
             0 => return,
@@ -402,14 +457,25 @@ fn tcp_options(p: &mut Parsed, mut options: &[u8]) {
                     2 => length == 4,
                     3 => length == 3,
                     4 => length == 2,
+                    5 => matches!(length, 10 | 18 | 26 | 34),
                     8 => length == 10,
+                    19 => length == 18,
+                    29 => length >= 4,
+                    34 => length == 2 || (6..=18).contains(&length) && length % 2 == 0,
+                    253 | 254 => length == 4 || length == 12,
                     _ => true,
                 };
-                if length < 2 || length > options.len() || !known {
+                let bit = 1u32.checked_shl(u32::from(kind)).unwrap_or(0);
+                let rest = options.get(length..).filter(|_| length >= 2 && known && seen & bit == 0);
+                let Some(rest) = rest else {
                     p.raise(Guard::TcpOptionsOdd);
                     return;
+                };
+                seen |= bit;
+                if let (8, Some(tcp)) = (kind, &mut p.tcp) {
+                    tcp.timestamp = u32_at(options, 2);
                 }
-                options = &options[length..];
+                options = rest;
             }
         }
     }
@@ -455,8 +521,10 @@ mod tests {
 
     #[test]
     fn guards_of_the_parser() {
-        let udp = frame(17, &[0, 53, 0x12, 0xb5, 0, 8, 0, 0]);
+        let mut udp = frame(17, &[0, 53, 0x12, 0xb5, 0, 8, 0, 0]);
         assert!(fired(&run(&udp), Guard::TunnelUdp) && !run(&udp).keyed);
+        udp[36..38].fill(0);
+        assert!(fired(&run(&udp), Guard::HeaderOdd), "port 0 and no tunnel");
         assert!(fired(&run(&frame(47, &[0; 8])), Guard::TunnelGre));
         assert!(fired(&run(&frame(6, &[0; 10])), Guard::MalformedTransport));
         let mut fragment = frame(17, &[0; 8]);

@@ -1,0 +1,146 @@
+//! The literal filter: windows of 4 to 8 folded bytes, Bloom, exact entry, list.
+//!
+//! Two passes over a payload. The first asks at every position whether the first Bloom partition of any window length
+//! has its bit: one carry-less multiplication (when all lengths share their constant) and one bit per length, without a
+//! branch. The second looks at what is left, counts candidates exactly as the contract defines them (all partitions
+//! set), and compares with the exact entries. Order: by position, then by length.
+
+mod clmul;
+mod table;
+
+pub use clmul::{FirstStage, product};
+pub use table::{LengthTable, case_lanes};
+
+use weir_contract::constants::WINDOW_LENGTHS;
+use weir_contract::fold::{fold_in_place, truncate};
+use weir_contract::layouts::HashConstants;
+
+/// A literal that stands in the payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hit {
+    /// Position of its first byte, counted from the payload's start (negative: in the tail).
+    pub position: i32,
+    /// First entry of its list.
+    pub list_start: u32,
+    /// Entries of its list.
+    pub list_count: u16,
+}
+
+/// What scanning found beyond the hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scan {
+    /// Bloom positives by window length, from 4.
+    pub candidates: [u32; WINDOW_LENGTHS],
+    /// More candidates than the limit; what lies behind was not looked at.
+    pub limit: bool,
+}
+
+impl Scan {
+    /// Bloom positives.
+    pub fn total(&self) -> u32 {
+        self.candidates.iter().sum()
+    }
+}
+
+/// Memory reused from frame to frame.
+#[derive(Debug, Clone, Default)]
+pub struct Scratch {
+    folded: Vec<u8>,
+    positions: Vec<u32>,
+}
+
+/// Zero bytes behind the scanned ones, so that every position has eight to read.
+const PADDING: usize = 8;
+
+/// The filter of a bank.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    tables: Vec<LengthTable>,
+    first: FirstStage,
+}
+
+impl Filter {
+    /// Of the lengths in use, shortest first.
+    pub fn new(tables: Vec<LengthTable>, constants: HashConstants) -> Self {
+        let first = FirstStage::new(&tables, &constants);
+        Filter { tables, first }
+    }
+
+    /// Lengths in use.
+    pub fn tables(&self) -> &[LengthTable] {
+        &self.tables
+    }
+
+    /// Scan a payload, and the windows that begin in the folded `tail` before it. Hits are appended in order.
+    pub fn scan(&self, tail: &[u8], payload: &[u8], limit: u32, scratch: &mut Scratch, hits: &mut Vec<Hit>) -> Scan {
+        let mut scan = Scan::default();
+        if self.tables.is_empty() || payload.is_empty() {
+            return scan;
+        }
+        let Scratch { folded, positions } = scratch;
+        folded.clear();
+        folded.extend_from_slice(tail);
+        folded.extend_from_slice(payload);
+        if let Some(fresh) = folded.get_mut(tail.len()..) {
+            fold_in_place(fresh);
+        }
+        let total = folded.len();
+        folded.extend_from_slice(&[0; PADDING]);
+        self.first.positions(folded, total, positions);
+        let mut candidates = 0u32;
+        for &at in positions.iter() {
+            let at = at as usize;
+            let Some(word) = folded.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
+            let word = u64::from_le_bytes(*word);
+            for table in &self.tables {
+                let end = at + table.length;
+                if end > total {
+                    break;
+                }
+                if end <= tail.len() {
+                    // Seen with an earlier segment.
+                    continue;
+                }
+                let window = truncate(word, table.length);
+                let middle = table.middle(window);
+                if !table.bloom_holds(middle) {
+                    continue;
+                }
+                if candidates >= limit {
+                    scan.limit = true;
+                    return scan;
+                }
+                candidates += 1;
+                scan.candidates[table.index()] += 1;
+                let position = at as i32 - tail.len() as i32;
+                table.matches(middle, window, |lanes| known_case(payload, position, lanes), |entry| {
+                    hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count });
+                });
+            }
+        }
+        scan
+    }
+}
+
+/// Bytes of a window as they stand in the payload, and the lanes that are known: in the tail the case is not kept.
+#[inline]
+fn known_case(payload: &[u8], position: i32, lanes: u64) -> (u64, u64) {
+    let mut value = 0;
+    let mut known = 0;
+    for lane in 0..8usize {
+        let mask = 0xffu64 << (8 * lane);
+        if lanes & mask == 0 {
+            continue;
+        }
+        let at = usize::try_from(i64::from(position) + lane as i64).ok();
+        if let Some(byte) = at.and_then(|at| payload.get(at)) {
+            value |= u64::from(*byte) << (8 * lane);
+            known |= mask;
+        }
+    }
+    (value, known)
+}
+
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! Bloom partitions and exact entries of one window length.
+
+use super::product;
+use weir_contract::constants::WINDOW_MIN;
+use weir_contract::fold::fold_word;
+use weir_contract::hash::{HashFamily, bloom_index, bucket_index, middle};
+use weir_contract::layouts::{ExactEntry, LengthGeometry};
+
+/// The filter of one window length.
+#[derive(Debug, Clone)]
+pub struct LengthTable {
+    /// Sizes.
+    pub shape: LengthGeometry,
+    /// Window length.
+    pub length: usize,
+    /// Bits, partition by partition.
+    pub bloom: Vec<u64>,
+    /// Buckets of ways.
+    pub exact: Vec<ExactEntry>,
+    multiplier: u64,
+}
+
+/// Eight bits to eight bytes.
+pub const fn case_lanes(mask: u8) -> u64 {
+    let mut lanes = 0;
+    let mut lane = 0;
+    while lane < 8 {
+        if mask >> lane & 1 != 0 {
+            lanes |= 0xff << (8 * lane);
+        }
+        lane += 1;
+    }
+    lanes
+}
+
+impl LengthTable {
+    /// From the blocks of an image, of the sizes that `shape` says.
+    pub fn new(
+        shape: LengthGeometry,
+        length: usize,
+        bloom: Vec<u64>,
+        exact: Vec<ExactEntry>,
+        family: &HashFamily,
+    ) -> Self {
+        LengthTable { shape, length, bloom, exact, multiplier: family.multiplier(length) }
+    }
+
+    /// Index among the window lengths.
+    pub fn index(&self) -> usize {
+        self.length.saturating_sub(WINDOW_MIN)
+    }
+
+    /// The middle of a folded window's product.
+    #[inline]
+    pub fn middle(&self, window: u64) -> u64 {
+        middle(product(window, self.multiplier), self.length)
+    }
+
+    /// Every partition has its bit.
+    #[inline]
+    pub fn bloom_holds(&self, middle: u64) -> bool {
+        let log2 = u32::from(self.shape.bloom_bits_log2);
+        (0..usize::from(self.shape.bloom_partitions)).all(|partition| {
+            let bit = (partition << log2) + bloom_index(middle, partition, log2) as usize;
+            self.bloom.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 != 0)
+        })
+    }
+
+    /// The two buckets of a window.
+    #[inline]
+    pub fn buckets(&self, middle: u64) -> [usize; 2] {
+        let log2 = u32::from(self.shape.exact_buckets_log2);
+        [bucket_index(middle, 0, log2) as usize, bucket_index(middle, 1, log2) as usize]
+    }
+
+    /// Entries that a window matches: folded, and in case where the entry asks for it and the case is known.
+    #[inline]
+    pub fn matches(
+        &self,
+        middle: u64,
+        window: u64,
+        known_case: impl Fn(u64) -> (u64, u64),
+        mut found: impl FnMut(&ExactEntry),
+    ) {
+        let ways = usize::from(self.shape.exact_ways);
+        let [first, second] = self.buckets(middle);
+        let second = (second != first).then_some(second);
+        for bucket in [Some(first), second].into_iter().flatten() {
+            for entry in self.exact.get(bucket * ways..(bucket + 1) * ways).unwrap_or(&[]) {
+                if entry.list_count == 0 || fold_word(entry.value) != window {
+                    continue;
+                }
+                if entry.case_mask != 0 {
+                    let (value, known) = known_case(case_lanes(entry.case_mask));
+                    if (value ^ entry.value) & known != 0 {
+                        continue;
+                    }
+                }
+                found(entry);
+            }
+        }
+    }
+}

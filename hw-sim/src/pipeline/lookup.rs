@@ -1,0 +1,243 @@
+//! First access to the flow entry: find or create it; sequence, tail, protocol class, direction.
+
+use super::{Pipeline, Taken};
+use crate::flow::{ParseState, Room};
+use crate::parse::Parsed;
+use weir_contract::constants as c;
+use weir_contract::counters::Counter;
+use weir_contract::enums::{DirectionMask, FlowRecordKind, FlowState, StateMask};
+use weir_contract::fold::fold;
+use weir_contract::guards::Guard;
+use weir_contract::layouts::FlowKey;
+use weir_contract::protocol::{Carrier, Detection, Detector};
+use weir_contract::sequence::{ACK, SYN, SequenceState};
+
+/// What the parse stage hands on.
+pub(super) struct Staged {
+    pub(super) slot: Option<u32>,
+    /// 0: from the initiator.
+    pub(super) direction: usize,
+    pub(super) guards: u64,
+    pub(super) states: u8,
+    pub(super) classes: u64,
+    pub(super) directions: u8,
+    /// Folded bytes before the payload, as they were before this frame.
+    pub(super) tail: ([u8; c::TAIL_LENGTH], u8),
+    /// The payload continues its stream at the tail.
+    pub(super) continues: bool,
+    pub(super) stream_first: Option<([u8; c::FIRST_BYTES], u8)>,
+    pub(super) stream_start_lost: bool,
+    pub(super) stream_offset: Option<u64>,
+    pub(super) next_sequence: u32,
+}
+
+const BOTH: u8 = DirectionMask::TO_SERVER.0 | DirectionMask::TO_CLIENT.0;
+/// Every state of a flow.
+const ANY_STATE: u8 = StateMask::NEW.0 | StateMask::ESTABLISHED.0 | StateMask::MIDSTREAM.0 | StateMask::CLOSED.0;
+
+impl Pipeline {
+    pub(super) fn lookup(&mut self, taken: &Taken<'_>, parsed: &Parsed) -> Staged {
+        let mut staged = Staged {
+            slot: None,
+            direction: 0,
+            guards: parsed.guards,
+            states: StateMask::FLOWLESS.0,
+            classes: u64::MAX,
+            directions: BOTH,
+            tail: ([0; c::TAIL_LENGTH], 0),
+            continues: false,
+            stream_first: None,
+            stream_start_lost: false,
+            stream_offset: None,
+            next_sequence: 0,
+        };
+        let Some((key, hash, from_lower)) = taken.key else { return staged };
+        let (slot, created) = match self.entry(&key, hash, from_lower, parsed) {
+            Some(found) => found,
+            None => {
+                staged.guards |= Guard::FlowTableFull.bit();
+                self.counters.count(Counter::FlowTableFull);
+                return staged;
+            }
+        };
+        staged.slot = Some(slot);
+        let expiry = self.now.saturating_add(self.settings.timeouts.device(key.protocol));
+        self.flows.set_expiry(slot, expiry);
+        let Some(entry) = self.flows.get_mut(slot) else { return staged };
+        let p = &mut entry.parse;
+        let direction = usize::from(p.initiator_lower != from_lower);
+        staged.direction = direction;
+        if created {
+            staged.guards |= Guard::NewFlow.bit();
+            if p.midstream {
+                staged.guards |= Guard::NoSyn.bit();
+            }
+        } else if self.now.saturating_sub(p.last.1) > self.settings.timeouts.shortest(key.protocol, p) {
+            p.stale = true;
+            p.intact = false;
+            p.state_unsure = true;
+            staged.guards |= Guard::FlowStale.bit();
+        }
+        let before = p.state;
+        p.packets[direction] += 1;
+        p.bytes[direction] += taken.data.len() as u64;
+        p.last = (taken.frame.number, self.now);
+        let payload = taken.data.get(parsed.payload.0..parsed.payload.1).unwrap_or(&[]);
+        let checksum_bad = parsed.fired(Guard::ChecksumL4) || parsed.fired(Guard::ChecksumIp);
+        let ports = if p.initiator_lower { (key.lower_port, key.upper_port) } else { (key.upper_port, key.lower_port) };
+        staged.tail = p.tail[direction];
+        match &parsed.tcp {
+            Some(tcp) => {
+                let midstream = self.settings.midstream;
+                let seen = p.tcp(tcp, payload, direction, created, checksum_bad, midstream);
+                staged.guards |= seen.guards;
+                staged.continues = seen.continues;
+                staged.stream_offset = seen.offset;
+                if seen.continues && seen.offset.is_some() {
+                    p.detector.push(Carrier::Tcp, ports.0, ports.1, direction, payload);
+                }
+                if p.sequence.directions[direction].valid {
+                    staged.stream_start_lost = p.start_lost[direction] || !p.intact;
+                    staged.stream_first = Some(first(p.detector.first_bytes(direction)));
+                } else {
+                    staged.stream_start_lost = midstream || !p.intact;
+                }
+                staged.next_sequence = p.sequence.directions[direction].next;
+            }
+            None => {
+                if p.packets[0] > 0 && p.packets[1] > 0 {
+                    p.state = FlowState::Established;
+                }
+                if key.protocol == 17 && !payload.is_empty() {
+                    if checksum_bad {
+                        // The host does not read it.
+                        p.start_lost = [true; 2];
+                    } else {
+                        p.detector.push(Carrier::Udp, ports.0, ports.1, direction, payload);
+                    }
+                }
+            }
+        }
+        // The host tells ICMP conversations apart by identifier; the entry holds them all.
+        let shared = matches!(key.protocol, 1 | 58);
+        staged.states = if p.state_unsure || shared { ANY_STATE } else { 1 << before as u8 | 1 << p.state as u8 };
+        if p.intact && !shared {
+            staged.directions = if direction == 0 { DirectionMask::TO_SERVER.0 } else { DirectionMask::TO_CLIENT.0 };
+        }
+        staged.classes = match p.detector.answer() {
+            Detection::Unknown => u64::MAX,
+            _ if !p.intact || p.start_lost != [false; 2] => u64::MAX,
+            known => 1 << known.class(),
+        };
+        staged
+    }
+
+    /// The entry of a key, made if there is none; none if there is no room.
+    fn entry(&mut self, key: &FlowKey, hash: u64, from_lower: bool, parsed: &Parsed) -> Option<(u32, bool)> {
+        if let Some(slot) = self.flows.find(hash, key) {
+            if !self.flows.is_expired(slot, self.now) {
+                self.report(slot);
+                return Some((slot, false));
+            }
+            self.end_flow(slot, FlowRecordKind::Aged);
+        }
+        let slot = self.free_slot(hash)?;
+        let flags = parsed.tcp.map(|t| t.flags & (SYN | ACK));
+        let answer = flags == Some(SYN | ACK);
+        let midstream = flags.is_some_and(|f| f != SYN);
+        let parse = ParseState {
+            initiator_lower: from_lower != answer,
+            intact: !midstream,
+            midstream,
+            state_unsure: midstream,
+            state: if midstream { FlowState::Midstream } else { FlowState::New },
+            ..self.blank()
+        };
+        self.create(slot, hash, *key, parse);
+        Some((slot, true))
+    }
+
+    /// A free slot for a key, freeing an expired entry if there must be one.
+    pub(super) fn free_slot(&mut self, hash: u64) -> Option<u32> {
+        if self.bus.faults.table_is_full() {
+            return None;
+        }
+        match self.flows.room(hash, self.now) {
+            Room::Free(slot) => Some(slot),
+            Room::Expired(slot) => {
+                self.end_flow(slot, FlowRecordKind::Aged);
+                Some(slot)
+            }
+            Room::None => None,
+        }
+    }
+
+    pub(super) fn create(&mut self, slot: u32, hash: u64, key: FlowKey, parse: ParseState) {
+        self.counters.count(Counter::FlowsCreated);
+        self.counters.count(Counter::FlowsLive);
+        if parse.midstream {
+            self.counters.count(Counter::FlowsMidstream);
+        }
+        self.flows.insert(slot, hash, key, parse);
+    }
+
+    /// State of an entry that begins now.
+    pub(super) fn blank(&self) -> ParseState {
+        ParseState {
+            initiator_lower: true,
+            intact: true,
+            midstream: false,
+            stale: false,
+            state_unsure: false,
+            sequence: SequenceState::default(),
+            detector: Detector::default(),
+            start_lost: [false; 2],
+            tail: [([0; c::TAIL_LENGTH], 0); 2],
+            stream_offset: [None; 2],
+            timestamp: [None; 2],
+            state: FlowState::New,
+            handshake: 0,
+            initial: [0; 2],
+            fin: [None; 2],
+            reset: false,
+            tcp_flags: [0; 2],
+            packets: [0; 2],
+            bytes: [0; 2],
+            first: (self.number, self.now),
+            last: (self.number, self.now),
+            reported: self.now,
+            classes: [(0, 0); 2],
+            classes_epoch: 0,
+        }
+    }
+}
+
+impl ParseState {
+    /// Protocol class for descriptors and flow records.
+    pub(crate) fn class(&self) -> u8 {
+        if self.intact && self.start_lost == [false; 2] { self.detector.answer().class() } else { 0 }
+    }
+
+    /// Keep the last bytes of a payload that continues its stream, folded.
+    pub(super) fn append_tail(&mut self, direction: usize, payload: &[u8]) {
+        let (bytes, length) = &mut self.tail[direction & 1];
+        let fresh = payload.get(payload.len().saturating_sub(c::TAIL_LENGTH)..).unwrap_or(payload);
+        let keep = usize::from(*length).min(c::TAIL_LENGTH - fresh.len());
+        let from = usize::from(*length) - keep;
+        bytes.copy_within(from..from + keep, 0);
+        for (slot, byte) in bytes.iter_mut().skip(keep).zip(fresh) {
+            *slot = fold(*byte);
+        }
+        *length = (keep + fresh.len()) as u8;
+    }
+}
+
+/// At most sixteen first bytes.
+pub(super) fn first(bytes: &[u8]) -> ([u8; c::FIRST_BYTES], u8) {
+    let mut out = [0; c::FIRST_BYTES];
+    let n = bytes.len().min(c::FIRST_BYTES);
+    for (slot, byte) in out.iter_mut().zip(bytes) {
+        *slot = *byte;
+    }
+    (out, n as u8)
+}
