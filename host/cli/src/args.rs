@@ -8,14 +8,13 @@ const EXAMPLES: &str = "Examples:
   weir run --rules emerging-all.rules --pcap day.pcap           alerts in log/eve.json, totals in log/stats.json
   weir run --rules rules/ --pcap day.pcap --set vars.HOME_NET=any --set capture.checksums=ignore
   weir rules check --rules rules/                               what does not load, and why
-  weir audit equivalence --rules rules/ --pcap captures/        does the device change any alert?";
+  weir rules explain 2002383 --rules rules/                     what Weir makes of a rule";
 
 const RUN_EXAMPLES: &str = "Examples:
-  weir run --example                                            the bundled rules and traffic, behind the simulated device
-  weir run --rules emerging-all.rules --pcap day.pcap           behind the simulated device
+  weir run --example                                            the bundled rules and traffic
+  weir run --rules emerging-all.rules --pcap day.pcap           alerts in log/eve.json, totals in log/stats.json
   weir run --rules rules/ --pcap day.pcap --device none         everything in software, no device
   weir run --rules rules/ --pcap day.pcap --log-dir /var/log/weir --config weir.toml
-  weir run --rules rules/ --pcap day.pcap --set device.queues=4 --set device.history-size=1MiB
 
 Ctrl-C ends a run with its summary; a second one ends it at once.";
 
@@ -84,8 +83,6 @@ pub struct RuleArguments {
 pub enum Device {
     /// Nothing: the engine inspects every packet.
     None,
-    /// The software model of the device, in this process.
-    Sim,
 }
 
 /// `weir run`
@@ -101,7 +98,7 @@ pub struct RunArguments {
     #[arg(long, conflicts_with_all = ["pcap", "rules"])]
     pub example: bool,
     /// What inspects in front of the host.
-    #[arg(long, value_enum, default_value = "sim")]
+    #[arg(long, value_enum, default_value = "none")]
     pub device: Device,
     /// Directory of eve.json and stats.json; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "log")]

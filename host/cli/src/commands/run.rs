@@ -102,7 +102,6 @@ fn inspect(
     let mut control = RunControl { stop, tick: &mut tick };
     let totals = match arguments.device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
-        Device::Sim => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
     };
     bar.finish_and_clear();
     totals
