@@ -18,7 +18,7 @@
 
 use super::class::{Class, Condition, Fragment, Trigger};
 use super::cost::{self, Traffic};
-use super::{Builder, Choice, base, chain, payload};
+use super::{Builder, Choice, base, chain, pattern, payload, special};
 use weir_contract::enums::DirectionMask;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
@@ -27,7 +27,7 @@ use weir_ir::{Buffer, BufferMatch, Comparison, Content, Match, Rule, Transform};
 
 /// How a buffer's bytes come from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub enum Form {
     /// Normalised request target.
     Uri,
     /// Verbatim.
@@ -50,6 +50,7 @@ fn form(buffer: Buffer) -> Option<Form> {
         | Buffer::HttpProtocol
         | Buffer::HttpRequestLine
         | Buffer::HttpResponseLine
+        | Buffer::HttpStatusCode
         | Buffer::HttpStatusMessage => Form::Raw,
         Buffer::HttpCookie
         | Buffer::HttpUserAgent
@@ -101,8 +102,12 @@ fn verbatim(form: Form, window: &[u8]) -> bool {
             !window.iter().any(|&b| matches!(b, b',' | b'\r' | b'\n' | b'\t')) && window.first() != Some(&b' ')
         }
         Form::Head => {
-            // The joint is colon and space; a window that touches either side of it may meet other white space.
-            !window.iter().any(|&b| matches!(b, b',' | b'\r' | b'\n' | b'\t' | b':')) && window.first() != Some(&b' ')
+            // The joint is colon and space; a window that touches either side of it may meet other white space. A colon
+            // with another byte behind it is not the joint.
+            !window.iter().any(|&b| matches!(b, b',' | b'\r' | b'\n' | b'\t'))
+                && window.first() != Some(&b' ')
+                && window.last() != Some(&b':')
+                && !window.windows(2).any(|w| w == b": ")
         }
         Form::Names => !window.iter().any(|&b| matches!(b, b'\r' | b'\n' | b':' | b' ' | b'\t')),
         Form::Body => true,
@@ -125,12 +130,17 @@ fn escape_price(byte: u8) -> f64 {
 pub const CODINGS: [&[u8]; 2] = [b"nsfer-en", b"tent-enc"];
 
 /// What one buffer offers: windows of which one must occur, with the guards they need.
-struct Offer {
-    windows: Vec<Fragment>,
-    guards: Vec<Guard>,
-    percent: Vec<u8>,
-    price: f64,
-    shown: String,
+pub struct Offer {
+    /// One of these must occur, or one of the guards fire.
+    pub windows: Vec<Fragment>,
+    /// Guards.
+    pub guards: Vec<Guard>,
+    /// Escapes to arm.
+    pub percent: Vec<u8>,
+    /// Expected share of frames.
+    pub price: f64,
+    /// For people.
+    pub shown: String,
 }
 
 /// The best fragment of one HTTP buffer of the rule.
@@ -210,6 +220,20 @@ fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, b
             best = Some(offer);
         }
     };
+    if run.transforms.is_empty() {
+        for r in pattern::runs(run) {
+            for windows in pattern::windows(&r, false, |w| verbatim(form, w)) {
+                let price = windows.iter().map(rate).sum::<f64>().min(1.0);
+                let escapes = windows.iter().map(|w| escape_cost(form, w)).fold(0.0, f64::max);
+                let mut all = offer(form, windows, price + escapes);
+                if form == Form::Uri {
+                    all.percent = all.windows.iter().flat_map(|w| escapes_of(w.bytes())).collect();
+                    all.guards = guards(form, &all.percent);
+                }
+                keep(all);
+            }
+        }
+    }
     for p in &placed {
         let exact = keeps_case && !p.content.nocase;
         let text = wire_text(p.content, dot_prefix);
@@ -224,8 +248,12 @@ fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, b
             let escapes = windows.first().map_or(0.0, |w| escape_cost(form, w));
             let mut offer = offer(form, windows, price + escapes);
             offer.percent = if form == Form::Uri { escapes_of(three) } else { Vec::new() };
+            offer.guards = guards(form, three);
             offer.shown = format!("{} and any neighbour", super::class::printable(three));
             keep(offer);
+        }
+        for special in special::offers(form, run, p, directions, builder.options) {
+            keep(special);
         }
     }
     best
@@ -300,11 +328,13 @@ fn with_context(
         }
         (Form::Names, _) => {
             // CR LF, name, CR LF: a whole name.
-            let inner = bytes.strip_prefix(b"\r\n").and_then(|b| b.split(|&c| c == b'\r').next().filter(|n| b.len() > n.len()));
-            match inner {
-                Some(name) if !name.is_empty() && verbatim(Form::Names, name) => (b"\r\n".to_vec(), name, b": "),
-                _ => return Vec::new(),
+            let starts = bytes.starts_with(b"\r\n");
+            let text = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+            let name = text.split(|&c| c == b'\r').next().unwrap_or_default();
+            if name.is_empty() || name.len() == text.len() || !verbatim(Form::Names, name) {
+                return Vec::new();
             }
+            (if starts { b"\r\n".to_vec() } else { Vec::new() }, name, b": ")
         }
         _ => return Vec::new(),
     };

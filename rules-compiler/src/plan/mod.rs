@@ -28,6 +28,7 @@ pub mod packet;
 pub mod pattern;
 pub mod payload;
 pub mod sets;
+pub mod special;
 pub mod tls;
 pub mod upgrade;
 

@@ -99,42 +99,93 @@ fn collect(p: &Pcre, start: Run, out: &mut Vec<Run>) {
         return;
     }
     let anchored = text.first() == Some(&b'^') && !p.multiline || p.anchored;
-    let mut rest = text.strip_prefix(b"^").unwrap_or(text);
+    let mut list = Vec::new();
+    items(text.strip_prefix(b"^").unwrap_or(text), p.caseless, 0, &mut list);
     let mut run = if anchored { start } else { Vec::new() };
-    while !rest.is_empty() {
-        match atom(rest) {
-            Some((set, after)) => {
-                let mut bytes: Vec<u8> = (0..=255u8).filter(|&b| set[usize::from(b)]).collect();
-                if p.caseless {
-                    let both: Vec<u8> = bytes.iter().flat_map(|b| [b.to_ascii_lowercase(), b.to_ascii_uppercase()]).collect();
-                    bytes = both;
-                    bytes.sort_unstable();
-                    bytes.dedup();
-                }
-                let (least, exact, after) = repeat(after);
-                rest = after;
-                if bytes.len() > SET_MAX || least == 0 {
-                    out.push(std::mem::take(&mut run));
-                    continue;
-                }
-                for _ in 0..least.min(16) {
-                    run.push(bytes.clone());
-                }
-                if !exact || least > 16 {
-                    out.push(std::mem::take(&mut run));
-                    for _ in 0..least.min(8) {
-                        run.push(bytes.clone());
-                    }
+    for (i, item) in list.iter().enumerate() {
+        let Some(set) = item.set.as_ref().filter(|s| s.len() <= SET_MAX && item.least > 0) else {
+            out.push(std::mem::take(&mut run));
+            continue;
+        };
+        for _ in 0..item.least.min(16) {
+            run.push(set.clone());
+        }
+        if !item.exact || item.least > 16 {
+            // What follows is one more of these, or the beginning of the next item.
+            if let Some(Item { set: Some(next), least: 1.., .. }) = list.get(i + 1) {
+                let mut either = set.clone();
+                either.extend_from_slice(next);
+                either.sort_unstable();
+                either.dedup();
+                if item.least <= 16 && either.len() <= SET_MAX {
+                    run.push(either);
                 }
             }
-            None => {
-                out.push(std::mem::take(&mut run));
-                let Some(after) = skip(rest) else { return };
-                rest = repeat(after).2;
+            out.push(std::mem::take(&mut run));
+            for _ in 0..item.least.min(8) {
+                run.push(set.clone());
             }
         }
     }
     out.push(run);
+}
+
+/// One step of a concatenation: a set of bytes, repeated; without a set: anything.
+#[derive(Debug, Clone)]
+struct Item {
+    set: Option<Vec<u8>>,
+    least: usize,
+    exact: bool,
+}
+
+/// Deepest nesting of groups that is looked into, and most items of an expression.
+const DEPTH_MAX: usize = 4;
+const ITEMS_MAX: usize = 512;
+
+/// The items of a concatenation; ends with "anything" where the expression can no longer be read.
+fn items(mut rest: &[u8], caseless: bool, depth: usize, out: &mut Vec<Item>) {
+    let anything = Item { set: None, least: 0, exact: false };
+    while !rest.is_empty() {
+        if out.len() >= ITEMS_MAX {
+            out.push(anything);
+            return;
+        }
+        if let Some((set, after)) = atom(rest) {
+            let mut bytes: Vec<u8> = (0..=255u8).filter(|&b| set[usize::from(b)]).collect();
+            if caseless {
+                bytes = bytes.iter().flat_map(|b| [b.to_ascii_lowercase(), b.to_ascii_uppercase()]).collect();
+                bytes.sort_unstable();
+                bytes.dedup();
+            }
+            let (least, exact, after) = repeat(after);
+            out.push(Item { set: Some(bytes), least, exact });
+            rest = after;
+            continue;
+        }
+        let Some(after) = skip(rest) else {
+            out.push(anything);
+            return;
+        };
+        let atom_text = rest.get(..rest.len() - after.len()).unwrap_or_default();
+        let (least, exact, after) = repeat(after);
+        rest = after;
+        let inside = atom_text
+            .strip_prefix(b"(?:")
+            .or_else(|| atom_text.strip_prefix(b"(").filter(|t| t.first() != Some(&b'?')))
+            .and_then(|t| t.strip_suffix(b")"));
+        match inside {
+            // A group without alternatives is a part of the concatenation, so often as it must stand.
+            Some(inside) if least >= 1 && depth < DEPTH_MAX && !has_alternation(inside) => {
+                for _ in 0..least.min(4) {
+                    items(inside, caseless, depth + 1, out);
+                }
+                if !exact || least > 4 {
+                    out.push(anything.clone());
+                }
+            }
+            _ => out.push(anything.clone()),
+        }
+    }
 }
 
 /// Least number of repetitions, whether it is also the greatest, and what follows the quantifier.
@@ -404,10 +455,13 @@ mod tests {
                 .map(|r| r.iter().map(|s| if s.len() == 1 { char::from(s[0]) } else { '#' }).collect::<String>())
                 .collect::<Vec<_>>()
         };
-        assert_eq!(text(r"^X-Forwarded-For\x3a[^\r\n]*\bO\x3a\d+\x3a"), ["X-Forwarded-For:", "O:#", "#:"]);
+        assert_eq!(text(r"^X-Forwarded-For\x3a[^\r\n]*\bO\x3a\d+\x3a"), ["X-Forwarded-For:", "O:##", "#:"]);
         assert_eq!(text(r"ab(?:cd|ef)gh"), ["ab", "gh"]);
         assert_eq!(text(r"abc?d"), ["ab", "d"], "c may be missing");
         assert_eq!(text(r"a{3}b"), ["aaab"]);
+        assert_eq!(text(r"==(?:(?:[0-9]{1,3}\.){3}[0-9]{1,3})(?:={2})").first().map(String::as_str), Some("==##"));
+        assert_eq!(text(r"a(bc)d"), ["abcd"]);
+        assert_eq!(text(r"a(?:bc)+d"), ["abc", "d"]);
         assert_eq!(text(r"ab|cd"), Vec::<String>::new());
         assert_eq!(text(r"a(?i)bc"), ["a"], "options change what follows");
         assert_eq!(text(r"\x41\101x"), ["A"]);

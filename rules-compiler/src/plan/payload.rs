@@ -19,15 +19,15 @@ use super::{Builder, Choice, base};
 use weir_contract::enums::{RecordFlags, TransportMask};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
-use weir_ir::{BufferMatch, Content, Rule, RuleProtocol};
+use weir_ir::{BufferMatch, ByteBase, ByteTest, Content, Endian, Match, Number, Rule, RuleProtocol, TestOperator};
 
 /// Bytes of an anchor.
 pub const ANCHOR: usize = 16;
 
 /// A window, or several of which one must occur, in one content.
 struct Found {
-    /// Index of the content.
-    at: usize,
+    /// Index of the content; none where an expression gives the windows.
+    at: Option<usize>,
     /// Start of the (first) window in the content; negative: a byte before it belongs to the window.
     start: i64,
     windows: Vec<Fragment>,
@@ -42,16 +42,20 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     let packet = base::packet_only(rule);
     let placed = placed(rule, run, packet);
     let traffic = traffic(rule);
-    let found = best_window(&placed, builder.statistics, traffic, builder.options.exact_case)?;
-    let chosen = placed.get(found.at)?;
+    let found = best_window(run, &placed, builder.statistics, traffic, builder.options.exact_case)?;
+    let chosen = found.at.and_then(|at| placed.get(at));
     let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     for record in &mut records {
         narrow(rule, run, packet, record);
         if builder.options.positions {
             let length = found.windows.first().map_or(0, Fragment::length);
-            set_position(record, chosen, found.start, packet, stream_only);
-            set_anchor(record, &placed, Some((chosen.range.low + found.start, length)), packet, stream_only);
+            if let Some(p) = chosen {
+                set_position(record, p, found.start, packet, stream_only);
+            }
+            // Bytes before the fragment's end; on packets all of them.
+            let end = chosen.map_or(0, |p| p.range.low + found.start + length as i64);
+            set_anchor(record, run, &placed, Some(end), packet, stream_only);
         }
     }
     let narrowing = records.iter().map(|r| super::cost::narrowing(r, builder.sets)).sum::<f64>();
@@ -62,7 +66,10 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         reason: if more == 0 {
             format!("\"{shown}\" of the payload")
         } else {
-            format!("\"{}\" of the payload with any neighbour", super::class::printable(&chosen.content.bytes))
+            match chosen {
+                Some(p) => format!("\"{}\" of the payload with any neighbour", super::class::printable(&p.content.bytes)),
+                None => format!("\"{shown}\" and {more} more forms of an expression on the payload"),
+            }
         },
         conditions: records
             .iter()
@@ -116,7 +123,7 @@ pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     for record in &mut records {
         narrow(rule, run, packet, record);
         record.payload_min = record.payload_min.max(1);
-        set_anchor(record, &placed, None, packet, stream_only);
+        set_anchor(record, run, &placed, None, packet, stream_only);
         bits = record.anchor_mask.iter().map(|m| m.count_ones()).sum::<u32>();
     }
     // The first byte by the expression, where no content fixes it: every alternative is a record of its own.
@@ -136,7 +143,7 @@ pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
             .collect();
         bits += 1;
     }
-    let guard = byte_guard(&placed, packet, builder);
+    let guard = byte_guard(&placed, packet, bits > 0, builder);
     if bits == 0 && guard.is_none() {
         return None;
     }
@@ -159,9 +166,9 @@ pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
 }
 
 /// A guard that some byte of the contents raises in the frame that carries it. On packets that frame is the one that
-/// matches, so it combines with anchors and sizes; on streams it would not, and none is used.
-fn byte_guard(placed: &[Placed<'_>], packet: bool, builder: &Builder<'_>) -> Option<Guard> {
-    if !packet {
+/// matches, so it combines with anchors and sizes; on streams it stands alone.
+fn byte_guard(placed: &[Placed<'_>], packet: bool, anchored: bool, builder: &Builder<'_>) -> Option<Guard> {
+    if !packet && anchored {
         return None;
     }
     let has = |test: fn(u8) -> bool| placed.iter().any(|p| p.content.bytes.iter().any(|&b| test(b)));
@@ -192,7 +199,7 @@ pub fn narrow_class(rule: &Rule, record: &mut Record) {
 
 /// The cheapest window of all contents. Periodic windows and contents of three bytes (with each possible neighbour)
 /// are taken only where there is nothing else.
-fn best_window(placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
+fn best_window(run: &BufferMatch, placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
     let mut best: Option<Found> = None;
     let mut keep = |found: Found| {
         if best.as_ref().is_none_or(|b| found.rate < b.rate) {
@@ -210,7 +217,7 @@ fn best_window(placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic,
     for (at, p) in placed.iter().enumerate() {
         for (start, window) in windows(&p.content.bytes, exact_case && !p.content.nocase) {
             let rate = statistics.rate(traffic, &window) * bounded(p);
-            keep(Found { at, start: start as i64, windows: vec![window], rate });
+            keep(Found { at: Some(at), start: start as i64, windows: vec![window], rate });
         }
     }
     if best.is_some() {
@@ -221,13 +228,19 @@ fn best_window(placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic,
             best = Some(found);
         }
     };
+    for run in super::pattern::runs(run) {
+        for windows in super::pattern::windows(&run, false, |_| true) {
+            let rate = windows.iter().map(|w| statistics.rate(traffic, w)).sum::<f64>().min(1.0);
+            keep(Found { at: None, start: 0, windows, rate });
+        }
+    }
     for (at, p) in placed.iter().enumerate() {
         let bytes = &p.content.bytes;
         let exact = exact_case && !p.content.nocase;
         if bytes.len() >= 4 {
             let length = bytes.len().min(8);
             if let Some(window) = bytes.get(..length).and_then(|w| Fragment::new(w, exact)) {
-                keep(Found { at, start: 0, windows: vec![window], rate: 0.01 * bounded(p) });
+                keep(Found { at: Some(at), start: 0, windows: vec![window], rate: 0.01 * bounded(p) });
             }
         } else if bytes.len() == 3 {
             let more_behind = placed.iter().any(|q| {
@@ -242,7 +255,7 @@ fn best_window(placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic,
             };
             let windows = with_neighbour(bytes, exact, after);
             let rate = windows.iter().map(|w| statistics.rate(traffic, w)).sum::<f64>().clamp(1e-4, 1.0) * bounded(p);
-            keep(Found { at, start, windows, rate });
+            keep(Found { at: Some(at), start, windows, rate });
         }
     }
     best
@@ -315,35 +328,82 @@ fn base_flags(packet: bool, stream_only: bool, in_packet: u8, in_stream: u8) -> 
     }
 }
 
-/// Anchor bytes of all contents with a fixed start. `fragment` is start and length of the fragment the record hangs
-/// on: in a stream only bytes before its end count. Without a fragment the record is judged at every frame, and holds
-/// at the latest when all anchored bytes are there.
-fn set_anchor(record: &mut Record, placed: &[Placed<'_>], fragment: Option<(i64, usize)>, packet: bool, stream_only: bool) {
-    let known = match fragment {
-        Some((low, length)) if !packet => low + length as i64,
+/// Anchor bytes: those of all contents with a fixed start, and bits that `byte_test` fixes. `end`: in a stream only
+/// bytes before this position of the stream count, because they are there when the fragment is. Without a fragment the
+/// record is judged at every frame, and holds at the latest when all anchored bytes are there.
+fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end: Option<i64>, packet: bool, stream_only: bool) {
+    let known = match end {
+        Some(end) if !packet => end,
         _ => ANCHOR as i64,
     };
     let mut any = false;
+    let mut fix = |at: i64, byte: u8, bits: u8| {
+        if at >= known || bits == 0 {
+            return;
+        }
+        let Some((value, mask)) =
+            usize::try_from(at).ok().and_then(|at| Some((record.anchor_value.get_mut(at)?, record.anchor_mask.get_mut(at)?)))
+        else {
+            return;
+        };
+        // What is fixed already stays: a contradiction means that the rule cannot match.
+        let bits = bits & !*mask;
+        *value |= byte & bits;
+        *mask |= bits;
+        any |= bits != 0;
+    };
     for p in placed.iter().filter(|p| p.range.is_fixed()) {
-        for (i, &byte) in p.content.bytes.iter().enumerate() {
-            let at = p.range.low + i as i64;
-            if at >= known {
-                break;
+        for (i, &byte) in p.content.bytes.iter().enumerate().take(ANCHOR) {
+            fix(p.range.low + i as i64, byte, anchor_mask(p.content, byte));
+        }
+    }
+    if !run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        for m in &run.matches {
+            if let Match::ByteTest(t) = m {
+                for (at, value, mask) in test_bits(t) {
+                    fix(at, value, mask);
+                }
             }
-            let Some((value, mask)) = usize::try_from(at)
-                .ok()
-                .and_then(|at| Some((record.anchor_value.get_mut(at)?, record.anchor_mask.get_mut(at)?)))
-            else {
-                break;
-            };
-            let bits = anchor_mask(p.content, byte);
-            *value = (*value & !bits) | (byte & bits);
-            *mask |= bits;
-            any = true;
         }
     }
     if any {
         record.flags |= base_flags(packet, stream_only, RecordFlags::ANCHOR_PACKET.0, RecordFlags::ANCHOR_STREAM.0);
+    }
+}
+
+/// Bits that a `byte_test` at a constant place fixes: position, value, mask.
+fn test_bits(t: &ByteTest) -> Vec<(i64, u8, u8)> {
+    let (Number::Constant(count), Number::Constant(offset), Number::Constant(value)) = (t.count, t.offset, t.value) else {
+        return Vec::new();
+    };
+    let plain = !t.relative && t.base == ByteBase::Binary && t.bitmask.is_none() && t.endian != Endian::Dce;
+    let (Ok(count), Ok(value)) = (u32::try_from(count), u64::try_from(value)) else { return Vec::new() };
+    if !plain || offset < 0 || !(1..=8).contains(&count) {
+        return Vec::new();
+    }
+    let all = if count == 8 { u64::MAX } else { (1u64 << (8 * count)) - 1 };
+    // (Negated tests are not used: what they mean beyond the payload's end is the engine's choice.)
+    // Bits of the field that must be `fixed & mask`.
+    let (fixed, mask) = match (t.operator, t.negated) {
+        (TestOperator::Equal, false) => (value, all),
+        (TestOperator::Less, false) if value > 0 => (0, all & !below(value - 1)),
+        (TestOperator::LessEqual, false) => (0, all & !below(value)),
+        (TestOperator::And, false) if value.count_ones() == 1 => (value, all & value),
+        _ => return Vec::new(),
+    };
+    (0..count)
+        .map(|i| {
+            let shift = if t.endian == Endian::Little { 8 * i } else { 8 * (count - 1 - i) };
+            (offset + i64::from(i), (fixed >> shift) as u8, (mask >> shift) as u8)
+        })
+        .collect()
+}
+
+/// All bits at and below the highest one of `value`.
+fn below(value: u64) -> u64 {
+    match 64 - value.leading_zeros() {
+        64 => u64::MAX,
+        bits => (1u64 << bits) - 1,
     }
 }
 
