@@ -45,11 +45,29 @@ struct Scratch {
     stamp: u32,
     candidates: Vec<RuleIndex>,
     headers: HeaderCache,
+    shared_scan: SharedScan,
     transformed: Vec<u8>,
     spare: Vec<u8>,
     cache: transaction::TransformCache,
     pool: Vec<crate::flow::TransactionDetect>,
     taken: Vec<crate::flow::Candidate>,
+}
+
+/// Hits in the new bytes of a delivery, kept for the packet that brought them: an in-order segment is searched once.
+#[derive(Debug, Default)]
+struct SharedScan {
+    /// Frame, tunnel depth and direction.
+    at: (u64, u8, usize),
+    bytes: Vec<u8>,
+    /// Rule, latest end, end of the hit within `bytes`.
+    hits: Vec<(RuleIndex, u32, u32)>,
+    valid: bool,
+}
+
+impl SharedScan {
+    fn covers(&self, at: (u64, u8, usize), payload: &[u8]) -> bool {
+        self.valid && self.at == at && self.bytes == payload
+    }
 }
 
 impl Scratch {

@@ -1,10 +1,11 @@
 //! Inspection of one packet.
 
 use super::conditions::Unit;
-use super::{Inspector, Payload, Work};
+use super::{Inspector, Payload, Scratch, Work};
 use crate::context::{Context, Scope};
 use crate::flow::FlowDetect;
-use crate::program::header::Tuple;
+use crate::program::groups::Behind;
+use crate::program::header::{Class, Tuple};
 use crate::program::{Program, RuleIndex};
 use crate::shared::SharedState;
 use weir_app_layer::Direction;
@@ -63,15 +64,16 @@ impl Inspector {
                 list.retain(|&r| program.head(r).is_some_and(|h| h.directions == 3));
             }
         }
+        let Scratch { stamps, stamp, candidates, shared_scan, headers, transformed, spare, .. } = scratch;
         let headers = match flow.as_deref_mut().and_then(|f| f.sides.get_mut(side)) {
             Some(side) => &mut side.headers,
-            None => &mut scratch.headers,
+            None => headers,
         };
-        add_event_rules(program, context, &mut scratch.candidates);
+        add_event_rules(program, context, candidates);
         if !context.packet.events.is_empty() || !context.stream_events.is_empty() || !context.packet_events.is_empty()
         {
             // Event rules were not chosen by header.
-            scratch.candidates.retain(|&r| {
+            candidates.retain(|&r| {
                 program.head(r).is_some_and(|h| {
                     (h.directions & direction_bit != 0) && headers.holds(program.headers(), h.header, &tuple)
                 })
@@ -79,38 +81,50 @@ impl Inspector {
         }
         let payload = payload_of(context);
         if let Some(bytes) = payload {
-            if let Some(group) = program.payload_group(tuple.class, side).filter(|g| !g.matcher.is_empty()) {
-                let (stamps, stamp, list) = (&mut scratch.stamps, scratch.stamp, &mut scratch.candidates);
-                evaluator.counters.scanned_bytes += bytes.len() as u64;
+            if let Some(group) = program.payload_group(tuple.class, side).filter(|g| !g.is_empty()) {
                 let mut named = 0;
-                group.matcher.scan(bytes, 0, &mut |pattern, _| {
-                    for &rule in group.rules(pattern) {
-                        let Some(seen) = stamps.get_mut(rule as usize) else { continue };
-                        if std::mem::replace(seen, stamp) == stamp {
+                let mut name = |behind: &[Behind], end: usize| {
+                    for b in behind {
+                        if end > b.latest as usize {
+                            continue;
+                        }
+                        let Some(seen) = stamps.get_mut(b.rule as usize) else { continue };
+                        if std::mem::replace(seen, *stamp) == *stamp {
                             continue;
                         }
                         named += 1;
-                        let Some(head) = program.head(rule) else { continue };
+                        let Some(head) = program.head(b.rule) else { continue };
                         if head.units.packet
                             && (direction.is_some() || head.directions == 3)
                             && headers.holds(program.headers(), head.header, &tuple)
                         {
-                            list.push(rule);
+                            candidates.push(b.rule);
                         }
                     }
-                });
+                };
+                let at = (context.packet.number, context.packet.tunnel_depth, side);
+                if tuple.class == Class::Tcp && shared_scan.covers(at, bytes) {
+                    // The delivery of the same bytes was searched already.
+                    for &(rule, latest, end) in &shared_scan.hits {
+                        name(&[Behind { rule, latest }], end as usize);
+                    }
+                } else {
+                    evaluator.counters.scanned_bytes += bytes.len() as u64;
+                    group.scan_body(bytes, 0, &mut |behind, _, end| name(behind, end));
+                }
+                group.scan_head(bytes, 0, &mut |behind, _, end| name(behind, end));
                 evaluator.counters.candidates += named;
             }
         }
-        if scratch.candidates.is_empty() {
+        if candidates.is_empty() {
             return;
         }
-        scratch.candidates.sort_unstable();
-        scratch.candidates.dedup();
+        candidates.sort_unstable();
+        candidates.dedup();
         let mut work = Work { program, evaluator, shared, context, direction, raw };
         let payload = payload.map(|bytes| Payload { bytes, stream: None });
-        for &rule in &scratch.candidates {
-            let buffers = (&mut scratch.transformed, &mut scratch.spare);
+        for &rule in candidates.iter() {
+            let buffers = (&mut *transformed, &mut *spare);
             if work.raw_rule_holds(rule, Unit::Packet, payload, flow.as_deref(), buffers) {
                 work.matched(rule, Scope::Packet, flow.as_deref_mut());
             }

@@ -1,11 +1,12 @@
 //! Inspection of one delivery of a stream.
 
 use super::conditions::Unit;
-use super::{Inspector, Payload, Work};
+use super::{Inspector, Payload, Scratch, Work};
 use crate::chain::StreamView;
 use crate::context::{Context, Scope};
 use crate::flow::{FlowDetect, MAX_PENDING, Pending};
 use crate::program::Program;
+use crate::program::groups::Behind;
 use crate::program::header::Class;
 use crate::shared::SharedState;
 use weir_app_layer::Direction;
@@ -45,23 +46,37 @@ impl Inspector {
         let tuple = context.tuple(Some(direction));
         let Some(side) = flow.sides.get_mut(direction as usize) else { return };
         side.pending.retain(|p| p.end > delivery.offset);
-        if let Some(group) = program.payload_group(Class::Tcp, direction as usize).filter(|g| !g.matcher.is_empty()) {
-            let from = delivery.new_from.saturating_sub(group.matcher.longest().saturating_sub(1));
+        scratch.begin_scan(program.len());
+        let Scratch { stamps, stamp, shared_scan, .. } = &mut *scratch;
+        let at = (context.packet.number, context.packet.tunnel_depth, direction as usize);
+        // Of several deliveries by one packet none is the packet.
+        shared_scan.valid = !(shared_scan.valid && shared_scan.at == at);
+        shared_scan.at = at;
+        shared_scan.hits.clear();
+        shared_scan.bytes.clear();
+        shared_scan.bytes.extend_from_slice(delivery.window.get(delivery.new_from..).unwrap_or(&[]));
+        if let Some(group) = program.payload_group(Class::Tcp, direction as usize).filter(|g| !g.is_empty()) {
+            let from = delivery.new_from.saturating_sub(group.carry());
             evaluator.counters.scanned_bytes += (delivery.window.len() - from) as u64;
             let (headers, pending) = (&mut side.headers, &mut side.pending);
-            let mut named = 0;
-            let mut dropped = 0;
-            group.matcher.scan(delivery.window, from, &mut |pattern, end| {
+            let (mut named, mut dropped) = (0, 0);
+            let mut name = |behind: &[Behind], start: usize, end: usize| {
                 if end <= delivery.new_from {
                     return;
                 }
-                let end = delivery.offset + end as u64;
-                for &rule in group.rules(pattern) {
-                    let Some(head) = program.head(rule) else { continue };
-                    if !head.units.stream {
+                for b in behind {
+                    let Some(head) = program.head(b.rule) else { continue };
+                    if head.units.packet
+                        && start >= delivery.new_from
+                        && stamps.get_mut(b.rule as usize).is_some_and(|s| std::mem::replace(s, *stamp) != *stamp)
+                    {
+                        shared_scan.hits.push((b.rule, b.latest, (end - delivery.new_from) as u32));
+                    }
+                    let end = delivery.offset.saturating_add(end as u64);
+                    if !head.units.stream || end > u64::from(b.latest) && b.latest != u32::MAX {
                         continue;
                     }
-                    match pending.binary_search_by_key(&rule, |p| p.rule) {
+                    match pending.binary_search_by_key(&b.rule, |p| p.rule) {
                         Ok(at) => {
                             if let Some(known) = pending.get_mut(at) {
                                 known.end = known.end.max(end);
@@ -76,11 +91,15 @@ impl Inspector {
                                 dropped += 1;
                                 continue;
                             }
-                            pending.insert(at, Pending { rule, end });
+                            pending.insert(at, Pending { rule: b.rule, end });
                         }
                     }
                 }
-            });
+            };
+            group.scan_body(delivery.window, from, &mut name);
+            if delivery.offset == 0 {
+                group.scan_head(delivery.window, from, &mut name);
+            }
             evaluator.counters.candidates += named;
             evaluator.counters.candidates_dropped += dropped;
         }

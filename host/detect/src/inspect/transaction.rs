@@ -6,6 +6,7 @@ use crate::chain::{Evaluator, StreamView};
 use crate::context::{Context, Scope};
 use crate::flow::{Candidate, FlowDetect, MAX_CANDIDATES, Scan, Side, TransactionDetect};
 use crate::inspect::Delivery;
+use crate::program::groups::Behind;
 use crate::program::header::Tuple;
 use crate::program::rule::{Absence, RuleBuffer, Source};
 use crate::program::slots::Slot;
@@ -264,25 +265,26 @@ fn search(
                         false => cache.get(group.slot, slot, side as u8, scan.instance, view.bytes, work.evaluator),
                     };
                     let new_from = scan.scanned as usize;
-                    let matcher = &group.group.matcher;
-                    let from = new_from.saturating_sub(matcher.longest().saturating_sub(1));
+                    let from = new_from.saturating_sub(group.group.carry());
                     work.evaluator.counters.scanned_bytes += bytes.len().saturating_sub(from) as u64;
                     let (mut named, mut dropped) = (0, 0);
-                    matcher.scan(bytes, from, &mut |pattern, end| {
+                    let mut name = |behind: &[Behind], _: usize, end: usize| {
                         if end <= new_from {
                             return;
                         }
-                        for &rule in group.group.rules(pattern) {
+                        for b in behind.iter().filter(|b| end <= b.latest as usize) {
                             named += 1;
-                            let Some(head) = program.head(rule) else { continue };
+                            let Some(head) = program.head(b.rule) else { continue };
                             if !flow_side.headers.holds(program.headers(), head.header, tuple)
                                 || !conditions::protocol_holds(head.application, work.context)
                             {
                                 continue;
                             }
-                            dropped += u64::from(!add(program, detect, rule, side));
+                            dropped += u64::from(!add(program, detect, b.rule, side));
                         }
-                    });
+                    };
+                    group.group.scan_body(bytes, from, &mut name);
+                    group.group.scan_head(bytes, from, &mut name);
                     work.evaluator.counters.candidates += named;
                     work.evaluator.counters.candidates_dropped += dropped;
                     if !view.complete {

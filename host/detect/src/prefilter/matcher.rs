@@ -4,7 +4,7 @@
 //! window at each position into a bitmap; only set bits look at the bucket and compare the whole pattern. Patterns of
 //! seven bytes and more put four neighbouring windows into a table of their own, which is scanned at every fourth
 //! position: exactly one of the four falls on a scanned position. Patterns of one to three bytes use a bitmap over
-//! byte pairs.
+//! byte pairs, by the rarest pair of the pattern.
 //!
 //! Invariants: every occurrence is reported at least once, with exact bytes (case-sensitive patterns exactly); no
 //! state is kept between scans; time is linear in the buffer but for true and near hits.
@@ -101,11 +101,14 @@ impl Table {
     }
 }
 
-/// Patterns of one to three bytes, by their first two bytes.
+/// Patterns of one to three bytes, by a pair of bytes.
 #[derive(Debug, Default)]
 struct Tiny {
     bitmap: Vec<u64>,
-    lists: HashMap<u16, Vec<PatternIndex>>,
+    /// By pair: end of its part of `entries`.
+    ends: Vec<u32>,
+    /// Pattern and position of the pair in it.
+    entries: Vec<(PatternIndex, u8)>,
 }
 
 /// A compiled set of patterns.
@@ -153,7 +156,7 @@ impl MatcherBuilder {
         let mut matcher = Matcher::default();
         let mut long = Vec::new();
         let mut short = Vec::new();
-        let mut tiny = Tiny::default();
+        let mut tiny = TinyBuilder::new();
         let mut load: HashMap<u32, u32> = HashMap::new();
         let mut cost_of: HashMap<[u8; 4], f64> = HashMap::new();
         for (index, (bytes, nocase)) in self.patterns.iter().enumerate() {
@@ -164,7 +167,7 @@ impl MatcherBuilder {
             matcher.patterns.push(Meta { start, length: bytes.len() as u32, nocase: *nocase });
             match bytes.len() {
                 0 => {}
-                1..=3 => tiny.add(index, bytes, *nocase),
+                1..=3 => add_tiny(&mut tiny, index, bytes, *nocase),
                 length => {
                     let span = if length >= LONG { LONG } else { 4 };
                     let offset = choose(bytes, span, &load, &mut cost_of);
@@ -179,7 +182,7 @@ impl MatcherBuilder {
         }
         matcher.long = Table::build(long);
         matcher.short = Table::build(short);
-        matcher.tiny = (!tiny.lists.is_empty()).then(|| Box::new(tiny));
+        matcher.tiny = Tiny::build(tiny);
         matcher
     }
 }
@@ -210,20 +213,47 @@ fn read(bytes: &[u8]) -> u32 {
     }
 }
 
+/// Collects (pair, pattern, position of the pair).
+type TinyBuilder = Vec<(u16, PatternIndex, u8)>;
+
+fn add_tiny(out: &mut TinyBuilder, index: PatternIndex, bytes: &[u8], nocase: bool) {
+    let cases = |b: u8| if nocase { vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()] } else { vec![b] };
+    let at = match bytes {
+        [a, b, c] if string_probability(&[*b, *c]) < string_probability(&[*a, *b]) => 1,
+        _ => 0,
+    };
+    let first = bytes.get(at).copied().unwrap_or(0);
+    // A single byte is found with whatever follows.
+    let seconds = bytes.get(at + 1).map_or_else(|| (0..=255).collect(), |&b| cases(b));
+    for first in cases(first) {
+        out.extend(seconds.iter().map(|&second| (u16::from_le_bytes([first, second]), index, at as u8)));
+    }
+}
+
 impl Tiny {
-    fn add(&mut self, index: PatternIndex, bytes: &[u8], nocase: bool) {
-        self.bitmap.resize(1024, 0);
-        let cases = |b: u8| if nocase { vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()] } else { vec![b] };
-        let seconds = if let [_, second, ..] = bytes { cases(*second) } else { (0..=255).collect() };
-        for first in cases(bytes[0]) {
-            for &second in &seconds {
-                let key = u16::from_le_bytes([first, second]);
-                self.bitmap[key as usize / 64] |= 1 << (key % 64);
-                let list = self.lists.entry(key).or_default();
-                if list.last() != Some(&index) {
-                    list.push(index);
-                }
+    fn build(mut pairs: TinyBuilder) -> Option<Box<Tiny>> {
+        if pairs.is_empty() {
+            return None;
+        }
+        pairs.sort_unstable();
+        pairs.dedup();
+        let mut tiny = Tiny { bitmap: vec![0; 1024], ends: vec![0; 1 << 16], entries: Vec::with_capacity(pairs.len()) };
+        let mut next = pairs.iter().peekable();
+        for pair in 0..=u16::MAX {
+            while let Some((_, pattern, at)) = next.next_if(|p| p.0 == pair) {
+                tiny.bitmap[pair as usize / 64] |= 1 << (pair % 64);
+                tiny.entries.push((*pattern, *at));
             }
+            tiny.ends[pair as usize] = tiny.entries.len() as u32;
+        }
+        Some(Box::new(tiny))
+    }
+
+    fn entries(&self, pair: u16) -> &[(PatternIndex, u8)] {
+        let low = pair.checked_sub(1).map_or(Some(&0), |p| self.ends.get(p as usize));
+        match (low, self.ends.get(pair as usize)) {
+            (Some(&low), Some(&high)) => self.entries.get(low as usize..high as usize).unwrap_or(&[]),
+            _ => &[],
         }
     }
 }
@@ -271,7 +301,7 @@ impl Matcher {
         haystack: &[u8],
         from: usize,
         position: usize,
-        hit: &mut impl FnMut(PatternIndex, usize),
+        hit: &mut impl FnMut(PatternIndex, usize, usize),
     ) {
         let window = read(haystack.get(position..).unwrap_or(&[])) | FOLD;
         for entry in table.bucket(window) {
@@ -280,13 +310,13 @@ impl Matcher {
             }
             let Some(start) = position.checked_sub(entry.offset as usize).filter(|&s| s >= from) else { continue };
             if let Some(end) = self.verify(entry.pattern, haystack, start) {
-                hit(entry.pattern, end);
+                hit(entry.pattern, start, end);
             }
         }
     }
 
-    /// Report every occurrence that starts at or behind `from` as (pattern, end).
-    pub fn scan(&self, haystack: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize)) {
+    /// Report every occurrence that starts at or behind `from` as (pattern, start, end).
+    pub fn scan(&self, haystack: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize, usize)) {
         let Some(rest) = haystack.get(from..) else { return };
         if !self.long.entries.is_empty() && rest.len() >= 4 {
             self.scan_long(haystack, rest, from, hit);
@@ -299,7 +329,7 @@ impl Matcher {
         }
     }
 
-    fn scan_long(&self, haystack: &[u8], rest: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize)) {
+    fn scan_long(&self, haystack: &[u8], rest: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize, usize)) {
         let table = &self.long;
         let mut position = from;
         let mut blocks = rest.chunks_exact(16);
@@ -324,7 +354,7 @@ impl Matcher {
         }
     }
 
-    fn scan_short(&self, haystack: &[u8], rest: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize)) {
+    fn scan_short(&self, haystack: &[u8], rest: &[u8], from: usize, hit: &mut impl FnMut(PatternIndex, usize, usize)) {
         let table = &self.short;
         let mut position = from;
         // Blocks of seven bytes hold four windows.
@@ -359,25 +389,40 @@ impl Matcher {
         haystack: &[u8],
         rest: &[u8],
         from: usize,
-        hit: &mut impl FnMut(PatternIndex, usize),
+        hit: &mut impl FnMut(PatternIndex, usize, usize),
     ) {
         let Ok(bitmap) = <&[u64; 1024]>::try_from(&tiny.bitmap[..]) else { return };
-        let mut at = |key: u16, position: usize| {
-            for &pattern in tiny.lists.get(&key).map_or(&[][..], |l| l) {
-                if let Some(end) = self.verify(pattern, haystack, position) {
-                    hit(pattern, end);
+        let is_set = |pair: u16| bitmap[pair as usize / 64] >> (pair % 64) & 1;
+        let mut at = |pair: u16, position: usize| {
+            for &(pattern, offset) in tiny.entries(pair) {
+                let Some(start) = position.checked_sub(usize::from(offset)).filter(|&s| s >= from) else { continue };
+                if let Some(end) = self.verify(pattern, haystack, start) {
+                    hit(pattern, start, end);
                 }
             }
         };
-        for (i, pair) in rest.windows(2).enumerate() {
+        // Blocks of five bytes hold four pairs.
+        let mut i = 0;
+        while let Some(block) = rest.get(i..i + 5) {
+            let pair = |k: usize| u16::from_le_bytes([block[k], block[k + 1]]);
+            let mut set = is_set(pair(0)) | is_set(pair(1)) << 1 | is_set(pair(2)) << 2 | is_set(pair(3)) << 3;
+            while set != 0 {
+                let k = set.trailing_zeros() as usize;
+                set &= set - 1;
+                at(pair(k), from + i + k);
+            }
+            i += 4;
+        }
+        for (k, pair) in rest.get(i..).unwrap_or(&[]).windows(2).enumerate() {
             let key = u16::from_le_bytes([pair[0], pair[1]]);
-            if bitmap[key as usize / 64] >> (key % 64) & 1 != 0 {
-                at(key, from + i);
+            if is_set(key) != 0 {
+                at(key, from + i + k);
             }
         }
+        // The last byte, followed by nothing, for patterns of one byte.
         if let Some(&last) = rest.last() {
             let key = u16::from_le_bytes([last, 0]);
-            if bitmap[key as usize / 64] >> (key % 64) & 1 != 0 {
+            if is_set(key) != 0 {
                 at(key, from + rest.len() - 1);
             }
         }
@@ -411,7 +456,7 @@ mod tests {
         let ids: Vec<_> = patterns.iter().map(|(p, n)| builder.add(p, *n)).collect();
         let matcher = builder.build();
         let mut got = vec![];
-        matcher.scan(&haystack, from, &mut |id, end| {
+        matcher.scan(&haystack, from, &mut |id, _, end| {
             got.extend(ids.iter().enumerate().filter(|(_, i)| **i == id).map(|(i, _)| (i, end)));
         });
         got.sort();

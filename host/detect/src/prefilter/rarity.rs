@@ -2,6 +2,9 @@
 //!
 //! Only speed depends on it, never a result.
 
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
 /// Estimated probability of a folded byte in mixed traffic (text protocols and binary alike).
 pub fn probability(byte: u8) -> f64 {
     let per_mille = match byte {
@@ -42,9 +45,29 @@ length for(var i=0; .js .css .php .html index.php?id= .jpg .png .gif .com .net .
 microsoft google update version=\"1.0\" encoding=\"utf-8\"?><?xml  smtp ehlo mail from:<rcpt to:<user pass 220 250 \
 digicert inc certificate authority global root ca let's encrypt\0\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xffsmb@";
 
-/// Folded occurrences of `window` in [`COMMON`].
-fn common_count(window: &[u8]) -> usize {
-    COMMON.windows(window.len()).filter(|w| *w == window).count()
+/// Occurrences in [`COMMON`] of strings of one to four bytes.
+fn common_counts() -> &'static HashMap<(u8, u32), u32> {
+    static COUNTS: OnceLock<HashMap<(u8, u32), u32>> = OnceLock::new();
+    COUNTS.get_or_init(|| {
+        let mut counts = HashMap::new();
+        for length in 1..=4u8 {
+            for window in COMMON.windows(usize::from(length)) {
+                *counts.entry((length, pack(window))).or_default() += 1;
+            }
+        }
+        counts
+    })
+}
+
+fn pack(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, |v, b| v << 8 | u32::from(b.to_ascii_lowercase()))
+}
+
+/// How often a folded string is in [`COMMON`], at most: as often as the rarest four bytes of it.
+fn common_count(bytes: &[u8]) -> u32 {
+    let counts = common_counts();
+    let width = bytes.len().min(4);
+    bytes.windows(width).map(|w| counts.get(&(width as u8, pack(w))).copied().unwrap_or(0)).min().unwrap_or(0)
 }
 
 /// Estimated probability that a folded string starts at a given position of traffic.
@@ -52,10 +75,9 @@ pub fn string_probability(bytes: &[u8]) -> f64 {
     if bytes.is_empty() {
         return 1.0;
     }
-    let random: f64 = bytes.iter().map(|&b| probability(b.to_ascii_lowercase())).product();
     // Text is far from independent bytes: neighbours predict each other.
-    let lower: Vec<u8> = bytes.iter().map(u8::to_ascii_lowercase).collect();
-    random.powf(0.8) + common_count(&lower) as f64 / 2000.0
+    let random: f64 = bytes.iter().map(|&b| probability(b.to_ascii_lowercase())).product();
+    random.powf(0.8) + f64::from(common_count(bytes)) / 2000.0
 }
 
 #[cfg(test)]

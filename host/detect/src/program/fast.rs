@@ -4,7 +4,7 @@
 //! its buffer.
 
 use crate::prefilter::rarity::string_probability;
-use weir_ir::{Buffer, BufferMatch, Content, Match};
+use weir_ir::{Buffer, BufferMatch, Content, Match, Number};
 
 /// Longest pattern given to the multi-pattern search; bounds the carry between deliveries.
 const LONGEST: usize = 64;
@@ -18,6 +18,8 @@ pub struct FastPattern {
     pub bytes: Vec<u8>,
     /// Without case.
     pub nocase: bool,
+    /// The content must end at or before this position.
+    pub latest: u32,
 }
 
 /// How often a message has this buffer with one of few ordinary values.
@@ -42,6 +44,27 @@ fn pattern(content: &Content) -> Vec<u8> {
     });
     let bytes = chopped.unwrap_or(&content.bytes);
     bytes.get(..LONGEST).unwrap_or(bytes).to_vec()
+}
+
+/// Where the content must have ended, as far as the rule says it without variables.
+fn latest(content: &Content) -> u32 {
+    if content.is_relative() {
+        return u32::MAX;
+    }
+    let constant = |n: Option<Number>| match n {
+        None => Some(0),
+        Some(Number::Constant(n)) => Some(n),
+        Some(Number::Variable(_)) => None,
+    };
+    let length = content.bytes.len() as i64;
+    let end = match (content.depth, content.anchor.start) {
+        (_, true) => constant(content.offset).map(|offset| offset.saturating_add(length)),
+        (Some(_), _) => {
+            constant(content.offset).zip(constant(content.depth)).map(|(offset, depth)| offset.saturating_add(depth))
+        }
+        (None, false) => None,
+    };
+    end.and_then(|end| u32::try_from(end).ok()).unwrap_or(u32::MAX)
 }
 
 /// Choose among the buffers that `eligible` admits.
@@ -69,7 +92,7 @@ pub fn choose(buffers: &[BufferMatch], eligible: impl Fn(usize) -> bool) -> Opti
                 },
             };
             if better {
-                best = Some((explicit, cost, FastPattern { buffer: index, bytes, nocase: content.nocase }));
+                best = Some((explicit, cost, FastPattern { buffer: index, bytes, nocase: content.nocase, latest: latest(content) }));
             }
         }
     }

@@ -272,13 +272,13 @@ impl Program {
         for class in Class::ALL {
             for direction in 0..2 {
                 if let Some(group) = self.payload_group(class, direction).filter(|g| g.pairs() > 0) {
-                    out.push((format!("payload {class:?} {direction}"), group.matcher.len(), group.pairs()));
+                    out.push((format!("payload {class:?} {direction}"), group.patterns(), group.pairs()));
                 }
             }
         }
         for group in &self.transaction_groups {
             let name = self.slots().get(group.slot).map_or("?", |s| s.buffer.name());
-            out.push((format!("{name} #{}", group.slot), group.group.matcher.len(), group.group.pairs()));
+            out.push((format!("{name} #{}", group.slot), group.group.patterns(), group.group.pairs()));
         }
         out
     }
@@ -350,14 +350,14 @@ impl Builder {
                 let mask = if head.directions & own != 0 { head.directions & own } else { own };
                 for bit in [TO_SERVER, TO_CLIENT].into_iter().filter(|d| mask & d != 0) {
                     let group = self.transactions.entry((slot, bit)).or_default();
-                    group.add(&fast.bytes, fast.nocase, index);
+                    group.add(&fast.bytes, fast.nocase, index, fast.latest);
                 }
             }
             Some(fast) => {
                 for class in Class::ALL.into_iter().filter(|c| c.serves(source.header.protocol)) {
                     for (direction, _) in directions.clone() {
                         let group = self.payload.entry(class as usize * 2 + direction).or_default();
-                        group.add(&fast.bytes, fast.nocase, index);
+                        group.add(&fast.bytes, fast.nocase, index, fast.latest);
                     }
                 }
             }
