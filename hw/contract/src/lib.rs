@@ -12,6 +12,7 @@ pub mod fold;
 #[rustfmt::skip]
 pub mod generated;
 pub mod hash;
+pub mod hidden;
 pub mod protocol;
 pub mod record;
 pub mod sequence;
