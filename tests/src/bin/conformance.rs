@@ -48,8 +48,7 @@ fn main() -> Result<()> {
     for line in text.lines().filter(|l| l.contains(&only)).take(limit) {
         let case: serde_json::Value = serde_json::from_str(line)?;
         let name = case["pcap"].as_str().context("oracle line without pcap")?;
-        let theirs: BTreeSet<Pair> =
-            case["alerts"].as_array().into_iter().flatten().filter_map(oracle_pair).collect();
+        let theirs: BTreeSet<Pair> = case["alerts"].as_array().into_iter().flatten().filter_map(oracle_pair).collect();
         let one = Instant::now();
         let (ours, n, b) = run(&program, &data.join("pcaps").join(name))?;
         let took = one.elapsed().as_secs_f64();

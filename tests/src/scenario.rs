@@ -1,0 +1,170 @@
+//! Scenarios: a folder with rules, traffic as text, and the alerts that are right.
+//!
+//! `case.toml` has `title`, `set` (configuration on top of the defaults with `vars.HOME_NET=any`) and `alerts`, the complete
+//! list of (sid, frame, tx) in any order: an alert that is not listed is an error, so every rule without an entry is a
+//! must-not-alert twin. `[device]` may bound the host share (`max_share`) and ask for a release (`released`). The traffic is
+//! `traffic.txt` ([`weir_synth`] text) or `in.pcap`.
+
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+use weir::pipeline::{self, Loaded, RunControl, Source};
+use weir_management::Config;
+use weir_output::{AlertCollector, AlertIdentity, RunTotals};
+use weir_rules::RuleSource;
+
+/// An alert that must come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expected {
+    /// Frame.
+    pub frame: u64,
+    /// Signature.
+    pub sid: u32,
+    /// Transaction; none: not compared.
+    pub transaction: Option<u64>,
+}
+
+/// A scenario.
+pub struct Scenario {
+    /// Folder name.
+    pub name: String,
+    /// What it is about.
+    pub title: String,
+    /// Configuration keys.
+    pub set: Vec<String>,
+    /// Every alert.
+    pub alerts: Vec<Expected>,
+    /// Largest share of packets that may reach the host.
+    pub max_share: Option<f64>,
+    /// At least one release must succeed.
+    pub released: bool,
+    rules: Vec<u8>,
+    directory: PathBuf,
+}
+
+/// All scenarios, by name; `WEIR_SCENARIO` picks those whose name contains it.
+pub fn all() -> Result<Vec<Scenario>> {
+    let directory = crate::workspace().join("tests/scenarios");
+    let wanted = std::env::var("WEIR_SCENARIO").unwrap_or_default();
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(&directory).with_context(|| directory.display().to_string())? {
+        let path = entry?.path();
+        if path.join("case.toml").is_file() && path.to_string_lossy().contains(&wanted) {
+            found.push(Scenario::read(&path).with_context(|| path.display().to_string())?);
+        }
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+impl Scenario {
+    /// Reads a scenario's folder.
+    pub fn read(directory: &Path) -> Result<Scenario> {
+        let case: toml::Table = std::fs::read_to_string(directory.join("case.toml"))?.parse()?;
+        let text = |key: &str| case.get(key).and_then(|v| v.as_str()).map(str::to_owned);
+        let list = |key: &str| case.get(key).and_then(|v| v.as_array()).cloned().unwrap_or_default();
+        let mut alerts = Vec::new();
+        for alert in list("alerts") {
+            let number =
+                |key: &str| alert.get(key).and_then(toml::Value::as_integer).and_then(|n| u64::try_from(n).ok());
+            alerts.push(Expected {
+                frame: number("frame").context("an alert without frame")?,
+                sid: number("sid").and_then(|n| u32::try_from(n).ok()).context("an alert without sid")?,
+                transaction: number("tx"),
+            });
+        }
+        alerts.sort_unstable();
+        let device = case.get("device").and_then(|v| v.as_table()).cloned().unwrap_or_default();
+        let known = ["title", "set", "alerts", "device"];
+        for key in case.keys() {
+            ensure!(known.contains(&key.as_str()), "case.toml: unknown key `{key}`; known are {known:?}");
+        }
+        Ok(Scenario {
+            name: directory.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            title: text("title").context("case.toml has no title")?,
+            set: list("set").iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
+            alerts,
+            max_share: device.get("max_share").and_then(|v| v.as_float()),
+            released: device.get("released").and_then(|v| v.as_bool()).unwrap_or(false),
+            rules: std::fs::read(directory.join("x.rules"))?,
+            directory: directory.to_owned(),
+        })
+    }
+
+    /// The configuration, with more keys on top.
+    pub fn config(&self, more: &[&str]) -> Result<Config> {
+        let mut config = Config::default();
+        for key in
+            ["vars.HOME_NET=any"].into_iter().chain(self.set.iter().map(String::as_str)).chain(more.iter().copied())
+        {
+            config.set_argument(key)?;
+        }
+        Ok(config)
+    }
+
+    /// The rules, compiled. Every one of them must load.
+    pub fn load(&self, config: &Config) -> Result<Loaded> {
+        let sources = [RuleSource::from_text("x.rules", self.rules.clone())];
+        let set = weir::ruleset::load_sources(&sources, None, config).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let complaints: Vec<_> = set.rejected.iter().map(|d| format!("{}: {}", d.line, d.message)).collect();
+        ensure!(complaints.is_empty(), "rules are rejected: {complaints:?}");
+        let loaded = pipeline::compile(set, config, Instant::now());
+        ensure!(loaded.refused.is_empty(), "rules are refused: {:?}", loaded.refused);
+        Ok(loaded)
+    }
+
+    /// The traffic.
+    pub fn source(&self) -> Result<Source> {
+        let pcap = self.directory.join("in.pcap");
+        if pcap.is_file() {
+            return Source::open(&pcap).map_err(|e| anyhow::anyhow!("{e}"));
+        }
+        let text = std::fs::read_to_string(self.directory.join("traffic.txt"))?;
+        let capture = weir_synth::compile(&text).map_err(|e| anyhow::anyhow!("traffic.txt: {e}"))?;
+        Ok(Source::memory(capture))
+    }
+
+    /// Runs the full engine.
+    pub fn run_full(&self) -> Result<(Vec<AlertIdentity>, RunTotals)> {
+        let config = self.config(&[])?;
+        let loaded = self.load(&config)?;
+        let mut sink = AlertCollector::default();
+        let stop = AtomicBool::new(false);
+        let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
+        let validate = config.capture.checksums != weir_management::Checksums::Ignore;
+        let totals = pipeline::run_full(&loaded, &config, validate, &mut self.source()?, &mut sink, &mut control)
+            .map_err(|e| anyhow::anyhow!("{e}"))?;
+        Ok((sink.alerts, totals))
+    }
+
+    /// What is wrong with these alerts, line by line.
+    pub fn complaints(&self, found: &[AlertIdentity]) -> Vec<String> {
+        let mut missing: Vec<Expected> = self.alerts.clone();
+        let mut complaints = Vec::new();
+        for alert in found {
+            let fits = |e: &Expected| {
+                e.frame == alert.frame
+                    && e.sid == alert.rule.sid
+                    && (e.transaction.is_none() || e.transaction == alert.transaction)
+            };
+            match missing.iter().position(fits) {
+                Some(at) => drop(missing.remove(at)),
+                None => complaints.push(format!(
+                    "unexpected: {{ sid = {}, frame = {}{} }}",
+                    alert.rule.sid,
+                    alert.frame,
+                    tx(alert.transaction)
+                )),
+            }
+        }
+        complaints.extend(
+            missing.iter().map(|e| format!("missing: {{ sid = {}, frame = {}{} }}", e.sid, e.frame, tx(e.transaction))),
+        );
+        complaints
+    }
+}
+
+fn tx(transaction: Option<u64>) -> String {
+    transaction.map(|n| format!(", tx = {n}")).unwrap_or_default()
+}
