@@ -39,6 +39,9 @@ pub enum Command {
     /// Check, count and explain rules.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Prove what Weir promises on captures of your own.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Show, check and describe the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -78,9 +81,45 @@ pub struct RuleArguments {
     pub rules: Vec<PathBuf>,
 }
 
+/// `weir audit`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Run captures through the full engine and behind the simulated device, and compare every alert.
+    #[command(after_long_help = exit::TABLE)]
+    Equivalence(EquivalenceArguments),
+}
+
+/// `weir audit equivalence`
+#[derive(Debug, Args)]
+pub struct EquivalenceArguments {
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Captures, or directories that are searched for them; may be repeated.
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    pub pcap: Vec<PathBuf>,
+    /// Look at every N-th capture only.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub every: u32,
+    /// Write the result as JSON, a capture an entry.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Differences printed per capture.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub show: usize,
+    /// No progress bar, and no line for captures that are equal.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
 /// What inspects in front of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Device {
+    /// The simulated NIC: a bit-exact software model of the pre-filter. No hardware is involved.
+    Sim,
     /// Nothing: the engine inspects every packet.
     None,
 }
@@ -98,7 +137,7 @@ pub struct RunArguments {
     #[arg(long, conflicts_with_all = ["pcap", "rules"])]
     pub example: bool,
     /// What inspects in front of the host.
-    #[arg(long, value_enum, default_value = "none")]
+    #[arg(long, value_enum, default_value = "sim")]
     pub device: Device,
     /// Directory of eve.json and stats.json; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "log")]

@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+pub mod device;
 mod example;
 pub mod exit;
 pub mod pipeline;

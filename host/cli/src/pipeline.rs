@@ -195,7 +195,7 @@ pub struct RunControl<'a> {
     pub tick: &'a mut dyn FnMut(Tick),
 }
 
-const TICK_FRAMES: u64 = 4096;
+pub(crate) const TICK_FRAMES: u64 = 4096;
 
 /// Inspects every frame with the full engine: `--device none`.
 pub fn run_full(
@@ -214,8 +214,9 @@ pub fn run_full(
     let mut frames = 0u64;
     while !control.stop.load(Ordering::Relaxed) {
         let more = source.next(&mut |frame| {
+            // Time never runs backwards (reference semantics, section 1).
             last_time = last_time.max(frame.time.0);
-            engine.frame(frame, sink);
+            engine.frame(&Frame { time: weir_packet::Time(last_time), ..*frame }, sink);
         })?;
         if !more {
             break;
@@ -227,6 +228,7 @@ pub fn run_full(
     }
     engine.finish(last_time, sink);
     let counters = engine.counters();
+    (control.tick)(Tick { progress: source.progress(), frames, alerts: counters.alerts });
     let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
     totals.host.packets = counters.frames;
     totals.host.bytes = counters.bytes;
@@ -242,7 +244,7 @@ pub fn run_full(
     Ok(totals)
 }
 
-fn out_of_memory() -> Failure {
+pub(crate) fn out_of_memory() -> Failure {
     Failure { code: INTERNAL, error: anyhow::anyhow!("there is not enough memory for an engine"), remedy: None }
 }
 

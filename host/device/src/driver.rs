@@ -26,6 +26,9 @@ const BAR: u8 = c::BAR_REGISTERS;
 const COMMAND: u16 = 0x04;
 const COMMAND_MEMORY_AND_MASTER: u32 = 0x6;
 
+/// UDP ports that TUNNEL_PORTS_0 and TUNNEL_PORTS_1 hold.
+const TUNNEL_PORTS: usize = 8;
+
 /// Settings of the device.
 #[derive(Debug, Clone)]
 pub struct DriverConfig {
@@ -54,6 +57,10 @@ pub struct DriverConfig {
     /// Flow time-outs of the host in seconds: TCP new, established, closed; UDP new, established; ICMP; other new,
     /// established.
     pub timeouts: [u32; 8],
+    /// UDP ports whose datagrams are tunnels for the host, at most eight.
+    pub tunnel_ports: Vec<u16>,
+    /// Seconds between reports of a long-lived flow, 0: none.
+    pub report_interval: u32,
 }
 
 impl Default for DriverConfig {
@@ -71,6 +78,8 @@ impl Default for DriverConfig {
             flow_hash_seed: 0,
             source_waits: true,
             timeouts: [60, 600, 60, 30, 300, 30, 30, 300],
+            tunnel_ports: vec![4789, 4790, 6081, 3544, 2152],
+            report_interval: 60,
         }
     }
 }
@@ -193,6 +202,20 @@ impl<P: PciFunction> Driver<P> {
         self.pci.write32(BAR, r::SOURCE_WAITS, u32::from(config.source_waits))?;
         self.pci.write64(BAR, r::WATCHDOG_TIME, config.watchdog_time)?;
         self.pci.write32(BAR, r::VLAN_KEY, u32::from(config.vlan_key))?;
+        if config.tunnel_ports.len() > TUNNEL_PORTS {
+            return Err(DeviceError::Setting {
+                what: "tunnel ports",
+                value: config.tunnel_ports.len() as u64,
+                why: format!("the device compares {TUNNEL_PORTS} UDP ports; decode fewer tunnel ports"),
+            });
+        }
+        let mut words = [0u64; 2];
+        for (n, port) in config.tunnel_ports.iter().enumerate() {
+            words[n / 4] |= u64::from(*port) << (16 * (n % 4));
+        }
+        self.pci.write64(BAR, r::TUNNEL_PORTS_0, words[0])?;
+        self.pci.write64(BAR, r::TUNNEL_PORTS_1, words[1])?;
+        self.pci.write32(BAR, r::REPORT_INTERVAL, config.report_interval)?;
         if config.flow_hash_seed != 0 {
             let mut state = config.flow_hash_seed;
             for n in 0..6 {

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod device;
 pub mod engine;
 pub mod flow_data;
 mod inspect;
 
 pub use config::EngineConfig;
+pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};

@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod audit;
 mod config;
 mod explain;
 mod rules;
@@ -14,6 +15,7 @@ use weir_management::Config;
 pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     match &arguments.command {
         Command::Config(command) => config::run(command),
+        Command::Audit(command) => audit::run(command),
         Command::Run(arguments) => run::run(arguments),
         Command::Rules(command) => rules::run(command),
         Command::Version => version::run(),

@@ -5,7 +5,7 @@ use crate::args::{Device, RunArguments};
 use crate::example;
 use crate::exit::{Failure, OK, OrExit};
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
-use crate::{progress, ruleset, settings};
+use crate::{device, progress, ruleset, settings};
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -102,6 +102,10 @@ fn inspect(
     let mut control = RunControl { stop, tick: &mut tick };
     let totals = match arguments.device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
+        Device::Sim => {
+            let tables = device::tables(loaded)?;
+            device::run_simulated(loaded, &tables, config, validate, source, sink, &mut control)
+        }
     };
     bar.finish_and_clear();
     totals

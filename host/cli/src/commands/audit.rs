@@ -1,0 +1,181 @@
+//! `weir audit equivalence`: the promise, tested on captures of the user.
+
+use super::configuration;
+use crate::args::{AuditCommand, EquivalenceArguments};
+use crate::device::{self, Tables};
+use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
+use crate::pipeline::{self, Loaded, RunControl, Source};
+use crate::{progress, ruleset};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use weir_management::Config;
+use weir_output::{AlertCollector, AlertIdentity, RunTotals};
+
+pub fn run(command: &AuditCommand) -> Result<u8, Failure> {
+    match command {
+        AuditCommand::Equivalence(arguments) => equivalence(arguments),
+    }
+}
+
+/// Outcome of one capture.
+pub struct Compared {
+    /// Alerts of the full engine.
+    pub alerts: usize,
+    /// Only the full engine raised these.
+    pub missed: Vec<AlertIdentity>,
+    /// Only the engine behind the device raised these.
+    pub extra: Vec<AlertIdentity>,
+    /// Totals behind the device.
+    pub totals: RunTotals,
+}
+
+/// Runs a capture both ways.
+pub fn compare(
+    loaded: &Loaded,
+    tables: &Tables,
+    config: &Config,
+    open: &dyn Fn() -> Result<Source, Failure>,
+) -> Result<Compared, Failure> {
+    let validate = pipeline::validates_checksums(config, open)?;
+    let stop = AtomicBool::new(false);
+    let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
+    let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
+    pipeline::run_full(loaded, config, validate, &mut open()?, &mut full, &mut control)?;
+    let totals =
+        device::run_simulated(loaded, tables, config, validate, &mut open()?, &mut behind, &mut control)?;
+    let (missed, extra) = full.difference(&behind);
+    Ok(Compared { alerts: full.alerts.len(), missed, extra, totals })
+}
+
+fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
+    let config = configuration(&arguments.config)?;
+    let captures = captures(&arguments.pcap)?;
+    let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
+    let tables = device::tables(&loaded)?;
+    let chosen: Vec<&PathBuf> = captures.iter().step_by(arguments.every as usize).collect();
+    let bar = if arguments.quiet {
+        indicatif::ProgressBar::hidden()
+    } else {
+        progress::bytes(chosen.len() as u64, "compare")
+    };
+    let (mut alerts, mut differences, mut unreadable) = (0usize, 0usize, 0usize);
+    let (mut received, mut host) = ((0u64, 0u64), (0u64, 0u64));
+    let mut entries = Vec::new();
+    for path in &chosen {
+        bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        let result = compare(&loaded, &tables, &config, &|| Source::open(path));
+        bar.inc(1);
+        let compared = match result {
+            Ok(compared) => compared,
+            Err(failure) if failure.code == INPUT => {
+                unreadable += 1;
+                bar.suspend(|| println!("{}: not compared: {}", path.display(), failure.error));
+                continue;
+            }
+            Err(failure) => {
+                return Err(Failure { error: failure.error.context(path.display().to_string()), ..failure });
+            }
+        };
+        let found = compared.missed.len() + compared.extra.len();
+        let totals = &compared.totals;
+        alerts += compared.alerts;
+        differences += found;
+        received.0 += totals.device.received_packets;
+        received.1 += totals.device.received_bytes;
+        host.0 += totals.host.packets;
+        host.1 += totals.host.bytes;
+        if found > 0 || !arguments.quiet {
+            bar.suspend(|| print_capture(path, &compared, arguments.show));
+        }
+        entries.push(json!({
+            "capture": path.display().to_string(),
+            "alerts": compared.alerts,
+            "missed": compared.missed.iter().map(text).collect::<Vec<_>>(),
+            "extra": compared.extra.iter().map(text).collect::<Vec<_>>(),
+            "totals": totals,
+        }));
+    }
+    bar.finish_and_clear();
+    let percent = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
+    let (packets, bytes) = (percent(host.0, received.0), percent(host.1, received.1));
+    if let Some(path) = &arguments.json {
+        let all = json!({
+            "captures": chosen.len() - unreadable,
+            "unreadable": unreadable,
+            "alerts": alerts,
+            "differences": differences,
+            "host_share_packets": packets / 100.0,
+            "host_share_bytes": bytes / 100.0,
+            "entries": entries,
+        });
+        std::fs::write(path, format!("{all:#}\n")).or_internal()?;
+    }
+    println!(
+        "{} captures, {unreadable} unreadable, {alerts} alerts, {differences} differences, host share {packets:.2} % of \
+         packets, {bytes:.2} % of bytes",
+        chosen.len() - unreadable
+    );
+    Ok(if differences == 0 { OK } else { FINDINGS })
+}
+
+fn print_capture(path: &Path, compared: &Compared, show: usize) {
+    let h = &compared.totals.host;
+    let found = compared.missed.len() + compared.extra.len();
+    println!(
+        "{}: {} alerts, {found} differences, host share {:.1} % of packets, {:.1} % of bytes",
+        path.display(),
+        compared.alerts,
+        100.0 * h.share_packets,
+        100.0 * h.share_bytes
+    );
+    for (what, list) in [("missed", &compared.missed), ("extra", &compared.extra)] {
+        for alert in list.iter().take(show) {
+            println!("  {what} {}", text(alert));
+        }
+        if list.len() > show {
+            println!("  … and {} more", list.len() - show);
+        }
+    }
+}
+
+fn text(alert: &AlertIdentity) -> String {
+    let flow = alert.flow.map_or_else(
+        || "no flow".to_owned(),
+        |(e, first)| {
+            format!("flow {}:{} > {}:{} proto {} from frame {first}", e.source, e.source_port, e.destination, e.destination_port, e.protocol)
+        },
+    );
+    let transaction = alert.transaction.map_or_else(String::new, |n| format!(", transaction {n}"));
+    format!("[{}:{}] at frame {}{transaction}, {flow}", alert.rule.gid, alert.rule.sid, alert.frame)
+}
+
+/// Files named, and those below directories whose name looks like a capture's, sorted.
+fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    let mut open: Vec<PathBuf> = paths.to_vec();
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            for entry in std::fs::read_dir(&path).or_input()? {
+                let entry = entry.or_input()?.path();
+                let capture = entry.extension().is_some_and(|e| {
+                    ["pcap", "pcapng", "cap", "ntar"].iter().any(|known| e.eq_ignore_ascii_case(known))
+                });
+                if entry.is_dir() || capture {
+                    open.push(entry);
+                }
+            }
+        } else {
+            found.push(path);
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        return Err(Failure {
+            code: INPUT,
+            error: anyhow::anyhow!("there is no capture in the paths given"),
+            remedy: Some("name files, or directories that hold *.pcap, *.pcapng or *.cap".to_owned()),
+        });
+    }
+    Ok(found)
+}

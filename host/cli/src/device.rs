@@ -1,0 +1,241 @@
+//! Runs behind a device: rules to tables, the simulated NIC, and what a run adds up to.
+
+use crate::exit::{Failure, INTERNAL, OrExit};
+use crate::pipeline::{Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
+use crate::settings;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use weir_contract::counters::Counter;
+use weir_contract::guards::Guard;
+use weir_device::{Driver, DriverConfig, QueueConfig};
+use weir_engine::{DeviceRuntime, Engine, HostCause};
+use weir_management::{Config, FailMode};
+use weir_output::{Cause, EventSink, RunTotals};
+use weir_rules::image::{Image, ImageOptions, emit};
+use weir_rules::plan::{Class, Options, Plan, plan};
+use weir_sim::{Frame, Offer, SimConfig, Simulator};
+
+/// Tables of a rule set, and the plan behind them.
+pub struct Tables {
+    /// The plan.
+    pub plan: Plan,
+    /// Its image.
+    pub image: Image,
+    /// Seconds to make them.
+    pub seconds: f64,
+}
+
+/// Plans loaded rules and emits their tables.
+pub fn tables(loaded: &Loaded) -> Result<Tables, Failure> {
+    tables_with(loaded, &Options::default())
+}
+
+/// Like [`tables`], with parts of the planner switched off (tests).
+pub fn tables_with(loaded: &Loaded, options: &Options) -> Result<Tables, Failure> {
+    let start = Instant::now();
+    let rules = loaded.program.sources();
+    let mut plan = plan(rules, options);
+    // The simulated device meets no adversary who learns its hash from timing: a fixed seed keeps runs repeatable.
+    let image = emit(rules, &mut plan, &ImageOptions::default()).or_internal()?;
+    Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
+}
+
+/// Settings of the driver.
+pub fn driver_config(config: &Config, validate: bool) -> DriverConfig {
+    let d = &config.device;
+    let f = &config.flow;
+    let seconds = |s: weir_management::Seconds| u32::try_from(s.0).unwrap_or(u32::MAX);
+    let c = &config.capture;
+    let mut tunnel_ports: Vec<u16> =
+        [&c.vxlan_ports, &c.geneve_ports, &c.teredo_ports, &c.gtp_ports].into_iter().flatten().copied().collect();
+    tunnel_ports.sort_unstable();
+    tunnel_ports.dedup();
+    DriverConfig {
+        queues: d.queues,
+        queue: QueueConfig {
+            history: d.history_size.0,
+            margin: d.history_margin.0,
+            descriptors: d.descriptors,
+            flow_records: d.flow_records,
+            tx: d.transmit,
+        },
+        flow_entries: d.flow_entries,
+        validate_checksums: validate,
+        midstream: config.stream.midstream,
+        fail_open: d.fail_mode == FailMode::Open,
+        watchdog_frames: d.watchdog_frames,
+        watchdog_time: d.watchdog_time.nanoseconds(),
+        timeouts: [
+            f.tcp_new,
+            f.tcp_established,
+            f.tcp_closed,
+            f.udp_new,
+            f.udp_established,
+            f.icmp,
+            f.other_new,
+            f.other_established,
+        ]
+        .map(seconds),
+        tunnel_ports,
+        report_interval: seconds(d.report_interval),
+        ..DriverConfig::default()
+    }
+}
+
+/// Times the host is asked to catch up for one frame before the run is given up.
+const WAITS_MAX: u32 = 10_000;
+
+/// Inspects behind the simulated NIC: `--device sim`.
+pub fn run_simulated(
+    loaded: &Loaded,
+    tables: &Tables,
+    config: &Config,
+    validate: bool,
+    source: &mut Source,
+    sink: &mut dyn EventSink,
+    control: &mut RunControl<'_>,
+) -> Result<RunTotals, Failure> {
+    let start = Instant::now();
+    let model = Simulator::new(SimConfig { queues: config.device.queues, flow_entries: config.device.flow_entries });
+    let settings = driver_config(config, validate);
+    let vlan_key = settings.vlan_key;
+    let mut driver = Driver::probe(model.clone()).or_internal()?;
+    driver.set_up(&settings).or_usage()?;
+    let epoch = driver.load_tables(&tables.image.bytes).or_input()?;
+    driver.activate(epoch).or_internal()?;
+    driver.enable(false).or_internal()?;
+    let load = start.elapsed().as_secs_f64();
+    let start = Instant::now();
+    let cpu = cpu_seconds();
+    let engine_config = settings::engine(config, validate);
+    let raw_window = engine_config.raw_window;
+    let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    let mut runtime = DeviceRuntime::new(driver, engine, raw_window, vlan_key);
+    let mut last_time = 0;
+    let mut frames = 0u64;
+    let batch = u64::from(config.device.batch);
+    while !control.stop.load(Ordering::Relaxed) {
+        let mut result = Ok(());
+        let more = source.next(&mut |frame| {
+            last_time = last_time.max(frame.time.0);
+            let offered = Frame {
+                number: frame.number,
+                time: last_time,
+                link: frame.link,
+                data: frame.data,
+                wire_length: frame.wire_length,
+            };
+            let mut waits = 0;
+            while result.is_ok() && model.offer(&offered) == Offer::Wait {
+                result = runtime.poll(sink).or_internal();
+                waits += 1;
+                if waits > WAITS_MAX {
+                    result = Err(Failure {
+                        code: INTERNAL,
+                        error: anyhow::anyhow!("the device does not take frame {}: its rings stay full", frame.number),
+                        remedy: Some("enlarge device.history-size, device.descriptors or device.flow-records".into()),
+                    });
+                }
+            }
+        })?;
+        result?;
+        if !more {
+            break;
+        }
+        frames += 1;
+        if frames.is_multiple_of(batch) {
+            runtime.poll(sink).or_internal()?;
+        }
+        if frames.is_multiple_of(TICK_FRAMES) {
+            (control.tick)(Tick {
+                progress: source.progress(),
+                frames,
+                alerts: runtime.engine().counters().alerts,
+            });
+        }
+    }
+    runtime.finish(last_time, sink).or_internal()?;
+    while !model.finish(last_time) {
+        runtime.poll(sink).or_internal()?;
+    }
+    runtime.poll(sink).or_internal()?;
+    let seconds = start.elapsed().as_secs_f64();
+    (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
+    let broken = model.broken_identities();
+    if !broken.is_empty() {
+        return Err(Failure {
+            code: INTERNAL,
+            error: anyhow::anyhow!("frames are not accounted for: {}", broken.join("; ")),
+            remedy: Some("this is a fault of Weir: please report it with the capture".to_owned()),
+        });
+    }
+    let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
+    totals.rules.by_class =
+        Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
+    device_totals(&model, &mut totals);
+    host_totals(&runtime, tables, &mut totals);
+    totals.host.cpu_seconds = cpu_seconds() - cpu;
+    totals.seconds.load = loaded.seconds + tables.seconds + load;
+    totals.seconds.run = seconds;
+    totals.compute_shares();
+    Ok(totals)
+}
+
+fn device_totals(model: &Simulator, totals: &mut RunTotals) {
+    let counter = |counter| model.counter(counter);
+    let d = &mut totals.device;
+    d.received_packets = counter(Counter::ReceivedFrames);
+    d.received_bytes = counter(Counter::ReceivedBytes);
+    d.passed_packets = counter(Counter::PassedFrames);
+    d.diverted_packets = counter(Counter::DivertedFrames);
+    d.diverted_bytes = counter(Counter::DivertedBytes);
+    d.dropped_packets = counter(Counter::DroppedFrames);
+    d.bypassed_packets = counter(Counter::BypassedFrames);
+    d.flows = counter(Counter::FlowsCreated);
+    d.settled = counter(Counter::Settles);
+    d.released = counter(Counter::ReleaseDone);
+    d.guards = Guard::ALL
+        .iter()
+        .map(|&guard| (guard.name().to_owned(), model.guard_counter(guard)))
+        .filter(|(_, n)| *n > 0)
+        .collect();
+}
+
+fn host_totals(runtime: &DeviceRuntime<Simulator>, tables: &Tables, totals: &mut RunTotals) {
+    let engine = runtime.engine().counters();
+    let counted = runtime.counters();
+    let h = &mut totals.host;
+    h.packets = engine.frames;
+    h.bytes = engine.bytes;
+    h.flows = engine.flows;
+    h.alerts = engine.alerts;
+    h.history_packets = counted.history.frames;
+    h.history_bytes = counted.history.bytes;
+    h.history_truncated = counted.truncated;
+    if engine.flow_table_full > 0 {
+        h.limits.insert("flow.max".to_owned(), engine.flow_table_full);
+    }
+    let mut by_cause: BTreeMap<String, Cause> = BTreeMap::new();
+    for (cause, amount) in &counted.causes {
+        let name = match cause {
+            HostCause::Guard(n) => Guard::from_raw(*n).map_or("guard", Guard::name).to_owned(),
+            HostCause::Record(id) => class_of(tables, *id),
+            HostCause::Sticky => "sticky".to_owned(),
+            HostCause::History => "history".to_owned(),
+            HostCause::Handover => "handover".to_owned(),
+        };
+        let sum = by_cause.entry(name).or_default();
+        sum.packets += amount.frames;
+        sum.bytes += amount.bytes;
+    }
+    h.by_cause = by_cause;
+}
+
+/// Class of the first rule that a record belongs to.
+fn class_of(tables: &Tables, record: u32) -> String {
+    let owner = tables.image.tables.owners.get(record as usize).and_then(|owners| owners.first());
+    let rule = owner.and_then(|rule| tables.plan.rules.get(*rule as usize));
+    rule.map_or_else(|| "always".to_owned(), |rule| format!("class {}", rule.class.letter()))
+}

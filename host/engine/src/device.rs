@@ -1,0 +1,437 @@
+//! The engine behind a device: descriptors, history and flow records in, verdicts and flow commands out.
+//!
+//! Place: beside [`crate::engine`], which does the inspection. Invariants: what a flow's frames mean is decided by the
+//! engine alone, from every frame of the flow in order (chains come before the frame that raised them); frames of all
+//! queues are taken in frame order, so that state shared between flows changes in frame order; every diverted frame gets
+//! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
+
+use crate::engine::{Engine, PendingDatagram};
+use crate::flow_data::Answer;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::net::IpAddr;
+use weir_contract::constants as c;
+use weir_contract::counters::Counter;
+use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
+use weir_contract::flow_key::{Address, flow_key};
+use weir_contract::guards::Guard;
+use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord, TxEntry};
+use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
+use weir_flow::{FlowId, FlowKey};
+use weir_output::EventSink;
+use weir_packet::{Frame, Time};
+
+/// Why the host got a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostCause {
+    /// A guard fired and led to a record (the lowest, where several did).
+    Guard(u8),
+    /// A record of the tables held.
+    Record(u32),
+    /// Its flow was diverted before.
+    Sticky,
+    /// An earlier frame of a flow that was then diverted.
+    History,
+    /// Handed over before its record was overwritten.
+    Handover,
+}
+
+/// Frames and bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Frames.
+    pub frames: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: usize) {
+        self.frames += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+/// What the runtime counted.
+#[derive(Debug, Clone, Default)]
+pub struct RuntimeCounters {
+    /// Frames given to the engine, by cause.
+    pub causes: BTreeMap<HostCause, Amount>,
+    /// Frames read from history rings.
+    pub history: Amount,
+    /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
+    pub truncated: u64,
+    /// Flow records taken.
+    pub flow_records: u64,
+}
+
+/// A descriptor that was taken and not yet processed.
+struct Waiting {
+    descriptor: Descriptor,
+    /// Frames of its chain, where they had to be read ahead; oldest first.
+    chain: Option<VecDeque<HistoryFrame>>,
+}
+
+/// Device, driver and engine at work.
+pub struct DeviceRuntime<P> {
+    driver: Driver<P>,
+    engine: Engine,
+    queues: Vec<VecDeque<Waiting>>,
+    /// Host flows of a device entry (several only where the device's key is coarser: ICMP).
+    entries: HashMap<u32, (u32, Vec<FlowId>)>,
+    frames: Vec<HistoryFrame>,
+    frame: HistoryFrame,
+    raw_window: usize,
+    vlan_key: bool,
+    counters: RuntimeCounters,
+}
+
+impl<P: PciFunction> DeviceRuntime<P> {
+    /// Over a driver that is set up and holds tables.
+    pub fn new(driver: Driver<P>, mut engine: Engine, raw_window: usize, vlan_key: bool) -> Self {
+        engine.set_behind_device();
+        let queues = (0..driver.queues()).map(|_| VecDeque::new()).collect();
+        DeviceRuntime {
+            driver,
+            engine,
+            queues,
+            entries: HashMap::new(),
+            frames: Vec::new(),
+            frame: HistoryFrame::default(),
+            raw_window,
+            vlan_key,
+            counters: RuntimeCounters::default(),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The driver.
+    pub fn driver(&mut self) -> &mut Driver<P> {
+        &mut self.driver
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &RuntimeCounters {
+        &self.counters
+    }
+
+    /// Take all that waits, in frame order, and answer it.
+    pub fn poll(&mut self, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
+        loop {
+            self.take()?;
+            // The oldest frame of all queues comes first.
+            let next = (0..self.queues.len())
+                .filter_map(|q| self.queues[q].front().map(|w| (w.descriptor.frame_number, q)))
+                .min();
+            let Some((_, queue)) = next else { break };
+            let Some(waiting) = self.queues[queue].pop_front() else { break };
+            self.process(queue, waiting, sink)?;
+        }
+        for queue in 0..self.queues.len() {
+            self.driver.done(queue)?;
+            self.driver.ring(queue)?;
+            while let Some(record) = self.driver.next_flow_record(queue)? {
+                self.flow_record(&record);
+            }
+        }
+        self.driver.heartbeat()
+    }
+
+    /// The source is over at `now`: flows that are alive end. What waits must have been taken.
+    pub fn finish(&mut self, now: u64, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
+        self.poll(sink)?;
+        self.engine.finish(now, sink);
+        // From here on flow records only report.
+        self.entries.clear();
+        Ok(())
+    }
+
+    fn take(&mut self) -> Result<(), DeviceError> {
+        for queue in 0..self.queues.len() {
+            while let Some(descriptor) = self.driver.next_descriptor(queue)? {
+                self.queues[queue].push_back(Waiting { descriptor, chain: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, queue: usize, waiting: Waiting, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
+        let Waiting { descriptor, chain } = waiting;
+        let handover = descriptor.kind == DescriptorKind::Handover as u8;
+        let cause = if handover { HostCause::Handover } else { HostCause::History };
+        match chain {
+            Some(frames) => {
+                for frame in &frames {
+                    self.history_frame(frame, cause, sink);
+                }
+            }
+            None => {
+                let mut frames = std::mem::take(&mut self.frames);
+                let (n, result) =
+                    self.driver.read_chain(queue, descriptor.chain_head, descriptor.chain_count, &mut frames);
+                for frame in frames.iter().take(n) {
+                    self.history_frame(frame, cause, sink);
+                }
+                self.frames = frames;
+                self.tolerate(result)?;
+            }
+        }
+        if handover {
+            self.release_if_diverted_by_host(queue, &descriptor)
+        } else {
+            self.diverted_frame(queue, &descriptor, sink)
+        }
+    }
+
+    /// History that is gone is a counted fault; everything else ends the run.
+    fn tolerate(&mut self, result: Result<(), DeviceError>) -> Result<(), DeviceError> {
+        match result {
+            Err(DeviceError::HistoryGone { .. }) => {
+                self.counters.truncated += 1;
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn history_frame(&mut self, frame: &HistoryFrame, cause: HostCause, sink: &mut dyn EventSink) {
+        self.counters.causes.entry(cause).or_default().add(frame.data.len());
+        self.counters.history.add(frame.data.len());
+        self.inspect(frame, sink);
+        self.link(frame.flow);
+    }
+
+    fn inspect(&mut self, frame: &HistoryFrame, sink: &mut dyn EventSink) {
+        let frame = Frame {
+            number: frame.number,
+            time: Time(frame.time),
+            link: frame.link,
+            data: &frame.data,
+            wire_length: frame.wire_length,
+        };
+        self.engine.frame(&frame, sink);
+    }
+
+    /// The outermost flow of the frame just inspected belongs to this entry.
+    fn link(&mut self, entry: (u32, u32)) -> Option<FlowId> {
+        if entry.0 == c::FLOW_NONE {
+            return None;
+        }
+        let id = *self.engine.touched().first()?;
+        let flow = self.engine.flow_mut(id)?;
+        if flow.key.depth != 0 {
+            return None;
+        }
+        if flow.data.device.entry != Some(entry) {
+            flow.data.device.entry = Some(entry);
+            let held = self.entries.entry(entry.0).or_insert((entry.1, Vec::new()));
+            if held.0 != entry.1 {
+                *held = (entry.1, Vec::new());
+            }
+            if !held.1.contains(&id) {
+                held.1.push(id);
+            }
+        }
+        Some(id)
+    }
+
+    fn diverted_frame(
+        &mut self,
+        queue: usize,
+        descriptor: &Descriptor,
+        sink: &mut dyn EventSink,
+    ) -> Result<(), DeviceError> {
+        let entry = (descriptor.flow_index, descriptor.flow_generation);
+        if descriptor.position == c::POSITION_NONE {
+            self.counters.truncated += 1;
+        } else {
+            let mut frame = std::mem::take(&mut self.frame);
+            let read = self.driver.read_frame(queue, descriptor.position, &mut frame);
+            if read.is_ok() {
+                self.counters.causes.entry(cause_of(descriptor)).or_default().add(frame.data.len());
+                self.inspect(&frame, sink);
+            }
+            self.frame = frame;
+            self.tolerate(read)?;
+        }
+        let id = self.link(entry);
+        let pending = self.engine.take_pending();
+        if let Some(id) = id {
+            self.answer(queue, id, descriptor)?;
+        }
+        for datagram in &pending {
+            self.datagram(queue, datagram, sink)?;
+        }
+        self.verdict(queue, descriptor)
+    }
+
+    /// Release the flow where nothing speaks against it.
+    fn answer(&mut self, queue: usize, id: FlowId, descriptor: &Descriptor) -> Result<(), DeviceError> {
+        let raw_window = self.raw_window;
+        let Some(flow) = self.engine.flow_mut(id) else { return Ok(()) };
+        let link = &mut flow.data.device;
+        link.diverted = true;
+        if descriptor.scopes != 0 {
+            let sure = descriptor.flags & FrameFlags::DIRECTION_SURE.0 != 0;
+            let direction = usize::from(descriptor.flags & FrameFlags::TO_CLIENT.0 != 0);
+            link.trouble(direction, descriptor.scopes);
+            if !sure {
+                link.trouble(1 - direction, descriptor.scopes & Scopes::STREAM.0);
+            }
+        }
+        // A flow that lost frames cannot be given back: the host's state is not the full engine's.
+        if descriptor.flags & FrameFlags::HOLE.0 != 0 {
+            return Ok(());
+        }
+        if flow.data.answer(raw_window) == Answer::Keep {
+            return Ok(());
+        }
+        flow.data.device.diverted = false;
+        let entry = (descriptor.flow_index, descriptor.flow_generation);
+        self.driver.flow_command(queue, TxCommand::Release, entry, descriptor.frame_number, 0)
+    }
+
+    /// A HANDOVER that the host asked for leaves the flow diverted: the next frame decides about its release.
+    fn release_if_diverted_by_host(&mut self, _queue: usize, descriptor: &Descriptor) -> Result<(), DeviceError> {
+        if descriptor.guards & Guard::HostDivert.bit() != 0 {
+            if let Some((generation, ids)) = self.entries.get(&descriptor.flow_index) {
+                if *generation == descriptor.flow_generation {
+                    for id in ids.clone() {
+                        if let Some(flow) = self.engine.flow_mut(id) {
+                            flow.data.device.trouble(0, u8::MAX);
+                            flow.data.device.trouble(1, u8::MAX);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A datagram that was put together from fragments: first everything older of its flow, which the device holds.
+    fn datagram(
+        &mut self,
+        queue: usize,
+        datagram: &PendingDatagram,
+        sink: &mut dyn EventSink,
+    ) -> Result<(), DeviceError> {
+        let key = device_key(&datagram.key, self.vlan_key);
+        self.driver.divert_key(queue, &key)?;
+        self.driver.ring(queue)?;
+        self.take()?;
+        // The answer is the newest HANDOVER that a command raised.
+        let asked = self.queues.iter().flatten().rev().map(|w| w.descriptor).filter(|d| {
+            d.kind == DescriptorKind::Handover as u8 && d.guards & Guard::HostDivert.bit() != 0
+        });
+        let entry = asked.max_by_key(|d| (d.frame_number, d.sequence)).map(|d| (d.flow_index, d.flow_generation));
+        if let Some(entry) = entry {
+            self.catch_up(entry, datagram.number, sink)?;
+        }
+        self.engine.datagram(datagram, sink);
+        if let Some(entry) = entry {
+            if let Some(id) = self.link(entry) {
+                if let Some(flow) = self.engine.flow_mut(id) {
+                    flow.data.device.trouble(0, u8::MAX);
+                    flow.data.device.trouble(1, u8::MAX);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Process what waits of an entry before frame `number`.
+    fn catch_up(&mut self, entry: (u32, u32), number: u64, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
+        for queue in 0..self.queues.len() {
+            for at in 0..self.queues[queue].len() {
+                let Some(waiting) = self.queues[queue].get_mut(at) else { break };
+                let descriptor = waiting.descriptor;
+                if (descriptor.flow_index, descriptor.flow_generation) != entry || descriptor.chain_count == 0 {
+                    continue;
+                }
+                let mut chain = match waiting.chain.take() {
+                    Some(chain) => chain,
+                    None => {
+                        let mut frames = Vec::new();
+                        let (n, result) = self.driver.read_chain(
+                            queue,
+                            descriptor.chain_head,
+                            descriptor.chain_count,
+                            &mut frames,
+                        );
+                        frames.truncate(n);
+                        self.tolerate(result)?;
+                        frames.into()
+                    }
+                };
+                while chain.front().is_some_and(|frame| frame.number < number) {
+                    if let Some(frame) = chain.pop_front() {
+                        self.history_frame(&frame, HostCause::History, sink);
+                    }
+                }
+                if let Some(waiting) = self.queues[queue].get_mut(at) {
+                    waiting.chain = Some(chain);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn verdict(&mut self, queue: usize, descriptor: &Descriptor) -> Result<(), DeviceError> {
+        let entry = TxEntry {
+            command: TxCommand::Forward as u8,
+            frame_number: descriptor.frame_number,
+            flow_index: descriptor.flow_index,
+            flow_generation: descriptor.flow_generation,
+            ..TxEntry::ZERO
+        };
+        self.driver.command(queue, &entry)
+    }
+
+    /// The device's entry has ended: so has the flow.
+    fn flow_record(&mut self, record: &FlowRecord) {
+        self.counters.flow_records += 1;
+        if record.kind == FlowRecordKind::Report as u8 {
+            return;
+        }
+        let entry = (record.flow_index, record.flow_generation);
+        if self.entries.get(&entry.0).is_none_or(|(generation, _)| *generation != entry.1) {
+            return;
+        }
+        let Some((_, ids)) = self.entries.remove(&entry.0) else { return };
+        for id in ids {
+            // The handle may name another flow by now.
+            if self.engine.flow_mut(id).is_some_and(|flow| flow.data.device.entry == Some(entry)) {
+                self.engine.forget(id);
+            }
+        }
+    }
+
+    /// All counters of the device, latched at one moment.
+    pub fn device_counters(&mut self) -> Result<Vec<(Counter, u64)>, DeviceError> {
+        self.driver.counters()
+    }
+}
+
+fn cause_of(descriptor: &Descriptor) -> HostCause {
+    if descriptor.scopes == 0 && descriptor.first_record == c::RECORD_NONE {
+        HostCause::Sticky
+    } else if descriptor.guards != 0 {
+        HostCause::Guard(descriptor.guards.trailing_zeros() as u8)
+    } else {
+        HostCause::Record(descriptor.first_record)
+    }
+}
+
+/// The device's form of a flow key (coarser for ICMP: without identifiers).
+fn device_key(key: &FlowKey, vlan_key: bool) -> DeviceKey {
+    let address = |a: IpAddr| match a {
+        IpAddr::V4(v4) => Address::V4(v4.octets()),
+        IpAddr::V6(v6) => Address::V6(v6.octets()),
+    };
+    let port = |p: u16| if matches!(key.protocol, 1 | 58) { 0 } else { p };
+    let vlan = if vlan_key { key.vlan } else { [0; 2] };
+    flow_key((address(key.address_a), port(key.port_a)), (address(key.address_b), port(key.port_b)), key.protocol, vlan).0
+}
