@@ -53,6 +53,9 @@ pub struct Context<'a> {
     pub packet: &'a Packet<'a>,
     /// Its flow.
     pub flow: Option<FlowFacts>,
+    /// The payload went to the stream, or waits for bytes before it: rules that ask for nothing within a packet see it
+    /// there.
+    pub in_stream: bool,
     /// Stream events of this packet.
     pub stream_events: StreamEvents,
     /// Application-layer events of this packet that belong to no transaction (`applayer_…`).
@@ -62,7 +65,7 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A packet without flow.
     pub fn of_packet(packet: &'a Packet<'a>) -> Context<'a> {
-        Context { packet, flow: None, stream_events: StreamEvents::default(), packet_events: &[] }
+        Context { packet, flow: None, in_stream: false, stream_events: StreamEvents::default(), packet_events: &[] }
     }
 
     /// Addresses and ports as a packet of `direction` would have them.

@@ -2,7 +2,7 @@
 
 use crate::config::EngineConfig;
 use crate::flow_data::{DeviceLink, FlowData};
-use crate::inspect::{Inspector, side};
+use crate::inspect::{Inspector, say_protocol, side};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
 use weir_detect::{Delivery, Program};
@@ -336,7 +336,12 @@ impl StreamSink for Deliver<'_, '_> {
         if self.inspect {
             let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
             let delivery = Delivery { direction: side(direction), window, offset, new_from };
-            self.inspector.stream(self.detect, self.context, &delivery);
+            // These bytes may have told the protocol.
+            let mut context = *self.context;
+            if let Some(facts) = &mut context.flow {
+                say_protocol(facts, self.app);
+            }
+            self.inspector.stream(self.detect, &context, &delivery);
         }
     }
 
@@ -387,10 +392,14 @@ fn tcp(
     let payload = inspect && !packet.checksum_bad;
     let raised: Vec<&'static str> = flow.data.app.new_events().collect();
     let mut context =
-        inspector.context(packet, flow, Some(&session), direction, result.established, result.events, payload);
+        inspector.context(packet, flow, Some(&session), direction, result.was_established, result.events, payload);
     context.packet_events = &raised;
+    context.in_stream = result.in_stream;
     let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
     inspector.packet(detect, &context);
+    if let Some(facts) = &mut context.flow {
+        facts.established = result.established;
+    }
     inspector.transactions(detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
     flow.data.session = Some(session);

@@ -62,7 +62,10 @@ pub enum State {
 pub struct PacketResult {
     /// Answer of the shared sequence function.
     pub class: SegmentClass,
-    /// The packet belongs to an established session.
+    /// The session was established before the packet, and neither reset nor closed by both sides: the packet that
+    /// completes the handshake is not established itself.
+    pub was_established: bool,
+    /// The session is, or was, established: what the packet delivers belongs to an established session.
     pub established: bool,
     /// Events.
     pub events: StreamEvents,
@@ -131,6 +134,11 @@ impl Session {
     /// State.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Established, and not closed by both sides.
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Established | State::Closing) && self.streams.iter().any(|s| s.fin.is_none())
     }
 
     /// A SYN that must start a new session instead of joining this one (reference semantics 2.4).
@@ -202,6 +210,7 @@ impl Session {
         let class = self.sequence.update(d, tcp.sequence, tcp.acknowledgement, tcp.flags, length);
         let mut result = PacketResult {
             class,
+            was_established: self.is_open(),
             established: self.state >= State::Established,
             events: StreamEvents::default(),
             in_stream: false,
@@ -635,6 +644,7 @@ impl Session {
         sink: &mut impl StreamSink,
     ) -> bool {
         let s = &mut self.streams[d];
+        let room = s.delivered < config.depth;
         match &mut s.queue {
             Some(queue) if !queue.is_empty() => {
                 // The policy decides between these bytes and those that wait.
@@ -645,7 +655,7 @@ impl Session {
             }
             _ => deliver(s, config, d, payload, events, sink),
         }
-        true
+        room
     }
 
     fn drain(&mut self, config: &SessionConfig, d: usize, events: &mut StreamEvents, sink: &mut impl StreamSink) {

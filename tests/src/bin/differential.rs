@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,6 +22,9 @@ struct Options {
     /// Captures of each category (0: all)
     #[arg(long, value_name = "N", default_value_t = 25)]
     per_category: usize,
+    /// Leave out captures of more bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 1_000_000)]
+    max_bytes: u64,
     /// Keep Suricata's answers in this directory, and use those that are there
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -46,24 +49,50 @@ fn run(options: &Options) -> Result<ExitCode> {
     };
     let rules = engine::load(&paths, &data.join("rules"))?;
     rules.notes.iter().for_each(|note| println!("{note}"));
-    let text = rules.text_with_setters(&rules.loaded);
-    let file = std::env::temp_dir().join(format!("weir-differential-{}.rules", std::process::id()));
-    std::fs::write(&file, &text)?;
+    // One file at a time: Suricata stops after 255 alerts of a packet.
+    let suricata = suricata.with_packet_alerts(u8::MAX);
+    let mut groups = vec![];
+    let mut rejected = BTreeSet::new();
+    for path in rule_files(&paths)? {
+        let own = engine::load(std::slice::from_ref(&path), &data.join("rules"))?;
+        let number = groups.len();
+        let file = std::env::temp_dir().join(format!("weir-differential-{}-{number}.rules", std::process::id()));
+        std::fs::write(&file, own.text_with_setters(&own.loaded))?;
+        let refused = suricata.rejected(&file)?;
+        let text = own.text_with_setters(&own.loaded.difference(&refused).copied().collect());
+        std::fs::write(&file, &text)?;
+        rejected.extend(refused);
+        groups.push((own, file, text));
+    }
+    if !rejected.is_empty() {
+        println!("rejected by Suricata, not compared: {rejected:?}");
+    }
     let captures = choose(&data.join("pcaps"), options)?;
     let results = command::each("captures", &captures, common.jobs, |at, name| -> Result<(Pairs, Answer)> {
         let capture = data.join("pcaps").join(name);
-        let ours = engine::run(&rules, &capture)?.pairs;
-        let cached = options.cache.as_deref().map(|folder| cached(folder, &suricata, &text, name));
-        if let Some(answer) = cached.as_ref().and_then(|path| read_cached(path)) {
-            return Ok((ours, answer));
+        let (mut ours, mut theirs) = (Pairs::new(), Pairs::new());
+        for (number, (rules, file, text)) in groups.iter().enumerate() {
+            ours.extend(engine::run(rules, &capture)?.pairs);
+            let cached = options.cache.as_deref().map(|folder| cached(folder, &suricata, text, name));
+            let known = cached.as_ref().and_then(|path| read_cached(path));
+            let answer = match known {
+                Some(answer) => answer,
+                None => suricata.run(&format!("differential-{at}-{number}"), file, &capture)?,
+            };
+            if let Some(path) = cached {
+                write_cached(&path, &answer)?;
+            }
+            match answer {
+                Answer::Pairs(pairs) => theirs.extend(pairs),
+                unreadable => return Ok((ours, unreadable)),
+            }
         }
-        let answer = suricata.run(&format!("differential-{at}"), &file, &capture)?;
-        if let Some(path) = cached {
-            write_cached(&path, &answer)?;
-        }
-        Ok((ours, answer))
+        ours.retain(|pair| !rejected.contains(&pair.0));
+        Ok((ours, Answer::Pairs(theirs)))
     });
-    std::fs::remove_file(&file)?;
+    for (_, file, _) in &groups {
+        std::fs::remove_file(file)?;
+    }
     let mut all = Tally::default();
     let mut families: BTreeMap<String, Tally> = BTreeMap::new();
     for (name, result) in captures.iter().zip(results) {
@@ -98,6 +127,23 @@ fn family(message: &str) -> String {
     message.split_once(':').map_or("other", |(family, _)| family).to_owned()
 }
 
+/// The rule files themselves.
+fn rule_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut files = vec![];
+    for path in paths {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        for entry in std::fs::read_dir(path)? {
+            files.push(entry?.path());
+        }
+    }
+    files.retain(|file| file.extension().is_some_and(|e| e == "rules"));
+    files.sort();
+    Ok(files)
+}
+
 /// Captures spread evenly over each category, in the order of their names.
 fn choose(pcaps: &Path, options: &Options) -> Result<Vec<String>> {
     let mut chosen = vec![];
@@ -111,6 +157,7 @@ fn choose(pcaps: &Path, options: &Options) -> Result<Vec<String>> {
             .map(|entry| entry.map(|e| format!("{}/{}", name(&category), name(&e.path()))))
             .collect::<std::io::Result<_>>()?;
         files.retain(|file| file.contains(&options.common.only));
+        files.retain(|file| std::fs::metadata(pcaps.join(file)).is_ok_and(|m| m.len() <= options.max_bytes));
         files.sort();
         let step = match options.per_category {
             0 => 1,

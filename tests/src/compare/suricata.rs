@@ -15,6 +15,7 @@ pub struct Suricata {
     config: PathBuf,
     rule_configuration: PathBuf,
     work: PathBuf,
+    packet_alerts: Option<u8>,
     /// Version line.
     pub version: String,
 }
@@ -61,8 +62,34 @@ impl Suricata {
             config,
             rule_configuration: rule_configuration.to_owned(),
             work: work.to_owned(),
+            packet_alerts: None,
             version,
         })
+    }
+
+    /// Let a packet raise so many alerts instead of 15. More than 255 Suricata does not allow.
+    pub fn with_packet_alerts(self, most: u8) -> Suricata {
+        Suricata { packet_alerts: Some(most), ..self }
+    }
+
+    /// Signatures of a rule file that Suricata does not accept.
+    pub fn rejected(&self, rules: &Path) -> Result<std::collections::BTreeSet<u32>> {
+        let output = Command::new(&self.binary)
+            .arg("-T")
+            .arg("-c")
+            .arg(&self.config)
+            .arg("-S")
+            .arg(rules)
+            .arg("-l")
+            .arg(&self.work)
+            .output()
+            .with_context(|| format!("running {}", self.binary.display()))?;
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let sid = |line: &str| {
+            let rest = line.rsplit_once("sid:")?.1;
+            rest.get(..rest.bytes().take_while(u8::is_ascii_digit).count())?.parse().ok()
+        };
+        Ok(said.lines().filter(|line| line.contains("error parsing signature")).filter_map(sid).collect())
     }
 
     /// Run over one capture with one rule file. `name` tells concurrent runs apart.
@@ -71,7 +98,9 @@ impl Suricata {
         let _ = std::fs::remove_dir_all(&log);
         std::fs::create_dir_all(&log).with_context(|| format!("making {}", log.display()))?;
         let configuration = |file: &str| self.rule_configuration.join(file).display().to_string();
+        let alerts = self.packet_alerts.map(|most| format!("packet-alert-max={most}"));
         let output = Command::new(&self.binary)
+            .args(alerts.iter().flat_map(|set| ["--set", set]))
             .args(["-k", "none", "--runmode", "single"])
             .arg("-c")
             .arg(&self.config)
@@ -86,6 +115,8 @@ impl Suricata {
             .arg("--set")
             .arg(format!("reference-config-file={}", configuration("reference.config")))
             .args(["--set", "threshold-file=/dev/null"])
+            // Only eve.json is read.
+            .args(["--set", "outputs.0.fast.enabled=no"])
             .args(["--set", "vars.address-groups.HOME_NET=any"])
             .args(["--set", "vars.address-groups.EXTERNAL_NET=any"])
             .output()

@@ -94,7 +94,7 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
         PacketCondition::Icmpv6Mtu(c) => optional(c, icmpv6_mtu(&packet.transport)),
         PacketCondition::Ttl(c) => optional(c, ip.map(|i| u64::from(i.ttl))),
         PacketCondition::Tos(c) => optional(c, ip.map(|i| u64::from(i.tos))),
-        PacketCondition::IpId(n) => ip.is_some_and(|i| i.id == *n),
+        PacketCondition::IpId(n) => ip.is_some_and(|i| i.version == 4 && i.id == *n),
         PacketCondition::IpProtocol(c) => optional(c, ip.map(|i| u64::from(i.protocol))),
         PacketCondition::IpOption(wanted) => ip.is_some_and(|i| has_option(i.options, *wanted)),
         PacketCondition::SameIp => ip.is_some_and(|i| i.source == i.destination),

@@ -94,7 +94,7 @@ impl Inspector {
                         }
                         named += 1;
                         let Some(head) = program.head(b.rule) else { continue };
-                        if head.units.packet
+                        if head.units.on_packet(context.in_stream)
                             && (direction.is_some() || head.directions == 3)
                             && headers.holds(program.headers(), head.header, &tuple)
                         {
@@ -115,6 +115,9 @@ impl Inspector {
                 group.scan_head(bytes, 0, &mut |behind, _, end| name(behind, end));
                 evaluator.counters.candidates += named;
             }
+        }
+        if context.in_stream {
+            candidates.retain(|&r| program.head(r).is_some_and(|h| h.units.on_packet(true)));
         }
         if candidates.is_empty() {
             return;
