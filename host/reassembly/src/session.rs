@@ -62,8 +62,8 @@ pub enum State {
 pub struct PacketResult {
     /// Answer of the shared sequence function.
     pub class: SegmentClass,
-    /// The session was established before the packet, and neither reset nor closed by both sides: the packet that
-    /// completes the handshake is not established itself.
+    /// The session was established before the packet, and neither reset nor closed by both sides. Of packets that
+    /// complete the handshake only those with data count, as in Suricata.
     pub was_established: bool,
     /// The session is, or was, established: what the packet delivers belongs to an established session.
     pub established: bool,
@@ -136,11 +136,6 @@ impl Session {
         self.state
     }
 
-    /// Established, and not closed by both sides.
-    fn is_open(&self) -> bool {
-        matches!(self.state, State::Established | State::Closing) && self.streams.iter().any(|s| s.fin.is_none())
-    }
-
     /// A SYN that must start a new session instead of joining this one (reference semantics 2.4).
     pub fn wants_restart(&self, direction: usize, tcp: &Tcp<'_>) -> bool {
         if tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) != tcp_flags::SYN {
@@ -210,7 +205,7 @@ impl Session {
         let class = self.sequence.update(d, tcp.sequence, tcp.acknowledgement, tcp.flags, length);
         let mut result = PacketResult {
             class,
-            was_established: self.is_open(),
+            was_established: matches!(self.state, State::Established | State::Closing),
             established: self.state >= State::Established,
             events: StreamEvents::default(),
             in_stream: false,
@@ -259,6 +254,7 @@ impl Session {
             self.choose_answer(tcp.acknowledgement);
             if distance(tcp.acknowledgement, self.streams[1 - d].isn) > 0 {
                 self.state = State::Established;
+                result.was_established = !payload.is_empty();
                 self.answers = Vec::new();
                 // What came with the SYN, or before this packet.
                 for side in 0..2 {
