@@ -138,9 +138,31 @@ impl AppLayerFlow {
         self.original.or(self.protocol())
     }
 
-    /// What the bytes of each direction said by themselves.
-    pub fn protocol_by_side(&self) -> [Option<AppProtocol>; 2] {
-        self.by_side
+    /// What is known of each direction: its own bytes decide; without them the flow's protocol is that of both. The
+    /// first datagram of a direction may say that it is none, while the other direction has not spoken.
+    pub fn detection_by_side(&self) -> [Detection; 2] {
+        [Direction::ToServer, Direction::ToClient].map(|direction| {
+            let d = direction as usize;
+            match (&self.phase, self.by_side[d], self.protocol()) {
+                (_, Some(protocol), _) | (_, None, Some(protocol)) => Detection::Known(protocol),
+                (Phase::Detecting(detecting), None, None) if self.carrier == Some(Carrier::Udp) => {
+                    let bytes = detecting.detector.first_bytes(d);
+                    let failed = !bytes.is_empty() && self.detect_side(direction, bytes) == Detection::Failed;
+                    if failed { Detection::Failed } else { Detection::Unknown }
+                }
+                (Phase::Detecting(_), None, None) => Detection::Unknown,
+                _ => Detection::Failed,
+            }
+        })
+    }
+
+    fn detect_side(&self, direction: Direction, bytes: &[u8]) -> Detection {
+        let Some(carrier) = self.carrier else { return Detection::Failed };
+        let side = match direction {
+            Direction::ToServer => protocol::Side::ToServer,
+            Direction::ToClient => protocol::Side::ToClient,
+        };
+        detect_side(carrier, side, self.client_port, self.server_port, bytes)
     }
 
     /// Events of the layer itself: bits of [`EVENTS`].

@@ -37,6 +37,15 @@ pub struct FlowFacts {
 }
 
 impl FlowFacts {
+    /// What is known of the packet's direction.
+    pub fn own_protocol(&self) -> Detection {
+        let [to_server, to_client] = self.protocol_by_side;
+        match self.direction {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        }
+    }
+
     /// The protocol, when it is known.
     pub fn application(&self) -> Option<AppProtocol> {
         match self.protocol {

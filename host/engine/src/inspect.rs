@@ -203,7 +203,7 @@ pub(crate) fn say_protocol(facts: &mut FlowFacts, app: &AppLayerFlow) {
     };
     facts.protocol = protocol;
     facts.original_protocol = app.original_protocol().map_or(protocol, Detection::Known);
-    facts.protocol_by_side = app.protocol_by_side().map(|p| p.map_or(protocol, Detection::Known));
+    facts.protocol_by_side = app.detection_by_side();
 }
 
 /// Direction index to the parsers' name for it.
@@ -293,6 +293,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         payload: &[],
         data: &[],
         checksum_bad: false,
+        carries_packet: false,
         events: Default::default(),
     }
 }

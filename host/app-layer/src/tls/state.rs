@@ -368,7 +368,7 @@ impl ProtocolState for TlsState {
     }
 
     fn encrypted(&self) -> bool {
-        self.sides.iter().all(|side| side.changed_cipher || side.application_data)
+        self.sides.iter().any(|side| side.application_data)
     }
 
     fn is_open(&self, _direction: Direction) -> bool {
@@ -449,10 +449,13 @@ mod tests {
     }
 
     #[test]
-    fn encryption_begins_when_both_sides_have_changed() {
+    fn encryption_begins_with_application_data() {
         let mut state = TlsState::new(&Arc::default());
         state.feed(Direction::ToServer, Input::Data(&hello_record()), 1);
         state.feed(Direction::ToServer, Input::Data(&[20, 3, 3, 0, 1, 1]), 1);
+        state.feed(Direction::ToClient, Input::Data(&[20, 3, 3, 0, 1, 1]), 1);
+        // Alerts and heartbeats may still come, and rules look at their headers.
+        state.feed(Direction::ToServer, Input::Data(&[24, 3, 3, 0, 3, 1, 0x40, 0]), 1);
         assert!(!state.encrypted());
         state.feed(Direction::ToClient, Input::Data(&[23, 3, 3, 0, 1, 1]), 1);
         assert!(state.encrypted());

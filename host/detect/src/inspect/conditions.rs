@@ -269,8 +269,9 @@ pub fn app_layer_holds(
     transaction: Option<InTransaction<'_>>,
 ) -> bool {
     conditions.iter().all(|condition| match condition {
+        // What the bytes of the packet's own direction say.
         AppLayerCondition::Protocol { protocol, negated } => {
-            flow_protocol(context.flow.map(|f| f.protocol), *protocol, *negated)
+            flow_protocol(context.flow.map(|f| f.own_protocol()), *protocol, *negated)
         }
         AppLayerCondition::ProtocolOf { mode, protocol, negated } => {
             let flow = context.flow;

@@ -33,7 +33,7 @@ impl Inspector {
         };
         scratch.candidates.clear();
         scratch.begin_scan(program.len());
-        let decided = context.flow.is_some_and(|f| f.protocol != Detection::Unknown);
+        let decided = context.flow.is_some_and(|f| f.own_protocol() != Detection::Unknown);
         match flow.as_deref_mut().and_then(|f| f.sides.get_mut(side)) {
             Some(side) => {
                 if side.packet.is_none() {
@@ -161,5 +161,5 @@ fn payload_of<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
     };
     let fragment = packet.ip.as_ref().is_some_and(|ip| ip.is_fragment);
     // As in Suricata, a rule on the payload needs one, even if it only asks for absence.
-    (allowed && !fragment && !packet.payload.is_empty()).then_some(packet.payload)
+    (allowed && !fragment && !packet.carries_packet && !packet.payload.is_empty()).then_some(packet.payload)
 }

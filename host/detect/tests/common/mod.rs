@@ -263,6 +263,7 @@ pub fn packet_of<'a>(
         payload,
         data: payload,
         checksum_bad: false,
+        carries_packet: false,
         events,
     }
 }
