@@ -68,6 +68,8 @@ pub struct AppLayerFlow {
     watch: Option<Box<(Detector, Direction, AppProtocol)>>,
     original: Option<AppProtocol>,
     by_side: [Option<AppProtocol>; 2],
+    /// The bytes of the direction are of no protocol, whatever the other's are.
+    side_failed: [bool; 2],
     ended: [bool; 2],
     events: u8,
     reported: u8,
@@ -91,6 +93,7 @@ impl AppLayerFlow {
             watch: None,
             original: None,
             by_side: [None; 2],
+            side_failed: [false; 2],
             ended: [false; 2],
             events: 0,
             reported: 0,
@@ -143,6 +146,9 @@ impl AppLayerFlow {
     pub fn detection_by_side(&self) -> [Detection; 2] {
         [Direction::ToServer, Direction::ToClient].map(|direction| {
             let d = direction as usize;
+            if self.side_failed[d] {
+                return Detection::Failed;
+            }
             match (&self.phase, self.by_side[d], self.protocol()) {
                 (_, Some(protocol), _) | (_, None, Some(protocol)) => Detection::Known(protocol),
                 (Phase::Detecting(detecting), None, None) if self.carrier == Some(Carrier::Udp) => {
@@ -189,6 +195,7 @@ impl AppLayerFlow {
         self.original.get_or_insert(before);
         self.watch = None;
         self.by_side = [None; 2];
+        self.side_failed = [false; 2];
         self.phase = match upgrade.protocol {
             // What was announced must still be what comes.
             Some(AppProtocol::Tls) => {
@@ -307,7 +314,10 @@ impl AppLayerFlow {
                     self.events |= MISMATCH;
                 }
             }
-            Detection::Failed => self.events |= ONE_DIRECTION,
+            Detection::Failed => {
+                self.events |= ONE_DIRECTION;
+                self.side_failed[direction as usize] = true;
+            }
         }
         self.watch = None;
     }

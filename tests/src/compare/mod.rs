@@ -45,20 +45,43 @@ fn flow_of(ends: &Endpoints) -> String {
     )
 }
 
+/// Names that Suricata gives to IP protocols, without those of the transports.
+const PROTOCOLS: [(&str, &str); 22] = [
+    ("HOPOPT", "0"),
+    ("IGMP", "2"),
+    ("IP-ENCAP", "4"),
+    ("IPv4", "4"),
+    ("ST2", "5"),
+    ("EGP", "8"),
+    ("IGP", "9"),
+    ("IPv6", "41"),
+    ("IPv6-Route", "43"),
+    ("IPv6-Frag", "44"),
+    ("RSVP", "46"),
+    ("GRE", "47"),
+    ("ESP", "50"),
+    ("AH", "51"),
+    ("IPv6-NoNxt", "59"),
+    ("IPv6-Opts", "60"),
+    ("EIGRP", "88"),
+    ("OSPF", "89"),
+    ("PIM", "103"),
+    ("VRRP", "112"),
+    ("L2TP", "115"),
+    ("UDPLite", "136"),
+];
+
 /// Of fields as Suricata writes them. No protocol means a frame without IP.
 fn flow_of_fields(ends: [(Option<&str>, Option<u64>); 2], protocol: Option<&str>) -> String {
     let Some(protocol) = protocol else { return String::new() };
     // Numbers where Suricata has names, so that both engines' names are equal.
-    let protocol = match protocol {
-        "IPv6-Frag" => "44",
-        "IPv6" => "41",
-        "GRE" => "47",
-        "ESP" => "50",
-        "AH" => "51",
-        "IGMP" => "2",
-        "IPv4" | "IPIP" | "IP-ENCAP" => "4",
-        other => other.trim_start_matches('0'),
-    };
+    let protocol = PROTOCOLS.iter().find(|(name, _)| *name == protocol).map_or_else(
+        || match protocol.trim_start_matches('0') {
+            "" => "0",
+            digits => digits,
+        },
+        |(_, number)| number,
+    );
     let end = |(address, port): (Option<&str>, Option<u64>)| {
         let address = address.unwrap_or("");
         // EVE writes IPv6 in full; ours is canonical.

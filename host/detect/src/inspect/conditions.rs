@@ -62,7 +62,8 @@ fn flags_hold(mode: TcpFlagsMode, wanted: u8, actual: u8) -> bool {
         TcpFlagsMode::Exact => actual == wanted,
         TcpFlagsMode::All => actual & wanted == wanted,
         TcpFlagsMode::Any => actual & wanted != 0,
-        TcpFlagsMode::Not => actual & wanted == 0,
+        // As in Suricata: not all of them.
+        TcpFlagsMode::Not => actual & wanted != wanted,
     }
 }
 

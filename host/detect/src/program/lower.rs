@@ -316,7 +316,7 @@ fn is_address_only(ir: &Rule) -> bool {
         && ir.events.is_empty()
         && ir.app_layer.is_empty()
         && ir.flowints.is_empty()
-        && ir.packet.iter().all(|c| matches!(c, PacketCondition::Address { .. }))
+        && ir.packet.iter().all(|c| matches!(c, PacketCondition::Address { .. } | PacketCondition::IpProtocol(_)))
         && ir.flowbits.iter().all(|b| !is_test(b.operation))
         && ir.xbits.iter().all(|b| !is_test(b.operation))
 }
