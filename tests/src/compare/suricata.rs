@@ -72,16 +72,31 @@ impl Suricata {
         Suricata { packet_alerts: Some(most), ..self }
     }
 
+    fn command(&self, rules: &Path, log: &Path) -> Command {
+        let configuration = |file: &str| self.rule_configuration.join(file).display().to_string();
+        let mut command = Command::new(&self.binary);
+        command.arg("-c").arg(&self.config).arg("-S").arg(rules).arg("-l").arg(log);
+        let mut set = |setting: &str| {
+            command.args(["--set", setting]);
+        };
+        set(&format!("classification-file={}", configuration("classification.config")));
+        set(&format!("reference-config-file={}", configuration("reference.config")));
+        set("threshold-file=/dev/null");
+        set("vars.address-groups.HOME_NET=any");
+        set("vars.address-groups.EXTERNAL_NET=any");
+        // Only eve.json is read.
+        set("outputs.0.fast.enabled=no");
+        if let Some(most) = self.packet_alerts {
+            set(&format!("packet-alert-max={most}"));
+        }
+        command
+    }
+
     /// Signatures of a rule file that Suricata does not accept.
     pub fn rejected(&self, rules: &Path) -> Result<std::collections::BTreeSet<u32>> {
-        let output = Command::new(&self.binary)
+        let output = self
+            .command(rules, &self.work)
             .arg("-T")
-            .arg("-c")
-            .arg(&self.config)
-            .arg("-S")
-            .arg(rules)
-            .arg("-l")
-            .arg(&self.work)
             .output()
             .with_context(|| format!("running {}", self.binary.display()))?;
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -97,34 +112,17 @@ impl Suricata {
         let log = self.work.join(name);
         let _ = std::fs::remove_dir_all(&log);
         std::fs::create_dir_all(&log).with_context(|| format!("making {}", log.display()))?;
-        let configuration = |file: &str| self.rule_configuration.join(file).display().to_string();
-        let alerts = self.packet_alerts.map(|most| format!("packet-alert-max={most}"));
-        let output = Command::new(&self.binary)
-            .args(alerts.iter().flat_map(|set| ["--set", set]))
+        let output = self
+            .command(rules, &log)
             .args(["-k", "none", "--runmode", "single"])
-            .arg("-c")
-            .arg(&self.config)
             .arg("-r")
             .arg(capture)
-            .arg("-S")
-            .arg(rules)
-            .arg("-l")
-            .arg(&log)
-            .arg("--set")
-            .arg(format!("classification-file={}", configuration("classification.config")))
-            .arg("--set")
-            .arg(format!("reference-config-file={}", configuration("reference.config")))
-            .args(["--set", "threshold-file=/dev/null"])
-            // Only eve.json is read.
-            .args(["--set", "outputs.0.fast.enabled=no"])
-            .args(["--set", "vars.address-groups.HOME_NET=any"])
-            .args(["--set", "vars.address-groups.EXTERNAL_NET=any"])
             .output()
             .with_context(|| format!("running {}", self.binary.display()))?;
         let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         let eve = std::fs::read_to_string(log.join("eve.json")).unwrap_or_default();
         let _ = std::fs::remove_dir_all(&log);
-        if let Some(line) = said.lines().find(|line| line.contains("pcap:") && line.starts_with("E:")) {
+        if let Some(line) = said.lines().find(|line| line.contains("Failed to init pcap file")) {
             return Ok(Answer::Unreadable(line.to_owned()));
         }
         if !output.status.success() {

@@ -397,7 +397,7 @@ impl Http1State {
             return &[];
         }
         side.partial.extend_from_slice(now);
-        if end.is_none() {
+        if end.is_none() && !(side.at == At::ChunkSize && no_chunk_size(&side.partial)) {
             return rest;
         }
         let raw = std::mem::take(&mut side.partial);
@@ -590,6 +590,18 @@ impl Http1State {
     pub(super) fn side_open(&self, d: usize) -> bool {
         !self.transactions.is_empty() || self.sides[d].current.is_some() || !self.sides[d].rest.is_empty()
     }
+}
+
+/// So many bytes without a line's end show whether they can be the size of a chunk.
+const CHUNK_PROBE: usize = 8;
+
+/// What stands where the size of a chunk should cannot become one: its line need not be waited for.
+fn no_chunk_size(partial: &[u8]) -> bool {
+    partial.len() >= CHUNK_PROBE
+        && partial
+            .iter()
+            .find(|b| !matches!(b, b'\r' | b'\n' | b' ' | b'\t' | 0x0b | 0x0c))
+            .is_some_and(|b| !b.is_ascii_hexdigit())
 }
 
 /// Bytes that begin like a status line, as far as they go: `HTTP` behind white space and NUL.

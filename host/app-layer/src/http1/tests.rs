@@ -302,3 +302,17 @@ fn messages_behind_a_gap_are_found() {
     let s = answered(1000, &[Input::Data(chunked), Input::Gap(10), Input::Data(b"cd\r\n0\r\n")]);
     assert!(get(&s, 0, ToClient, Buffer::HttpResponseBody).is_some_and(|body| body.starts_with("abcd")));
 }
+
+#[test]
+fn a_body_that_is_not_chunked_after_all_is_seen_at_once() {
+    let head = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n \r\nConnection: close\r\n\r\n";
+    for cut in 1..40 {
+        let text = format!("{head}XYZ is the body, without any line's end");
+        let s = answered(cut, &[Input::Data(text.as_bytes())]);
+        let body = get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody);
+        assert_eq!(body.as_deref(), Some("XYZ is the body, without any line's end"), "cut {cut}");
+        let text = format!("{head}5;extension=that-is-long\r\nabcde\r\n0\r\n\r\n");
+        let s = answered(cut, &[Input::Data(text.as_bytes())]);
+        assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("abcde"), "cut {cut}");
+    }
+}
