@@ -12,7 +12,7 @@ use weir_contract::guards::Guard;
 use weir_device::{Driver, DriverConfig, QueueConfig};
 use weir_engine::{DeviceRuntime, Engine, HostCause};
 use weir_management::{Config, FailMode};
-use weir_output::{Cause, EventSink, RunTotals};
+use weir_output::{Cause, EventSink, RuleCost, RunTotals};
 use weir_rules::image::{Image, ImageOptions, emit};
 use weir_rules::plan::{Class, Options, Plan, plan};
 use weir_sim::{Frame, Offer, SimConfig, Simulator};
@@ -175,7 +175,7 @@ pub fn run_simulated(
     totals.rules.by_class =
         Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
     device_totals(&model, &mut totals);
-    host_totals(&runtime, tables, &mut totals);
+    host_totals(loaded, &runtime, tables, &mut totals);
     totals.host.cpu_seconds = cpu_seconds() - cpu;
     totals.seconds.load = loaded.seconds + tables.seconds + load;
     totals.seconds.run = seconds;
@@ -203,7 +203,7 @@ fn device_totals(model: &Simulator, totals: &mut RunTotals) {
         .collect();
 }
 
-fn host_totals(runtime: &DeviceRuntime<Simulator>, tables: &Tables, totals: &mut RunTotals) {
+fn host_totals(loaded: &Loaded, runtime: &DeviceRuntime<Simulator>, tables: &Tables, totals: &mut RunTotals) {
     let engine = runtime.engine().counters();
     let counted = runtime.counters();
     let h = &mut totals.host;
@@ -231,6 +231,39 @@ fn host_totals(runtime: &DeviceRuntime<Simulator>, tables: &Tables, totals: &mut
         sum.bytes += amount.bytes;
     }
     h.by_cause = by_cause;
+    h.by_rule = rule_costs(loaded, runtime, tables);
+}
+
+/// Rules listed in the totals.
+const COSTS_MAX: usize = 20;
+
+fn rule_costs(loaded: &Loaded, runtime: &DeviceRuntime<Simulator>, tables: &Tables) -> Vec<RuleCost> {
+    let mut sums: BTreeMap<u32, Cause> = BTreeMap::new();
+    for (record, amount) in &runtime.counters().records {
+        let owner = tables.image.tables.owners.get(*record as usize).and_then(|owners| owners.first());
+        if let Some(rule) = owner {
+            let sum = sums.entry(*rule).or_default();
+            sum.packets += amount.frames;
+            sum.bytes += amount.bytes;
+        }
+    }
+    let mut sums: Vec<(u32, Cause)> = sums.into_iter().collect();
+    sums.sort_by_key(|(rule, cause)| (std::cmp::Reverse(cause.packets), *rule));
+    sums.truncate(COSTS_MAX);
+    let rules = loaded.program.sources();
+    sums.into_iter()
+        .filter_map(|(rule, cause)| {
+            let (source, planned) = (rules.get(rule as usize)?, tables.plan.rules.get(rule as usize)?);
+            Some(RuleCost {
+                gid: source.identity.gid,
+                sid: source.identity.sid,
+                class: planned.class.letter().to_string(),
+                reason: planned.reason.clone(),
+                packets: cause.packets,
+                bytes: cause.bytes,
+            })
+        })
+        .collect()
 }
 
 /// Class of the first rule that a record belongs to.

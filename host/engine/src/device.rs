@@ -56,6 +56,8 @@ impl Amount {
 pub struct RuntimeCounters {
     /// Frames given to the engine, by cause.
     pub causes: BTreeMap<HostCause, Amount>,
+    /// Frames that a record flagged, by the first record that held; index into the tables.
+    pub records: HashMap<u32, Amount>,
     /// Frames read from history rings.
     pub history: Amount,
     /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
@@ -252,6 +254,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let read = self.driver.read_frame(queue, descriptor.position, &mut frame);
             if read.is_ok() {
                 self.counters.causes.entry(cause_of(descriptor)).or_default().add(frame.data.len());
+                if descriptor.first_record != c::RECORD_NONE {
+                    self.counters.records.entry(descriptor.first_record).or_default().add(frame.data.len());
+                }
                 self.inspect(&frame, sink);
             }
             self.frame = frame;

@@ -150,22 +150,20 @@ fn text(alert: &AlertIdentity) -> String {
     format!("[{}:{}] at frame {}{transaction}, {flow}", alert.rule.gid, alert.rule.sid, alert.frame)
 }
 
-/// Files named, and those below directories whose name looks like a capture's, sorted.
+/// Files named, and those in and below directories that are captures by name or by their first bytes, sorted.
 fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
-    let mut open: Vec<PathBuf> = paths.to_vec();
-    while let Some(path) = open.pop() {
+    let mut open: Vec<(PathBuf, bool)> = paths.iter().map(|path| (path.clone(), true)).collect();
+    while let Some((path, named)) = open.pop() {
         if path.is_dir() {
             for entry in std::fs::read_dir(&path).or_input()? {
-                let entry = entry.or_input()?.path();
-                let capture = entry.extension().is_some_and(|e| {
-                    ["pcap", "pcapng", "cap", "ntar"].iter().any(|known| e.eq_ignore_ascii_case(known))
-                });
-                if entry.is_dir() || capture {
-                    open.push(entry);
+                let entry = entry.or_input()?;
+                // Links to directories could lead in circles.
+                if !entry.file_type().or_input()?.is_symlink() || entry.path().is_file() {
+                    open.push((entry.path(), false));
                 }
             }
-        } else {
+        } else if named || is_capture(&path) {
             found.push(path);
         }
     }
@@ -174,8 +172,17 @@ fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         return Err(Failure {
             code: INPUT,
             error: anyhow::anyhow!("there is no capture in the paths given"),
-            remedy: Some("name files, or directories that hold *.pcap, *.pcapng or *.cap".to_owned()),
+            remedy: Some("name files, or directories that hold pcap or pcapng files".to_owned()),
         });
     }
     Ok(found)
+}
+
+fn is_capture(path: &Path) -> bool {
+    let by_name = path.extension().is_some_and(|e| {
+        ["pcap", "pcapng", "cap", "ntar"].iter().any(|known| e.eq_ignore_ascii_case(known))
+    });
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic));
+    by_name || (read.is_ok() && weir_capture::is_capture(magic))
 }
