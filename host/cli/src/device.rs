@@ -97,8 +97,27 @@ pub fn run_simulated(
     sink: &mut dyn EventSink,
     control: &mut RunControl<'_>,
 ) -> Result<RunTotals, Failure> {
+    run_on(&simulator(config), loaded, tables, config, validate, source, sink, control)
+}
+
+/// A simulated NIC of the configured size.
+pub fn simulator(config: &Config) -> Simulator {
+    Simulator::new(SimConfig { queues: config.device.queues, flow_entries: config.device.flow_entries })
+}
+
+/// Inspects behind this simulated NIC, which tests may have given faults.
+#[expect(clippy::too_many_arguments, reason = "a run has that many parts, and one caller outside of tests")]
+pub fn run_on(
+    model: &Simulator,
+    loaded: &Loaded,
+    tables: &Tables,
+    config: &Config,
+    validate: bool,
+    source: &mut Source,
+    sink: &mut dyn EventSink,
+    control: &mut RunControl<'_>,
+) -> Result<RunTotals, Failure> {
     let start = Instant::now();
-    let model = Simulator::new(SimConfig { queues: config.device.queues, flow_entries: config.device.flow_entries });
     let settings = driver_config(config, validate);
     let vlan_key = settings.vlan_key;
     let mut driver = Driver::probe(model.clone()).or_internal()?;
@@ -174,7 +193,7 @@ pub fn run_simulated(
     let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
     totals.rules.by_class =
         Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
-    device_totals(&model, &mut totals);
+    device_totals(model, &mut totals);
     host_totals(loaded, &runtime, tables, &mut totals);
     totals.host.cpu_seconds = cpu_seconds() - cpu;
     totals.seconds.load = loaded.seconds + tables.seconds + load;
