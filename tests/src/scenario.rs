@@ -173,8 +173,7 @@ impl Scenario {
         let stop = AtomicBool::new(false);
         let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
         let validate = config.capture.checksums != weir_management::Checksums::Ignore;
-        let totals =
-            run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let totals = run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
         Ok((sink.alerts, totals))
     }
 

@@ -163,7 +163,11 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
         if choice.class == Class::Deferred && base::scopes(rule) & Scopes::PACKET.0 != 0 {
             out.deferred_on_packets = true;
         }
-        let conditions = if options.omit_classes.contains(&choice.class) { Vec::new() } else { choice.conditions };
+        let conditions = if options.omit_classes.contains(&choice.class) {
+            Vec::new()
+        } else {
+            choice.conditions.into_iter().flat_map(base::undecided_datagrams).collect()
+        };
         out.percent.extend(&choice.percent);
         out.equals.extend(&choice.equals);
         out.rules.push(RulePlan {
