@@ -56,6 +56,8 @@ impl Amount {
 pub struct RuntimeCounters {
     /// Frames given to the engine, by cause.
     pub causes: BTreeMap<HostCause, Amount>,
+    /// Frames that a record flagged, by the first record that held; index into the tables.
+    pub records: HashMap<u32, Amount>,
     /// Frames read from history rings.
     pub history: Amount,
     /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
@@ -252,6 +254,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let read = self.driver.read_frame(queue, descriptor.position, &mut frame);
             if read.is_ok() {
                 self.counters.causes.entry(cause_of(descriptor)).or_default().add(frame.data.len());
+                if descriptor.first_record != c::RECORD_NONE {
+                    self.counters.records.entry(descriptor.first_record).or_default().add(frame.data.len());
+                }
                 self.inspect(&frame, sink);
             }
             self.frame = frame;
@@ -279,7 +284,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let direction = usize::from(descriptor.flags & FrameFlags::TO_CLIENT.0 != 0);
             link.trouble(direction, descriptor.scopes);
             if !sure {
-                link.trouble(1 - direction, descriptor.scopes & Scopes::STREAM.0);
+                link.trouble(1 - direction, descriptor.scopes & (Scopes::STREAM.0 | Scopes::ALWAYS.0));
             }
         }
         // A flow that lost frames cannot be given back: the host's state is not the full engine's.
@@ -323,9 +328,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.driver.ring(queue)?;
         self.take()?;
         // The answer is the newest HANDOVER that a command raised.
-        let asked = self.queues.iter().flatten().rev().map(|w| w.descriptor).filter(|d| {
-            d.kind == DescriptorKind::Handover as u8 && d.guards & Guard::HostDivert.bit() != 0
-        });
+        let asked = self
+            .queues
+            .iter()
+            .flatten()
+            .rev()
+            .map(|w| w.descriptor)
+            .filter(|d| d.kind == DescriptorKind::Handover as u8 && d.guards & Guard::HostDivert.bit() != 0);
         let entry = asked.max_by_key(|d| (d.frame_number, d.sequence)).map(|d| (d.flow_index, d.flow_generation));
         if let Some(entry) = entry {
             self.catch_up(entry, datagram.number, sink)?;
@@ -355,12 +364,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
                     Some(chain) => chain,
                     None => {
                         let mut frames = Vec::new();
-                        let (n, result) = self.driver.read_chain(
-                            queue,
-                            descriptor.chain_head,
-                            descriptor.chain_count,
-                            &mut frames,
-                        );
+                        let (n, result) =
+                            self.driver.read_chain(queue, descriptor.chain_head, descriptor.chain_count, &mut frames);
                         frames.truncate(n);
                         self.tolerate(result)?;
                         frames.into()
@@ -433,5 +438,6 @@ fn device_key(key: &FlowKey, vlan_key: bool) -> DeviceKey {
     };
     let port = |p: u16| if matches!(key.protocol, 1 | 58) { 0 } else { p };
     let vlan = if vlan_key { key.vlan } else { [0; 2] };
-    flow_key((address(key.address_a), port(key.port_a)), (address(key.address_b), port(key.port_b)), key.protocol, vlan).0
+    flow_key((address(key.address_a), port(key.port_a)), (address(key.address_b), port(key.port_b)), key.protocol, vlan)
+        .0
 }
