@@ -62,8 +62,7 @@ pub struct Context<'a> {
     pub packet: &'a Packet<'a>,
     /// Its flow.
     pub flow: Option<FlowFacts>,
-    /// The payload went to the stream, or waits for bytes before it: rules that ask for nothing within a packet see it
-    /// there.
+    /// The payload was delivered to the stream: rules that say nothing of a packet see it there.
     pub in_stream: bool,
     /// Stream events of this packet.
     pub stream_events: StreamEvents,

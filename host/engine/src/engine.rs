@@ -328,12 +328,14 @@ struct Deliver<'a, 'p> {
     keep: usize,
     frame: u64,
     inspect: bool,
+    inspect_encrypted: bool,
 }
 
 impl StreamSink for Deliver<'_, '_> {
     fn data(&mut self, direction: usize, offset: u64, bytes: &[u8]) {
         self.app.feed(side(direction), Input::Data(bytes), self.frame);
-        if self.inspect {
+        // The first bytes of an encrypted session are encrypted themselves.
+        if self.inspect && (self.inspect_encrypted || !self.app.encrypted()) {
             let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
             let delivery = Delivery { direction: side(direction), window, offset, new_from };
             // These bytes may have told the protocol.
@@ -381,6 +383,7 @@ fn tcp(
         keep: config.raw_window,
         frame: packet.number,
         inspect,
+        inspect_encrypted: config.inspect_encrypted,
     };
     let result =
         session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);

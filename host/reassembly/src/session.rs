@@ -69,7 +69,7 @@ pub struct PacketResult {
     pub established: bool,
     /// Events.
     pub events: StreamEvents,
-    /// The payload went to the stream (or waits for it).
+    /// The payload, or some of it, was delivered to the stream by this packet.
     pub in_stream: bool,
 }
 
@@ -265,7 +265,7 @@ impl Session {
             }
         }
         if self.state == State::SynReceived && d != self.syn_direction && !payload.is_empty() {
-            result.in_stream = self.hold(config, d, tcp.sequence, payload);
+            self.hold(config, d, tcp.sequence, payload);
         }
         result.established = self.state >= State::Established;
         if self.state >= State::Established && self.streams[d].tracked {
@@ -429,19 +429,18 @@ impl Session {
     }
 
     /// Data of the responder before the handshake is complete waits for its completion.
-    fn hold(&mut self, config: &SessionConfig, d: usize, sequence: u32, payload: &[u8]) -> bool {
+    fn hold(&mut self, config: &SessionConfig, d: usize, sequence: u32, payload: &[u8]) {
         let s = &mut self.streams[d];
-        let Ok(offset) = u64::try_from(distance(sequence, s.base)) else { return false };
+        let Ok(offset) = u64::try_from(distance(sequence, s.base)) else { return };
         let queue = s.queue.get_or_insert_with(Box::default);
         if offset > config.queue_limit as u64 || queue.exceeds(config.queue_limit.saturating_sub(payload.len())) {
-            return false;
+            return;
         }
         queue.insert(config.policy, offset, payload);
         let end = sequence.wrapping_add(payload.len() as u32);
         if distance(end, s.highest) > 0 {
             s.highest = end;
         }
-        true
     }
 
     fn open(&mut self, d: usize, tcp: &Tcp<'_>) {
@@ -587,7 +586,7 @@ impl Session {
         }
     }
 
-    /// Insert payload; returns whether any of it was new.
+    /// Insert payload; returns whether any of it was delivered at once.
     fn segment(
         &mut self,
         config: &SessionConfig,
@@ -628,7 +627,7 @@ impl Session {
         if queue.exceeds(config.queue_limit) {
             self.declare_gap(config, d, u64::MAX, events, sink);
         }
-        true
+        false
     }
 
     fn at_base(
