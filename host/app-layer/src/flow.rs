@@ -141,13 +141,16 @@ impl AppLayerFlow {
         self.original.or(self.protocol())
     }
 
-    /// What is known of each direction: its own bytes decide; without them the flow's protocol is that of both. The
-    /// first datagram of a direction may say that it is none, while the other direction has not spoken.
+    /// What is known of each direction: its own bytes decide, once they have come. The first datagram of a direction
+    /// may say that it is of no protocol, while the other direction has not spoken.
     pub fn detection_by_side(&self) -> [Detection; 2] {
         [Direction::ToServer, Direction::ToClient].map(|direction| {
             let d = direction as usize;
             if self.side_failed[d] {
                 return Detection::Failed;
+            }
+            if self.watch.as_ref().is_some_and(|watch| watch.1 == direction) {
+                return Detection::Unknown;
             }
             match (&self.phase, self.by_side[d], self.protocol()) {
                 (_, Some(protocol), _) | (_, None, Some(protocol)) => Detection::Known(protocol),
