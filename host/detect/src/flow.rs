@@ -65,7 +65,7 @@ pub(crate) struct Candidate {
     pub rule: RuleIndex,
     /// Buffers that matched already, by position in the rule.
     pub done: u64,
-    /// What there was of the others at the last evaluation.
+    /// What there was of all at the last evaluation.
     pub tried: Option<Extent>,
 }
 

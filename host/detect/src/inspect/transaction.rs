@@ -342,7 +342,7 @@ impl Work<'_> {
         {
             return Answer::Wait;
         }
-        if let Some(extent) = self.extent(rule, candidate.done, inside) {
+        if let Some(extent) = self.extent(rule, inside) {
             if candidate.tried.is_some_and(|before| !extent.is_news(before)) {
                 return Answer::Wait;
             }
@@ -373,13 +373,10 @@ impl Work<'_> {
         if waits { Answer::Wait } else { Answer::Match }
     }
 
-    /// How much there is of the buffers that are not `done`; none when the rule looks at packet or stream as well.
-    fn extent(&self, rule: &CompiledRule, done: u64, inside: InTransaction<'_>) -> Option<Extent> {
+    /// How much there is of the rule's buffers; none when it looks at packet or stream as well.
+    fn extent(&self, rule: &CompiledRule, inside: InTransaction<'_>) -> Option<Extent> {
         let mut extent = Extent { settled: 0, growing: 0 };
-        for (i, buffer) in rule.buffers.iter().enumerate() {
-            if done & 1u64.checked_shl(i as u32).unwrap_or(0) != 0 && !rule.connected {
-                continue;
-            }
+        for buffer in &rule.buffers {
             let Source::Transaction(slot) = buffer.source else { return None };
             let slot = self.program.slots().get(slot)?;
             let direction = slot_direction(slot, inside.direction);
