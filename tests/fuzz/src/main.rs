@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
+use weir_fuzz::frames::FrameList;
 use weir_fuzz::minimise::minimise;
 use weir_fuzz::runner::{self, Failure, Options, Outcome};
 use weir_fuzz::{Target, allocation, mutate, seeds, targets};
@@ -40,6 +41,9 @@ struct Arguments {
     /// Run these inputs of a target, and nothing else.
     #[arg(long)]
     replay: Vec<PathBuf>,
+    /// Write the input given by --replay, a list of frames, as a pcap file.
+    #[arg(long)]
+    pcap: Option<PathBuf>,
     /// List the targets.
     #[arg(long)]
     list: bool,
@@ -64,6 +68,10 @@ fn main() -> Result<ExitCode> {
     ensure!(!chosen.is_empty(), "there is no target `{}`; --list names them", arguments.target);
     if !arguments.replay.is_empty() {
         let [target] = chosen.as_slice() else { bail!("--replay needs --target NAME") };
+        if let (Some(to), [from]) = (&arguments.pcap, arguments.replay.as_slice()) {
+            let list = FrameList::decode(&std::fs::read(from).with_context(|| from.display().to_string())?);
+            std::fs::write(to, list.capture().to_pcap()).with_context(|| to.display().to_string())?;
+        }
         return replay(target, &arguments.replay);
     }
     std::fs::create_dir_all(&arguments.findings).with_context(|| arguments.findings.display().to_string())?;

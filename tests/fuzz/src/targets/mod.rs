@@ -4,6 +4,8 @@ pub mod app_layer;
 pub mod capture;
 pub mod configuration;
 pub mod contract;
+pub mod device;
+pub mod engine;
 pub mod frames;
 pub mod reassembly;
 pub mod rules;
@@ -21,7 +23,9 @@ pub fn all() -> Vec<Target> {
     all.extend(contract::targets());
     all.extend(frames::targets());
     all.extend(reassembly::targets());
+    all.extend(device::targets());
     all.extend(app_layer::targets());
+    all.extend(engine::targets());
     all
 }
 
