@@ -8,7 +8,7 @@ use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::EventSink;
-use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport};
+use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport, protocols};
 use weir_reassembly::{RawWindow, State, StreamEvents, StreamSink};
 
 /// What the engine counted.
@@ -138,11 +138,23 @@ impl Engine {
         });
     }
 
-    /// Key of the flow that a frame's outermost packet belongs to.
-    pub fn key_of_frame(&self, frame: &Frame<'_>) -> Option<FlowKey> {
+    /// Key of the flow that a frame's outermost packet belongs to, if a device can have an entry for it: tunnels never do.
+    pub fn device_key_of_frame(&self, frame: &Frame<'_>) -> Option<FlowKey> {
+        let config = self.decoder.config();
         let mut key = None;
         self.decoder.peek_frame(frame, |packet| key = key_of(packet));
-        key.map(|(key, _)| key)
+        let (key, _) = key?;
+        let tunnel = |port| {
+            [&config.vxlan_ports, &config.geneve_ports, &config.teredo_ports, &config.gtp_ports]
+                .into_iter()
+                .any(|ports| ports.contains(&port))
+        };
+        let never = match key.protocol {
+            protocols::IPV4 | protocols::IPV6 | protocols::GRE => true,
+            protocols::UDP => tunnel(key.port_a) || tunnel(key.port_b),
+            _ => false,
+        };
+        (!never).then_some(key)
     }
 
     /// The flow, if it lives.
