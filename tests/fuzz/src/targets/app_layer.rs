@@ -190,10 +190,30 @@ const NUMBERS: [&str; 9] = [
     "tls.state",
 ];
 
+/// Limits that short inputs reach.
+const SMALL: AppLayerConfig = AppLayerConfig {
+    body_limit: 40,
+    head_limit: 200,
+    inflate_limit: 60,
+    inflate_layers: 2,
+    transactions: MANY,
+    tls_message_limit: 150,
+};
+
+/// More transactions than an input can begin. What is complete and not yet inspected counts as open, so the bound on open
+/// transactions depends on how much comes at once; it is tried apart from the comparison.
+const MANY: usize = 1 << 16;
+const FEW: usize = 3;
+
 /// Runs a conversation as it is and cut in other places. Parsers are asked after every delivery, as by the engine.
 pub fn any_cut(bytes: &[u8], carrier: u8, port: u16) {
     let conversation = Conversation::decode(bytes);
-    let config = Arc::new(AppLayerConfig::default());
+    let usual = AppLayerConfig { transactions: MANY, ..AppLayerConfig::default() };
+    let config = Arc::new(if conversation.seed & 1 == 0 { usual } else { SMALL });
+    if conversation.seed & 14 == 0 {
+        let few = Arc::new(AppLayerConfig { transactions: FEW, ..*config });
+        outcome(&conversation.steps, &few, carrier, port);
+    }
     let whole = outcome(&conversation.steps, &config, carrier, port);
     let other = if carrier == 6 { cut(&conversation) } else { conversation.steps.clone() };
     let pieces = outcome(&other, &config, carrier, port);
@@ -248,7 +268,7 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         events.extend(flow.new_events());
         // What is released now is seen for the last time.
         let everything = flow.state().is_some_and(|state| state.upgrade().is_some());
-        see(&flow, upgrades, everything, &mut transactions);
+        see(&flow, upgrades, everything, config.transactions, &mut transactions);
         let before = flow.upgraded();
         let protocol = flow.protocol();
         flow.mark_inspected(1);
@@ -256,7 +276,7 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
             upgrades += 1;
         }
     }
-    see(&flow, upgrades, true, &mut transactions);
+    see(&flow, upgrades, true, config.transactions, &mut transactions);
     events.sort_unstable();
     let mut text = String::new();
     let open = [Direction::ToServer, Direction::ToClient].map(|d| flow.is_open(d));
@@ -270,10 +290,16 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
 }
 
 /// The transactions that live now, or those of them that are complete, replacing what was seen of them before.
-fn see(flow: &AppLayerFlow, upgrades: u8, everything: bool, transactions: &mut BTreeMap<(u8, u64), String>) {
+fn see(
+    flow: &AppLayerFlow,
+    upgrades: u8,
+    everything: bool,
+    most: usize,
+    transactions: &mut BTreeMap<(u8, u64), String>,
+) {
     let Some(state) = flow.state() else { return };
     let live = state.transactions();
-    assert!(live.len() <= 1024, "transactions are bounded");
+    assert!(live.len() <= most, "transactions are bounded");
     assert!(live.windows(2).all(|pair| pair[0].id < pair[1].id), "in order of their ids");
     let mut json = Vec::new();
     let seen = |t: &Transaction| everything || t.progress == [COMPLETE; 2] && t.changed != [false; 2];
