@@ -8,7 +8,7 @@ use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::EventSink;
-use weir_packet::{Decoder, Frame, Packet, Transport};
+use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport, protocols};
 use weir_reassembly::{RawWindow, State, StreamEvents, StreamSink};
 
 /// What the engine counted.
@@ -35,11 +35,7 @@ pub struct PendingDatagram {
     pub key: FlowKey,
     /// Number of the frame that completed it.
     pub number: u64,
-    time: weir_packet::Time,
-    vlan: [u16; 3],
-    vlan_layers: u8,
-    ethernet: Option<([u8; 6], [u8; 6])>,
-    bytes: Vec<u8>,
+    datagram: HeldDatagram,
     wire_length: u32,
 }
 
@@ -84,6 +80,7 @@ impl Engine {
     /// From now on frames come from a device.
     pub fn set_behind_device(&mut self) {
         self.inner.behind_device = true;
+        self.decoder.hold_datagrams();
     }
 
     /// Counters.
@@ -102,20 +99,23 @@ impl Engine {
         inner.counters.frames += 1;
         inner.counters.bytes += frame.data.len() as u64;
         inner.touched.clear();
-        let mut held = false;
-        self.decoder.decode(frame, &mut |packet: &Packet<'_>| {
-            // What lies inside a held datagram comes again when it is decoded by itself.
-            if held && packet.tunnel_depth > 0 {
-                return;
-            }
-            if inner.behind_device && packet.tunnel_depth == 0 && packet.ip.is_some_and(|ip| ip.reassembled) {
-                held = inner.hold(packet, frame.wire_length);
-                if held {
-                    return;
+        self.decoder.decode(frame, &mut |packet: &Packet<'_>| inner.packet(packet, frame.wire_length, sink));
+        if inner.behind_device {
+            for datagram in self.decoder.take_held() {
+                let mut key = None;
+                self.decoder.peek_held(&datagram, |packet| key = key_of(packet));
+                let number = datagram.number();
+                match key {
+                    Some((key, _)) => {
+                        let wire_length = frame.wire_length;
+                        inner.pending.push(PendingDatagram { key, number, datagram, wire_length });
+                    }
+                    None => self
+                        .decoder
+                        .decode_held(&datagram, &mut |packet: &Packet<'_>| inner.packet(packet, frame.wire_length, sink)),
                 }
             }
-            inner.packet(packet, frame.wire_length, sink);
-        });
+        }
         inner.sweep(frame.time.0);
     }
 
@@ -131,28 +131,30 @@ impl Engine {
 
     /// Process a datagram that waited.
     pub fn datagram(&mut self, pending: &PendingDatagram, sink: &mut dyn EventSink) {
-        const LINKTYPE_RAW: u16 = 101;
-        let frame = Frame {
-            number: pending.number,
-            time: pending.time,
-            link: LINKTYPE_RAW,
-            data: &pending.bytes,
-            wire_length: pending.wire_length,
-        };
         let inner = &mut self.inner;
         inner.touched.clear();
-        self.decoder.decode(&frame, &mut |packet: &Packet<'_>| {
-            let mut packet = packet.clone();
-            packet.vlan = pending.vlan;
-            packet.vlan_layers = pending.vlan_layers;
-            packet.ethernet = pending.ethernet;
-            if packet.tunnel_depth == 0 {
-                if let Some(ip) = &mut packet.ip {
-                    ip.reassembled = true;
-                }
-            }
-            inner.packet(&packet, pending.wire_length, sink);
+        self.decoder.decode_held(&pending.datagram, &mut |packet: &Packet<'_>| {
+            inner.packet(packet, pending.wire_length, sink);
         });
+    }
+
+    /// Key of the flow that a frame's outermost packet belongs to, if a device can have an entry for it: tunnels never do.
+    pub fn device_key_of_frame(&self, frame: &Frame<'_>) -> Option<FlowKey> {
+        let config = self.decoder.config();
+        let mut key = None;
+        self.decoder.peek_frame(frame, |packet| key = key_of(packet));
+        let (key, _) = key?;
+        let tunnel = |port| {
+            [&config.vxlan_ports, &config.geneve_ports, &config.teredo_ports, &config.gtp_ports]
+                .into_iter()
+                .any(|ports| ports.contains(&port))
+        };
+        let never = match key.protocol {
+            protocols::IPV4 | protocols::IPV6 | protocols::GRE => true,
+            protocols::UDP => tunnel(key.port_a) || tunnel(key.port_b),
+            _ => false,
+        };
+        (!never).then_some(key)
     }
 
     /// The flow, if it lives.
@@ -197,21 +199,6 @@ impl Engine {
 }
 
 impl Inner {
-    fn hold(&mut self, packet: &Packet<'_>, wire_length: u32) -> bool {
-        let Some((key, _)) = key_of(packet) else { return false };
-        self.pending.push(PendingDatagram {
-            key,
-            number: packet.number,
-            time: packet.time,
-            vlan: packet.vlan,
-            vlan_layers: packet.vlan_layers,
-            ethernet: packet.ethernet,
-            bytes: packet.data.to_vec(),
-            wire_length,
-        });
-        true
-    }
-
     fn packet(&mut self, packet: &Packet<'_>, length: u32, sink: &mut dyn EventSink) {
         self.counters.packets += 1;
         let Some((key, source_is_a)) = key_of(packet) else {
