@@ -2,7 +2,7 @@
 
 use crate::config::EngineConfig;
 use crate::flow_data::{DeviceLink, FlowData};
-use crate::inspect::{Inspector, side};
+use crate::inspect::{Inspector, say_protocol, side};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
 use weir_detect::{Delivery, Program};
@@ -315,15 +315,22 @@ struct Deliver<'a, 'p> {
     keep: usize,
     frame: u64,
     inspect: bool,
+    inspect_encrypted: bool,
 }
 
 impl StreamSink for Deliver<'_, '_> {
     fn data(&mut self, direction: usize, offset: u64, bytes: &[u8]) {
         self.app.feed(side(direction), Input::Data(bytes), self.frame);
-        if self.inspect {
+        // The first bytes of an encrypted session are encrypted themselves.
+        if self.inspect && (self.inspect_encrypted || !self.app.encrypted()) {
             let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
             let delivery = Delivery { direction: side(direction), window, offset, new_from };
-            self.inspector.stream(self.detect, self.context, &delivery);
+            // These bytes may have told the protocol.
+            let mut context = *self.context;
+            if let Some(facts) = &mut context.flow {
+                say_protocol(facts, self.app);
+            }
+            self.inspector.stream(self.detect, &context, &delivery);
         }
     }
 
@@ -363,6 +370,7 @@ fn tcp(
         keep: config.raw_window,
         frame: packet.number,
         inspect,
+        inspect_encrypted: config.inspect_encrypted,
     };
     let result =
         session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
@@ -374,10 +382,14 @@ fn tcp(
     let payload = inspect && !packet.checksum_bad;
     let raised: Vec<&'static str> = flow.data.app.new_events().collect();
     let mut context =
-        inspector.context(packet, flow, Some(&session), direction, result.established, result.events, payload);
+        inspector.context(packet, flow, Some(&session), direction, result.was_established, result.events, payload);
     context.packet_events = &raised;
+    context.in_stream = result.in_stream;
     let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
     inspector.packet(detect, &context);
+    if let Some(facts) = &mut context.flow {
+        facts.established = result.established;
+    }
     inspector.transactions(detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
     flow.data.session = Some(session);
