@@ -62,7 +62,7 @@ impl Pipeline {
             if wanted & facts::ALL != 0 {
                 let tail = staged.tail.0.get(..usize::from(staged.tail.1)).filter(|_| staged.continues).unwrap_or(&[]);
                 let datagram = parsed.tcp.is_none();
-                guards |= facts::payload_facts(wanted, &tables.parameters, datagram, tail, payload);
+                guards |= crate::facts::payload_facts(wanted, &tables.parameters, datagram, tail, payload);
             }
         }
         guards |= self.history_guards(taken, staged);
