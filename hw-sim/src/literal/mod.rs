@@ -1,14 +1,15 @@
 //! The literal filter: windows of 4 to 8 folded bytes, Bloom, exact entry, list.
 //!
-//! Two passes over a payload. The first asks at every position whether the first Bloom partition of any window length
-//! has its bit: one carry-less multiplication (when all lengths share their constant) and one bit per length, without a
-//! branch. The second looks at what is left, counts candidates exactly as the contract defines them (all partitions
-//! set), and compares with the exact entries. Order: by position, then by length.
+//! [`FirstStage`] leaves the positions where the first two Bloom partitions of some window length have their bits. What
+//! is left is looked at length by length: candidates are counted exactly as the contract defines them (all partitions
+//! set), and compared with the exact entries. Order: by position, then by length.
 
 mod clmul;
+mod first;
 mod table;
 
-pub use clmul::{FirstStage, product};
+pub use clmul::product;
+pub use first::{FirstStage, Passed};
 pub use table::{LengthTable, case_lanes};
 
 use weir_contract::constants::WINDOW_LENGTHS;
@@ -46,7 +47,7 @@ impl Scan {
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     folded: Vec<u8>,
-    positions: Vec<u32>,
+    passed: Vec<Passed>,
 }
 
 /// Zero bytes behind the scanned ones, so that every position has eight to read.
@@ -77,7 +78,7 @@ impl Filter {
         if self.tables.is_empty() || payload.is_empty() {
             return scan;
         }
-        let Scratch { folded, positions } = scratch;
+        let Scratch { folded, passed } = scratch;
         folded.clear();
         folded.extend_from_slice(tail);
         folded.extend_from_slice(payload);
@@ -86,13 +87,13 @@ impl Filter {
         }
         let total = folded.len();
         folded.extend_from_slice(&[0; PADDING]);
-        self.first.positions(folded, total, positions);
+        self.first.passed(folded, total, passed);
         let mut candidates = 0u32;
-        for &at in positions.iter() {
+        for &Passed { at, lengths } in passed.iter() {
             let at = at as usize;
             let Some(word) = folded.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
             let word = u64::from_le_bytes(*word);
-            for table in &self.tables {
+            for table in self.tables.iter().filter(|table| lengths >> table.index() & 1 != 0) {
                 let end = at + table.length;
                 if end > total {
                     break;
