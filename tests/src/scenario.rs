@@ -17,6 +17,7 @@ use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity, RunTotals};
 use weir_rules::RuleSource;
 use weir_rules::plan::Options;
+use weir_sim::faults::Faults;
 
 /// An alert that must come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,13 +142,25 @@ impl Scenario {
         })
     }
 
-    /// Runs behind the simulated device, with more configuration keys and a planner's options.
-    pub fn run_behind(&self, more: &[&str], options: &Options) -> Result<(Vec<AlertIdentity>, RunTotals)> {
+    /// Runs behind the simulated device, with more configuration keys.
+    pub fn run_behind(&self, more: &[&str]) -> Result<(Vec<AlertIdentity>, RunTotals)> {
+        self.run_crippled(more, &Options::default(), |_| {})
+    }
+
+    /// Runs behind a simulated device with a planner's options, and faults.
+    pub fn run_crippled(
+        &self,
+        more: &[&str],
+        options: &Options,
+        faults: impl FnOnce(&mut Faults),
+    ) -> Result<(Vec<AlertIdentity>, RunTotals)> {
         let config = self.config(more)?;
         let loaded = self.load(&config)?;
         let tables = device::tables_with(&loaded, options).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let model = device::simulator(&config);
+        model.inject(faults);
         self.run(&config, |validate, source, sink, control| {
-            device::run_simulated(&loaded, &tables, &config, validate, source, sink, control)
+            device::run_on(&model, &loaded, &tables, &config, validate, source, sink, control)
         })
     }
 
@@ -160,8 +173,7 @@ impl Scenario {
         let stop = AtomicBool::new(false);
         let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
         let validate = config.capture.checksums != weir_management::Checksums::Ignore;
-        let totals =
-            run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let totals = run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
         Ok((sink.alerts, totals))
     }
 

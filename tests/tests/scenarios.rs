@@ -1,6 +1,5 @@
 //! Every folder of tests/scenarios: the alerts that are right, and no other, with and without a device.
 
-use weir_rules::plan::Options;
 use weir_tests::scenario;
 
 #[test]
@@ -44,7 +43,7 @@ fn behind_the_device_no_alert_is_lost_or_added() {
     for case in &scenarios {
         for geometry in GEOMETRIES {
             let mut complain = |c: String| failures.push(format!("{} {geometry:?}: {c}", case.name));
-            match case.run_behind(geometry, &Options::default()) {
+            match case.run_behind(geometry) {
                 Err(error) => complain(format!("{error:#}")),
                 Ok((alerts, totals)) => {
                     case.complaints(&alerts).into_iter().for_each(&mut complain);

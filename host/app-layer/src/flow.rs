@@ -249,6 +249,10 @@ impl AppLayerFlow {
                     Input::End => detecting.sides[d].ended = true,
                 }
                 self.decide(direction, frame);
+                // A datagram that leaves the protocol open is not read again (the device relies on it).
+                if let (Phase::Detecting(detecting), Some(Carrier::Udp)) = (&mut self.phase, self.carrier) {
+                    detecting.sides[direction as usize].waiting.clear();
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ mod commands;
 pub mod device;
 mod example;
 pub mod exit;
+mod out;
 pub mod pipeline;
 pub mod progress;
 pub mod ruleset;

@@ -328,9 +328,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.driver.ring(queue)?;
         self.take()?;
         // The answer is the newest HANDOVER that a command raised.
-        let asked = self.queues.iter().flatten().rev().map(|w| w.descriptor).filter(|d| {
-            d.kind == DescriptorKind::Handover as u8 && d.guards & Guard::HostDivert.bit() != 0
-        });
+        let asked = self
+            .queues
+            .iter()
+            .flatten()
+            .rev()
+            .map(|w| w.descriptor)
+            .filter(|d| d.kind == DescriptorKind::Handover as u8 && d.guards & Guard::HostDivert.bit() != 0);
         let entry = asked.max_by_key(|d| (d.frame_number, d.sequence)).map(|d| (d.flow_index, d.flow_generation));
         if let Some(entry) = entry {
             self.catch_up(entry, datagram.number, sink)?;
@@ -360,12 +364,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
                     Some(chain) => chain,
                     None => {
                         let mut frames = Vec::new();
-                        let (n, result) = self.driver.read_chain(
-                            queue,
-                            descriptor.chain_head,
-                            descriptor.chain_count,
-                            &mut frames,
-                        );
+                        let (n, result) =
+                            self.driver.read_chain(queue, descriptor.chain_head, descriptor.chain_count, &mut frames);
                         frames.truncate(n);
                         self.tolerate(result)?;
                         frames.into()
@@ -438,5 +438,6 @@ fn device_key(key: &FlowKey, vlan_key: bool) -> DeviceKey {
     };
     let port = |p: u16| if matches!(key.protocol, 1 | 58) { 0 } else { p };
     let vlan = if vlan_key { key.vlan } else { [0; 2] };
-    flow_key((address(key.address_a), port(key.port_a)), (address(key.address_b), port(key.port_b)), key.protocol, vlan).0
+    flow_key((address(key.address_a), port(key.port_a)), (address(key.address_b), port(key.port_b)), key.protocol, vlan)
+        .0
 }

@@ -200,6 +200,9 @@ impl Pipeline {
             v.diverted = true;
             v.bypassed = false;
             v.last_trouble = v.last_trouble.max(number);
+            // The host knows bytes of the flow that the device did not read.
+            let p = &mut flow.parse;
+            (p.intact, p.state_unsure, p.start_lost) = (false, true, [true; 2]);
         }
         let queue = weir_contract::hash::queue_of(hash, self.queues.len().max(1) as u32) as usize;
         self.hand_over(queue, slot, Guard::HostDivert);

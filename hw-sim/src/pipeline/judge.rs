@@ -65,7 +65,7 @@ impl Pipeline {
                 guards |= crate::facts::payload_facts(wanted, &tables.parameters, datagram, tail, payload);
             }
         }
-        guards |= self.history_guards(taken, staged);
+        guards = self.bus.faults.heard(guards | self.history_guards(taken, staged));
         self.counters.guards(guards);
         let before = judged.held;
         let mut armed = guards & tables.armed;

@@ -125,8 +125,9 @@ impl Pipeline {
             staged.directions = if direction == 0 { DirectionMask::TO_SERVER.0 } else { DirectionMask::TO_CLIENT.0 };
         }
         staged.classes = match p.detector.answer() {
-            Detection::Unknown => u64::MAX,
             _ if !p.intact || p.start_lost != [false; 2] => u64::MAX,
+            // The host's parser may still read the bytes of an undecided stream, but not those of a datagram.
+            Detection::Unknown if key.protocol != 17 => u64::MAX,
             known => 1 << known.class(),
         };
         staged
