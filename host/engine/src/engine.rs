@@ -1,7 +1,7 @@
 //! The full engine: every frame it is given, in order.
 
 use crate::config::EngineConfig;
-use crate::flow_data::{DeviceLink, FlowData};
+use crate::flow_data::{DeviceLink, FlowData, Spare};
 use crate::inspect::{Inspector, side};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
@@ -60,6 +60,7 @@ struct Inner {
     pending: Vec<PendingDatagram>,
     touched: Vec<FlowId>,
     ended: Vec<FlowId>,
+    spare: Spare,
 }
 
 impl Engine {
@@ -77,6 +78,7 @@ impl Engine {
                 pending: Vec::new(),
                 touched: Vec::new(),
                 ended: Vec::new(),
+                spare: Spare::default(),
             },
         })
     }
@@ -185,6 +187,7 @@ impl Engine {
         alive.sort_unstable();
         for (_, id) in alive {
             if let Some(flow) = inner.flows.get_mut(id) {
+                flow.data.wake(&inner.config.session, &mut inner.spare);
                 inner.inspector.end_of_flow(flow, sink);
             }
         }
@@ -219,7 +222,13 @@ impl Inner {
             return;
         };
         let now = packet.time.0;
-        let id = match self.flows.lookup(&key, now) {
+        let found = self.flows.lookup(&key, now);
+        if let Lookup::Existing(id) = found {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.data.wake(&self.config.session, &mut self.spare);
+            }
+        }
+        let id = match found {
             Lookup::Existing(id) if !self.restarts(id, packet, source_is_a) => id,
             Lookup::Existing(id) | Lookup::Expired(id) => {
                 self.flows.remove(id);
@@ -249,6 +258,9 @@ impl Inner {
                 datagram(flow, packet, direction, &self.config, &mut self.inspector, sink);
             }
         }
+        if flow.packets == [1, 0] || flow.packets == [0, 1] {
+            flow.data.rest(packet, direction, &mut self.spare);
+        }
     }
 
     fn without_flow(&mut self, packet: &Packet<'_>, sink: &mut dyn EventSink) {
@@ -272,9 +284,10 @@ impl Inner {
         let initiator_is_a = source_is_a != answer;
         let (client, server) = if initiator_is_a { (key.port_a, key.port_b) } else { (key.port_b, key.port_a) };
         let data = FlowData {
-            session: (key.protocol == 6).then(Box::default),
+            session: (key.protocol == 6).then(|| self.spare.session()),
             app: AppLayerFlow::new(&self.app_config, key.protocol, client, server),
-            detect: Default::default(),
+            detect: Some(FlowData::begin(&mut self.spare)),
+            resting: None,
             windows: Default::default(),
             encrypted: false,
             device: DeviceLink::default(),
@@ -363,15 +376,16 @@ fn tcp(
 ) {
     let Some(header) = packet.tcp() else { return };
     let Some(mut session) = flow.data.session.take() else { return };
+    let mut detect = flow.data.detect.take().unwrap_or_default();
     let inspect = !flow.data.encrypted || config.inspect_encrypted;
     // Stream bytes are delivered only once the session is established (or by the packet that establishes it).
     let context = inspector.context(packet, flow, Some(&session), direction, true, StreamEvents::default(), inspect);
-    let FlowData { app, windows, detect, .. } = &mut flow.data;
+    let FlowData { app, windows, .. } = &mut flow.data;
     let mut deliver = Deliver {
         app,
         windows,
         inspector,
-        detect,
+        detect: &mut detect,
         context: &context,
         keep: config.raw_window,
         frame: packet.number,
@@ -389,10 +403,11 @@ fn tcp(
     let mut context =
         inspector.context(packet, flow, Some(&session), direction, result.established, result.events, payload);
     context.packet_events = &raised;
-    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(detect, &context);
-    inspector.transactions(detect, &context, app, windows);
+    let FlowData { app, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(&mut detect, &context);
+    inspector.transactions(&mut detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
+    flow.data.detect = Some(detect);
     flow.data.session = Some(session);
     inspector.end_packet(&context, flow, sink);
     if flow.data.encrypted {
@@ -409,6 +424,7 @@ fn datagram(
     sink: &mut dyn EventSink,
 ) {
     let established = flow.phase == FlowPhase::Established;
+    let mut detect = flow.data.detect.take().unwrap_or_default();
     if matches!(packet.transport, Transport::Udp(_)) && !packet.payload.is_empty() && !packet.checksum_bad {
         flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
     }
@@ -416,9 +432,10 @@ fn datagram(
     let raised: Vec<&'static str> = flow.data.app.new_events().collect();
     let mut context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
     context.packet_events = &raised;
-    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(detect, &context);
-    inspector.transactions(detect, &context, app, windows);
+    let FlowData { app, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(&mut detect, &context);
+    inspector.transactions(&mut detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
+    flow.data.detect = Some(detect);
     inspector.end_packet(&context, flow, sink);
 }
