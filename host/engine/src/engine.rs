@@ -1,7 +1,7 @@
 //! The full engine: every frame it is given, in order.
 
 use crate::config::EngineConfig;
-use crate::flow_data::{DeviceLink, FlowData, Spare};
+use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, side};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
@@ -60,7 +60,7 @@ struct Inner {
     pending: Vec<PendingDatagram>,
     touched: Vec<FlowId>,
     ended: Vec<FlowId>,
-    spare: Spare,
+    bedroom: Bedroom,
 }
 
 impl Engine {
@@ -78,7 +78,7 @@ impl Engine {
                 pending: Vec::new(),
                 touched: Vec::new(),
                 ended: Vec::new(),
-                spare: Spare::default(),
+                bedroom: Bedroom::default(),
             },
         })
     }
@@ -187,7 +187,7 @@ impl Engine {
         alive.sort_unstable();
         for (_, id) in alive {
             if let Some(flow) = inner.flows.get_mut(id) {
-                flow.data.wake(&inner.config.session, &mut inner.spare);
+                flow.data.wake(&inner.config.session, &mut inner.bedroom);
                 inner.inspector.end_of_flow(flow, sink);
             }
         }
@@ -225,7 +225,7 @@ impl Inner {
         let found = self.flows.lookup(&key, now);
         if let Lookup::Existing(id) = found {
             if let Some(flow) = self.flows.get_mut(id) {
-                flow.data.wake(&self.config.session, &mut self.spare);
+                flow.data.wake(&self.config.session, &mut self.bedroom);
             }
         }
         let id = match found {
@@ -259,7 +259,7 @@ impl Inner {
             }
         }
         if flow.packets == [1, 0] || flow.packets == [0, 1] {
-            flow.data.rest(packet, direction, &mut self.spare);
+            self.bedroom.first_packet(&mut self.flows, id, packet, direction);
         }
     }
 
@@ -284,9 +284,9 @@ impl Inner {
         let initiator_is_a = source_is_a != answer;
         let (client, server) = if initiator_is_a { (key.port_a, key.port_b) } else { (key.port_b, key.port_a) };
         let data = FlowData {
-            session: (key.protocol == 6).then(|| self.spare.session()),
+            session: (key.protocol == 6).then(|| self.bedroom.session()),
             app: AppLayerFlow::new(&self.app_config, key.protocol, client, server),
-            detect: Some(FlowData::begin(&mut self.spare)),
+            detect: Some(self.bedroom.detect()),
             resting: None,
             windows: Default::default(),
             encrypted: false,

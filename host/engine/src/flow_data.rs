@@ -1,8 +1,10 @@
 //! What the engine keeps per flow, and when a device may have the flow back.
 
+use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
 use weir_detect::{FlowDetect, Marks};
+use weir_flow::{FlowId, FlowTable};
 use weir_packet::{Packet, Tcp};
 use weir_reassembly::{RawWindow, Session, SessionConfig, StreamSink};
 
@@ -45,21 +47,54 @@ struct Opening {
     direction: u8,
 }
 
-/// Memory of flows that rest, for the next flow.
+/// One-packet flows that stay as they are: an answer nearly always comes before so many other flows have begun.
+const AWAKE: usize = 512;
+
+/// Flows that have had one packet, and the memory of those that rest, for the next flows.
 #[derive(Default)]
-pub struct Spare {
-    session: Option<Box<Session>>,
-    detect: Option<Box<FlowDetect>>,
+pub struct Bedroom {
+    /// Oldest first: flow, number of its packet, what opened it.
+    awake: VecDeque<(FlowId, u64, Option<Opening>)>,
+    sessions: Vec<Box<Session>>,
+    detects: Vec<Box<FlowDetect>>,
 }
 
-impl Spare {
+impl Bedroom {
     /// A session that has seen nothing.
     pub fn session(&mut self) -> Box<Session> {
-        self.session.take().unwrap_or_default()
+        self.sessions.pop().unwrap_or_default()
     }
 
-    fn detect(&mut self) -> Box<FlowDetect> {
-        self.detect.take().unwrap_or_default()
+    /// Detection of a flow that has seen nothing.
+    pub fn detect(&mut self) -> Box<FlowDetect> {
+        self.detects.pop().unwrap_or_default()
+    }
+
+    /// The flow's first packet is through. Unless another one comes soon, as little as possible is kept of it. That
+    /// takes a packet without payload whose checksum was right.
+    pub fn first_packet(&mut self, flows: &mut FlowTable<FlowData>, id: FlowId, packet: &Packet<'_>, direction: usize) {
+        if !packet.payload.is_empty() || packet.checksum_bad {
+            return;
+        }
+        let opening = packet.tcp().map(|tcp| Opening {
+            sequence: tcp.sequence,
+            acknowledgement: tcp.acknowledgement,
+            timestamp: tcp.timestamp,
+            window: tcp.window,
+            flags: tcp.flags,
+            window_scale: tcp.window_scale,
+            direction: direction as u8,
+        });
+        self.awake.push_back((id, packet.number, opening));
+        if self.awake.len() <= AWAKE {
+            return;
+        }
+        let Some((id, number, opening)) = self.awake.pop_front() else { return };
+        // The handle may name another flow by now, or the flow may have got more packets.
+        let flow = flows.get_mut(id).filter(|f| f.first_frame == number && f.packets[0] + f.packets[1] == 1);
+        if let Some(flow) = flow {
+            flow.data.rest(opening, self);
+        }
     }
 }
 
@@ -75,51 +110,36 @@ impl StreamSink for Nowhere {
 }
 
 impl FlowData {
-    /// The flow's first packet is through: keep as little as possible. The packet was TCP or UDP without payload, and its
-    /// checksum was right, or the flow stays as it is.
-    pub fn rest(&mut self, packet: &Packet<'_>, direction: usize, spare: &mut Spare) {
-        let opening = packet.tcp().map(|tcp| Opening {
-            sequence: tcp.sequence,
-            acknowledgement: tcp.acknowledgement,
-            timestamp: tcp.timestamp,
-            window: tcp.window,
-            flags: tcp.flags,
-            window_scale: tcp.window_scale,
-            direction: direction as u8,
-        });
-        let plain = packet.payload.is_empty() && !packet.checksum_bad && opening.is_some() == self.session.is_some();
+    fn rest(&mut self, opening: Option<Opening>, bedroom: &mut Bedroom) {
+        if opening.is_some() != self.session.is_some() {
+            return;
+        }
         // What `answer` supposes of a session that rests.
         let level = self.session.as_ref().is_none_or(|s| s.is_level() && s.delivered(0) == 0 && s.delivered(1) == 0);
-        let Some(marks) = self.detect.as_ref().and_then(|detect| detect.marks())
-            .filter(|_| plain && level)
-        else { return };
+        let Some(marks) = self.detect.as_ref().and_then(|detect| detect.marks()).filter(|_| level) else { return };
         self.resting = Some(Resting { marks, opening });
         if let Some(mut session) = self.session.take() {
             *session = Session::default();
-            spare.session = Some(session);
+            bedroom.sessions.push(session);
         }
-        spare.detect = self.detect.take();
+        if let Some(mut detect) = self.detect.take() {
+            detect.resume(Marks::default());
+            bedroom.detects.push(detect);
+        }
     }
 
     /// Session and detection as the flow's packets have left them.
-    pub fn wake(&mut self, config: &SessionConfig, spare: &mut Spare) {
+    pub fn wake(&mut self, config: &SessionConfig, bedroom: &mut Bedroom) {
         if let Some(Resting { marks, opening }) = self.resting.take() {
-            let mut detect = spare.detect();
+            let mut detect = bedroom.detect();
             detect.resume(marks);
             self.detect = Some(detect);
             self.session = opening.map(|opening| {
-                let mut session = spare.session();
+                let mut session = bedroom.session();
                 opening.replay(config, &mut session);
                 session
             });
         }
-    }
-
-    /// A new flow's detection.
-    pub fn begin(spare: &mut Spare) -> Box<FlowDetect> {
-        let mut detect = spare.detect();
-        detect.resume(Marks::default());
-        detect
     }
 }
 
