@@ -5,7 +5,7 @@
 //! the test `both_forms_agree` holds equal.
 #![allow(unsafe_code)]
 
-use super::first::{FirstStage, Passed};
+use super::first::{FirstStage, Memory, Passed};
 use weir_contract::hash::clmul;
 
 /// Product of two 64-bit polynomials over GF(2).
@@ -30,22 +30,35 @@ pub(super) fn accelerated() -> bool {
 
 /// Both passes over the positions below `count`, each of which has eight bytes in `bytes`; `out` has an element for
 /// each. Gives how many of them were filled. `None` without the processor's help.
-pub(super) fn passes(stage: &FirstStage, bytes: &[u8], count: usize, out: &mut [Passed]) -> Option<usize> {
+pub(super) fn passes(
+    stage: &FirstStage,
+    bytes: &[u8],
+    count: usize,
+    memory: &mut Memory,
+    out: &mut [Passed],
+) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     if accelerated() {
         assert!(bytes.len() >= count + 7 && out.len() >= count);
         // SAFETY: the processor has PCLMULQDQ and BMI2; lengths as just asserted. Every index is masked to its bitmap,
-        // and `FirstStage::new` puts each bitmap whole into `words` (an unused length reads word 0).
+        // and `FirstStage::new` puts each bitmap whole into `words` (an unused length reads word 0). There are matrices
+        // only where the processor can use them; at most one element is filled for each position.
         return Some(unsafe {
-            let first = if stage.common {
-                x86::first::<true>(stage, bytes, count, out)
-            } else {
-                x86::first::<false>(stage, bytes, count, out)
+            // What the matrices leave at the end is done position by position.
+            let (passed, from) = match &stage.matrices {
+                Some(matrices) => super::gfni::passes(stage, matrices, bytes, count, &mut memory.chunk, out),
+                None => (0, 0),
             };
-            x86::second(stage, bytes, out.get_unchecked_mut(..first))
+            let rest = out.get_unchecked_mut(passed..);
+            let first = if stage.common {
+                x86::first::<true>(stage, bytes, from..count, rest)
+            } else {
+                x86::first::<false>(stage, bytes, from..count, rest)
+            };
+            passed + x86::second(stage, bytes, rest.get_unchecked_mut(..first))
         });
     }
-    let _ = (stage, bytes, count, out);
+    let _ = (stage, bytes, count, memory, out);
     None
 }
 
@@ -83,12 +96,12 @@ mod x86 {
     /// Branch-free: every position is written to the end of the list, which grows only if it passes.
     ///
     /// # Safety
-    /// `bytes.len() >= count + 7`, `out.len() >= count`, and each lane's bitmaps lie in `words`.
+    /// Each position has 8 bytes in `bytes`, `out` has an element for each, and each lane's bitmaps lie in `words`.
     #[target_feature(enable = "pclmulqdq,sse2,bmi2")]
     pub(super) unsafe fn first<const COMMON: bool>(
         stage: &FirstStage,
         bytes: &[u8],
-        count: usize,
+        positions: std::ops::Range<usize>,
         out: &mut [Passed],
     ) -> usize {
         let multipliers = stage.multipliers.map(|m| _mm_cvtsi64_si128(m as i64));
@@ -96,7 +109,7 @@ mod x86 {
         let words = stage.words.as_ptr();
         let output = out.as_mut_ptr();
         let mut passed = 0usize;
-        for at in 0..count {
+        for at in positions {
             // SAFETY: 8 bytes at `at` lie in `bytes` (caller).
             let window = unsafe { window(bytes, at) };
             let mut low = _mm_cvtsi128_si64(multiply(window, multipliers[0])) as u64;
@@ -111,7 +124,7 @@ mod x86 {
                 let word = unsafe { *words.add((lane.base + (index >> 6)) as usize) };
                 lengths = lengths * 2 + (word >> (index & 63) & 1) as u32;
             }
-            // SAFETY: `passed <= at < count <= out.len()` (caller).
+            // SAFETY: at most as many as positions before (caller).
             unsafe { output.add(passed).write(Passed { at: at as u32, lengths }) };
             passed += usize::from(lengths != 0);
         }

@@ -46,6 +46,13 @@ pub struct Passed {
     pub lengths: u32,
 }
 
+/// Memory reused from frame to frame.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    #[cfg(target_arch = "x86_64")]
+    pub(super) chunk: Box<super::gfni::Chunk>,
+}
+
 /// The first two partitions of every length.
 #[derive(Debug, Clone)]
 pub struct FirstStage {
@@ -55,6 +62,9 @@ pub struct FirstStage {
     pub(super) lanes: [Lane; WINDOW_LENGTHS],
     /// Bitmaps, one behind the other; word 0 is empty and stands for lengths that are not used.
     pub(super) words: Vec<u64>,
+    /// For the fastest form, where the processor has it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) matrices: Option<Box<super::gfni::Matrices>>,
     /// Low product halves of a byte at each place, for the portable form: by length (one if common).
     rows: Vec<[[u64; 256]; 8]>,
 }
@@ -67,6 +77,8 @@ impl FirstStage {
             common: true,
             lanes: [Lane::default(); WINDOW_LENGTHS],
             words: vec![0],
+            #[cfg(target_arch = "x86_64")]
+            matrices: None,
             rows: Vec::new(),
         };
         for table in tables {
@@ -95,6 +107,10 @@ impl FirstStage {
         if stage.common {
             stage.multipliers = [first; WINDOW_LENGTHS];
         }
+        #[cfg(target_arch = "x86_64")]
+        {
+            stage.matrices = super::gfni::Matrices::new(&stage.lanes, &stage.multipliers).map(Box::new);
+        }
         if !accelerated() {
             stage.make_rows();
         }
@@ -114,12 +130,12 @@ impl FirstStage {
     }
 
     /// Positions below `count` that pass, ascending; only those with eight bytes behind them are looked at.
-    pub fn passed(&self, bytes: &[u8], count: usize, out: &mut Vec<Passed>) {
+    pub fn passed(&self, bytes: &[u8], count: usize, memory: &mut Memory, out: &mut Vec<Passed>) {
         let count = count.min((bytes.len() + 1).saturating_sub(8));
         if out.len() < count {
             out.resize(count, Passed::default());
         }
-        match passes(self, bytes, count, out) {
+        match passes(self, bytes, count, memory, out) {
             Some(passed) => out.truncate(passed),
             None => self.portable(bytes, count, out),
         }
@@ -187,12 +203,22 @@ mod tests {
             stage.make_rows();
             let bytes: Vec<u8> = (0..3000).map(|_| splitmix64(&mut state) as u8).collect();
             let (mut fast, mut slow) = (vec![Passed { at: 9, lengths: 9 }; 5], Vec::new());
-            stage.passed(&bytes, bytes.len(), &mut fast);
+            stage.passed(&bytes, bytes.len(), &mut Memory::default(), &mut fast);
             stage.portable(&bytes, bytes.len() - 7, &mut slow);
             assert_eq!(fast, slow);
+            // Without matrices, or with bytes that end soon behind the positions.
+            stage.passed(&bytes[..bytes.len() - 1], bytes.len() - 8, &mut Memory::default(), &mut fast);
+            slow.retain(|p| (p.at as usize) < bytes.len() - 8);
+            assert_eq!(fast, slow);
+            #[cfg(target_arch = "x86_64")]
+            {
+                stage.matrices = None;
+                stage.passed(&bytes[..bytes.len() - 1], bytes.len() - 8, &mut Memory::default(), &mut fast);
+                assert_eq!(fast, slow);
+            }
             assert!(slow.len() > 500 && slow.len() < 2900);
             // Against the definition, length by length.
-            for at in 0..bytes.len() - 7 {
+            for at in 0..bytes.len() - 8 {
                 let lengths = tables.iter().fold(0, |set, table| {
                     let window = weir_contract::fold::window(&bytes, at, table.length).unwrap();
                     set | u32::from(table.bloom_holds(table.middle(window))) << table.index()

@@ -6,10 +6,12 @@
 
 mod clmul;
 mod first;
+#[cfg(target_arch = "x86_64")]
+mod gfni;
 mod table;
 
 pub use clmul::product;
-pub use first::{FirstStage, Passed};
+pub use first::{FirstStage, Memory, Passed};
 pub use table::{LengthTable, case_lanes};
 
 use weir_contract::constants::WINDOW_LENGTHS;
@@ -47,11 +49,12 @@ impl Scan {
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     folded: Vec<u8>,
+    memory: Memory,
     passed: Vec<Passed>,
 }
 
-/// Zero bytes behind the scanned ones, so that every position has eight to read.
-const PADDING: usize = 8;
+/// Zero bytes behind the scanned ones, so that every position has eight to read, in whole blocks of positions.
+const PADDING: usize = 8 + 64;
 
 /// The filter of a bank.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ impl Filter {
         if self.tables.is_empty() || payload.is_empty() {
             return scan;
         }
-        let Scratch { folded, passed } = scratch;
+        let Scratch { folded, memory, passed } = scratch;
         folded.clear();
         folded.extend_from_slice(tail);
         folded.extend_from_slice(payload);
@@ -87,7 +90,7 @@ impl Filter {
         }
         let total = folded.len();
         folded.extend_from_slice(&[0; PADDING]);
-        self.first.passed(folded, total, passed);
+        self.first.passed(folded, total, memory, passed);
         let mut candidates = 0u32;
         for &Passed { at, lengths } in passed.iter() {
             let at = at as usize;
