@@ -209,6 +209,8 @@ impl DeviceLink {
     /// A diverted frame of `direction` had trouble in `scopes`.
     pub fn trouble(&mut self, direction: usize, scopes: u8) {
         self.diverted = true;
+        // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
+        let scopes = if scopes & Scopes::ALWAYS.0 != 0 { u8::MAX } else { scopes };
         if scopes & Scopes::STREAM.0 != 0 {
             self.stream_dirty[direction & 1] = true;
         }
