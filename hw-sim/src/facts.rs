@@ -109,7 +109,8 @@ impl Text<'_> {
         let (slash, backslash, dot, colon) = (of(b'/'), of(b'\\'), of(b'.'), of(b':'));
         let (space, tab, line, carriage) = (of(b' '), of(b'\t'), of(b'\n'), of(b'\r'));
         let (percent, equals) = (of(b'%'), of(b'='));
-        let (white, slashes) = (space | tab, slash | backslash);
+        let feed = of(0x0b) | of(0x0c);
+        let (white, slashes) = (space | tab | feed, slash | backslash);
         let one = |mask: u64, before: u64| mask << 1 | before >> 63;
         let two = |mask: u64, before: u64| mask << 2 | before >> 62;
         let high = lanes.high() & count;
@@ -127,8 +128,10 @@ impl Text<'_> {
             odd_space |= space & 1;
         }
         self.when(odd_space & count != 0, Guard::RequestSpaceOdd);
-        self.when(white & one(line, before.line) & count != 0, Guard::HeaderFold);
-        self.when((carriage | line) & one(white, before.white) & count != 0, Guard::HeaderSpaceOdd);
+        let after_end = one(line | carriage, before.line | before.carriage);
+        self.when((space | tab) & after_end & count != 0, Guard::HeaderFold);
+        let odd_white = (carriage | line) & one(white, before.white) | feed & one(line, before.line);
+        self.when(odd_white & count != 0, Guard::HeaderSpaceOdd);
         self.when((line ^ one(carriage, before.carriage)) & known & count != 0, Guard::LineEndOdd);
         let mut dots = one(dot, before.dot) & two(slashes, before.slashes) & count;
         while dots != 0 {
@@ -182,7 +185,7 @@ impl Text<'_> {
             at += 1;
         }
         let name_end = at;
-        while matches!(self.byte(at), Some(b' ' | b'\t')) {
+        while matches!(self.byte(at), Some(b' ' | b'\t' | 0x0b | 0x0c)) {
             at += 1;
         }
         if self.byte(at) != Some(b':') {
@@ -193,7 +196,7 @@ impl Text<'_> {
             at += 1;
             if self.byte(at) == Some(b' ') {
                 at += 1;
-                if !matches!(self.byte(at), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+                if !matches!(self.byte(at), Some(b' ' | b'\t' | 0x0b | 0x0c | b'\r' | b'\n')) {
                     return;
                 }
             }
@@ -234,8 +237,8 @@ mod tests {
         let mut state = 77;
         let mut seen = 0u64;
         let alphabets: [&[u8]; 4] = [
-            b" \t\r\n:/\\.%=+aF0?#;",
-            b"Aa:  \r\nHost%41=zz/.b",
+            b" \t\r\n\x0b\x0c:/\\.%=+aF0?#;",
+            b"Aa:  \x0c\r\nHost%41=zz/.b",
             b"%=0123456789abcdefABCDEFgz \r\n",
             b"abc\xff\x00\x16\x03\x01\x7f/:.\n\r ",
         ];

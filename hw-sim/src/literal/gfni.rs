@@ -81,8 +81,9 @@ pub(super) struct Chunk {
     /// By length: positions that passed first, and how many.
     first: [[u8; CHUNK + BLOCK]; WINDOW_LENGTHS],
     count: [usize; WINDOW_LENGTHS],
-    /// Position and length of what passed again.
-    keys: [u16; CHUNK * WINDOW_LENGTHS],
+    /// By position: lengths that passed again; and positions that have any, a bit each. Empty between chunks.
+    lengths: [u8; CHUNK],
+    any: [u64; BLOCKS],
 }
 
 impl Default for Chunk {
@@ -93,7 +94,8 @@ impl Default for Chunk {
             found: [[0; CHUNK]; WINDOW_LENGTHS],
             first: [[0; CHUNK + BLOCK]; WINDOW_LENGTHS],
             count: [0; WINDOW_LENGTHS],
-            keys: [0; CHUNK * WINDOW_LENGTHS],
+            lengths: [0; CHUNK],
+            any: [0; BLOCKS],
         }
     }
 }
@@ -120,28 +122,22 @@ pub(super) unsafe fn passes(
             break;
         }
         // SAFETY: `at + 64 * blocks + 7 <= bytes.len()` by the choice of `blocks`; the rest is the caller's.
-        let kept = unsafe {
+        unsafe {
             indices(matrices, bytes.as_ptr().add(at), blocks, chunk);
             look_up(stage, blocks, chunk);
             test(count - at, blocks, chunk);
-            again(stage, bytes.as_ptr().add(at), chunk)
-        };
-        // Few are left, length by length: into the order of positions.
-        let keys = chunk.keys.get_mut(..kept).unwrap_or(&mut []);
-        keys.sort_unstable();
-        let mut last = usize::MAX;
-        for key in keys {
-            let (position, length) = (at + usize::from(*key >> 3), *key & 7);
-            if position != last {
-                last = position;
-                passed += 1;
-                // One element per position at most.
-                if let Some(slot) = out.get_mut(passed - 1) {
-                    *slot = Passed { at: position as u32, lengths: 0 };
+            again(stage, bytes.as_ptr().add(at), chunk);
+        }
+        for (block, any) in chunk.any.iter_mut().enumerate() {
+            while *any != 0 {
+                let position = block * BLOCK + any.trailing_zeros() as usize;
+                *any &= *any - 1;
+                let lengths = u32::from(std::mem::take(&mut chunk.lengths[position % CHUNK]));
+                // There is an element for each position.
+                if let Some(slot) = out.get_mut(passed) {
+                    *slot = Passed { at: (at + position) as u32, lengths };
                 }
-            }
-            if let Some(slot) = out.get_mut(passed - 1) {
-                slot.lengths |= 1 << length;
+                passed += 1;
             }
         }
         at += blocks * BLOCK;
@@ -232,21 +228,20 @@ unsafe fn test(left: usize, blocks: usize, chunk: &mut Chunk) {
     }
 }
 
-/// Second partition of what passed; gives the number of keys.
+/// Second partition of what passed.
 ///
 /// # Safety
 /// Eight bytes can be read at every position of the lists; each lane's bitmaps lie in `words`.
 #[target_feature(enable = "pclmulqdq,sse4.1,bmi1,bmi2")]
-unsafe fn again(stage: &FirstStage, from: *const u8, chunk: &mut Chunk) -> usize {
+unsafe fn again(stage: &FirstStage, from: *const u8, chunk: &mut Chunk) {
     let words = stage.words.as_ptr();
-    let mut kept = 0usize;
     for (n, lane) in stage.lanes.iter().enumerate() {
         let multiplier = _mm_cvtsi64_si128(stage.multipliers[n] as i64);
         let cut = u64::MAX >> (64 - 8 * (n + WINDOW_MIN));
         let (shift, mask, base) = (lane.second_shift & 63, lane.mask, lane.second as usize);
         for k in 0..chunk.count[n] {
-            // SAFETY: `k` is below the count; the window's bytes and the bitmap's words are the caller's; there is a key
-            // for each position and length.
+            // SAFETY: `k` is below the count; the window's bytes and the bitmap's words are the caller's; positions are
+            // below 256.
             unsafe {
                 let position = *chunk.first[n].as_ptr().add(k);
                 let window = u64::from_le(from.add(usize::from(position)).cast::<u64>().read_unaligned()) & cut;
@@ -254,12 +249,12 @@ unsafe fn again(stage: &FirstStage, from: *const u8, chunk: &mut Chunk) -> usize
                 let (low, high) = (_mm_cvtsi128_si64(product) as u64, _mm_extract_epi64::<1>(product) as u64);
                 let index = (low >> shift | high << 1 << (63 - shift)) as u32 & mask;
                 let word = *words.add(base + (index >> 6) as usize);
-                *chunk.keys.as_mut_ptr().add(kept) = u16::from(position) << 3 | n as u16;
-                kept += (word >> (index & 63) & 1) as usize;
+                let bit = word >> (index & 63) & 1;
+                *chunk.lengths.as_mut_ptr().add(usize::from(position)) |= (bit as u8) << n;
+                *chunk.any.as_mut_ptr().add(usize::from(position) / BLOCK) |= bit << (position % BLOCK as u8);
             }
         }
     }
-    kept
 }
 
 /// Planes of the indices of windows of `N` bytes. Bits of a plane depend on the bytes up to their own only.

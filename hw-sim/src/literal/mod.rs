@@ -51,6 +51,17 @@ pub struct Scratch {
     folded: Vec<u8>,
     memory: Memory,
     passed: Vec<Passed>,
+    candidates: Vec<Candidate>,
+}
+
+/// A window that every Bloom partition of its length holds.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    at: u32,
+    /// Position in the filter's list of tables.
+    table: u32,
+    window: u64,
+    middle: u64,
 }
 
 /// Zero bytes behind the scanned ones, so that every position has eight to read, in whole blocks of positions.
@@ -81,7 +92,7 @@ impl Filter {
         if self.tables.is_empty() || payload.is_empty() {
             return scan;
         }
-        let Scratch { folded, memory, passed } = scratch;
+        let Scratch { folded, memory, passed, candidates } = scratch;
         folded.clear();
         folded.extend_from_slice(tail);
         folded.extend_from_slice(payload);
@@ -91,18 +102,14 @@ impl Filter {
         let total = folded.len();
         folded.extend_from_slice(&[0; PADDING]);
         self.first.passed(folded, total, memory, passed);
-        let mut candidates = 0u32;
-        for &Passed { at, lengths } in passed.iter() {
-            let at = at as usize;
-            let Some(word) = folded.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
+        candidates.clear();
+        'positions: for &Passed { at, lengths } in passed.iter() {
+            let Some(word) = folded.get(at as usize..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
             let word = u64::from_le_bytes(*word);
-            for table in self.tables.iter().filter(|table| lengths >> table.index() & 1 != 0) {
-                let end = at + table.length;
-                if end > total {
-                    break;
-                }
-                if end <= tail.len() {
-                    // Seen with an earlier segment.
+            for (number, table) in self.tables.iter().enumerate() {
+                let end = at as usize + table.length;
+                // Windows that end in the tail were seen with an earlier segment.
+                if lengths >> table.index() & 1 == 0 || end > total || end <= tail.len() {
                     continue;
                 }
                 let window = truncate(word, table.length);
@@ -110,17 +117,23 @@ impl Filter {
                 if !table.bloom_holds(middle) {
                     continue;
                 }
-                if candidates >= limit {
+                if candidates.len() as u32 >= limit {
                     scan.limit = true;
-                    return scan;
+                    break 'positions;
                 }
-                candidates += 1;
                 scan.candidates[table.index()] += 1;
-                let position = at as i32 - tail.len() as i32;
-                table.matches(middle, window, |lanes| known_case(payload, position, lanes), |entry| {
-                    hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count });
-                });
+                table.prefetch(middle);
+                candidates.push(Candidate { at, table: number as u32, window, middle });
             }
+        }
+        // Entries lie far apart in memory: all were asked for before the first is looked at.
+        for candidate in candidates.iter() {
+            let Some(table) = self.tables.get(candidate.table as usize) else { continue };
+            let position = candidate.at as i32 - tail.len() as i32;
+            let case = |lanes| known_case(payload, position, lanes);
+            table.matches(candidate.middle, candidate.window, case, |entry| {
+                hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count });
+            });
         }
         scan
     }
