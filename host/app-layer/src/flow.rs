@@ -5,7 +5,8 @@
 
 use crate::config::AppLayerConfig;
 use crate::{Direction, Input, ProtocolState};
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 use weir_contract::protocol::{self, AppProtocol, Carrier, Detection, Detector, detect_side};
 
 /// Bytes per direction kept while the protocol is unknown. Detection decides within the first bytes of a direction, so
@@ -50,8 +51,30 @@ struct Detecting {
     expected: Option<AppProtocol>,
 }
 
+/// Made when something comes: of a flood's flows most never carry a byte.
+#[derive(Debug, Default)]
+struct Lazy(Option<Box<Detecting>>);
+
+static NOTHING_YET: LazyLock<Detecting> = LazyLock::new(Detecting::default);
+
+impl Deref for Lazy {
+    type Target = Detecting;
+    fn deref(&self) -> &Detecting {
+        match &self.0 {
+            Some(detecting) => detecting,
+            None => &NOTHING_YET,
+        }
+    }
+}
+
+impl DerefMut for Lazy {
+    fn deref_mut(&mut self) -> &mut Detecting {
+        self.0.get_or_insert_default()
+    }
+}
+
 enum Phase {
-    Detecting(Box<Detecting>),
+    Detecting(Lazy),
     Parsing(Box<dyn ProtocolState>),
     /// Nothing known, or known but without parser.
     Opaque(Option<AppProtocol>),
@@ -89,7 +112,7 @@ impl AppLayerFlow {
             carrier,
             client_port,
             server_port,
-            phase: if carrier.is_some() { Phase::Detecting(Box::default()) } else { Phase::Opaque(None) },
+            phase: if carrier.is_some() { Phase::Detecting(Lazy::default()) } else { Phase::Opaque(None) },
             watch: None,
             original: None,
             by_side: [None; 2],
@@ -202,13 +225,16 @@ impl AppLayerFlow {
         self.phase = match upgrade.protocol {
             // What was announced must still be what comes.
             Some(AppProtocol::Tls) => {
-                Phase::Detecting(Box::new(Detecting { expected: Some(AppProtocol::Tls), ..Detecting::default() }))
+                Phase::Detecting(Lazy(Some(Box::new(Detecting {
+                    expected: Some(AppProtocol::Tls),
+                    ..Detecting::default()
+                }))))
             }
             Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
                 Some(state) => Phase::Parsing(state),
                 None => Phase::Opaque(Some(protocol)),
             },
-            None => Phase::Detecting(Box::default()),
+            None => Phase::Detecting(Lazy::default()),
         };
         for (direction, rest) in rests {
             if !rest.is_empty() {
@@ -272,6 +298,7 @@ impl AppLayerFlow {
                         }
                     }
                     Input::Gap(length) => {
+                        let detecting = &mut **detecting;
                         detecting.detector.lost(d);
                         // What waited lies before the gap.
                         let side = &mut detecting.sides[d];

@@ -1,7 +1,7 @@
 //! The full engine: every frame it is given, in order.
 
 use crate::config::EngineConfig;
-use crate::flow_data::{DeviceLink, FlowData};
+use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
@@ -56,6 +56,7 @@ struct Inner {
     pending: Vec<PendingDatagram>,
     touched: Vec<FlowId>,
     ended: Vec<FlowId>,
+    bedroom: Bedroom,
 }
 
 impl Engine {
@@ -73,6 +74,7 @@ impl Engine {
                 pending: Vec::new(),
                 touched: Vec::new(),
                 ended: Vec::new(),
+                bedroom: Bedroom::default(),
             },
         })
     }
@@ -187,6 +189,7 @@ impl Engine {
         alive.sort_unstable();
         for (_, id) in alive {
             if let Some(flow) = inner.flows.get_mut(id) {
+                flow.data.wake(&inner.config.session, &mut inner.bedroom);
                 inner.inspector.end_of_flow(flow, sink);
             }
         }
@@ -206,7 +209,13 @@ impl Inner {
             return;
         };
         let now = packet.time.0;
-        let id = match self.flows.lookup(&key, now) {
+        let found = self.flows.lookup(&key, now);
+        if let Lookup::Existing(id) = found {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.data.wake(&self.config.session, &mut self.bedroom);
+            }
+        }
+        let id = match found {
             Lookup::Existing(id) if !self.restarts(id, packet, source_is_a) => id,
             Lookup::Existing(id) | Lookup::Expired(id) => {
                 self.flows.remove(id);
@@ -236,6 +245,9 @@ impl Inner {
                 datagram(flow, packet, direction, &self.config, &mut self.inspector, sink);
             }
         }
+        if flow.packets == [1, 0] || flow.packets == [0, 1] {
+            self.bedroom.first_packet(&mut self.flows, id, packet, direction);
+        }
     }
 
     fn without_flow(&mut self, packet: &Packet<'_>, sink: &mut dyn EventSink) {
@@ -259,9 +271,10 @@ impl Inner {
         let initiator_is_a = source_is_a != answer;
         let (client, server) = if initiator_is_a { (key.port_a, key.port_b) } else { (key.port_b, key.port_a) };
         let data = FlowData {
-            session: (key.protocol == 6).then(Box::default),
+            session: (key.protocol == 6).then(|| self.bedroom.session()),
             app: AppLayerFlow::new(&self.app_config, key.protocol, client, server),
-            detect: Default::default(),
+            detect: Some(self.bedroom.detect()),
+            resting: None,
             windows: Default::default(),
             encrypted: false,
             device: DeviceLink::default(),
@@ -357,15 +370,16 @@ fn tcp(
 ) {
     let Some(header) = packet.tcp() else { return };
     let Some(mut session) = flow.data.session.take() else { return };
+    let mut detect = flow.data.detect.take().unwrap_or_default();
     let inspect = !flow.data.encrypted || config.inspect_encrypted;
     // Stream bytes are delivered only once the session is established (or by the packet that establishes it).
     let context = inspector.context(packet, flow, Some(&session), direction, true, StreamEvents::default(), inspect);
-    let FlowData { app, windows, detect, .. } = &mut flow.data;
+    let FlowData { app, windows, .. } = &mut flow.data;
     let mut deliver = Deliver {
         app,
         windows,
         inspector,
-        detect,
+        detect: &mut detect,
         context: &context,
         keep: config.raw_window,
         frame: packet.number,
@@ -385,13 +399,14 @@ fn tcp(
         inspector.context(packet, flow, Some(&session), direction, result.was_established, result.events, payload);
     context.packet_events = &raised;
     context.in_stream = result.in_stream;
-    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(detect, &context);
+    let FlowData { app, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(&mut detect, &context);
     if let Some(facts) = &mut context.flow {
         facts.established = result.established;
     }
-    inspector.transactions(detect, &context, app, windows);
+    inspector.transactions(&mut detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
+    flow.data.detect = Some(detect);
     flow.data.session = Some(session);
     inspector.end_packet(&context, flow, sink);
     if flow.data.encrypted {
@@ -408,6 +423,7 @@ fn datagram(
     sink: &mut dyn EventSink,
 ) {
     let established = flow.phase == FlowPhase::Established;
+    let mut detect = flow.data.detect.take().unwrap_or_default();
     if matches!(packet.transport, Transport::Udp(_)) && !packet.payload.is_empty() && !packet.checksum_bad {
         flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
     }
@@ -415,9 +431,10 @@ fn datagram(
     let raised: Vec<&'static str> = flow.data.app.new_events().collect();
     let mut context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
     context.packet_events = &raised;
-    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(detect, &context);
-    inspector.transactions(detect, &context, app, windows);
+    let FlowData { app, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(&mut detect, &context);
+    inspector.transactions(&mut detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
+    flow.data.detect = Some(detect);
     inspector.end_packet(&context, flow, sink);
 }
