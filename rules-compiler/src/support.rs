@@ -33,7 +33,8 @@ const DETECTED: &[AppProtocol] = &[
 ];
 
 /// Parsed protocols.
-const PARSED: &[AppProtocol] = &[AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls];
+const PARSED: &[AppProtocol] =
+    &[AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp];
 
 /// Filled by decoder and reassembly, whatever the protocol.
 const GENERAL_BUFFERS: &[Buffer] = &[
@@ -50,7 +51,7 @@ const GENERAL_BUFFERS: &[Buffer] = &[
 ];
 
 /// Buffers of parsed protocols that their parsers do not fill.
-const MISSING_BUFFERS: &[Buffer] = &[];
+const MISSING_BUFFERS: &[Buffer] = &[Buffer::EmailBodyMd5];
 
 /// Conditions of the supported protocols.
 #[rustfmt::skip]

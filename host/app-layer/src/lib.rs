@@ -9,9 +9,13 @@
 
 pub mod config;
 pub mod dns;
+mod file;
 pub mod flow;
 pub mod http1;
 mod json;
+mod line;
+mod mime;
+pub mod smtp;
 pub mod tls;
 
 pub use config::AppLayerConfig;
@@ -31,6 +35,7 @@ pub(crate) fn parser_of(
         AppProtocol::Http1 => Some(Box::new(http1::Http1State::new(config))),
         AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
+        AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
 }
