@@ -33,8 +33,11 @@ const DETECTED: &[AppProtocol] = &[
 ];
 
 /// Parsed protocols.
-const PARSED: &[AppProtocol] =
-    &[AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp];
+#[rustfmt::skip]
+const PARSED: &[AppProtocol] = &[
+    AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
+    AppProtocol::FtpData,
+];
 
 /// Filled by decoder and reassembly, whatever the protocol.
 const GENERAL_BUFFERS: &[Buffer] = &[
@@ -58,6 +61,7 @@ const MISSING_BUFFERS: &[Buffer] = &[Buffer::EmailBodyMd5];
 const KEYWORDS: &[&str] = &[
     "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
+    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize",
 ];
 
 impl Default for Support {

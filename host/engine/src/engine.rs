@@ -4,6 +4,7 @@ use crate::config::EngineConfig;
 use crate::flow_data::{DeviceLink, FlowData};
 use crate::inspect::{Inspector, side};
 use std::sync::Arc;
+use weir_app_layer::expectation::{Expectations, Pair};
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
@@ -55,6 +56,8 @@ struct Inner {
     app_config: Arc<AppLayerConfig>,
     inspector: Inspector,
     counters: EngineCounters,
+    /// Connections that others announced.
+    expectations: Expectations,
     /// Behind a device: datagrams from fragments wait, and flows a device holds are not swept.
     behind_device: bool,
     pending: Vec<PendingDatagram>,
@@ -73,6 +76,7 @@ impl Engine {
                 inspector: Inspector::new(program, &config)?,
                 config,
                 counters: EngineCounters::default(),
+                expectations: Expectations::default(),
                 behind_device: false,
                 pending: Vec::new(),
                 touched: Vec::new(),
@@ -241,7 +245,9 @@ impl Inner {
         flow.packets[direction] += 1;
         flow.bytes[direction] += u64::from(length);
         match packet.transport {
-            Transport::Tcp(_) => tcp(flow, packet, direction, &self.config, &mut self.inspector, sink),
+            Transport::Tcp(_) => {
+                tcp(flow, packet, direction, &self.config, &mut self.expectations, &mut self.inspector, sink);
+            }
             _ => {
                 if flow.packets[0] > 0 && flow.packets[1] > 0 {
                     flow.phase = FlowPhase::Established;
@@ -326,13 +332,32 @@ struct Deliver<'a, 'p> {
     detect: &'a mut weir_detect::FlowDetect,
     context: &'a weir_detect::Context<'p>,
     keep: usize,
-    frame: u64,
+    expectations: &'a mut Expectations,
+    ends: Pair,
     inspect: bool,
+}
+
+impl Deliver<'_, '_> {
+    /// The first bytes of a flow tell whether it was announced.
+    fn look_up(&mut self, direction: usize) {
+        let packet = self.context.packet;
+        let port = if direction == 0 { packet.destination_port } else { packet.source_port };
+        if let Some(expected) = self.expectations.find(self.ends, port, packet.number, packet.time.0) {
+            self.app.expect(expected);
+        }
+    }
 }
 
 impl StreamSink for Deliver<'_, '_> {
     fn data(&mut self, direction: usize, offset: u64, bytes: &[u8]) {
-        self.app.feed(side(direction), Input::Data(bytes), self.frame);
+        let packet = self.context.packet;
+        if self.app.is_fresh() {
+            self.look_up(self.context.flow.map_or(direction, |flow| flow.direction as usize));
+        }
+        self.app.feed(side(direction), Input::Data(bytes), packet.number);
+        for expected in self.app.take_expected() {
+            self.expectations.announce(self.ends, packet.number, packet.time.0, expected);
+        }
         if self.inspect {
             let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
             let delivery = Delivery { direction: side(direction), window, offset, new_from };
@@ -341,11 +366,11 @@ impl StreamSink for Deliver<'_, '_> {
     }
 
     fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
-        self.app.feed(side(direction), Input::Gap(length), self.frame);
+        self.app.feed(side(direction), Input::Gap(length), self.context.packet.number);
     }
 
     fn end(&mut self, direction: usize) {
-        self.app.feed(side(direction), Input::End, self.frame);
+        self.app.feed(side(direction), Input::End, self.context.packet.number);
     }
 
     fn recent(&self, direction: usize) -> (&[u8], u64) {
@@ -358,10 +383,13 @@ fn tcp(
     packet: &Packet<'_>,
     direction: usize,
     config: &EngineConfig,
+    expectations: &mut Expectations,
     inspector: &mut Inspector,
     sink: &mut dyn EventSink,
 ) {
     let Some(header) = packet.tcp() else { return };
+    let key = &flow.key;
+    let ends = Pair::new(key.address_a, key.address_b, key.vlan, key.depth);
     let Some(mut session) = flow.data.session.take() else { return };
     let inspect = !flow.data.encrypted || config.inspect_encrypted;
     // Stream bytes are delivered only once the session is established (or by the packet that establishes it).
@@ -374,7 +402,8 @@ fn tcp(
         detect,
         context: &context,
         keep: config.raw_window,
-        frame: packet.number,
+        expectations,
+        ends,
         inspect,
     };
     let result =
