@@ -36,7 +36,7 @@ const DETECTED: &[AppProtocol] = &[
 #[rustfmt::skip]
 const PARSED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
-    AppProtocol::FtpData,
+    AppProtocol::FtpData, AppProtocol::Ssh,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.

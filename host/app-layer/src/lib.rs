@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod digest;
 pub mod dns;
 pub mod expectation;
 mod file;
@@ -19,6 +20,7 @@ mod json;
 mod line;
 mod mime;
 pub mod smtp;
+pub mod ssh;
 pub mod tls;
 
 pub use config::AppLayerConfig;
@@ -39,6 +41,7 @@ pub(crate) fn parser_of(
         AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
         AppProtocol::Ftp => Some(Box::new(ftp::FtpState::new(config))),
+        AppProtocol::Ssh => Some(Box::new(ssh::SshState::new(config))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
