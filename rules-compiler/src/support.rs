@@ -36,7 +36,8 @@ const DETECTED: &[AppProtocol] = &[
 #[rustfmt::skip]
 const PARSED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
-    AppProtocol::FtpData, AppProtocol::Ssh,
+    AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
+    AppProtocol::Smb,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -45,6 +46,7 @@ const GENERAL_BUFFERS: &[Buffer] = &[
     Buffer::Base64Data,
     Buffer::FileData,
     Buffer::FileName,
+    Buffer::DceStubData,
     Buffer::Ipv4Header,
     Buffer::Ipv6Header,
     Buffer::TcpHeader,
@@ -61,7 +63,7 @@ const MISSING_BUFFERS: &[Buffer] = &[Buffer::EmailBodyMd5];
 const KEYWORDS: &[&str] = &[
     "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
-    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize",
+    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "dcerpc.iface", "dcerpc.opnum", "smb.version",
 ];
 
 impl Default for Support {

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod dcerpc;
 mod digest;
 pub mod dns;
 pub mod expectation;
@@ -19,9 +20,11 @@ pub mod http1;
 mod json;
 mod line;
 mod mime;
+pub mod smb;
 pub mod smtp;
 pub mod ssh;
 pub mod tls;
+mod wire;
 
 pub use config::AppLayerConfig;
 pub use flow::AppLayerFlow;
@@ -42,6 +45,8 @@ pub(crate) fn parser_of(
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
         AppProtocol::Ftp => Some(Box::new(ftp::FtpState::new(config))),
         AppProtocol::Ssh => Some(Box::new(ssh::SshState::new(config))),
+        AppProtocol::DceRpc => Some(Box::new(dcerpc::DceRpcState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Smb => Some(Box::new(smb::SmbState::new(config))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
