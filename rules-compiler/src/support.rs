@@ -46,6 +46,10 @@ const GENERAL_BUFFERS: &[Buffer] = &[
     Buffer::Base64Data,
     Buffer::FileData,
     Buffer::FileName,
+    Buffer::FileMagic,
+    Buffer::FileMd5,
+    Buffer::FileSha1,
+    Buffer::FileSha256,
     Buffer::DceStubData,
     Buffer::Ipv4Header,
     Buffer::Ipv6Header,
@@ -63,7 +67,7 @@ const MISSING_BUFFERS: &[Buffer] = &[Buffer::EmailBodyMd5];
 const KEYWORDS: &[&str] = &[
     "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
-    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "dcerpc.iface", "dcerpc.opnum", "smb.version",
+    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "filestore", "dcerpc.iface", "dcerpc.opnum", "smb.version",
 ];
 
 impl Default for Support {

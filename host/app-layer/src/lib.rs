@@ -19,6 +19,7 @@ pub mod ftp_data;
 pub mod http1;
 mod json;
 mod line;
+mod magic;
 mod mime;
 pub mod smb;
 pub mod smtp;

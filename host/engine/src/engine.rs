@@ -72,7 +72,10 @@ impl Engine {
             decoder: Decoder::new(config.decoder.clone()),
             inner: Inner {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
-                app_config: Arc::new(config.app_layer),
+                app_config: Arc::new(AppLayerConfig {
+                    file_digests: program.wants_file_digests(),
+                    ..config.app_layer
+                }),
                 inspector: Inspector::new(program, &config)?,
                 config,
                 counters: EngineCounters::default(),

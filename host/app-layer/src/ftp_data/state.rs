@@ -18,7 +18,7 @@ impl FtpDataState {
     /// State of the connection that carries `transfer`.
     pub fn new(config: &Arc<AppLayerConfig>, transfer: FileTransfer) -> Self {
         FtpDataState {
-            files: [File::new(&transfer.name, config.body_limit)],
+            files: [File::new(&transfer.name, config)],
             transfer,
             transactions: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
         }
@@ -61,12 +61,10 @@ impl ProtocolState for FtpDataState {
     }
 
     fn buffer(&self, _index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
-        match buffer {
-            Buffer::FileData | Buffer::FileName if direction == self.direction() && self.is_file() => {
-                file::buffer(&self.files, true, buffer, instance)
-            }
-            _ => BufferState::Absent,
+        if direction != self.direction() || !self.is_file() || !file::is_file(buffer) {
+            return BufferState::Absent;
         }
+        file::buffer(&self.files, true, buffer, instance)
     }
 
     fn number(&self, _index: usize, direction: Direction, name: &str) -> Option<u64> {

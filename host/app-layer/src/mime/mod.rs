@@ -8,4 +8,4 @@ mod parser;
 mod transfer;
 mod url;
 
-pub(crate) use parser::{Limits, Message, Oddity};
+pub(crate) use parser::{Message, Oddity};

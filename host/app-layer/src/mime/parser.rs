@@ -3,8 +3,10 @@
 use super::header::{Field, parameter, split, token};
 use super::transfer::{Base64, quoted_printable};
 use super::url::links;
+use crate::AppLayerConfig;
 use crate::file::{FILES_MAX, File};
 use crate::line::Piece;
+use std::sync::Arc;
 
 /// Longest line of unencoded text (RFC 5322 section 2.1.1).
 const LINE_MAX: usize = 998;
@@ -21,16 +23,8 @@ const NESTING_MAX: usize = 32;
 /// Most fields of one head.
 const FIELDS_MAX: usize = 1024;
 
-/// Bounds of one message.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Bytes of a field's value.
-    pub value: usize,
-    /// Bytes of all fields together.
-    pub head: usize,
-    /// Bytes kept of each file.
-    pub content: usize,
-}
+/// Most bytes of a field's value.
+const VALUE_MAX: usize = 2000;
 
 /// What is wrong with a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +66,7 @@ enum Encoding {
 /// A message that is being received.
 #[derive(Debug)]
 pub(crate) struct Message {
-    limits: Limits,
+    config: Arc<AppLayerConfig>,
     at: At,
     /// Fields of the message itself.
     fields: Vec<Field>,
@@ -100,9 +94,9 @@ pub(crate) struct Message {
 
 impl Message {
     /// A message that begins with its head.
-    pub fn new(limits: Limits) -> Message {
+    pub fn new(config: &Arc<AppLayerConfig>) -> Message {
         Message {
-            limits,
+            config: Arc::clone(config),
             at: At::Head,
             fields: Vec::new(),
             part: Vec::new(),
@@ -217,7 +211,7 @@ impl Message {
     }
 
     fn extend_value(&mut self, more: &[u8]) {
-        let (limit, head) = (self.limits.value, self.limits.head);
+        let (limit, head) = (VALUE_MAX, self.config.head_limit);
         let room = head.saturating_sub(self.kept);
         let Some(field) = self.list().last_mut() else { return };
         let room = room.min(limit.saturating_sub(field.value.len()));
@@ -250,7 +244,7 @@ impl Message {
         if name.len() > NAME_MAX {
             self.odd(Oddity::LongHeaderName);
         }
-        if self.list().len() >= FIELDS_MAX || self.kept + name.len() > self.limits.head {
+        if self.list().len() >= FIELDS_MAX || self.kept + name.len() > self.config.head_limit {
             self.odd(Oddity::LongHeaderValue);
             return;
         }
@@ -311,7 +305,7 @@ impl Message {
             }
             if self.files.len() < FILES_MAX {
                 self.file = Some(self.files.len());
-                self.files.push(File::new(&name, self.limits.content));
+                self.files.push(File::new(&name, &self.config));
             }
         }
     }
@@ -403,7 +397,7 @@ mod tests {
     use weir_ir::Buffer;
 
     fn parse(text: &[u8], step: usize) -> Message {
-        let mut message = Message::new(Limits { value: 2000, head: 65536, content: 1000 });
+        let mut message = Message::new(&Arc::default());
         let (mut lines, mut line) = (Lines::default(), Vec::new());
         for mut input in text.chunks(step) {
             while let Some(piece) = lines.next(&mut input, 100, &mut line) {

@@ -41,7 +41,7 @@ impl ProtocolState for SmbState {
             (Buffer::SmbNtlmsspUser, Kind::SessionSetup(who)) if d == 0 => filled(&who.user),
             (Buffer::SmbNtlmsspDomain, Kind::SessionSetup(who)) if d == 0 => filled(&who.domain),
             (Buffer::DceStubData, Kind::Rpc(_, call)) => stub(call, d),
-            (Buffer::FileData | Buffer::FileName, Kind::File(transfer, own)) if *own == d => {
+            (buffer, Kind::File(transfer, own)) if *own == d && file::is_file(buffer) => {
                 file::buffer(std::slice::from_ref(&transfer.file), true, buffer, instance)
             }
             _ => BufferState::Absent,

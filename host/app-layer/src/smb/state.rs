@@ -383,7 +383,7 @@ impl SmbState {
         let index = match known {
             Some(index) => index,
             None => {
-                let transfer = Transfer::new(&self.open(handle).name.clone(), self.config.body_limit);
+                let transfer = Transfer::new(&self.open(handle).name.clone(), &Arc::clone(&self.config));
                 let index = self.begin(d, m, Kind::File(transfer, d));
                 let id = self.transactions[index].id;
                 self.open(handle).transfers[d] = Some(id);

@@ -1,5 +1,6 @@
 //! Files read or written block by block: blocks may overlap, and come out of order.
 
+use crate::AppLayerConfig;
 use crate::file::File;
 
 /// Most blocks that wait for those before them.
@@ -29,9 +30,9 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// A new transfer; `limit` bytes are kept, and as many may wait.
-    pub fn new(name: &[u8], limit: usize) -> Transfer {
-        Transfer { file: File::new(name, limit), next: 0, waiting: Vec::new(), limit, through: None }
+    /// A new transfer; as many bytes may wait as are kept.
+    pub fn new(name: &[u8], config: &AppLayerConfig) -> Transfer {
+        Transfer { file: File::new(name, config), next: 0, waiting: Vec::new(), limit: config.body_limit, through: None }
     }
 
     /// A block at an offset, or its beginning: [`Self::more`] goes on with it.
@@ -116,9 +117,13 @@ mod tests {
         }
     }
 
+    fn transfer(limit: usize) -> Transfer {
+        Transfer::new(b"f", &AppLayerConfig { body_limit: limit, ..AppLayerConfig::default() })
+    }
+
     #[test]
     fn blocks_in_any_order() {
-        let mut t = Transfer::new(b"f", 100);
+        let mut t = transfer(100);
         assert_eq!(t.block(3, b"def"), None);
         assert_eq!(t.block(0, b"ab"), None);
         assert_eq!(t.more(b"c"), None);
@@ -129,7 +134,7 @@ mod tests {
 
     #[test]
     fn holes() {
-        let mut t = Transfer::new(b"f", 100);
+        let mut t = transfer(100);
         t.block(0, b"ab");
         t.lost(3);
         t.more(b"behind");
@@ -140,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_bounded() {
-        let mut t = Transfer::new(b"f", 1000);
+        let mut t = transfer(1000);
         assert_eq!(t.block(5000, &[0; 1001]), Some(Trouble::QueueSize));
         for n in 0..WAITING_MAX as u64 {
             assert_eq!(t.block(10 + n, b"x"), None);

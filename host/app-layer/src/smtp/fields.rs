@@ -32,7 +32,7 @@ impl SmtpState {
         let Some(message) = &mail.message else {
             return if mail.done { BufferState::Absent } else { BufferState::NotYet };
         };
-        if let Buffer::FileData | Buffer::FileName = buffer {
+        if file::is_file(buffer) {
             return file::buffer(message.files(), message.is_complete(), buffer, instance);
         }
         if buffer == Buffer::EmailUrl {

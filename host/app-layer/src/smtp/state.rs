@@ -3,7 +3,7 @@
 use super::events::Event;
 use super::parser::{Command, Kind, command, reply};
 use crate::line::{Lines, Piece};
-use crate::mime::{Limits, Message};
+use crate::mime::Message;
 use crate::{AppLayerConfig, COMPLETE, Direction, Input, Transaction, Upgrade};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,8 +11,6 @@ use weir_contract::protocol::AppProtocol;
 
 /// Longest command or reply line that is read (RFC 5321 section 4.5.3.1 asks for 512).
 const LINE_LIMIT: usize = 4096;
-/// Bytes of a header field's value that are kept.
-const FIELD_LIMIT: usize = 2000;
 /// Most commands that wait for their reply.
 const PENDING_MAX: usize = 1024;
 /// Most recipients of one mail.
@@ -265,10 +263,9 @@ impl SmtpState {
     }
 
     fn begin_message(&mut self, index: usize) {
-        let limits = Limits { value: FIELD_LIMIT, head: self.config.head_limit, content: self.config.body_limit };
         let mail = &mut self.mails[index];
         mail.data = true;
-        mail.message = Some(Message::new(limits));
+        mail.message = Some(Message::new(&self.config));
     }
 
     fn mail_line(&mut self, line: &[u8], piece: Piece) {
