@@ -4,6 +4,7 @@
 //! the decision (bounded), which the parser is then given in their order.
 
 use crate::config::AppLayerConfig;
+use crate::expectation::Expected;
 use crate::{Direction, Input, ProtocolState};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock};
@@ -251,6 +252,31 @@ impl AppLayerFlow {
     /// The protocol has changed since the flow began: what a device thinks of it no longer holds.
     pub fn upgraded(&self) -> bool {
         self.upgraded
+    }
+
+    /// Nothing has been fed yet: the flow may turn out to be an announced one.
+    pub fn is_fresh(&self) -> bool {
+        match &self.phase {
+            Phase::Detecting(detecting) => {
+                detecting.first.is_none() && detecting.gap == [0; 2] && detecting.expected.is_none() && !self.upgraded
+            }
+            Phase::Parsing(_) | Phase::Opaque(_) => false,
+        }
+    }
+
+    /// The flow was announced by another one: its protocol is known before its first byte.
+    pub fn expect(&mut self, expected: &Expected) {
+        self.phase = match expected.protocol {
+            AppProtocol::FtpData => {
+                Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected.file.clone())))
+            }
+            protocol => Phase::Opaque(Some(protocol)),
+        };
+    }
+
+    /// Connections that the flow announced since the last call.
+    pub fn take_expected(&mut self) -> Vec<Expected> {
+        self.state_mut().map_or_else(Vec::new, |state| state.take_expected())
     }
 
     /// The payload is encrypted from here on.

@@ -4,6 +4,7 @@ use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
 use std::sync::Arc;
+use weir_app_layer::expectation::{Expectations, Pair};
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
@@ -51,6 +52,8 @@ struct Inner {
     app_config: Arc<AppLayerConfig>,
     inspector: Inspector,
     counters: EngineCounters,
+    /// Connections that others announced.
+    expectations: Expectations,
     /// Behind a device: datagrams from fragments wait, and flows a device holds are not swept.
     behind_device: bool,
     pending: Vec<PendingDatagram>,
@@ -66,10 +69,14 @@ impl Engine {
             decoder: Decoder::new(config.decoder.clone()),
             inner: Inner {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
-                app_config: Arc::new(config.app_layer),
+                app_config: Arc::new(AppLayerConfig {
+                    file_digests: program.wants_file_digests(),
+                    ..config.app_layer
+                }),
                 inspector: Inspector::new(program, &config)?,
                 config,
                 counters: EngineCounters::default(),
+                expectations: Expectations::default(),
                 behind_device: false,
                 pending: Vec::new(),
                 touched: Vec::new(),
@@ -237,7 +244,9 @@ impl Inner {
         flow.packets[direction] += 1;
         flow.bytes[direction] += u64::from(length);
         match packet.transport {
-            Transport::Tcp(_) => tcp(flow, packet, direction, &self.config, &mut self.inspector, sink),
+            Transport::Tcp(_) => {
+                tcp(flow, packet, direction, &self.config, &mut self.expectations, &mut self.inspector, sink);
+            }
             _ => {
                 if flow.packets[0] > 0 && flow.packets[1] > 0 {
                     flow.phase = FlowPhase::Established;
@@ -326,14 +335,33 @@ struct Deliver<'a, 'p> {
     detect: &'a mut weir_detect::FlowDetect,
     context: &'a weir_detect::Context<'p>,
     keep: usize,
-    frame: u64,
+    expectations: &'a mut Expectations,
+    ends: Pair,
     inspect: bool,
     inspect_encrypted: bool,
 }
 
+impl Deliver<'_, '_> {
+    /// The first bytes of a flow tell whether it was announced.
+    fn look_up(&mut self, direction: usize) {
+        let packet = self.context.packet;
+        let port = if direction == 0 { packet.destination_port } else { packet.source_port };
+        if let Some(expected) = self.expectations.find(self.ends, port, packet.number, packet.time.0) {
+            self.app.expect(expected);
+        }
+    }
+}
+
 impl StreamSink for Deliver<'_, '_> {
     fn data(&mut self, direction: usize, offset: u64, bytes: &[u8]) {
-        self.app.feed(side(direction), Input::Data(bytes), self.frame);
+        let packet = self.context.packet;
+        if self.app.is_fresh() {
+            self.look_up(self.context.flow.map_or(direction, |flow| flow.direction as usize));
+        }
+        self.app.feed(side(direction), Input::Data(bytes), packet.number);
+        for expected in self.app.take_expected() {
+            self.expectations.announce(self.ends, packet.number, packet.time.0, expected);
+        }
         // The first bytes of an encrypted session are encrypted themselves.
         if self.inspect && (self.inspect_encrypted || !self.app.encrypted()) {
             let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
@@ -348,11 +376,11 @@ impl StreamSink for Deliver<'_, '_> {
     }
 
     fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
-        self.app.feed(side(direction), Input::Gap(length), self.frame);
+        self.app.feed(side(direction), Input::Gap(length), self.context.packet.number);
     }
 
     fn end(&mut self, direction: usize) {
-        self.app.feed(side(direction), Input::End, self.frame);
+        self.app.feed(side(direction), Input::End, self.context.packet.number);
     }
 
     fn recent(&self, direction: usize) -> (&[u8], u64) {
@@ -365,10 +393,13 @@ fn tcp(
     packet: &Packet<'_>,
     direction: usize,
     config: &EngineConfig,
+    expectations: &mut Expectations,
     inspector: &mut Inspector,
     sink: &mut dyn EventSink,
 ) {
     let Some(header) = packet.tcp() else { return };
+    let key = &flow.key;
+    let ends = Pair::new(key.address_a, key.address_b, key.vlan, key.depth);
     let Some(mut session) = flow.data.session.take() else { return };
     let mut detect = flow.data.detect.take().unwrap_or_default();
     let inspect = !flow.data.encrypted || config.inspect_encrypted;
@@ -382,7 +413,8 @@ fn tcp(
         detect: &mut detect,
         context: &context,
         keep: config.raw_window,
-        frame: packet.number,
+        expectations,
+        ends,
         inspect,
         inspect_encrypted: config.inspect_encrypted,
     };

@@ -183,6 +183,9 @@ impl Http1State {
     pub(super) fn headless_body(&mut self, index: usize) {
         let message = &mut self.pairs[index].messages[1];
         message.body.begin(self.config.body_limit, 0, 0, None);
+        if self.config.file_digests {
+            message.body.with_digests();
+        }
         self.sides[1].at = At::Close;
         self.advance(1, index, HEADERS);
     }
