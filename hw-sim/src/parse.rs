@@ -485,7 +485,8 @@ fn tcp_options(p: &mut Parsed, mut options: &[u8]) {
                     253 | 254 => length == 4 || length == 12,
                     _ => true,
                 };
-                let bit = 1u32.checked_shl(u32::from(kind)).unwrap_or(0);
+                // Kinds from 32 on share a bit: twice one of them is odd, as twice any other is.
+                let bit = 1u32.checked_shl(u32::from(kind)).unwrap_or(1);
                 let rest = options.get(length..).filter(|_| length >= 2 && known && seen & bit == 0);
                 let Some(rest) = rest else {
                     p.raise(Guard::TcpOptionsOdd);

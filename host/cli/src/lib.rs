@@ -4,8 +4,9 @@
 //! exit code of [`exit`]; every error is printed with its causes and, where there is one, its remedy.
 #![forbid(unsafe_code)]
 
-mod args;
-mod commands;
+pub mod args;
+/// The commands; tests call some of them as functions.
+pub mod commands;
 pub mod device;
 mod example;
 pub mod exit;

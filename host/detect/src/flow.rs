@@ -12,12 +12,14 @@ pub(crate) const MAX_PENDING: usize = 4096;
 /// Most candidates of one transaction and direction.
 pub(crate) const MAX_CANDIDATES: usize = 16_384;
 
-/// A rule whose fast pattern stands in the stream window.
+/// A rule whose fast pattern stands in the stream window, or that matched within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
     pub rule: RuleIndex,
     /// Stream offset of the end of the last hit.
     pub end: u64,
+    /// Stream offset behind the bytes that the rule has matched: they do not match it again.
+    pub from: u64,
 }
 
 /// State of one direction.
@@ -34,6 +36,27 @@ pub(crate) struct Side {
     pub addresses_done: bool,
     /// Rules that look at the protocol only were inspected.
     pub detection_done: bool,
+}
+
+impl Side {
+    /// Stream offset behind the bytes that `rule` has matched.
+    pub(crate) fn matched_to(&self, rule: RuleIndex) -> u64 {
+        let at = self.pending.binary_search_by_key(&rule, |p| p.rule).ok();
+        at.and_then(|at| self.pending.get(at)).map_or(0, |p| p.from)
+    }
+
+    /// `rule` has matched bytes up to stream offset `end`.
+    pub(crate) fn set_matched(&mut self, rule: RuleIndex, end: u64) {
+        match self.pending.binary_search_by_key(&rule, |p| p.rule) {
+            Ok(at) => {
+                if let Some(known) = self.pending.get_mut(at) {
+                    known.from = end;
+                }
+            }
+            Err(at) if self.pending.len() < MAX_PENDING => self.pending.insert(at, Pending { rule, end: 0, from: end }),
+            Err(_) => {}
+        }
+    }
 }
 
 /// A rule that may match a transaction.
@@ -89,6 +112,14 @@ pub struct FlowDetect {
     pub(crate) dropped: bool,
 }
 
+/// What is left of detection's state when nothing but caches was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks {
+    program: u64,
+    addresses_done: [bool; 2],
+    detection_done: [bool; 2],
+}
+
 /// What detection still holds open on a flow: the device may have the flow back only when nothing of the scope is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Open {
@@ -112,6 +143,40 @@ impl FlowDetect {
                 .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
             state: !self.bits.is_empty() || !self.ints.is_empty(),
         }
+    }
+
+    /// What cannot be found again from the program and the flow's packets; none if that is more than marks. A flow
+    /// that shrinks to this and comes back with [`FlowDetect::resume`] has lost nothing but time.
+    pub fn marks(&self) -> Option<Marks> {
+        let plain = self.bits.is_empty()
+            && self.ints.is_empty()
+            && self.transactions.is_empty()
+            && self.sides.iter().all(|side| side.pending.is_empty())
+            && !self.is_closed();
+        plain.then(|| Marks {
+            program: self.program,
+            addresses_done: [0, 1].map(|n: usize| self.sides[n].addresses_done),
+            detection_done: [0, 1].map(|n: usize| self.sides[n].detection_done),
+        })
+    }
+
+    /// Become the state that `marks` came from. Memory is kept.
+    pub fn resume(&mut self, marks: Marks) {
+        for (n, side) in self.sides.iter_mut().enumerate() {
+            side.headers.clear();
+            side.packet = None;
+            side.stream = None;
+            side.transaction = None;
+            side.pending.clear();
+            side.addresses_done = marks.addresses_done[n];
+            side.detection_done = marks.detection_done[n];
+        }
+        self.program = marks.program;
+        self.bits.clear();
+        self.ints.clear();
+        self.transactions.clear();
+        self.passed = false;
+        self.dropped = false;
     }
 
     /// A `pass` rule ended the inspection of the flow.
@@ -155,6 +220,8 @@ impl FlowDetect {
             side.stream = None;
             side.transaction = None;
             side.pending.clear();
+            // Its rules are others.
+            side.addresses_done = false;
         }
         self.transactions.clear();
     }

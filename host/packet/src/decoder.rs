@@ -31,7 +31,7 @@ pub struct DecoderConfig {
     pub teredo_ports: Vec<u16>,
     /// UDP ports of GTP-U. Empty (the default): user traffic in GTP is not decoded.
     pub gtp_ports: Vec<u16>,
-    /// ERSPAN type I cannot be told from other GRE payload; decoded only on request.
+    /// Decode ERSPAN type I. It has no header of its own: the GRE protocol alone tells it.
     pub erspan_type_1: bool,
     /// The defragmenter.
     pub defrag: DefragConfig,
@@ -46,7 +46,7 @@ impl Default for DecoderConfig {
             geneve_ports: vec![6081],
             teredo_ports: vec![3544],
             gtp_ports: Vec::new(),
-            erspan_type_1: false,
+            erspan_type_1: true,
             defrag: DefragConfig::default(),
         }
     }
@@ -282,10 +282,17 @@ impl Decoder {
     ) {
         let mut walk = Walk { config: &self.config, layers, reassembled: layers > 0 };
         let mut first = true;
+        // The packet around the one at hand: given out once it is known whether its payload is a packet.
+        let mut outer: Option<Packet<'_>> = None;
         loop {
             let mut packet = origin.packet(data);
             let outcome = walk.enter(&mut packet, entry, data);
-            if !first && matches!(outcome, Outcome::Failed | Outcome::UnknownType) {
+            let rejected = matches!(outcome, Outcome::Failed | Outcome::UnknownType);
+            if let Some(mut outer) = outer.take() {
+                outer.carries_packet = !rejected;
+                sink(&outer);
+            }
+            if !first && rejected {
                 self.stats.tunnel_rejected += 1;
                 return;
             }
@@ -304,11 +311,11 @@ impl Decoder {
             self.stats.tunnelled += u64::from(!first);
             match outcome {
                 Outcome::Tunnel(inner, payload) => {
-                    sink(&packet);
                     origin.vlan = packet.vlan;
                     origin.vlan_layers = packet.vlan_layers;
                     origin.depth = origin.depth.saturating_add(1);
                     (entry, data, first) = (inner, payload, false);
+                    outer = Some(packet);
                     walk.reassembled = false;
                 }
                 Outcome::Fragment(fragment) => {

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity, RunTotals};
 
+/// Runs the command.
 pub fn run(command: &AuditCommand) -> Result<u8, Failure> {
     match command {
         AuditCommand::Equivalence(arguments) => equivalence(arguments),
@@ -154,7 +155,7 @@ fn text(alert: &AlertIdentity) -> String {
 }
 
 /// Files named, and those in and below directories that are captures by name or by their first bytes, sorted.
-fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
     let mut open: Vec<(PathBuf, bool)> = paths.iter().map(|path| (path.clone(), true)).collect();
     while let Some((path, named)) = open.pop() {

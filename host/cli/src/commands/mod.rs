@@ -1,6 +1,6 @@
 //! One module per command.
 
-mod audit;
+pub mod audit;
 mod config;
 mod device;
 mod explain;
