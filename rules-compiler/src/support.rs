@@ -33,7 +33,12 @@ const DETECTED: &[AppProtocol] = &[
 ];
 
 /// Parsed protocols.
-const PARSED: &[AppProtocol] = &[AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls];
+#[rustfmt::skip]
+const PARSED: &[AppProtocol] = &[
+    AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
+    AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
+    AppProtocol::Smb,
+];
 
 /// Filled by decoder and reassembly, whatever the protocol.
 const GENERAL_BUFFERS: &[Buffer] = &[
@@ -41,6 +46,11 @@ const GENERAL_BUFFERS: &[Buffer] = &[
     Buffer::Base64Data,
     Buffer::FileData,
     Buffer::FileName,
+    Buffer::FileMagic,
+    Buffer::FileMd5,
+    Buffer::FileSha1,
+    Buffer::FileSha256,
+    Buffer::DceStubData,
     Buffer::Ipv4Header,
     Buffer::Ipv6Header,
     Buffer::TcpHeader,
@@ -50,13 +60,14 @@ const GENERAL_BUFFERS: &[Buffer] = &[
 ];
 
 /// Buffers of parsed protocols that their parsers do not fill.
-const MISSING_BUFFERS: &[Buffer] = &[];
+const MISSING_BUFFERS: &[Buffer] = &[Buffer::EmailBodyMd5];
 
 /// Conditions of the supported protocols.
 #[rustfmt::skip]
 const KEYWORDS: &[&str] = &[
     "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
+    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "filestore", "dcerpc.iface", "dcerpc.opnum", "smb.version",
 ];
 
 impl Default for Support {

@@ -4,6 +4,7 @@
 //! the decision (bounded), which the parser is then given in their order.
 
 use crate::config::AppLayerConfig;
+use crate::expectation::Expected;
 use crate::{Direction, Input, ProtocolState};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, LazyLock};
@@ -91,6 +92,8 @@ pub struct AppLayerFlow {
     watch: Option<Box<(Detector, Direction, AppProtocol)>>,
     original: Option<AppProtocol>,
     by_side: [Option<AppProtocol>; 2],
+    /// The bytes of the direction are of no protocol, whatever the other's are.
+    side_failed: [bool; 2],
     ended: [bool; 2],
     events: u8,
     reported: u8,
@@ -114,6 +117,7 @@ impl AppLayerFlow {
             watch: None,
             original: None,
             by_side: [None; 2],
+            side_failed: [false; 2],
             ended: [false; 2],
             events: 0,
             reported: 0,
@@ -161,9 +165,37 @@ impl AppLayerFlow {
         self.original.or(self.protocol())
     }
 
-    /// What the bytes of each direction said by themselves.
-    pub fn protocol_by_side(&self) -> [Option<AppProtocol>; 2] {
-        self.by_side
+    /// What is known of each direction: its own bytes decide, once they have come. The first datagram of a direction
+    /// may say that it is of no protocol, while the other direction has not spoken.
+    pub fn detection_by_side(&self) -> [Detection; 2] {
+        [Direction::ToServer, Direction::ToClient].map(|direction| {
+            let d = direction as usize;
+            if self.side_failed[d] {
+                return Detection::Failed;
+            }
+            if self.watch.as_ref().is_some_and(|watch| watch.1 == direction) {
+                return Detection::Unknown;
+            }
+            match (&self.phase, self.by_side[d], self.protocol()) {
+                (_, Some(protocol), _) | (_, None, Some(protocol)) => Detection::Known(protocol),
+                (Phase::Detecting(detecting), None, None) if self.carrier == Some(Carrier::Udp) => {
+                    let bytes = detecting.detector.first_bytes(d);
+                    let failed = !bytes.is_empty() && self.detect_side(direction, bytes) == Detection::Failed;
+                    if failed { Detection::Failed } else { Detection::Unknown }
+                }
+                (Phase::Detecting(_), None, None) => Detection::Unknown,
+                _ => Detection::Failed,
+            }
+        })
+    }
+
+    fn detect_side(&self, direction: Direction, bytes: &[u8]) -> Detection {
+        let Some(carrier) = self.carrier else { return Detection::Failed };
+        let side = match direction {
+            Direction::ToServer => protocol::Side::ToServer,
+            Direction::ToClient => protocol::Side::ToClient,
+        };
+        detect_side(carrier, side, self.client_port, self.server_port, bytes)
     }
 
     /// Events of the layer itself: bits of [`EVENTS`].
@@ -190,6 +222,7 @@ impl AppLayerFlow {
         self.original.get_or_insert(before);
         self.watch = None;
         self.by_side = [None; 2];
+        self.side_failed = [false; 2];
         self.phase = match upgrade.protocol {
             // What was announced must still be what comes.
             Some(AppProtocol::Tls) => {
@@ -219,6 +252,31 @@ impl AppLayerFlow {
     /// The protocol has changed since the flow began: what a device thinks of it no longer holds.
     pub fn upgraded(&self) -> bool {
         self.upgraded
+    }
+
+    /// Nothing has been fed yet: the flow may turn out to be an announced one.
+    pub fn is_fresh(&self) -> bool {
+        match &self.phase {
+            Phase::Detecting(detecting) => {
+                detecting.first.is_none() && detecting.gap == [0; 2] && detecting.expected.is_none() && !self.upgraded
+            }
+            Phase::Parsing(_) | Phase::Opaque(_) => false,
+        }
+    }
+
+    /// The flow was announced by another one: its protocol is known before its first byte.
+    pub fn expect(&mut self, expected: &Expected) {
+        self.phase = match expected.protocol {
+            AppProtocol::FtpData => {
+                Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected.file.clone())))
+            }
+            protocol => Phase::Opaque(Some(protocol)),
+        };
+    }
+
+    /// Connections that the flow announced since the last call.
+    pub fn take_expected(&mut self) -> Vec<Expected> {
+        self.state_mut().map_or_else(Vec::new, |state| state.take_expected())
     }
 
     /// The payload is encrypted from here on.
@@ -316,7 +374,10 @@ impl AppLayerFlow {
                     self.events |= MISMATCH;
                 }
             }
-            Detection::Failed => self.events |= ONE_DIRECTION,
+            Detection::Failed => {
+                self.events |= ONE_DIRECTION;
+                self.side_failed[direction as usize] = true;
+            }
         }
         self.watch = None;
     }

@@ -12,12 +12,14 @@ pub(crate) const MAX_PENDING: usize = 4096;
 /// Most candidates of one transaction and direction.
 pub(crate) const MAX_CANDIDATES: usize = 16_384;
 
-/// A rule whose fast pattern stands in the stream window.
+/// A rule whose fast pattern stands in the stream window, or that matched within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
     pub rule: RuleIndex,
     /// Stream offset of the end of the last hit.
     pub end: u64,
+    /// Stream offset behind the bytes that the rule has matched: they do not match it again.
+    pub from: u64,
 }
 
 /// State of one direction.
@@ -34,6 +36,27 @@ pub(crate) struct Side {
     pub addresses_done: bool,
     /// Rules that look at the protocol only were inspected.
     pub detection_done: bool,
+}
+
+impl Side {
+    /// Stream offset behind the bytes that `rule` has matched.
+    pub(crate) fn matched_to(&self, rule: RuleIndex) -> u64 {
+        let at = self.pending.binary_search_by_key(&rule, |p| p.rule).ok();
+        at.and_then(|at| self.pending.get(at)).map_or(0, |p| p.from)
+    }
+
+    /// `rule` has matched bytes up to stream offset `end`.
+    pub(crate) fn set_matched(&mut self, rule: RuleIndex, end: u64) {
+        match self.pending.binary_search_by_key(&rule, |p| p.rule) {
+            Ok(at) => {
+                if let Some(known) = self.pending.get_mut(at) {
+                    known.from = end;
+                }
+            }
+            Err(at) if self.pending.len() < MAX_PENDING => self.pending.insert(at, Pending { rule, end: 0, from: end }),
+            Err(_) => {}
+        }
+    }
 }
 
 /// A rule that may match a transaction.

@@ -54,30 +54,21 @@ impl Inspector {
         stream_events: StreamEvents,
         inspect_payload: bool,
     ) -> Context<'p> {
-        let app = &flow.data.app;
-        let protocol = match app.protocol() {
-            Some(protocol) => Detection::Known(protocol),
-            None if app.undecided() => Detection::Unknown,
-            None => Detection::Failed,
+        let mut facts = FlowFacts {
+            id: flow.first_frame,
+            direction: side(direction),
+            established,
+            protocol: Detection::Unknown,
+            original_protocol: Detection::Unknown,
+            protocol_by_side: [Detection::Unknown; 2],
+            inspect_payload,
+            start: Time(flow.first_time),
+            packets: flow.packets,
+            bytes: flow.bytes,
+            stream_bytes: session.map_or([0; 2], |s| [s.stream_size(0).into(), s.stream_size(1).into()]),
         };
-        Context {
-            packet,
-            flow: Some(FlowFacts {
-                id: flow.first_frame,
-                direction: side(direction),
-                established,
-                protocol,
-                original_protocol: app.original_protocol().map_or(protocol, Detection::Known),
-                protocol_by_side: app.protocol_by_side().map(|p| p.map_or(protocol, Detection::Known)),
-                inspect_payload,
-                start: Time(flow.first_time),
-                packets: flow.packets,
-                bytes: flow.bytes,
-                stream_bytes: session.map_or([0; 2], |s| [s.stream_size(0).into(), s.stream_size(1).into()]),
-            }),
-            stream_events,
-            packet_events: &[],
-        }
+        say_protocol(&mut facts, &flow.data.app);
+        Context { packet, flow: Some(facts), in_stream: false, stream_events, packet_events: &[] }
     }
 
     /// A delivery of stream bytes.
@@ -205,6 +196,18 @@ impl Inspector {
     }
 }
 
+/// What detection of the protocol says now.
+pub(crate) fn say_protocol(facts: &mut FlowFacts, app: &AppLayerFlow) {
+    let protocol = match app.protocol() {
+        Some(protocol) => Detection::Known(protocol),
+        None if app.undecided() => Detection::Unknown,
+        None => Detection::Failed,
+    };
+    facts.protocol = protocol;
+    facts.original_protocol = app.original_protocol().map_or(protocol, Detection::Known);
+    facts.protocol_by_side = app.detection_by_side();
+}
+
 /// Direction index to the parsers' name for it.
 pub(crate) fn side(direction: usize) -> Direction {
     if direction == 0 { Direction::ToServer } else { Direction::ToClient }
@@ -292,6 +295,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         payload: &[],
         data: &[],
         checksum_bad: false,
+        carries_packet: false,
         events: Default::default(),
     }
 }

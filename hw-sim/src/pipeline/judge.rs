@@ -60,9 +60,16 @@ impl Pipeline {
             // Which payload facts any record of this class, direction and port could ask for was decided with the list.
             let wanted = tables.armed & self.header.wanted(list);
             if wanted & facts::ALL != 0 {
-                let tail = staged.tail.0.get(..usize::from(staged.tail.1)).filter(|_| staged.continues).unwrap_or(&[]);
-                let datagram = parsed.tcp.is_none();
-                guards |= crate::facts::payload_facts(wanted, &tables.parameters, datagram, tail, payload);
+                let tail = staged.tail.0.get(..usize::from(staged.tail.1)).unwrap_or(&[]);
+                let facts = |tail| {
+                    crate::facts::payload_facts(wanted, &tables.parameters, parsed.tcp.is_none(), tail, payload)
+                };
+                if staged.may_continue {
+                    guards |= facts(tail);
+                }
+                if !staged.continues {
+                    guards |= facts(&[]);
+                }
             }
         }
         guards = self.bus.faults.heard(guards | self.history_guards(taken, staged));
