@@ -113,7 +113,7 @@ impl Scenario {
 
     /// The rules, compiled. Every one of them must load.
     pub fn load(&self, config: &Config) -> Result<Loaded> {
-        let sources = [RuleSource::from_text("x.rules", self.rules.clone())];
+        let sources = [RuleSource::from_text(&self.directory.join("x.rules").to_string_lossy(), self.rules.clone())];
         let set = weir::ruleset::load_sources(&sources, None, config).map_err(|e| anyhow::anyhow!("{e}"))?;
         let complaints: Vec<_> = set.rejected.iter().map(|d| format!("{}: {}", d.line, d.message)).collect();
         ensure!(complaints.is_empty(), "rules are rejected: {complaints:?}");

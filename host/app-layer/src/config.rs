@@ -15,6 +15,8 @@ pub struct AppLayerConfig {
     pub transactions: usize,
     /// Bytes of a TLS handshake message.
     pub tls_message_limit: usize,
+    /// Compute digests of files: some rule asks for them.
+    pub file_digests: bool,
 }
 
 impl Default for AppLayerConfig {
@@ -26,6 +28,7 @@ impl Default for AppLayerConfig {
             inflate_layers: 4,
             transactions: 256,
             tls_message_limit: 64 * 1024,
+            file_digests: false,
         }
     }
 }

@@ -4,8 +4,10 @@
 //! the decision (bounded), which the parser is then given in their order.
 
 use crate::config::AppLayerConfig;
+use crate::expectation::Expected;
 use crate::{Direction, Input, ProtocolState};
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 use weir_contract::protocol::{self, AppProtocol, Carrier, Detection, Detector, detect_side};
 
 /// Bytes per direction kept while the protocol is unknown. Detection decides within the first bytes of a direction, so
@@ -50,8 +52,30 @@ struct Detecting {
     expected: Option<AppProtocol>,
 }
 
+/// Made when something comes: of a flood's flows most never carry a byte.
+#[derive(Debug, Default)]
+struct Lazy(Option<Box<Detecting>>);
+
+static NOTHING_YET: LazyLock<Detecting> = LazyLock::new(Detecting::default);
+
+impl Deref for Lazy {
+    type Target = Detecting;
+    fn deref(&self) -> &Detecting {
+        match &self.0 {
+            Some(detecting) => detecting,
+            None => &NOTHING_YET,
+        }
+    }
+}
+
+impl DerefMut for Lazy {
+    fn deref_mut(&mut self) -> &mut Detecting {
+        self.0.get_or_insert_default()
+    }
+}
+
 enum Phase {
-    Detecting(Box<Detecting>),
+    Detecting(Lazy),
     Parsing(Box<dyn ProtocolState>),
     /// Nothing known, or known but without parser.
     Opaque(Option<AppProtocol>),
@@ -89,7 +113,7 @@ impl AppLayerFlow {
             carrier,
             client_port,
             server_port,
-            phase: if carrier.is_some() { Phase::Detecting(Box::default()) } else { Phase::Opaque(None) },
+            phase: if carrier.is_some() { Phase::Detecting(Lazy::default()) } else { Phase::Opaque(None) },
             watch: None,
             original: None,
             by_side: [None; 2],
@@ -202,13 +226,16 @@ impl AppLayerFlow {
         self.phase = match upgrade.protocol {
             // What was announced must still be what comes.
             Some(AppProtocol::Tls) => {
-                Phase::Detecting(Box::new(Detecting { expected: Some(AppProtocol::Tls), ..Detecting::default() }))
+                Phase::Detecting(Lazy(Some(Box::new(Detecting {
+                    expected: Some(AppProtocol::Tls),
+                    ..Detecting::default()
+                }))))
             }
             Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
                 Some(state) => Phase::Parsing(state),
                 None => Phase::Opaque(Some(protocol)),
             },
-            None => Phase::Detecting(Box::default()),
+            None => Phase::Detecting(Lazy::default()),
         };
         for (direction, rest) in rests {
             if !rest.is_empty() {
@@ -225,6 +252,31 @@ impl AppLayerFlow {
     /// The protocol has changed since the flow began: what a device thinks of it no longer holds.
     pub fn upgraded(&self) -> bool {
         self.upgraded
+    }
+
+    /// Nothing has been fed yet: the flow may turn out to be an announced one.
+    pub fn is_fresh(&self) -> bool {
+        match &self.phase {
+            Phase::Detecting(detecting) => {
+                detecting.first.is_none() && detecting.gap == [0; 2] && detecting.expected.is_none() && !self.upgraded
+            }
+            Phase::Parsing(_) | Phase::Opaque(_) => false,
+        }
+    }
+
+    /// The flow was announced by another one: its protocol is known before its first byte.
+    pub fn expect(&mut self, expected: &Expected) {
+        self.phase = match expected.protocol {
+            AppProtocol::FtpData => {
+                Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected.file.clone())))
+            }
+            protocol => Phase::Opaque(Some(protocol)),
+        };
+    }
+
+    /// Connections that the flow announced since the last call.
+    pub fn take_expected(&mut self) -> Vec<Expected> {
+        self.state_mut().map_or_else(Vec::new, |state| state.take_expected())
     }
 
     /// The payload is encrypted from here on.
@@ -272,6 +324,7 @@ impl AppLayerFlow {
                         }
                     }
                     Input::Gap(length) => {
+                        let detecting = &mut **detecting;
                         detecting.detector.lost(d);
                         // What waited lies before the gap.
                         let side = &mut detecting.sides[d];

@@ -7,12 +7,32 @@
 //! deliveries, except for progress.
 #![forbid(unsafe_code)]
 
+mod ber;
 pub mod config;
+pub mod dcerpc;
+mod digest;
+pub mod dhcp;
 pub mod dns;
+pub mod expectation;
+mod file;
 pub mod flow;
+pub mod ftp;
+pub mod ftp_data;
 pub mod http1;
 mod json;
+pub mod krb5;
+mod line;
+mod magic;
+mod messages;
+mod mime;
+pub mod ntp;
+pub mod sip;
+pub mod smb;
+pub mod smtp;
+pub mod snmp;
+pub mod ssh;
 pub mod tls;
+mod wire;
 
 pub use config::AppLayerConfig;
 pub use flow::AppLayerFlow;
@@ -31,6 +51,16 @@ pub(crate) fn parser_of(
         AppProtocol::Http1 => Some(Box::new(http1::Http1State::new(config))),
         AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
+        AppProtocol::Ftp => Some(Box::new(ftp::FtpState::new(config))),
+        AppProtocol::Ssh => Some(Box::new(ssh::SshState::new(config))),
+        AppProtocol::DceRpc => Some(Box::new(dcerpc::DceRpcState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Smb => Some(Box::new(smb::SmbState::new(config))),
+        AppProtocol::Krb5 => Some(Box::new(krb5::KerberosState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Sip => Some(Box::new(sip::SipState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Snmp => Some(Box::new(snmp::SnmpState::new(config))),
+        AppProtocol::Ntp => Some(Box::new(ntp::NtpState::new(config))),
+        AppProtocol::Dhcp => Some(Box::new(dhcp::DhcpState::new(config))),
+        AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
 }
@@ -121,6 +151,10 @@ pub trait ProtocolState: Send {
     /// Bytes of a direction that came behind an [`Upgrade`] and belong to what follows; given once.
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         let _ = direction;
+        Vec::new()
+    }
+    /// Connections announced since the last call.
+    fn take_expected(&mut self) -> Vec<expectation::Expected> {
         Vec::new()
     }
     /// A transaction is open, or parser state would make later bytes complete something begun earlier (for release).

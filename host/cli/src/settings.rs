@@ -43,6 +43,8 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             inflate_layers: config.app_layer.inflate_layers,
             transactions: config.app_layer.transactions,
             tls_message_limit: config.app_layer.tls_message_limit.bytes(),
+            // The engine knows whether rules ask for them.
+            file_digests: false,
         },
         inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,
         flow_id_seed: config.flow.id_seed,

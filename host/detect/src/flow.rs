@@ -133,6 +133,14 @@ pub struct FlowDetect {
     pub(crate) dropped: bool,
 }
 
+/// What is left of detection's state when nothing but caches was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks {
+    program: u64,
+    addresses_done: [bool; 2],
+    detection_done: [bool; 2],
+}
+
 /// What detection still holds open on a flow: the device may have the flow back only when nothing of the scope is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Open {
@@ -156,6 +164,40 @@ impl FlowDetect {
                 .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
             state: !self.bits.is_empty() || !self.ints.is_empty(),
         }
+    }
+
+    /// What cannot be found again from the program and the flow's packets; none if that is more than marks. A flow
+    /// that shrinks to this and comes back with [`FlowDetect::resume`] has lost nothing but time.
+    pub fn marks(&self) -> Option<Marks> {
+        let plain = self.bits.is_empty()
+            && self.ints.is_empty()
+            && self.transactions.is_empty()
+            && self.sides.iter().all(|side| side.pending.is_empty())
+            && !self.is_closed();
+        plain.then(|| Marks {
+            program: self.program,
+            addresses_done: [0, 1].map(|n: usize| self.sides[n].addresses_done),
+            detection_done: [0, 1].map(|n: usize| self.sides[n].detection_done),
+        })
+    }
+
+    /// Become the state that `marks` came from. Memory is kept.
+    pub fn resume(&mut self, marks: Marks) {
+        for (n, side) in self.sides.iter_mut().enumerate() {
+            side.headers.clear();
+            side.packet = None;
+            side.stream = None;
+            side.transaction = None;
+            side.pending.clear();
+            side.addresses_done = marks.addresses_done[n];
+            side.detection_done = marks.detection_done[n];
+        }
+        self.program = marks.program;
+        self.bits.clear();
+        self.ints.clear();
+        self.transactions.clear();
+        self.passed = false;
+        self.dropped = false;
     }
 
     /// A `pass` rule ended the inspection of the flow.
@@ -199,6 +241,8 @@ impl FlowDetect {
             side.stream = None;
             side.transaction = None;
             side.pending.clear();
+            // Its rules are others.
+            side.addresses_done = false;
         }
         self.transactions.clear();
     }

@@ -113,7 +113,7 @@ impl Inspector {
     /// The packet is through: alerts go out, inspected transactions are released. Gives whether the flow is dropped.
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
         self.matches.clear();
-        self.inner.finish(context, Some(&mut flow.data.detect), &mut self.shared, &mut self.matches);
+        self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
         let mut dropped = false;
         for n in 0..self.matches.len() {
             dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
@@ -189,7 +189,9 @@ impl Inspector {
             self.context(&packet, flow, session.as_deref(), 0, established, StreamEvents::default(), false);
         flow.data.session = session;
         let FlowData { app, detect, windows, .. } = &mut flow.data;
-        self.transactions(detect, &context, app, windows);
+        if let Some(detect) = detect {
+            self.transactions(detect, &context, app, windows);
+        }
         self.end_packet(&context, flow, sink);
     }
 }

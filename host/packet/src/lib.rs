@@ -18,7 +18,7 @@ mod link;
 mod transport;
 mod tunnel;
 
-pub use decoder::{Checksums, Decoder, DecoderConfig, DecoderStats};
+pub use decoder::{Checksums, Decoder, DecoderConfig, DecoderStats, HeldDatagram};
 pub use event::{DecoderEvent, DecoderEvents};
 pub use link::{ether_types, link_types};
 pub use transport::protocols;

@@ -175,7 +175,11 @@ impl Pipeline {
                 return Done::Stalled;
             }
             match self.flows.find(hash, &key).filter(|slot| !self.flows.is_expired(*slot, self.now)) {
-                Some(slot) => slot,
+                Some(slot) => {
+                    // The host has a packet of the flow.
+                    self.flows.set_expiry(slot, self.now.saturating_add(self.settings.timeouts.device(key.protocol)));
+                    slot
+                }
                 None => match self.create_for_host(hash, key) {
                     Some(slot) => slot,
                     None => return self.stale(),

@@ -3,9 +3,10 @@
 //! Place: beside the literal filter, over the same bytes. All text facts are functions of three neighbouring bytes (and
 //! one small state for header names), so a pattern that crosses two segments is seen through the tail: a fact counts if
 //! its last byte lies in the payload. `tail` holds the folded bytes before the payload (at most 7) when the segment
-//! continues its stream, else nothing; folding changes no fact (hexadecimal digits, white space and punctuation are the
-//! same either way). Patterns cut by the end of the payload are seen with the next segment of the stream; a segment that
-//! does not continue its stream raises a sequence guard.
+//! continues its stream, else nothing; where it does so only if the host reads it (it may leave it out for its checksum,
+//! acknowledgement number or timestamp), the facts of both count. Folding changes no fact (hexadecimal digits, white
+//! space and punctuation are the same either way). Patterns cut by the end of the payload are seen with the next segment
+//! of the stream; a segment that does not continue its stream raises a sequence guard.
 //!
 //! Not done here: deciding for which protocol, direction or port a fact matters. Records do.
 

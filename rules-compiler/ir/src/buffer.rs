@@ -84,6 +84,12 @@ buffers! {
     FileData = "file.data", true, Both, None;
     FileName = "file.name", true, Both, None;
     FileMagic = "file.magic", true, Both, None;
+    /// Digest of a whole file, raw.
+    FileMd5 = "filemd5", true, Both, None;
+    /// Digest of a whole file, raw.
+    FileSha1 = "filesha1", true, Both, None;
+    /// Digest of a whole file, raw.
+    FileSha256 = "filesha256", true, Both, None;
     DnsQuery = "dns.query", true, ToServer, Some(AppProtocol::Dns);
     DnsQueryName = "dns.queries.rrname", true, Both, Some(AppProtocol::Dns);
     DnsAnswerName = "dns.answers.rrname", true, Both, Some(AppProtocol::Dns);

@@ -70,6 +70,8 @@ pub enum Handler {
     DceOpnum,
     /// A content keyword of its own: `tls.subject:"x"` and the like.
     OldContent(Buffer, OldContentForm),
+    /// A list of digests of files.
+    FileDigest(Buffer),
     /// A numeric field of the parser of this protocol; the names of its values are in [`numbers_of`].
     Named(AppProtocol),
     /// Not implemented: why.

@@ -91,7 +91,15 @@ impl Lowering<'_, '_> {
                 "stor" => AppLayerCondition::FtpDataCommand(false),
                 other => return Err(self.wrong(option, format!("`{other}` is neither `stor` nor `retr`"))),
             },
-            Handler::FileStore => AppLayerCondition::FileStore,
+            Handler::FileStore => {
+                self.warn(
+                    option.span(),
+                    Cause::Style,
+                    "files are not stored; the rule alerts on their transactions",
+                    "store files with another tool, or remove `filestore`",
+                );
+                AppLayerCondition::FileStore
+            }
             Handler::FileSize => AppLayerCondition::FileSize(self.comparison(option, u64::MAX, &[])?),
             Handler::SmbVersion => match self.value(option)?.trim() {
                 "1" => AppLayerCondition::SmbVersion(1),

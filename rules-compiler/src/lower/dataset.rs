@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::{Component, Path};
 use std::sync::Arc;
 use weir_ir::state::DatasetOperation;
-use weir_ir::{BitOperation, Comparison, Match};
+use weir_ir::{BitOperation, Buffer, Comparison, Match};
 
 /// Largest file of values.
 const FILE_MAX: u64 = 256 << 20;
@@ -88,6 +88,60 @@ impl Lowering<'_, '_> {
             reputation: compared,
         };
         self.push(option, Match::Dataset(item))?;
+        Ok(())
+    }
+
+    /// `filemd5:list;` and the like: the digest of the file is on the list, or, with `!`, is not.
+    pub(super) fn file_digest(&mut self, option: &OptionSyntax, buffer: Buffer) -> Lowered {
+        let negated = option.value.as_ref().is_some_and(|v| v.negated || v.raw.of(self.text).first() == Some(&b'!'));
+        let path = self.value(option)?.trim().trim_start_matches('!').trim().trim_matches('"').to_owned();
+        let fault = |message: String, remedy: &str| Err(Fault::new(option.span(), Cause::File, message, remedy));
+        let relative = Path::new(&path);
+        if path.is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
+            return fault(format!("the path `{path}` leaves the directory of the rules"), "name a file beside the rules");
+        }
+        // Lists stand beside the rules that use them, or below the data directory.
+        let beside = Path::new(&*self.draft.rule.source.file).parent().map(|directory| directory.join(relative));
+        let below = self.session.options.data_directory.map(|directory| directory.join(relative));
+        let Some(found) = [beside, below].into_iter().flatten().find(|file| file.is_file()) else {
+            return fault(format!("there is no file `{path}`"), "put the list beside the rule file");
+        };
+        let bytes = match read_limited(&found, FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(error) => return fault(error.to_string(), "correct its permissions, or disable the rule"),
+        };
+        let length = match buffer {
+            Buffer::FileMd5 => 16,
+            Buffer::FileSha1 => 20,
+            _ => 32,
+        };
+        let mut entries: Vec<Box<[u8]>> = Vec::new();
+        for (number, line) in bytes.split(|&b| b == b'\n').enumerate() {
+            // As the tools that make them write it: the digest, white space, a file's name.
+            let word = line.split(|b| b.is_ascii_whitespace()).find(|w| !w.is_empty()).unwrap_or(&[]);
+            if word.is_empty() || word.first() == Some(&b'#') {
+                continue;
+            }
+            match hex(word).filter(|digest| digest.len() == length) {
+                Some(digest) => entries.push(digest.into()),
+                None => {
+                    let message = format!("line {} of `{path}` does not begin with a digest of {length} bytes", number + 1);
+                    return fault(message, "correct the file");
+                }
+            }
+        }
+        let before = self.draft.sticky.take();
+        self.set_sticky(option.name, buffer)?;
+        let item = DatasetOperation {
+            name: self.session.intern(&format!("{} {}", buffer.name(), found.display())),
+            operation: if negated { BitOperation::IsNotSet } else { BitOperation::IsSet },
+            kind: self.session.intern(buffer.name()),
+            file: Some(path.as_str().into()),
+            entries: entries.into(),
+            reputation: None,
+        };
+        self.push(option, Match::Dataset(item))?;
+        self.draft.sticky = before;
         Ok(())
     }
 

@@ -321,6 +321,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::Base64Decode => self.base64_decode(option),
             Handler::Dataset => self.dataset(option, false),
             Handler::Datarep => self.dataset(option, true),
+            Handler::FileDigest(buffer) => self.file_digest(option, buffer),
             Handler::Entropy => Err(unsupported(option, keyword, "entropy is not computed")),
             Handler::Sticky(buffer) => self.sticky(option, buffer),
             Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),

@@ -448,21 +448,20 @@ fn support_decides() {
     let load_with =
         |text: &str| load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &LoadOptions::default());
     for (text, message) in [
-        (r#"alert mqtt any any -> any any (sid:1;)"#, "the engine does not detect `mqtt`"),
-        (r#"alert smb any any -> any any (smb.share; content:"a"; sid:1;)"#, "the engine has no parser for `smb`"),
-        (r#"alert smtp any any -> any any (file.data; content:"a"; sid:1;)"#, "the engine has no parser for `smtp`"),
+        (r#"alert websocket any any -> any any (sid:1;)"#, "the engine does not detect `websocket`"),
+        (r#"alert pop3 any any -> any any (file.data; content:"a"; sid:1;)"#, "the engine has no parser for `pop3`"),
         (
-            r#"alert http any any -> any any (file.magic; content:"a"; sid:1;)"#,
-            "the engine does not provide the buffer `file.magic`",
+            r#"alert smtp any any -> any any (email.body_md5; content:"a"; sid:1;)"#,
+            "the engine does not provide the buffer `email.body_md5`",
         ),
         (
-            r#"alert smb any any -> any any (app-layer-event:smb.malformed_data; sid:1;)"#,
-            "the engine has no parser for `smb`",
+            r#"alert dnp3 any any -> any any (app-layer-event:dnp3.flooded; sid:1;)"#,
+            "the engine has no parser for `dnp3`",
         ),
     ] {
         assert_eq!(load_with(text).rejected[0].message, message, "{text}");
     }
-    assert_eq!(load_with(r#"alert smb any any -> any any (content:"a"; sid:1;)"#).rules.len(), 1);
+    assert_eq!(load_with(r#"alert pop3 any any -> any any (content:"a"; sid:1;)"#).rules.len(), 1);
 }
 
 #[test]

@@ -17,10 +17,16 @@ use super::class::{Class, Condition, Fragment, Trigger};
 use super::cost::{Statistics, Traffic};
 use super::{Builder, Choice, base};
 use weir_contract::enums::{RecordFlags, TransportMask};
-use weir_contract::constants::FRAME_LENGTH_MAX;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
-use weir_ir::{BufferMatch, ByteBase, ByteJump, ByteTest, Content, Endian, Match, Number, Rule, RuleProtocol, TestOperator};
+use weir_ir::{BufferMatch, ByteBase, ByteTest, Content, Endian, Match, Number, Rule, RuleProtocol, TestOperator};
+
+/// Most bytes a packet's payload can have: what an IP packet carries (RFC 791 section 3.1: total length of 16 bits; RFC 8200
+/// section 3: payload length; the decoder knows no jumbograms), less the shorter header of TCP and UDP.
+fn payload_max(rule: &Rule) -> u64 {
+    let headed = TransportMask::TCP.0 | TransportMask::UDP.0;
+    if base::transports(rule) & !headed == 0 { 65_535 - 8 } else { 65_535 }
+}
 
 /// Bytes of an anchor.
 pub const ANCHOR: usize = 16;
@@ -43,7 +49,8 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     let packet = base::packet_only(rule);
     let placed = placed(rule, run, packet);
     let traffic = traffic(rule);
-    let found = best_window(run, &placed, builder.statistics, traffic, builder.options.exact_case)?;
+    let length_max = packet.then(|| payload_max(rule));
+    let found = best_window(run, &placed, length_max, builder.statistics, traffic, builder.options.exact_case)?;
     let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     for record in &mut records {
@@ -55,7 +62,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
             }
             // Bytes before the fragment's end; on packets all of them.
             let end = found.range.map_or(0, |range| range.low + length as i64);
-            set_anchor(record, run, &placed, Some(end), packet, stream_only);
+            set_anchor(record, run, &placed, Some(end), length_max, stream_only);
         }
     }
     let narrowing = records.iter().map(|r| super::cost::narrowing(r, builder.sets)).sum::<f64>();
@@ -123,7 +130,7 @@ pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     for record in &mut records {
         narrow(rule, run, packet, record);
         record.payload_min = record.payload_min.max(1);
-        set_anchor(record, run, &placed, None, packet, stream_only);
+        set_anchor(record, run, &placed, None, packet.then(|| payload_max(rule)), stream_only);
         bits = record.anchor_mask.iter().map(|m| m.count_ones()).sum::<u32>();
     }
     // The first byte by the expression, where no content fixes it: every alternative is a record of its own.
@@ -199,7 +206,7 @@ pub fn narrow_class(rule: &Rule, record: &mut Record) {
 
 /// The cheapest window of all contents. Periodic windows and contents of three bytes (with each possible neighbour)
 /// are taken only where there is nothing else.
-fn best_window(run: &BufferMatch, placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
+fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>, statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
     let mut best: Option<Found> = None;
     let mut keep = |found: Found| {
         if best.as_ref().is_none_or(|b| found.rate < b.rate) {
@@ -220,7 +227,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], statistics: &Statistics
             keep(Found { range: Some(p.range.moved(start as i64)), windows: vec![window], rate, shown: None });
         }
     }
-    for run in chain::joined(placed) {
+    for run in chain::joined(&run.matches, placed, length_max) {
         let length = run.bytes.len().min(8);
         for (start, bytes) in run.bytes.windows(length).enumerate().filter(|(_, w)| !periodic(w)) {
             let exact = |i: usize| exact_case && run.exact.get(start + i).copied().unwrap_or(false);
@@ -342,9 +349,10 @@ fn base_flags(packet: bool, stream_only: bool, in_packet: u8, in_stream: u8) -> 
 /// Anchor bytes: those of all contents with a fixed start, and bits that `byte_test` fixes. `end`: in a stream only
 /// bytes before this position of the stream count, because they are there when the fragment is. Without a fragment the
 /// record is judged at every frame, and holds at the latest when all anchored bytes are there.
-fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end: Option<i64>, packet: bool, stream_only: bool) {
+/// `length_max`: most bytes of the payload, if the rule looks at packets.
+fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end: Option<i64>, length_max: Option<u64>, stream_only: bool) {
     let known = match end {
-        Some(end) if !packet => end,
+        Some(end) if length_max.is_none() => end,
         _ => ANCHOR as i64,
     };
     let mut any = false;
@@ -372,7 +380,7 @@ fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end
         for m in &run.matches {
             let bits = match m {
                 Match::ByteTest(t) => test_bits(t),
-                Match::ByteJump(j) if packet => jump_bits(j),
+                Match::ByteJump(j) if !j.relative => length_max.map_or_else(Vec::new, |most| chain::jump_bits(j, most)),
                 _ => Vec::new(),
             };
             for (at, value, mask) in bits {
@@ -381,7 +389,7 @@ fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end
         }
     }
     if any {
-        record.flags |= base_flags(packet, stream_only, RecordFlags::ANCHOR_PACKET.0, RecordFlags::ANCHOR_STREAM.0);
+        record.flags |= base_flags(length_max.is_some(), stream_only, RecordFlags::ANCHOR_PACKET.0, RecordFlags::ANCHOR_STREAM.0);
     }
 }
 
@@ -400,48 +408,12 @@ fn test_bits(t: &ByteTest) -> Vec<(i64, u8, u8)> {
     // Bits of the field that must be `fixed & mask`.
     let (fixed, mask) = match (t.operator, t.negated) {
         (TestOperator::Equal, false) => (value, all),
-        (TestOperator::Less, false) if value > 0 => (0, all & !below(value - 1)),
-        (TestOperator::LessEqual, false) => (0, all & !below(value)),
+        (TestOperator::Less, false) if value > 0 => (0, all & !chain::below(value - 1)),
+        (TestOperator::LessEqual, false) => (0, all & !chain::below(value)),
         (TestOperator::And, false) if value.count_ones() == 1 => (value, all & value),
         _ => return Vec::new(),
     };
-    bytes_of_field(offset, count, t.endian, fixed, mask)
-}
-
-/// Bits that a `byte_jump` at a constant place fixes in a packet: where it leads must lie within the payload, so the
-/// field's high bits are zero.
-fn jump_bits(j: &ByteJump) -> Vec<(i64, u8, u8)> {
-    let (Number::Constant(count), Number::Constant(offset), Number::Constant(post)) = (j.count, j.offset, j.post_offset)
-    else {
-        return Vec::new();
-    };
-    let plain = !j.relative && j.base == ByteBase::Binary && j.bitmask.is_none() && j.endian != Endian::Dce;
-    let Ok(count) = u32::try_from(count) else { return Vec::new() };
-    if !plain || offset < 0 || !(1..=8).contains(&count) {
-        return Vec::new();
-    }
-    // Multiplication and alignment only lead farther.
-    let greatest = (FRAME_LENGTH_MAX as i64).saturating_sub(post).max(0) as u64;
-    let all = if count == 8 { u64::MAX } else { (1u64 << (8 * count)) - 1 };
-    bytes_of_field(offset, count, j.endian, 0, all & !below(greatest))
-}
-
-/// A field's value and mask, byte by byte: position, value, mask.
-fn bytes_of_field(offset: i64, count: u32, endian: Endian, value: u64, mask: u64) -> Vec<(i64, u8, u8)> {
-    (0..count)
-        .map(|i| {
-            let shift = if endian == Endian::Little { 8 * i } else { 8 * (count - 1 - i) };
-            (offset + i64::from(i), (value >> shift) as u8, (mask >> shift) as u8)
-        })
-        .collect()
-}
-
-/// All bits at and below the highest one of `value`.
-fn below(value: u64) -> u64 {
-    match 64 - value.leading_zeros() {
-        64 => u64::MAX,
-        bits => (1u64 << bits) - 1,
-    }
+    chain::bytes_of_field(offset, count, t.endian, fixed, mask)
 }
 
 fn anchor_mask(content: &Content, byte: u8) -> u8 {

@@ -4,6 +4,10 @@
 //! The engine does not release a flow that changed protocol. What is left is to flag the change itself, in flows whose
 //! class can change, by the words without which there is none: `CONNECT` requests and `101` responses of HTTP,
 //! `STARTTLS`, `STLS`, `AUTH TLS` of the mail protocols and FTP.
+//!
+//! Data connections of FTP are announced on the control connection, and become FTP data by it whatever their bytes look
+//! like. The engine announces at the command that names the file, so that command is flagged as well: the host then has
+//! all of the control connection when the first bytes of the data connection come.
 
 use super::base;
 use super::class::{Condition, Fragment, Trigger};
@@ -22,6 +26,13 @@ const WORDS: &[(&[u8], P, u8)] = &[
     (b"starttls", P::Imap, DirectionMask::TO_SERVER.0),
     (b"stls", P::Pop3, DirectionMask::TO_SERVER.0),
     (b"auth", P::Ftp, DirectionMask::TO_SERVER.0),
+    (b"retr", P::Ftp, DirectionMask::TO_SERVER.0),
+    (b"stor", P::Ftp, DirectionMask::TO_SERVER.0),
+    (b"stou", P::Ftp, DirectionMask::TO_SERVER.0),
+    (b"list", P::Ftp, DirectionMask::TO_SERVER.0),
+    (b"nlst", P::Ftp, DirectionMask::TO_SERVER.0),
+    (b"mlsd", P::Ftp, DirectionMask::TO_SERVER.0),
+    (b"appe", P::Ftp, DirectionMask::TO_SERVER.0),
 ];
 
 /// Conditions of the whole rule set; none where no rule asks for payload.

@@ -15,7 +15,10 @@ pub const NOT_ARMED: &[(Guard, &str)] = &[
     (Guard::HandshakeOdd, "as ack_odd"),
     (Guard::TcpFlagsOdd, "as ack_odd"),
     (Guard::Reset, "as ack_odd"),
-    (Guard::PercentEscape, "the one planned buffer that is decoded is the request target, which has a guard of its own"),
+    (
+        Guard::PercentEscape,
+        "the one planned buffer that is decoded is the request target, which has a guard of its own",
+    ),
     (Guard::UriPlus, "the host keeps `+`"),
     (Guard::UriAbsolute, "the host cuts the authority off, and what is left stands on the wire"),
     (Guard::RequestSpaceOdd, "no fragment reaches over the white space of a request line"),

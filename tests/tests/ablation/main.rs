@@ -20,32 +20,43 @@ use weir_tests::scenario::{self, Scenario};
 const GEOMETRIES: [&[&str]; 4] =
     [&[], &["device.batch=1"], &["device.history-size=64KiB", "device.batch=1"], &["device.flow-entries=64"]];
 
-/// Does any scenario go wrong? Gives its name, and the configuration it needs.
-fn notices(scenarios: &[Scenario], run: impl Fn(&Scenario, &[&str]) -> bool) -> Option<(String, String)> {
-    GEOMETRIES
-        .iter()
-        .find_map(|g| scenarios.iter().find(|s| run(s, g)).map(|s| (s.name.clone(), g.join(", "))))
+/// A scenario, and the configuration it needs.
+type Found = (String, String);
+
+/// Does any scenario go wrong? The one that is `known` comes first, so that new scenarios do not change the page.
+fn notices(scenarios: &[Scenario], known: Option<Found>, run: impl Fn(&Scenario, &[&str]) -> bool) -> Option<Found> {
+    let matches = |s: &Scenario, g: &[&str]| (s.name.clone(), g.join(", "));
+    let all = || GEOMETRIES.iter().flat_map(|g| scenarios.iter().map(move |s| (s, *g)));
+    let is_known = |&(s, g): &(&Scenario, &[&str])| known.as_ref() == Some(&matches(s, g));
+    all().filter(is_known).chain(all()).find(|(s, g)| run(s, g)).map(|(s, g)| matches(s, g))
 }
 
 /// The scenario that goes wrong where these guards are deaf.
-fn without_guard(scenarios: &[Scenario], guard: Guard) -> Option<(String, String)> {
-    notices(scenarios, |s, geometry| {
+fn without_guard(scenarios: &[Scenario], known: Option<Found>, guard: Guard) -> Option<Found> {
+    notices(scenarios, known, |s, geometry| {
         let result = s.run_crippled(geometry, &Options::default(), |faults| faults.deafen(guard.bit()));
         result.is_ok_and(|(alerts, _)| !s.complaints(&alerts).is_empty())
     })
 }
 
 /// The scenario that goes wrong where conditions of a class are left out.
-fn without_class(scenarios: &[Scenario], class: Class) -> Option<(String, String)> {
+fn without_class(scenarios: &[Scenario], class: Class) -> Option<Found> {
     let options = Options { omit_classes: vec![class], ..Options::default() };
-    notices(scenarios, |s, geometry| {
+    notices(scenarios, None, |s, geometry| {
         let result = s.run_crippled(geometry, &options, |_| {});
         result.is_ok_and(|(alerts, _)| !s.complaints(&alerts).is_empty())
     })
 }
 
-fn cell((name, geometry): (String, String)) -> String {
+fn cell((name, geometry): Found) -> String {
     if geometry.is_empty() { format!("`{name}`") } else { format!("`{name}` with {geometry}") }
+}
+
+/// What the page says about a guard.
+fn known(page: &str, guard: Guard) -> Option<Found> {
+    let row = page.lines().find_map(|line| line.strip_prefix(&format!("| {} | `", guard.name())))?;
+    let (name, rest) = row.strip_suffix(" |")?.split_once('`')?;
+    Some((name.to_owned(), rest.strip_prefix(" with ").unwrap_or("").to_owned()))
 }
 
 /// The page that shows the table.
@@ -57,6 +68,7 @@ const END: &str = "<!-- ablation: end -->\n";
 #[test]
 fn without_a_guard_alerts_are_lost() {
     let scenarios = scenario::all().unwrap();
+    let page = std::fs::read_to_string(weir_tests::workspace().join(PAGE)).unwrap();
     let mut unnoticed = Vec::new();
     let mut noticed = Vec::new();
     let mut table = String::from("| guard | what goes wrong without it |\n|---|---|\n");
@@ -69,7 +81,7 @@ fn without_a_guard_alerts_are_lost() {
             assert!(!(test.right)(guard.bit()), "{}: {} does not need the guard", guard.name(), test.title);
             format!("direct test: {}", test.title)
         } else {
-            match (without_guard(&scenarios, guard), reason(NOT_NEEDED, guard)) {
+            match (without_guard(&scenarios, known(&page, guard), guard), reason(NOT_NEEDED, guard)) {
                 (Some(found), None) => cell(found),
                 (None, Some(why)) => format!("nothing: {why}"),
                 (Some(found), Some(_)) => {
@@ -88,17 +100,15 @@ fn without_a_guard_alerts_are_lost() {
     assert!(noticed.is_empty(), "guards in the list of those not needed that are: {noticed:?}");
     println!("{table}");
     if std::env::var_os("WEIR_SCENARIO").is_none() {
-        compare_with_page(&table);
+        compare_with_page(&page, &table);
     }
 }
 
-fn compare_with_page(table: &str) {
-    let path = weir_tests::workspace().join(PAGE);
-    let page = std::fs::read_to_string(&path).unwrap();
+fn compare_with_page(page: &str, table: &str) {
     let parts = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?)));
     let (before, (shown, behind)) = parts.unwrap_or_else(|| panic!("{PAGE} has no place for the table"));
     if std::env::var_os("WEIR_BLESS").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{table}{END}{behind}")).unwrap();
+        std::fs::write(weir_tests::workspace().join(PAGE), format!("{before}{BEGIN}{table}{END}{behind}")).unwrap();
         return;
     }
     assert_eq!(shown, table, "{PAGE} is out of date: run this test with WEIR_BLESS=1 and commit the page");

@@ -20,8 +20,10 @@ fn armed(sources: &[RuleSource]) -> (u64, usize) {
 }
 
 fn events() -> String {
-    let decoder = DecoderEvent::all().map(|event| format!("alert pkthdr any any -> any any (decode-event:{}", event.name()));
-    let stream = StreamEvent::ALL.iter().map(|event| format!("alert tcp any any -> any any (stream-event:{}", event.name()));
+    let decoder =
+        DecoderEvent::all().map(|event| format!("alert pkthdr any any -> any any (decode-event:{}", event.name()));
+    let stream =
+        StreamEvent::ALL.iter().map(|event| format!("alert tcp any any -> any any (stream-event:{}", event.name()));
     decoder.chain(stream).zip(1..).map(|(rule, sid)| format!("{rule}; sid:{sid};)\n")).collect()
 }
 

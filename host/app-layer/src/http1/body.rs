@@ -2,6 +2,7 @@
 
 use super::decode::{Chain, Trouble};
 use super::text::contains_fold;
+use crate::digest::{Digests, Sums};
 
 /// A growing body.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub struct Body {
     pub holed: bool,
     chain: Option<Box<Chain>>,
     limit: usize,
+    digests: Option<Box<Digests>>,
+    sums: Option<Box<Sums>>,
 }
 
 /// What Content-Encoding asked for that cannot be had.
@@ -82,9 +85,22 @@ impl Body {
         }
     }
 
+    /// Compute digests of the decoded body.
+    pub fn with_digests(&mut self) {
+        self.digests = Some(Box::default());
+    }
+
+    /// A digest of the whole body, once it is complete and nothing of it is lost or undecoded.
+    pub fn sum(&self, buffer: weir_ir::Buffer) -> Option<&[u8]> {
+        self.sums.as_ref()?.of(buffer)
+    }
+
     /// More bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.received += bytes.len() as u64;
+        if let (Some(digests), None) = (&mut self.digests, &self.chain) {
+            digests.push(bytes);
+        }
         if self.full() {
             return;
         }
@@ -103,6 +119,13 @@ impl Body {
             self.complete = true;
             if let Some(chain) = &mut self.chain {
                 chain.finish(&mut self.data);
+            }
+            let whole = !self.holed && (self.chain.is_none() || !self.full());
+            if let Some(mut digests) = self.digests.take().filter(|_| whole) {
+                if self.chain.is_some() {
+                    digests.push(&self.data);
+                }
+                self.sums = Some(Box::new(digests.finish()));
             }
         }
     }
@@ -156,6 +179,19 @@ mod tests {
             assert!(body.data == text && body.trouble() == Trouble::default(), "cut {cut}");
             assert_eq!(decoded(b"x-gzip", &packed, cut, 100).data, &text[..100]);
         }
+    }
+
+    #[test]
+    fn a_fault_behind_the_limit_is_not_seen_in_any_cut() {
+        let mut packed = gzip(&b"some text that is long enough to be broken ".repeat(40));
+        let last = packed.len() - 12;
+        packed[last..].fill(0xff);
+        let whole = decoded(b"gzip", &packed, packed.len(), 30);
+        assert_eq!(whole.data, b"some text that is long enough ");
+        for cut in 1..packed.len() {
+            assert_eq!(decoded(b"gzip", &packed, cut, 30).trouble().failed, whole.trouble().failed, "cut {cut}");
+        }
+        assert!(!whole.trouble().failed);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
-use crate::{BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction, Upgrade};
+use crate::{BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -85,16 +85,23 @@ impl Http1State {
         })
     }
 
-    fn file(&self, index: usize, request: bool, name: bool, instance: usize) -> BufferState<'_> {
+    fn file(&self, index: usize, request: bool, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        let name = buffer == Buffer::FileName;
         let Some(pair) = self.pairs.get(index) else { return BufferState::Absent };
         let m = &pair.messages[usize::from(!request)];
         if let Some(multipart) = &m.multipart {
             return match multipart.parts.get(instance) {
                 Some(part) if name => present(&part.name),
-                Some(part) => BufferState::Present(BufferView {
-                    bytes: m.body.data.get(part.data.clone()).unwrap_or(&[]),
-                    complete: part.complete || m.body.full(),
-                }),
+                Some(part) => {
+                    let bytes = m.body.data.get(part.data.clone()).unwrap_or(&[]);
+                    let complete = part.complete || m.body.full();
+                    match buffer {
+                        Buffer::FileData => BufferState::Present(BufferView { bytes, complete }),
+                        Buffer::FileMagic => file::kind(bytes, complete),
+                        // Digests of parts are not computed.
+                        _ => BufferState::Absent,
+                    }
+                }
                 None if m.body.complete || m.body.full() => BufferState::Absent,
                 None => BufferState::NotYet,
             };
@@ -108,7 +115,15 @@ impl Http1State {
                 let disposition = m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
                 disposition.unwrap_or_else(|| last_segment(&pair.messages[0].uri).to_vec())
             })),
-            state => state,
+            BufferState::Present(view) if buffer == Buffer::FileMagic => file::kind(view.bytes, view.complete),
+            state if buffer == Buffer::FileData => state,
+            state if name => state,
+            BufferState::Absent => BufferState::Absent,
+            _ => match m.body.sum(buffer) {
+                Some(bytes) => present(bytes),
+                None if m.body.complete => BufferState::Absent,
+                None => BufferState::NotYet,
+            },
         }
     }
 }
@@ -137,11 +152,11 @@ impl ProtocolState for Http1State {
         match buffer {
             Buffer::HttpRequestBody if request => return if progress < HEADERS { BufferState::NotYet } else { body(m) },
             Buffer::HttpResponseBody if !request => return if progress < HEADERS { BufferState::NotYet } else { body(m) },
-            Buffer::FileData | Buffer::FileName => {
+            buffer if file::is_file(buffer) => {
                 return if progress < HEADERS {
                     BufferState::NotYet
                 } else {
-                    self.file(index, request, buffer == Buffer::FileName, instance)
+                    self.file(index, request, buffer, instance)
                 };
             }
             _ => {}
@@ -161,7 +176,7 @@ impl ProtocolState for Http1State {
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
         let m = &self.pairs.get(index)?.messages[direction as usize];
         match name {
-            "filesize" if m.body.complete => Some(m.body.received),
+            "filesize" if m.body.complete && !m.body.holed && m.body.received > 0 => Some(m.body.received),
             _ => None,
         }
     }

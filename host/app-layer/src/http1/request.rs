@@ -94,6 +94,9 @@ impl Http1State {
             config.inflate_layers,
             encoding.as_deref(),
         );
+        if config.file_digests {
+            message.body.with_digests();
+        }
         self.events(0, index, &[
             (oddities.missing_colon, Event::RequestFieldMissingColon),
             (oddities.name_invalid, Event::RequestHeaderInvalid),

@@ -88,6 +88,9 @@ impl Http1State {
             config.inflate_layers,
             encoding.as_deref(),
         );
+        if config.file_digests {
+            message.body.with_digests();
+        }
         self.events(1, index, &[
             (oddities.missing_colon, Event::ResponseFieldMissingColon),
             (oddities.name_invalid, Event::ResponseHeaderInvalid),

@@ -165,6 +165,7 @@ impl Http1State {
         if self.sides[0].current == Some(id) {
             match self.sides[0].at {
                 At::Bare => {
+                    self.sides[0].partial.clear();
                     self.pairs[index].version_09 = true;
                     self.advance(0, index, HEADERS);
                     self.complete(0);
@@ -182,6 +183,9 @@ impl Http1State {
     pub(super) fn headless_body(&mut self, index: usize) {
         let message = &mut self.pairs[index].messages[1];
         message.body.begin(self.config.body_limit, 0, 0, None);
+        if self.config.file_digests {
+            message.body.with_digests();
+        }
         self.sides[1].at = At::Close;
         self.advance(1, index, HEADERS);
     }
@@ -325,8 +329,18 @@ impl Http1State {
     fn behind_bare<'a>(&mut self, d: usize, input: &'a [u8]) -> &'a [u8] {
         let Some(index) = self.current(d) else { return &[] };
         match input.iter().position(|b| *b != b'\r') {
-            None => &[],
+            None => {
+                // They may turn out to begin a field line.
+                let held = &mut self.sides[d].partial;
+                if held.len() + input.len() > self.config.head_limit {
+                    self.too_long(d, index);
+                } else {
+                    held.extend_from_slice(input);
+                }
+                &[]
+            }
             Some(at) if input[at] == b'\n' => {
+                self.sides[d].partial.clear();
                 self.pairs[index].version_09 = true;
                 self.advance(d, index, HEADERS);
                 self.complete(d);
@@ -335,6 +349,8 @@ impl Http1State {
             Some(_) => {
                 self.event(d, index, Event::RequestLineMissingProtocol);
                 self.sides[d].at = At::Headers;
+                let held = std::mem::take(&mut self.sides[d].partial);
+                self.head(d, &held);
                 input
             }
         }

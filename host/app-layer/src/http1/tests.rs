@@ -52,6 +52,20 @@ fn buffers_of_a_transaction_in_any_cut() {
 }
 
 #[test]
+fn a_carriage_return_behind_a_bare_request_line_is_kept_in_any_cut() {
+    let whole = b"GET /\n\r x: y\n\n";
+    let seen: Vec<_> = (1..=whole.len())
+        .map(|cut| {
+            let mut s = Http1State::new(&Arc::default());
+            whole.chunks(cut).for_each(|part| s.feed(Direction::ToServer, Input::Data(part), 1));
+            (get(&s, 0, Direction::ToServer, Buffer::HttpHeaderRaw), s.transactions()[0].events.clone())
+        })
+        .collect();
+    assert_eq!(seen[0].0.as_deref(), Some("\r x: y\n\n"));
+    assert!(seen.iter().all(|other| *other == seen[0]), "{seen:?}");
+}
+
+#[test]
 fn pipelined_requests_pair_with_their_responses() {
     let mut s = Http1State::new(&Arc::default());
     s.feed(Direction::ToServer, Input::Data(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);

@@ -6,12 +6,12 @@ use crate::program::buffers::application_holds;
 use crate::program::rule::{BitOp, CompiledRule, HostBitOp, IntOp};
 use crate::shared::HostBits;
 use std::cmp::Ordering;
-use weir_app_layer::{Direction, ProtocolState};
+use weir_app_layer::{BufferState, Direction, ProtocolState};
 use weir_contract::protocol::{AppProtocol, Detection};
 use weir_ir::condition::{Checksum, FlowSide, IpOption, ProtocolMode, StreamSide, TcpFlagsMode};
 use weir_ir::state::FlowintOperation;
 use weir_ir::{
-    AppLayerCondition, BitOperation, Comparison, PacketCondition, StreamSize, TcpFlagsMatch,
+    AppLayerCondition, BitOperation, Buffer, Comparison, PacketCondition, StreamSize, TcpFlagsMatch,
 };
 use weir_packet::Transport;
 
@@ -288,7 +288,6 @@ pub fn app_layer_holds(
             };
             flow_protocol(detection, *protocol, *negated)
         }
-        AppLayerCondition::FileStore => true,
         other => transaction.is_some_and(|t| in_transaction(other, t, context)),
     })
 }
@@ -350,7 +349,12 @@ fn in_transaction(condition: &AppLayerCondition, t: InTransaction<'_>, context: 
             Some(c) => compare(name, c),
             None => number(name).is_some(),
         },
-        AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } | AppLayerCondition::FileStore => true,
+        // Files are not stored; the rule says that there is one.
+        AppLayerCondition::FileStore => match t.state.buffer(t.index, t.direction, Buffer::FileData, 0) {
+            BufferState::Present(view) => !view.bytes.is_empty(),
+            BufferState::NotYet | BufferState::Absent => false,
+        },
+        AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } => true,
     }
 }
 

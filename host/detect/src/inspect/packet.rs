@@ -40,6 +40,12 @@ impl Inspector {
                     let mut list = vec![];
                     program.unfiltered().packet.collect(program.headers(), &mut side.headers, &tuple, &mut list);
                     list.retain(|&r| program.head(r).is_some_and(|h| h.directions & direction_bit != 0));
+                    // What happened once has left the list (see below), also if the list is made again.
+                    list.retain(|&r| {
+                        program.rule(r).is_some_and(|rule| {
+                            !(rule.once && side.addresses_done || rule.at_detection && side.detection_done)
+                        })
+                    });
                     list.sort_unstable();
                     side.packet = Some(list.into());
                 }

@@ -236,6 +236,12 @@ impl Program {
         &self.shared.headers
     }
 
+    /// Some rule looks at digests of files: parsers have to compute them.
+    pub fn wants_file_digests(&self) -> bool {
+        use weir_ir::Buffer::{FileMd5, FileSha1, FileSha256};
+        self.slots().all().iter().any(|slot| matches!(slot.buffer, FileMd5 | FileSha1 | FileSha256))
+    }
+
     pub(crate) fn slots(&self) -> &SlotTable {
         &self.shared.slots
     }

@@ -49,6 +49,11 @@ impl SlotTable {
         self.slots.get(index as usize)
     }
 
+    /// In index order.
+    pub fn all(&self) -> &[Slot] {
+        &self.slots
+    }
+
     /// Number of slots.
     pub fn len(&self) -> usize {
         self.slots.len()

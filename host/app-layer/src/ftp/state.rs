@@ -1,0 +1,299 @@
+//! Commands, replies and announced data connections of one flow.
+
+use super::events::Event;
+use super::parser::{Reply, Verb, extended_port, port, reply, split, verb};
+use crate::expectation::{Content, Expected, FileTransfer};
+use crate::line::{Lines, Piece};
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Transaction, Upgrade};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+
+/// Longest line that is read.
+const LINE_LIMIT: usize = 4096;
+/// Most reply lines kept of one transaction.
+const REPLIES_MAX: usize = 64;
+/// Longest reply text kept.
+const REPLY_MAX: usize = 1024;
+/// Longest file name kept.
+const NAME_MAX: usize = 1024;
+
+/// A command and its replies.
+#[derive(Debug, Default)]
+pub(super) struct Exchange {
+    /// Command name as sent; empty for a reply without command.
+    pub name: Vec<u8>,
+    pub argument: Vec<u8>,
+    /// Text of each reply line; of those within a reply, the whole line.
+    pub replies: Vec<Vec<u8>>,
+    /// Code of each reply.
+    pub codes: Vec<[u8; 3]>,
+    /// Port of the data connection that this exchange agreed upon.
+    pub port: Option<u16>,
+    /// The client listens.
+    pub active: bool,
+    verb: Option<Verb>,
+    pub done: bool,
+}
+
+/// FTP control connection of one flow.
+pub struct FtpState {
+    config: Arc<AppLayerConfig>,
+    lines: [Lines; 2],
+    line: Vec<u8>,
+    /// Within a reply of several lines: its code (RFC 959 section 4.2).
+    multiline: Option<[u8; 3]>,
+    pub(super) transactions: Vec<Transaction>,
+    pub(super) exchanges: Vec<Exchange>,
+    next: u64,
+    /// Port of the next data connection, and whether the client listens on it.
+    data_port: Option<(u16, bool)>,
+    expected: Vec<Expected>,
+    pub(super) upgrade: Option<Upgrade>,
+    rest: [Vec<u8>; 2],
+}
+
+impl FtpState {
+    /// State of a new flow.
+    pub fn new(config: &Arc<AppLayerConfig>) -> Self {
+        FtpState {
+            config: Arc::clone(config),
+            lines: Default::default(),
+            line: Vec::new(),
+            multiline: None,
+            transactions: Vec::new(),
+            exchanges: Vec::new(),
+            next: 0,
+            data_port: None,
+            expected: Vec::new(),
+            upgrade: None,
+            rest: Default::default(),
+        }
+    }
+
+    pub(super) fn feed_side(&mut self, direction: Direction, input: Input<'_>) {
+        let d = direction as usize;
+        match input {
+            Input::Data(bytes) => self.bytes(d, bytes),
+            Input::Gap(_) => {
+                self.lines[d].skip();
+                if d == 1 {
+                    self.multiline = None;
+                }
+            }
+            Input::End => self.end(d),
+        }
+    }
+
+    fn bytes(&mut self, d: usize, mut input: &[u8]) {
+        let mut line = std::mem::take(&mut self.line);
+        while !input.is_empty() {
+            if self.upgrade.is_some() {
+                let room = self.config.head_limit.saturating_sub(self.rest[d].len());
+                self.rest[d].extend_from_slice(input.get(..room).unwrap_or(input));
+                break;
+            }
+            if let Some(piece) = self.lines[d].next(&mut input, LINE_LIMIT, &mut line) {
+                self.text(d, &line, piece);
+            }
+        }
+        self.line = line;
+    }
+
+    fn text(&mut self, d: usize, line: &[u8], piece: Piece) {
+        if !piece.starts {
+            return;
+        }
+        if d == 0 { self.command(line, piece.ends) } else { self.reply(line, piece.ends) }
+    }
+
+    fn event(&mut self, index: usize, d: usize, event: Event) {
+        let Some(transaction) = self.transactions.get_mut(index) else { return };
+        let number = event as u16;
+        if !transaction.events.contains(&number) {
+            transaction.events.push(number);
+        }
+        transaction.changed[d] = true;
+    }
+
+    /// A new transaction; none if there are too many.
+    fn begin(&mut self, d: usize) -> Option<usize> {
+        if self.transactions.len() >= self.config.transactions {
+            // The oldest one stops waiting for its reply.
+            self.event(0, d, Event::TooManyTransactions);
+            let oldest = self.exchanges.iter().position(|e| !e.done)?;
+            self.complete(oldest);
+            if self.transactions.len() >= 2 * self.config.transactions {
+                return None;
+            }
+        }
+        let mut changed = [false; 2];
+        changed[d] = true;
+        self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
+        self.exchanges.push(Exchange::default());
+        self.next += 1;
+        Some(self.exchanges.len() - 1)
+    }
+
+    fn complete(&mut self, index: usize) {
+        if let (Some(t), Some(e)) = (self.transactions.get_mut(index), self.exchanges.get_mut(index)) {
+            e.done = true;
+            t.progress = [COMPLETE; 2];
+            t.changed = [true; 2];
+        }
+    }
+
+    fn command(&mut self, line: &[u8], whole: bool) {
+        if line.is_empty() {
+            return;
+        }
+        let Some(index) = self.begin(0) else { return };
+        if !whole {
+            self.event(index, 0, Event::CommandTooLong);
+        }
+        let (name, argument) = split(line);
+        let verb = verb(name, argument);
+        match verb {
+            Verb::Port => self.listen(index, port(argument)),
+            Verb::ExtendedPort => self.listen(index, extended_port(argument)),
+            Verb::Retrieve | Verb::Store | Verb::List => self.transfer(index, verb, argument),
+            _ => {}
+        }
+        let exchange = &mut self.exchanges[index];
+        exchange.name = name.to_vec();
+        exchange.argument = argument.to_vec();
+        exchange.verb = Some(verb);
+    }
+
+    /// The client will listen.
+    fn listen(&mut self, index: usize, port: Option<u16>) {
+        self.exchanges[index].port = port;
+        self.exchanges[index].active = true;
+        self.data_port = port.map(|port| (port, true));
+    }
+
+    /// A file goes over the data connection agreed upon.
+    fn transfer(&mut self, index: usize, verb: Verb, argument: &[u8]) {
+        let name = argument.trim_ascii();
+        let list = verb == Verb::List;
+        if name.is_empty() && !list {
+            self.event(index, 0, Event::FileWithoutName);
+        }
+        let Some((port, active)) = self.data_port.take() else {
+            if !list {
+                self.event(index, 0, Event::FileBeforePort);
+            }
+            return;
+        };
+        let retrieve = verb != Verb::Store;
+        if self.expected.len() < 16 {
+            self.expected.push(Expected {
+                protocol: AppProtocol::FtpData,
+                port,
+                file: FileTransfer {
+                    name: name.get(..NAME_MAX).unwrap_or(name).to_vec(),
+                    content: match verb {
+                        Verb::Retrieve => Content::Retrieved,
+                        Verb::Store => Content::Stored,
+                        _ => Content::Listing,
+                    },
+                    // Who opened the connection sends towards the server of that flow.
+                    to_server: retrieve == active,
+                },
+            });
+        }
+    }
+
+    fn reply(&mut self, line: &[u8], whole: bool) {
+        let parsed = reply(line);
+        let ends = match (self.multiline, parsed) {
+            (Some(code), Some(r)) => r.code == code && !r.more,
+            (Some(_), None) => false,
+            (None, Some(r)) => !r.more,
+            (None, None) => true,
+        };
+        if line.is_empty() && self.multiline.is_none() {
+            return;
+        }
+        let waiting = self.exchanges.iter().position(|e| !e.done);
+        let Some(index) = waiting.or_else(|| self.begin(1)) else { return };
+        self.transactions[index].changed[1] = true;
+        if !whole {
+            self.event(index, 1, Event::ReplyTooLong);
+        }
+        let exchange = &mut self.exchanges[index];
+        if exchange.replies.len() < REPLIES_MAX {
+            let text = match parsed.filter(|_| ends) {
+                Some(last) => {
+                    exchange.codes.push(last.code);
+                    last.text
+                }
+                None => line,
+            };
+            exchange.replies.push(text.get(..REPLY_MAX).unwrap_or(text).to_vec());
+        }
+        self.multiline = if ends { None } else { self.multiline.or(parsed.map(|r| r.code)) };
+        if let (true, Some(last)) = (ends, parsed) {
+            self.last_line(index, last);
+        } else if ends {
+            self.complete(index);
+        }
+    }
+
+    fn last_line(&mut self, index: usize, last: Reply<'_>) {
+        let Some(exchange) = self.exchanges.get_mut(index) else { return };
+        let agreed = match (exchange.verb, &last.code) {
+            (Some(Verb::Passive), b"227") => port(last.text),
+            (Some(Verb::ExtendedPassive), b"229") => extended_port(last.text),
+            _ => None,
+        };
+        if let Some(port) = agreed {
+            exchange.port = Some(port);
+            self.data_port = Some((port, false));
+        }
+        let tls = exchange.verb == Some(Verb::AuthTls) && &last.code == b"234";
+        // A preliminary reply; the completion is still to come (RFC 959 section 4.2).
+        if last.code[0] != b'1' {
+            self.complete(index);
+        }
+        if tls {
+            self.upgrade = Some(Upgrade { protocol: Some(AppProtocol::Tls) });
+        }
+    }
+
+    fn end(&mut self, d: usize) {
+        if self.upgrade.is_some() {
+            return;
+        }
+        let mut line = std::mem::take(&mut self.line);
+        if let Some(piece) = self.lines[d].finish(&mut line) {
+            self.text(d, &line, piece);
+        }
+        self.line = line;
+        if d == 1 {
+            for index in 0..self.exchanges.len() {
+                self.complete(index);
+            }
+        }
+    }
+
+    pub(super) fn release_inspected(&mut self) {
+        let mut done = self.exchanges.iter().map(|e| e.done);
+        self.transactions.retain_mut(|t| {
+            t.changed = [false; 2];
+            !done.next().unwrap_or(false)
+        });
+        self.exchanges.retain(|e| !e.done);
+    }
+
+    pub(super) fn take_rest_of(&mut self, direction: Direction) -> Vec<u8> {
+        std::mem::take(&mut self.rest[direction as usize])
+    }
+
+    pub(super) fn take_expected_connections(&mut self) -> Vec<Expected> {
+        std::mem::take(&mut self.expected)
+    }
+
+    pub(super) fn side_open(&self, d: usize) -> bool {
+        !self.transactions.is_empty() || self.multiline.is_some() || self.data_port.is_some() || self.lines[d].is_open()
+    }
+}

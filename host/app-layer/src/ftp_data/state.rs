@@ -1,0 +1,134 @@
+//! The one transaction of a data connection.
+
+use crate::expectation::{Content, FileTransfer};
+use crate::file::{self, File};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+/// A data connection.
+pub struct FtpDataState {
+    transfer: FileTransfer,
+    files: [File; 1],
+    transactions: [Transaction; 1],
+}
+
+impl FtpDataState {
+    /// State of the connection that carries `transfer`.
+    pub fn new(config: &Arc<AppLayerConfig>, transfer: FileTransfer) -> Self {
+        FtpDataState {
+            files: [File::new(&transfer.name, config)],
+            transfer,
+            transactions: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
+        }
+    }
+
+    fn direction(&self) -> Direction {
+        if self.transfer.to_server { Direction::ToServer } else { Direction::ToClient }
+    }
+
+    fn is_file(&self) -> bool {
+        self.transfer.content != Content::Listing
+    }
+}
+
+impl ProtocolState for FtpDataState {
+    fn protocol(&self) -> AppProtocol {
+        AppProtocol::FtpData
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        // The other direction carries nothing (RFC 959 section 3.4.1); what stands there is inspected as a stream.
+        if direction != self.direction() {
+            return;
+        }
+        match input {
+            Input::Data(bytes) => self.files[0].push(bytes),
+            Input::Gap(length) => self.files[0].gap(length),
+            Input::End => {
+                self.files[0].finish();
+                self.transactions[0].progress = [COMPLETE; 2];
+                // Conditions on size hold now.
+                self.transactions[0].changed = [true; 2];
+            }
+        }
+        self.transactions[0].changed[direction as usize] = true;
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.transactions
+    }
+
+    fn buffer(&self, _index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        if direction != self.direction() || !self.is_file() || !file::is_file(buffer) {
+            return BufferState::Absent;
+        }
+        file::buffer(&self.files, true, buffer, instance)
+    }
+
+    fn number(&self, _index: usize, direction: Direction, name: &str) -> Option<u64> {
+        match name {
+            "ftpdata_command" => match self.transfer.content {
+                Content::Retrieved => Some(1),
+                Content::Stored => Some(0),
+                Content::Listing => None,
+            },
+            "filesize" if direction == self.direction() && self.is_file() => self.files[0].size(),
+            _ => None,
+        }
+    }
+
+    fn event_name(&self, _event: u16) -> &'static str {
+        "unknown"
+    }
+
+    fn mark_inspected(&mut self) {
+        self.transactions[0].changed = [false; 2];
+    }
+
+    fn is_open(&self, _direction: Direction) -> bool {
+        self.transactions[0].progress != [COMPLETE; 2]
+    }
+
+    fn log(&self, _index: usize, out: &mut Vec<u8>) {
+        let mut object = crate::json::Object::begin("ftp_data", out);
+        if self.is_file() {
+            object.text("filename", Some(self.files[0].name()));
+        }
+        let command: &[u8] = match self.transfer.content {
+            Content::Retrieved => b"RETR",
+            Content::Stored => b"STOR",
+            Content::Listing => b"LIST",
+        };
+        object.text("command", Some(command));
+        object.end();
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_what_the_agreed_direction_carries() {
+        let transfer = FileTransfer { name: b"a".to_vec(), content: Content::Retrieved, to_server: false };
+        let mut state = FtpDataState::new(&Default::default(), transfer);
+        state.feed(Direction::ToServer, Input::Data(b"no"), 1);
+        assert!(!state.transactions()[0].changed[0]);
+        state.feed(Direction::ToClient, Input::Data(b"yes"), 2);
+        assert_eq!(state.number(0, Direction::ToClient, "filesize"), None);
+        state.feed(Direction::ToClient, Input::End, 3);
+        match state.buffer(0, Direction::ToClient, Buffer::FileData, 0) {
+            BufferState::Present(view) => assert_eq!((view.bytes, view.complete), (&b"yes"[..], true)),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(state.number(0, Direction::ToClient, "filesize"), Some(3));
+        assert_eq!(state.number(0, Direction::ToClient, "ftpdata_command"), Some(1));
+        assert!(!state.is_open(Direction::ToClient));
+    }
+}

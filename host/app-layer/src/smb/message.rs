@@ -1,0 +1,65 @@
+//! What a message says, whichever version it is of.
+
+/// Handle of an open file: 16 bytes in SMB 2, two in SMB 1.
+pub(super) type Handle = [u8; 16];
+
+/// Direction-independent identity of an exchange.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub session: u64,
+    pub message: u64,
+}
+
+/// The meaning of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Nothing that matters here.
+    Other,
+    /// A request for which no transaction is made: it would be one of very many.
+    Quiet,
+    /// It could not be read.
+    Malformed,
+    /// Dialects that the client offers, as far as they have names; false if the list is malformed.
+    Negotiate(Vec<Vec<u8>>, bool),
+    /// The client's security token.
+    SessionSetup(Vec<u8>),
+    TreeConnect(Vec<u8>),
+    /// The tree is a pipe share.
+    TreeConnected(bool),
+    Create(Vec<u8>),
+    Created(Handle),
+    Close(Handle),
+    /// Position of data in the message, its length, offset in the file.
+    Write(Handle, Data),
+    Read(Handle, u64),
+    ReadData(Data),
+    /// Input of a pipe transaction.
+    PipeRequest(Option<Handle>, Data),
+    PipeResponse(Data),
+}
+
+/// Bytes of a file or pipe within a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Data {
+    /// Where they begin.
+    pub start: usize,
+    /// How many they are said to be.
+    pub length: usize,
+    /// Their offset in the file.
+    pub offset: u64,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Message {
+    pub version: u8,
+    pub command: u16,
+    pub response: bool,
+    /// Status of a response.
+    pub status: u32,
+    /// An answer that another one will follow.
+    pub interim: bool,
+    pub key: Key,
+    pub tree: u32,
+    pub meaning: Meaning,
+}

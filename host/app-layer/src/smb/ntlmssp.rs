@@ -1,0 +1,68 @@
+//! NTLM authenticate messages (MS-NLMP section 2.2.1.3), wherever they stand in a security token.
+
+use crate::wire::{le16, le32, utf16};
+
+const SIGNATURE: &[u8] = b"NTLMSSP\0";
+/// NTLMSSP_NEGOTIATE_UNICODE (section 2.2.2.5).
+const UNICODE: u32 = 1;
+
+/// Who logs in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub domain: Vec<u8>,
+    pub user: Vec<u8>,
+    pub host: Vec<u8>,
+}
+
+/// The authenticate message of a token: none if there is none, an error if it is malformed. Other messages of the
+/// protocol say nothing about users.
+pub(super) fn identity(token: &[u8]) -> Option<Result<Identity, ()>> {
+    let at = memchr::memmem::find(token, SIGNATURE)?;
+    let message = token.get(at..)?;
+    match le32(message, 8) {
+        Some(3) => Some(authenticate(message).ok_or(())),
+        Some(1 | 2) => None,
+        _ => Some(Err(())),
+    }
+}
+
+fn authenticate(message: &[u8]) -> Option<Identity> {
+    let unicode = le32(message, 60)? & UNICODE != 0;
+    let field = |at: usize| {
+        let (length, start) = (usize::from(le16(message, at)?), usize::try_from(le32(message, at + 4)?).ok()?);
+        let bytes = message.get(start..start.checked_add(length)?)?;
+        Some(if unicode { utf16(bytes) } else { bytes.to_vec() })
+    };
+    Some(Identity { domain: field(28)?, user: field(36)?, host: field(44)? })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// An authenticate message.
+    pub fn message(domain: &str, user: &str) -> Vec<u8> {
+        let mut out = [SIGNATURE, &3u32.to_le_bytes()].concat();
+        out.resize(64, 0);
+        out[60] = 1;
+        for (at, text) in [(28, domain), (36, user), (44, "HOST")] {
+            let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+            let start = out.len() as u32;
+            out[at..at + 2].copy_from_slice(&(wide.len() as u16).to_le_bytes());
+            out[at + 4..at + 8].copy_from_slice(&start.to_le_bytes());
+            out.extend_from_slice(&wide);
+        }
+        out
+    }
+
+    #[test]
+    fn who_logs_in() {
+        let token = [b"\x60\x48spnego".as_slice(), &message("CORP", "Zoë")].concat();
+        let found = identity(&token).expect("there").expect("whole");
+        assert_eq!((found.domain.as_slice(), found.user.as_slice(), found.host.as_slice()), (&b"CORP"[..], "Zoë".as_bytes(), &b"HOST"[..]));
+        assert_eq!(identity(&token[..token.len() - 3]), Some(Err(())));
+        assert_eq!(identity(b"kerberos"), None);
+        assert_eq!(identity(b"NTLMSSP\0\x01\0\0\0"), None);
+        assert_eq!(identity(b"NTLMSSP\0\x09\0\0\0"), Some(Err(())));
+    }
+}

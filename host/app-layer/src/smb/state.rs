@@ -1,0 +1,496 @@
+//! Sessions, trees, open files, and the transactions of one flow.
+
+use super::events::Event;
+use super::framing::{Framing, Record};
+use super::message::{Data, Handle, Key, Meaning, Message};
+use super::ntlmssp::{Identity, identity};
+use super::transfer::{Transfer, Trouble};
+use super::{smb1, smb2};
+use crate::dcerpc::{Association, Call, Outcome};
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Transaction};
+use std::sync::Arc;
+
+/// Most trees, and open files, that are remembered.
+const TREES_MAX: usize = 256;
+const OPENS_MAX: usize = 512;
+/// Most reads without answer.
+const READS_MAX: usize = 256;
+/// Longest name kept.
+const NAME_MAX: usize = 1024;
+/// Most bytes of a PDU that several writes make up (C706 section 12.6.3.1: its length has 16 bits).
+const PDU_MAX: usize = 64 * 1024;
+/// The handle of related requests: that of the message before (MS-SMB2 section 3.2.4.1.4).
+const RELATED: Handle = [0xff; 16];
+
+/// What a transaction is about.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Other,
+    SessionSetup(Identity),
+    /// The share, and whether it is one of pipes, once the answer tells.
+    TreeConnect(Vec<u8>, Option<bool>),
+    Create(Vec<u8>),
+    /// A file in a direction.
+    File(Transfer, usize),
+    /// A call over the pipe of this handle.
+    Rpc(Handle, Call),
+}
+
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub version: u8,
+    pub command: u16,
+    key: Key,
+    pub tree: u32,
+    pub status: Option<u32>,
+    pub kind: Kind,
+    pub done: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Open {
+    name: Vec<u8>,
+    pipe: bool,
+    pub association: Association,
+    /// Bytes of incomplete PDUs, by direction.
+    held: [Vec<u8>; 2],
+    /// Transactions of its transfers, by direction.
+    transfers: [Option<u64>; 2],
+    /// It is gone once what was begun is inspected.
+    closed: bool,
+}
+
+/// SMB of one flow.
+pub struct SmbState {
+    config: Arc<AppLayerConfig>,
+    framing: [Framing; 2],
+    pub(super) transactions: Vec<Transaction>,
+    pub(super) exchanges: Vec<Exchange>,
+    next: u64,
+    /// Trees that are shares of pipes, and others.
+    trees: Vec<(u32, bool)>,
+    opens: Vec<(Handle, Open)>,
+    reads: Vec<(Key, Handle, u64)>,
+    pub(super) dialects: Vec<Vec<u8>>,
+    /// Transaction whose data goes on in the record that is being received, by direction.
+    through: [Option<u64>; 2],
+}
+
+impl SmbState {
+    /// State of a new flow.
+    pub fn new(config: &Arc<AppLayerConfig>) -> Self {
+        SmbState {
+            config: Arc::clone(config),
+            framing: Default::default(),
+            transactions: Vec::new(),
+            exchanges: Vec::new(),
+            next: 0,
+            trees: Vec::new(),
+            opens: Vec::new(),
+            reads: Vec::new(),
+            dialects: Vec::new(),
+            through: [None; 2],
+        }
+    }
+
+    pub(super) fn feed_side(&mut self, direction: Direction, input: Input<'_>) {
+        let d = direction as usize;
+        let mut framing = std::mem::take(&mut self.framing[d]);
+        match input {
+            Input::Data(bytes) => framing.push(bytes, &mut |record| self.record(d, record)),
+            Input::Gap(length) => framing.gap(length, &mut |record| self.record(d, record)),
+            Input::End => {
+                for index in 0..self.exchanges.len() {
+                    // A file ends with its direction, an exchange with its answers.
+                    let over = match self.exchanges[index].kind {
+                        Kind::File(_, own) => own == d,
+                        _ => d == 1,
+                    };
+                    if over {
+                        self.complete(index);
+                    }
+                }
+            }
+        }
+        self.framing[d] = framing;
+    }
+
+    fn record(&mut self, d: usize, record: Record<'_>) {
+        match record {
+            Record::Message(bytes, total) => {
+                self.through[d] = None;
+                let (messages, whole) = match bytes.first() {
+                    Some(0xff) => smb1::messages(bytes, total),
+                    Some(0xfe) => smb2::messages(bytes, total),
+                    // Encrypted or compressed (MS-SMB2 sections 2.2.41 and 2.2.42).
+                    Some(0xfd | 0xfc) if bytes.get(1..4) == Some(b"SMB") => return,
+                    _ => (Vec::new(), false),
+                };
+                for message in &messages {
+                    self.message(d, message, bytes);
+                }
+                if !whole {
+                    self.event(d, Event::MalformedData);
+                }
+            }
+            Record::More(bytes) => {
+                let trouble = self.flowing(d).and_then(|transfer| transfer.more(bytes));
+                self.transfer_trouble(d, trouble);
+                self.touch_flowing(d);
+            }
+            Record::MoreLost(length) => {
+                if let Some(transfer) = self.flowing(d) {
+                    transfer.lost(length);
+                }
+                self.touch_flowing(d);
+            }
+            Record::Odd => self.event(d, Event::MalformedData),
+        }
+    }
+
+    fn position(&self, id: u64) -> Option<usize> {
+        self.transactions.binary_search_by_key(&id, |t| t.id).ok()
+    }
+
+    fn flowing(&mut self, d: usize) -> Option<&mut Transfer> {
+        let index = self.position(self.through[d]?)?;
+        match &mut self.exchanges.get_mut(index)?.kind {
+            Kind::File(transfer, _) => Some(transfer),
+            _ => None,
+        }
+    }
+
+    fn touch_flowing(&mut self, d: usize) {
+        if let Some(index) = self.through[d].and_then(|id| self.position(id)) {
+            self.transactions[index].changed[d] = true;
+        }
+    }
+
+    pub(super) fn event(&mut self, d: usize, event: Event) {
+        if self.transactions.is_empty() {
+            let message = Message {
+                version: 0,
+                command: 0,
+                response: d == 1,
+                status: 0,
+                interim: false,
+                key: Key { session: u64::MAX, message: u64::MAX },
+                tree: 0,
+                meaning: Meaning::Other,
+            };
+            let index = self.begin(d, &message, Kind::Other);
+            self.complete(index);
+        }
+        if let Some(t) = self.transactions.last_mut() {
+            if !t.events.contains(&(event as u16)) {
+                t.events.push(event as u16);
+            }
+            t.changed[d] = true;
+        }
+    }
+
+    fn transfer_trouble(&mut self, d: usize, trouble: Option<Trouble>) {
+        let Some(trouble) = trouble else { return };
+        self.event(d, match (trouble, d) {
+            (Trouble::Overlap, _) => Event::FileOverlap,
+            (Trouble::QueueSize, 0) => Event::WriteQueueSize,
+            (Trouble::QueueSize, _) => Event::ReadQueueSize,
+            (Trouble::QueueCount, 0) => Event::WriteQueueCount,
+            (Trouble::QueueCount, _) => Event::ReadQueueCount,
+        });
+    }
+
+    fn begin(&mut self, d: usize, message: &Message, kind: Kind) -> usize {
+        if self.transactions.len() >= self.config.transactions {
+            self.event(d, Event::TooManyTransactions);
+            if let Some(oldest) = self.exchanges.iter().position(|e| !e.done) {
+                self.complete(oldest);
+            }
+            if self.transactions.len() >= 2 * self.config.transactions {
+                self.transactions.remove(0);
+                self.exchanges.remove(0);
+            }
+        }
+        let mut changed = [false; 2];
+        changed[d] = true;
+        self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
+        self.exchanges.push(Exchange {
+            version: message.version,
+            command: message.command,
+            key: message.key,
+            tree: message.tree,
+            status: None,
+            kind,
+            done: false,
+        });
+        self.next += 1;
+        self.exchanges.len() - 1
+    }
+
+    pub(super) fn complete(&mut self, index: usize) {
+        let (Some(t), Some(e)) = (self.transactions.get_mut(index), self.exchanges.get_mut(index)) else { return };
+        match &mut e.kind {
+            Kind::File(transfer, _) => transfer.finish(),
+            Kind::Rpc(_, call) => call.done = [true; 2],
+            _ => {}
+        }
+        e.done = true;
+        t.progress = [COMPLETE; 2];
+        t.changed = [true; 2];
+    }
+
+    fn open(&mut self, handle: Handle) -> &mut Open {
+        let at = match self.opens.iter().rposition(|(h, open)| *h == handle && !open.closed) {
+            Some(at) => at,
+            None => {
+                if self.opens.len() >= OPENS_MAX {
+                    self.opens.remove(0);
+                }
+                self.opens.push((handle, Open::default()));
+                self.opens.len() - 1
+            }
+        };
+        &mut self.opens[at].1
+    }
+
+    /// The association of a pipe.
+    pub(super) fn association(&self, handle: &Handle) -> Option<&Association> {
+        self.opens.iter().rfind(|(h, _)| h == handle).map(|(_, open)| &open.association)
+    }
+
+    fn is_pipe(&self, tree: u32) -> bool {
+        self.trees.iter().any(|(id, pipe)| *id == tree && *pipe)
+    }
+
+    fn message(&mut self, d: usize, m: &Message, record: &[u8]) {
+        if m.response != (d == 1) {
+            self.event(d, if m.response { Event::ResponseToServer } else { Event::RequestToClient });
+            return;
+        }
+        match &m.meaning {
+            Meaning::Quiet => {}
+            Meaning::Malformed => self.event(d, Event::MalformedData),
+            Meaning::Negotiate(dialects, whole) => {
+                self.begin(d, m, Kind::Other);
+                self.dialects.clone_from(dialects);
+                self.dialects.truncate(64);
+                if !whole {
+                    self.event(d, Event::MalformedDialects);
+                }
+            }
+            Meaning::SessionSetup(token) => {
+                let found = identity(token);
+                self.begin(d, m, Kind::SessionSetup(found.clone().and_then(Result::ok).unwrap_or_default()));
+                if found == Some(Err(())) {
+                    self.event(d, Event::MalformedNtlmssp);
+                }
+            }
+            Meaning::TreeConnect(name) => {
+                self.begin(d, m, Kind::TreeConnect(short(name), None));
+            }
+            Meaning::Create(name) => {
+                self.begin(d, m, Kind::Create(short(name)));
+                let pipe = self.is_pipe(m.tree);
+                // Requests of the same compound may use the file before the answer names it.
+                self.close(RELATED);
+                *self.open(RELATED) = Open { name: short(name), pipe, ..Open::default() };
+            }
+            Meaning::Close(handle) => {
+                self.close(*handle);
+                self.begin(d, m, Kind::Other);
+            }
+            Meaning::Write(handle, data) => self.write(d, m, *handle, data, record),
+            Meaning::Read(handle, offset) => {
+                if self.reads.len() >= READS_MAX {
+                    self.reads.remove(0);
+                }
+                self.reads.push((m.key, *handle, *offset));
+            }
+            Meaning::PipeRequest(handle, data) => {
+                let handle = handle.unwrap_or(RELATED);
+                self.open(handle).pipe = true;
+                if self.reads.len() >= READS_MAX {
+                    self.reads.remove(0);
+                }
+                // Its answer comes like that of a read.
+                self.reads.push((m.key, handle, 0));
+                if !self.pdus(d, m, handle, bytes_of(record, data)) {
+                    self.begin(d, m, Kind::Other);
+                }
+            }
+            _ if !m.response => {
+                self.begin(d, m, Kind::Other);
+            }
+            _ => self.response(m, record),
+        }
+    }
+
+    fn response(&mut self, m: &Message, record: &[u8]) {
+        if m.interim {
+            return;
+        }
+        if let Some(at) = self.reads.iter().position(|(key, ..)| *key == m.key) {
+            let (_, handle, offset) = self.reads.remove(at);
+            match &m.meaning {
+                Meaning::ReadData(data) => self.write(1, m, handle, &Data { offset, ..*data }, record),
+                Meaning::PipeResponse(data) => {
+                    self.pdus(1, m, handle, bytes_of(record, data));
+                }
+                _ => {}
+            }
+        }
+        let waiting = |e: &Exchange| !e.done && e.key == m.key && !matches!(e.kind, Kind::File(..) | Kind::Rpc(..));
+        let Some(index) = self.exchanges.iter().position(waiting) else { return };
+        self.exchanges[index].status = Some(m.status);
+        match (&mut self.exchanges[index].kind, &m.meaning) {
+            (Kind::TreeConnect(_, is_pipe), Meaning::TreeConnected(pipe)) => {
+                *is_pipe = Some(*pipe);
+                if self.trees.len() >= TREES_MAX {
+                    self.trees.remove(0);
+                }
+                self.trees.retain(|(id, _)| *id != m.tree);
+                self.trees.push((m.tree, *pipe));
+                self.exchanges[index].tree = m.tree;
+            }
+            (Kind::Create(name), Meaning::Created(handle)) => {
+                let name = std::mem::take(name);
+                let pipe = self.is_pipe(m.tree);
+                self.close(*handle);
+                // What its compound did with it goes on under its handle.
+                let related = self.opens.iter().rposition(|(h, open)| *h == RELATED && !open.closed && open.name == name);
+                let open = match related {
+                    Some(at) => self.opens.remove(at).1,
+                    None => Open { name: name.clone(), pipe, ..Open::default() },
+                };
+                *self.open(*handle) = open;
+                self.exchanges[index].kind = Kind::Create(name);
+            }
+            _ => {}
+        }
+        self.complete(index);
+    }
+
+    /// Data of a file or pipe, written (to the server) or read (to the client).
+    fn write(&mut self, d: usize, m: &Message, handle: Handle, data: &Data, record: &[u8]) {
+        let bytes = bytes_of(record, data);
+        let open = self.open(handle);
+        let rpc = open.pipe || (bytes.get(..2) == Some(&[5, 0]) && !open.held[d].is_empty());
+        if (rpc || looks_like_rpc(bytes, data.length)) && self.pdus(d, m, handle, bytes) || rpc {
+            // Other data of a pipe is no file.
+            return;
+        }
+        let known = self.open(handle).transfers[d].and_then(|id| self.position(id));
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let transfer = Transfer::new(&self.open(handle).name.clone(), &Arc::clone(&self.config));
+                let index = self.begin(d, m, Kind::File(transfer, d));
+                let id = self.transactions[index].id;
+                self.open(handle).transfers[d] = Some(id);
+                index
+            }
+        };
+        let Kind::File(transfer, _) = &mut self.exchanges[index].kind else { return };
+        let trouble = transfer.block(data.offset, bytes);
+        self.transactions[index].changed[d] = true;
+        self.through[d] = (bytes.len() < data.length).then(|| self.transactions[index].id);
+        self.transfer_trouble(d, trouble);
+    }
+
+    /// PDUs in the bytes of a pipe; false if there are none.
+    fn pdus(&mut self, d: usize, m: &Message, handle: Handle, bytes: &[u8]) -> bool {
+        let open = self.open(handle);
+        let mut held = std::mem::take(&mut open.held[d]);
+        let room = (2 * PDU_MAX).saturating_sub(held.len());
+        held.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        let (mut at, mut any) = (0, false);
+        while let Some((rest, length)) = held.get(at..).and_then(|rest| Some((rest, pdu_length(rest)?))) {
+            any = true;
+            let Some(pdu) = rest.get(..length) else { break };
+            self.pdu(d, m, handle, pdu);
+            at += length;
+        }
+        if any || (held.len() - at < 16 && at > 0) {
+            held.drain(..at);
+            self.open(handle).held[d] = held;
+        }
+        any
+    }
+
+    fn pdu(&mut self, d: usize, m: &Message, handle: Handle, pdu: &[u8]) {
+        let calls = self.exchanges.iter().enumerate().filter_map(|(n, e)| match &e.kind {
+            Kind::Rpc(of, call) if *of == handle && !e.done => Some((n, call)),
+            _ => None,
+        });
+        let index = match Association::find(pdu, d, calls) {
+            Outcome::Call(index) => index,
+            Outcome::New(id) => self.begin(d, m, Kind::Rpc(handle, Call::new(id))),
+            Outcome::Nothing | Outcome::Invalid => return,
+        };
+        let limit = self.config.body_limit;
+        let mut association = std::mem::take(&mut self.open(handle).association);
+        let mut done = false;
+        if let Kind::Rpc(_, call) = &mut self.exchanges[index].kind {
+            association.take(pdu, d, call, limit);
+            done = call.done == [true; 2];
+        }
+        self.open(handle).association = association;
+        self.transactions[index].changed[d] = true;
+        if done {
+            self.exchanges[index].status = Some(m.status);
+            self.complete(index);
+        }
+    }
+
+    fn close(&mut self, handle: Handle) {
+        let Some(at) = self.opens.iter().rposition(|(h, open)| *h == handle && !open.closed) else { return };
+        self.opens[at].1.closed = true;
+        let transfers = self.opens[at].1.transfers;
+        for id in transfers.into_iter().flatten() {
+            if let Some(index) = self.position(id) {
+                self.complete(index);
+            }
+        }
+        for index in 0..self.exchanges.len() {
+            if matches!(&self.exchanges[index].kind, Kind::Rpc(of, _) if *of == handle) && !self.exchanges[index].done {
+                self.complete(index);
+            }
+        }
+    }
+
+    pub(super) fn release_inspected(&mut self) {
+        self.opens.retain(|(_, open)| !open.closed);
+        let mut done = self.exchanges.iter().map(|e| e.done);
+        self.transactions.retain_mut(|t| {
+            t.changed = [false; 2];
+            !done.next().unwrap_or(false)
+        });
+        self.exchanges.retain(|e| !e.done);
+    }
+
+    pub(super) fn side_open(&self, d: usize) -> bool {
+        !self.transactions.is_empty()
+            || !self.reads.is_empty()
+            || self.framing[d].is_open()
+            || self.opens.iter().any(|(_, open)| !open.held[d].is_empty())
+    }
+}
+
+fn short(text: &[u8]) -> Vec<u8> {
+    text.get(..NAME_MAX).unwrap_or(text).to_vec()
+}
+
+fn bytes_of<'a>(record: &'a [u8], data: &Data) -> &'a [u8] {
+    let rest = record.get(data.start..).unwrap_or(&[]);
+    rest.get(..data.length).unwrap_or(rest)
+}
+
+/// Length of the PDU that begins here.
+fn pdu_length(bytes: &[u8]) -> Option<usize> {
+    crate::dcerpc::fragment_length(bytes)
+}
+
+/// Data of a handle whose tree is not known is taken for DCERPC if it is one whole PDU.
+fn looks_like_rpc(bytes: &[u8], length: usize) -> bool {
+    pdu_length(bytes) == Some(length) && bytes.get(2).is_some_and(|kind| *kind <= 19)
+}

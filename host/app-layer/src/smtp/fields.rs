@@ -1,0 +1,153 @@
+//! What detection and logs see of a transaction.
+
+use super::events::NAMES;
+use super::state::SmtpState;
+use crate::mime::Message;
+use crate::{BufferState, BufferView, Direction, Input, ProtocolState, Transaction, Upgrade, file};
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+fn present(bytes: &[u8]) -> BufferState<'_> {
+    BufferState::Present(BufferView { bytes, complete: true })
+}
+
+/// The name of the header field that a buffer is.
+fn field_of(buffer: Buffer) -> Option<&'static [u8]> {
+    Some(match buffer {
+        Buffer::EmailFrom => b"from",
+        Buffer::EmailSubject => b"subject",
+        Buffer::EmailTo => b"to",
+        Buffer::EmailCc => b"cc",
+        Buffer::EmailDate => b"date",
+        Buffer::EmailMessageId => b"message-id",
+        Buffer::EmailMailer => b"x-mailer",
+        Buffer::EmailReceived => b"received",
+        _ => return None,
+    })
+}
+
+impl SmtpState {
+    fn of_message(&self, index: usize, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        let Some(mail) = self.mails.get(index) else { return BufferState::Absent };
+        let Some(message) = &mail.message else {
+            return if mail.done { BufferState::Absent } else { BufferState::NotYet };
+        };
+        if file::is_file(buffer) {
+            return file::buffer(message.files(), message.is_complete(), buffer, instance);
+        }
+        if buffer == Buffer::EmailUrl {
+            return match message.urls().get(instance) {
+                Some(url) => present(url),
+                None if message.is_complete() => BufferState::Absent,
+                None => BufferState::NotYet,
+            };
+        }
+        let Some(name) = field_of(buffer) else { return BufferState::Absent };
+        if !message.head_complete() {
+            return BufferState::NotYet;
+        }
+        match message.fields().iter().filter(|f| f.is(name)).nth(instance) {
+            Some(field) => present(&field.value),
+            None => BufferState::Absent,
+        }
+    }
+}
+
+/// Addresses of a list; commas within quotes do not separate.
+fn addresses<'a>(message: &'a Message, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let fields = message.fields().iter().filter(move |f| f.is(name));
+    let split = |value: &'a [u8]| {
+        let mut quoted = false;
+        value.split(move |b| {
+            quoted ^= *b == b'"';
+            *b == b',' && !quoted
+        })
+    };
+    fields.flat_map(move |f| split(&f.value)).map(<[u8]>::trim_ascii).filter(|a| !a.is_empty())
+}
+
+impl ProtocolState for SmtpState {
+    fn protocol(&self) -> AppProtocol {
+        AppProtocol::Smtp
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        self.feed_side(direction, input);
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.transactions
+    }
+
+    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        let (Some(mail), Direction::ToServer) = (self.mails.get(index), direction) else { return BufferState::Absent };
+        let text = |text: &'_ Vec<u8>| match (text.is_empty(), mail.done || mail.message.is_some()) {
+            (false, _) => None,
+            (true, true) => Some(BufferState::Absent),
+            (true, false) => Some(BufferState::NotYet),
+        };
+        match buffer {
+            Buffer::SmtpHelo => text(&self.helo).unwrap_or_else(|| present(&self.helo)),
+            Buffer::SmtpMailFrom => text(&mail.from).unwrap_or_else(|| present(&mail.from)),
+            Buffer::SmtpRcptTo => match mail.recipients.get(instance) {
+                Some(recipient) => present(recipient),
+                None if mail.done || mail.message.is_some() => BufferState::Absent,
+                None => BufferState::NotYet,
+            },
+            _ => self.of_message(index, buffer, instance),
+        }
+    }
+
+    fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
+        let message = self.mails.get(index)?.message.as_ref().filter(|_| direction == Direction::ToServer)?;
+        match name {
+            "filesize" => message.files().iter().find_map(file::File::size),
+            _ => None,
+        }
+    }
+
+    fn event_name(&self, event: u16) -> &'static str {
+        NAMES.get(usize::from(event)).copied().unwrap_or("unknown")
+    }
+
+    fn mark_inspected(&mut self) {
+        self.release_inspected();
+    }
+
+    fn upgrade(&self) -> Option<Upgrade> {
+        self.upgrade
+    }
+
+    fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
+        self.take_rest_of(direction)
+    }
+
+    fn is_open(&self, direction: Direction) -> bool {
+        self.side_open(direction as usize)
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        let Some(mail) = self.mails.get(index) else { return };
+        let mut object = crate::json::Object::begin("smtp", out);
+        object.text("helo", Some(&self.helo));
+        object.text("mail_from", Some(&mail.from));
+        object.texts("rcpt_to", mail.recipients.iter().map(Vec::as_slice));
+        object.end();
+        let Some(message) = &mail.message else { return };
+        out.push(b',');
+        let field = |name: &[u8]| message.fields().iter().find(|f| f.is(name)).map(|f| f.value.as_slice());
+        let mut object = crate::json::Object::begin("email", out);
+        object.text("status", Some(if mail.done { b"PARSE_DONE" } else { b"BODY_STARTED" }));
+        object.text("from", field(b"from"));
+        object.texts("to", addresses(message, b"to"));
+        object.texts("cc", addresses(message, b"cc"));
+        object.text("subject", field(b"subject"));
+        object.texts("attachment", message.files().iter().map(file::File::name));
+        object.texts("url", message.urls().iter().map(Vec::as_slice));
+        object.end();
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
