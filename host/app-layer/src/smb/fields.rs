@@ -80,7 +80,7 @@ impl ProtocolState for SmbState {
         }
         object.number("tree_id", exchange.tree.into());
         if exchange.command == if exchange.version == 1 { 0x72 } else { 0 } {
-            object.texts("client_dialects", self.dialects.iter().map(Vec::as_slice));
+            object.texts("client_dialects", exchange.dialects.iter().map(Vec::as_slice));
         }
         match &exchange.kind {
             Kind::SessionSetup(who) if !who.user.is_empty() || !who.domain.is_empty() => object.object("ntlmssp", |o| {

@@ -44,6 +44,8 @@ pub(super) struct Exchange {
     pub tree: u32,
     pub status: Option<u32>,
     pub kind: Kind,
+    /// Of a negotiation.
+    pub dialects: Vec<Vec<u8>>,
     pub done: bool,
 }
 
@@ -71,7 +73,6 @@ pub struct SmbState {
     trees: Vec<(u32, bool)>,
     opens: Vec<(Handle, Open)>,
     reads: Vec<(Key, Handle, u64)>,
-    pub(super) dialects: Vec<Vec<u8>>,
     /// Transaction whose data goes on in the record that is being received, by direction.
     through: [Option<u64>; 2],
 }
@@ -88,7 +89,6 @@ impl SmbState {
             trees: Vec::new(),
             opens: Vec::new(),
             reads: Vec::new(),
-            dialects: Vec::new(),
             through: [None; 2],
         }
     }
@@ -130,7 +130,7 @@ impl SmbState {
                     self.message(d, message, bytes);
                 }
                 if !whole {
-                    self.event(d, Event::MalformedData);
+                    self.stray(d, Event::MalformedData);
                 }
             }
             Record::More(bytes) => {
@@ -144,7 +144,7 @@ impl SmbState {
                 }
                 self.touch_flowing(d);
             }
-            Record::Odd => self.event(d, Event::MalformedData),
+            Record::Odd => self.stray(d, Event::MalformedData),
         }
     }
 
@@ -166,20 +166,28 @@ impl SmbState {
         }
     }
 
+    /// An event of bytes that belong to no exchange gets a transaction of its own: which others still live depends on how
+    /// the stream was delivered.
+    fn stray(&mut self, d: usize, event: Event) {
+        let message = Message {
+            version: 0,
+            command: 0,
+            response: d == 1,
+            status: 0,
+            interim: false,
+            key: Key { session: u64::MAX, message: u64::MAX },
+            tree: 0,
+            meaning: Meaning::Other,
+        };
+        let index = self.begin(d, &message, Kind::Other);
+        self.complete(index);
+        self.event(d, event);
+    }
+
+    /// An event of the newest exchange.
     pub(super) fn event(&mut self, d: usize, event: Event) {
         if self.transactions.is_empty() {
-            let message = Message {
-                version: 0,
-                command: 0,
-                response: d == 1,
-                status: 0,
-                interim: false,
-                key: Key { session: u64::MAX, message: u64::MAX },
-                tree: 0,
-                meaning: Meaning::Other,
-            };
-            let index = self.begin(d, &message, Kind::Other);
-            self.complete(index);
+            return self.stray(d, event);
         }
         if let Some(t) = self.transactions.last_mut() {
             if !t.events.contains(&(event as u16)) {
@@ -202,7 +210,9 @@ impl SmbState {
 
     fn begin(&mut self, d: usize, message: &Message, kind: Kind) -> usize {
         if self.transactions.len() >= self.config.transactions {
-            self.event(d, Event::TooManyTransactions);
+            if !self.transactions.is_empty() {
+                self.event(d, Event::TooManyTransactions);
+            }
             if let Some(oldest) = self.exchanges.iter().position(|e| !e.done) {
                 self.complete(oldest);
             }
@@ -221,6 +231,7 @@ impl SmbState {
             tree: message.tree,
             status: None,
             kind,
+            dialects: Vec::new(),
             done: false,
         });
         self.next += 1;
@@ -264,16 +275,17 @@ impl SmbState {
 
     fn message(&mut self, d: usize, m: &Message, record: &[u8]) {
         if m.response != (d == 1) {
-            self.event(d, if m.response { Event::ResponseToServer } else { Event::RequestToClient });
+            self.stray(d, if m.response { Event::ResponseToServer } else { Event::RequestToClient });
             return;
         }
         match &m.meaning {
             Meaning::Quiet => {}
-            Meaning::Malformed => self.event(d, Event::MalformedData),
+            Meaning::Malformed => self.stray(d, Event::MalformedData),
             Meaning::Negotiate(dialects, whole) => {
-                self.begin(d, m, Kind::Other);
-                self.dialects.clone_from(dialects);
-                self.dialects.truncate(64);
+                let index = self.begin(d, m, Kind::Other);
+                if let Some(exchange) = self.exchanges.get_mut(index) {
+                    exchange.dialects = dialects.iter().take(64).cloned().collect();
+                }
                 if !whole {
                     self.event(d, Event::MalformedDialects);
                 }

@@ -33,6 +33,8 @@ enum At {
 /// A mail, and the commands that led to it.
 #[derive(Debug, Default)]
 pub(super) struct Mail {
+    /// The greeting in force: a later one belongs to what comes after.
+    pub helo: Vec<u8>,
     pub from: Vec<u8>,
     pub recipients: Vec<Vec<u8>>,
     pub message: Option<Message>,
@@ -126,7 +128,7 @@ impl SmtpState {
             let events = std::mem::take(&mut self.early);
             let changed = [true, !events.is_empty()];
             self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events });
-            self.mails.push(Mail::default());
+            self.mails.push(Mail { helo: self.helo.clone(), ..Mail::default() });
             self.next += 1;
         }
         self.mails.len() - 1
@@ -224,6 +226,9 @@ impl SmtpState {
                     self.transactions[index].changed[0] = true;
                 }
                 self.helo = short(name);
+                if let Some(mail) = self.mails.get_mut(index).filter(|mail| !mail.done) {
+                    mail.helo.clone_from(&self.helo);
+                }
                 Kind::Other
             }
             Command::MailFrom(path) => {

@@ -52,6 +52,7 @@ pub fn targets() -> Vec<Target> {
                     `equivalence`)",
             run: |bytes| et_open(bytes, equal_alerts),
             memory: 1 << 30,
+            heavy: true,
             slow: Duration::from_secs(3),
             ..lists
         },
