@@ -51,8 +51,9 @@ fn second_window(bytes: &[u8], offset: usize) -> (u32, i32) {
 /// One hash table of windows.
 #[derive(Debug, Default)]
 struct Table {
+    /// Two bits of one word a window: a Bloom filter that costs one memory access.
     bitmap: Vec<u64>,
-    /// 32 - log2(bits of the bitmap)
+    /// What leaves log2(bits of the bitmap) bits of a hash, and six below them for the second bit.
     shift: u32,
     /// log2(bitmap bits per bucket)
     bucket_shift: u32,
@@ -78,15 +79,15 @@ impl Table {
         }
         let bucket_bits = (usize::BITS - (entries.len() * 2).leading_zeros()).clamp(6, 17);
         let bitmap_bits = (bucket_bits + 4).min(21).max(12);
-        let shift = 32 - bitmap_bits;
+        let shift = 32 - bitmap_bits - 6;
         let bucket_shift = bitmap_bits - bucket_bits;
         let mut bitmap = vec![0u64; 1 << (bitmap_bits - 6)];
-        let bucket_of = |e: &Entry| (spread(e.window) >> shift) >> bucket_shift;
+        let bucket_of = |e: &Entry| (spread(e.window) >> shift >> 6) >> bucket_shift;
         entries.sort_by_key(|e| (bucket_of(e), e.window, e.pattern));
         let mut buckets = vec![0u32; (1 << bucket_bits) + 1];
         for entry in &entries {
-            let bit = spread(entry.window) >> shift;
-            bitmap[bit as usize / 64] |= 1 << (bit % 64);
+            let slot = spread(entry.window) >> shift;
+            bitmap[slot as usize >> 12] |= 1 << (slot >> 6 & 63) | 1 << (slot & 63);
             buckets[bucket_of(entry) as usize + 1] += 1;
         }
         for i in 1..buckets.len() {
@@ -95,19 +96,17 @@ impl Table {
         Table { bitmap, shift, bucket_shift, buckets, entries }
     }
 
-    #[inline(always)]
-    fn bit(&self, slot: u32) -> u64 {
-        // The shift leaves an index below the bitmap's length; `get` makes it safe without proof to the compiler.
-        self.bitmap.get(slot as usize / 64).map_or(0, |word| (word >> (slot % 64)) & 1)
-    }
-
+    /// Both bits of a window are set.
     #[inline(always)]
     fn test(&self, window: u32) -> u64 {
-        self.bit(spread(window) >> self.shift)
+        let slot = spread(window) >> self.shift;
+        // The shift leaves an index below the bitmap's length; `get` makes it safe without proof to the compiler.
+        let word = self.bitmap.get(slot as usize >> 12).copied().unwrap_or(0);
+        word >> (slot >> 6 & 63) & word >> (slot & 63) & 1
     }
 
     fn bucket(&self, window: u32) -> &[Entry] {
-        let b = ((spread(window) >> self.shift) >> self.bucket_shift) as usize;
+        let b = ((spread(window) >> self.shift >> 6) >> self.bucket_shift) as usize;
         match (self.buckets.get(b), self.buckets.get(b + 1)) {
             (Some(&low), Some(&high)) => self.entries.get(low as usize..high as usize).unwrap_or(&[]),
             _ => &[],
