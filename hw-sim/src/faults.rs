@@ -36,6 +36,7 @@ pub struct Faults {
     truncate: Option<usize>,
     corrupt_image: Option<usize>,
     full_table: bool,
+    deaf: u64,
 }
 
 impl Faults {
@@ -62,6 +63,16 @@ impl Faults {
     /// No flow entry is free.
     pub fn full_table(&mut self, full: bool) {
         self.full_table = full;
+    }
+
+    /// These guards (bits by number) never fire: what a device would miss that does not see them.
+    pub fn deafen(&mut self, guards: u64) {
+        self.deaf = guards;
+    }
+
+    #[inline]
+    pub(crate) fn heard(&self, guards: u64) -> u64 {
+        guards & !self.deaf
     }
 
     #[inline]

@@ -218,6 +218,10 @@ fn ipv4(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
     };
     if length > 20 {
         p.raise(Guard::IpOptions);
+        if !options_walk(&header[20..]) {
+            p.raise(Guard::MalformedIp);
+            return;
+        }
     }
     let end = at + total;
     if config.checksums && !is_valid(sum(header, 0)) {
@@ -242,6 +246,22 @@ fn ipv4(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
         return;
     }
     transport(config, p, frame, at + length, end);
+}
+
+/// The options of an IPv4 header can be taken apart (RFC 791, section 3.1): else the host may take the packet for none, and
+/// the flow's sequence must not count it.
+fn options_walk(mut options: &[u8]) -> bool {
+    while let [kind, rest @ ..] = options {
+        match (kind, rest.first()) {
+            (0, _) | (_, None) => return true,
+            (1, _) => options = rest,
+            (_, Some(&length)) => match options.get(usize::from(length)..).filter(|_| length >= 2) {
+                Some(rest) => options = rest,
+                None => return false,
+            },
+        }
+    }
+    true
 }
 
 fn ipv6(config: &ParseConfig, p: &mut Parsed, frame: &[u8], at: usize) {
@@ -465,7 +485,8 @@ fn tcp_options(p: &mut Parsed, mut options: &[u8]) {
                     253 | 254 => length == 4 || length == 12,
                     _ => true,
                 };
-                let bit = 1u32.checked_shl(u32::from(kind)).unwrap_or(0);
+                // Kinds from 32 on share a bit: twice one of them is odd, as twice any other is.
+                let bit = 1u32.checked_shl(u32::from(kind)).unwrap_or(1);
                 let rest = options.get(length..).filter(|_| length >= 2 && known && seen & bit == 0);
                 let Some(rest) = rest else {
                     p.raise(Guard::TcpOptionsOdd);
@@ -527,6 +548,14 @@ mod tests {
         assert!(fired(&run(&udp), Guard::HeaderOdd), "port 0 and no tunnel");
         assert!(fired(&run(&frame(47, &[0; 8])), Guard::TunnelGre));
         assert!(fired(&run(&frame(6, &[0; 10])), Guard::MalformedTransport));
+        // Options: a no-operation and an end are fine; a length that leaves the header is not.
+        let mut options = frame(17, &[0, 53, 0, 99, 0, 8, 0, 0]);
+        options[14] = 0x46;
+        options[17] += 4;
+        options.splice(34..34, [1, 1, 0, 0]);
+        assert!(run(&options).keyed && fired(&run(&options), Guard::IpOptions));
+        options[34..38].copy_from_slice(&[7, 9, 4, 0]);
+        assert!(!run(&options).keyed && fired(&run(&options), Guard::MalformedIp));
         let mut fragment = frame(17, &[0; 8]);
         fragment[20] = 0x20;
         assert!(fired(&run(&fragment), Guard::IpFragment) && !run(&fragment).keyed);

@@ -73,14 +73,8 @@ impl RuleSource {
                 sources.push(Self::from_file(path)?);
                 continue;
             }
-            let io = |source| ReadError::Io { path: path.to_owned(), source };
             let mut files = Vec::new();
-            for entry in std::fs::read_dir(path).map_err(io)? {
-                let file = entry.map_err(io)?.path();
-                if file.extension().is_some_and(|e| e == "rules") && file.is_file() {
-                    files.push(file);
-                }
-            }
+            find(path, DEPTH_MAX, &mut files)?;
             files.sort();
             for file in files {
                 sources.push(Self::from_file(&file)?);
@@ -88,6 +82,26 @@ impl RuleSource {
         }
         Ok(sources)
     }
+}
+
+/// Directories searched below the one that was named.
+const DEPTH_MAX: usize = 8;
+
+/// The `*.rules` files in and below a directory. Links to directories are not followed.
+fn find(directory: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), ReadError> {
+    let io = |source| ReadError::Io { path: directory.to_owned(), source };
+    for entry in std::fs::read_dir(directory).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let path = entry.path();
+        if entry.file_type().map_err(io)?.is_dir() {
+            if depth > 0 {
+                find(&path, depth - 1, files)?;
+            }
+        } else if path.extension().is_some_and(|e| e == "rules") && path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// Read a whole file, but not more than `limit` bytes.

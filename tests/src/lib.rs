@@ -1,6 +1,7 @@
 //! What tests across rooms share: scenarios, and where the data lies that nobody here wrote.
 #![forbid(unsafe_code)]
 
+pub mod compare;
 pub mod scenario;
 
 use std::path::PathBuf;

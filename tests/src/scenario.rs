@@ -2,17 +2,22 @@
 //!
 //! `case.toml` has `title`, `set` (configuration on top of the defaults with `vars.HOME_NET=any`) and `alerts`, the complete
 //! list of (sid, frame, tx) in any order: an alert that is not listed is an error, so every rule without an entry is a
-//! must-not-alert twin. `[device]` may bound the host share (`max_share`) and ask for a release (`released`). The traffic is
+//! must-not-alert twin. `[device]` may bound the share of packets that reach the host (`max_share`, history read later
+//! included; `max_diverted` without it) and ask for a release (`released`). The traffic is
 //! `traffic.txt` ([`weir_synth`] text) or `in.pcap`.
 
 use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
+use weir::device;
+use weir::exit::Failure;
 use weir::pipeline::{self, Loaded, RunControl, Source};
 use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity, RunTotals};
 use weir_rules::RuleSource;
+use weir_rules::plan::Options;
+use weir_sim::faults::Faults;
 
 /// An alert that must come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +42,8 @@ pub struct Scenario {
     pub alerts: Vec<Expected>,
     /// Largest share of packets that may reach the host.
     pub max_share: Option<f64>,
+    /// Largest share of packets that may be diverted.
+    pub max_diverted: Option<f64>,
     /// At least one release must succeed.
     pub released: bool,
     rules: Vec<u8>,
@@ -86,6 +93,7 @@ impl Scenario {
             set: list("set").iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
             alerts,
             max_share: device.get("max_share").and_then(|v| v.as_float()),
+            max_diverted: device.get("max_diverted").and_then(|v| v.as_float()),
             released: device.get("released").and_then(|v| v.as_bool()).unwrap_or(false),
             rules: std::fs::read(directory.join("x.rules"))?,
             directory: directory.to_owned(),
@@ -129,13 +137,61 @@ impl Scenario {
     pub fn run_full(&self) -> Result<(Vec<AlertIdentity>, RunTotals)> {
         let config = self.config(&[])?;
         let loaded = self.load(&config)?;
+        self.run(&config, |validate, source, sink, control| {
+            pipeline::run_full(&loaded, &config, validate, source, sink, control)
+        })
+    }
+
+    /// Runs behind the simulated device, with more configuration keys.
+    pub fn run_behind(&self, more: &[&str]) -> Result<(Vec<AlertIdentity>, RunTotals)> {
+        self.run_crippled(more, &Options::default(), |_| {})
+    }
+
+    /// Runs behind a simulated device with a planner's options, and faults.
+    pub fn run_crippled(
+        &self,
+        more: &[&str],
+        options: &Options,
+        faults: impl FnOnce(&mut Faults),
+    ) -> Result<(Vec<AlertIdentity>, RunTotals)> {
+        let config = self.config(more)?;
+        let loaded = self.load(&config)?;
+        let tables = device::tables_with(&loaded, options).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let model = device::simulator(&config);
+        model.inject(faults);
+        self.run(&config, |validate, source, sink, control| {
+            device::run_on(&model, &loaded, &tables, &config, validate, source, sink, control)
+        })
+    }
+
+    fn run(
+        &self,
+        config: &Config,
+        run: impl FnOnce(bool, &mut Source, &mut AlertCollector, &mut RunControl<'_>) -> Result<RunTotals, Failure>,
+    ) -> Result<(Vec<AlertIdentity>, RunTotals)> {
         let mut sink = AlertCollector::default();
         let stop = AtomicBool::new(false);
         let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
         let validate = config.capture.checksums != weir_management::Checksums::Ignore;
-        let totals = pipeline::run_full(&loaded, &config, validate, &mut self.source()?, &mut sink, &mut control)
-            .map_err(|e| anyhow::anyhow!("{e}"))?;
+        let totals = run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
         Ok((sink.alerts, totals))
+    }
+
+    /// What is wrong with how much of the traffic a run behind the device sent to the host.
+    pub fn device_complaints(&self, totals: &RunTotals) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let share = totals.host.share_packets;
+        if let Some(most) = self.max_share.filter(|most| share > *most) {
+            complaints.push(format!("{share:.3} of the packets reached the host, at most {most} may"));
+        }
+        let diverted = totals.device.diverted_packets as f64 / totals.device.received_packets.max(1) as f64;
+        if let Some(most) = self.max_diverted.filter(|most| diverted > *most) {
+            complaints.push(format!("{diverted:.3} of the packets were diverted, at most {most} may be"));
+        }
+        if self.released && totals.device.released == 0 {
+            complaints.push("no flow was given back to the device".to_owned());
+        }
+        complaints
     }
 
     /// What is wrong with these alerts, line by line.

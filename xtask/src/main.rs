@@ -1,20 +1,46 @@
-//! Repository tasks: `cargo xtask gen [--check]`.
+//! Repository tasks: `cargo xtask gen`, `cargo xtask bench`.
 #![forbid(unsafe_code)]
 
+mod bench;
+
 use anyhow::{Context, Result, bail};
+use clap::{Parser, Subcommand};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask gen [--check]
-    gen          write what hw/contract/spec defines (Rust, SystemVerilog, reference pages, vectors)
-    gen --check  fail if a committed file differs from the specification";
+/// Tasks of Weir's repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
 
-fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match arguments.as_slice() {
-        ["gen"] => generate(false),
-        ["gen", "--check"] => generate(true),
-        _ => bail!("{USAGE}"),
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Write what hw/contract/spec defines (Rust, SystemVerilog, reference pages, vectors).
+    Gen {
+        /// Write nothing; fail if a committed file differs from the specification.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure speed and memory of Weir, and of a peer beside it, in alternating runs.
+    #[command(after_help = bench::EXAMPLES)]
+    Bench(Box<bench::BenchArguments>),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().task {
+        Task::Gen { check } => generate(check).map(|()| true),
+        Task::Bench(arguments) => root().and_then(|root| bench::run(&root, &arguments)),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 use crate::config::AppLayerConfig;
 use crate::expectation::Expected;
 use crate::{Direction, Input, ProtocolState};
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, LazyLock};
 use weir_contract::protocol::{self, AppProtocol, Carrier, Detection, Detector, detect_side};
 
 /// Bytes per direction kept while the protocol is unknown. Detection decides within the first bytes of a direction, so
@@ -51,8 +52,30 @@ struct Detecting {
     expected: Option<AppProtocol>,
 }
 
+/// Made when something comes: of a flood's flows most never carry a byte.
+#[derive(Debug, Default)]
+struct Lazy(Option<Box<Detecting>>);
+
+static NOTHING_YET: LazyLock<Detecting> = LazyLock::new(Detecting::default);
+
+impl Deref for Lazy {
+    type Target = Detecting;
+    fn deref(&self) -> &Detecting {
+        match &self.0 {
+            Some(detecting) => detecting,
+            None => &NOTHING_YET,
+        }
+    }
+}
+
+impl DerefMut for Lazy {
+    fn deref_mut(&mut self) -> &mut Detecting {
+        self.0.get_or_insert_default()
+    }
+}
+
 enum Phase {
-    Detecting(Box<Detecting>),
+    Detecting(Lazy),
     Parsing(Box<dyn ProtocolState>),
     /// Nothing known, or known but without parser.
     Opaque(Option<AppProtocol>),
@@ -69,6 +92,8 @@ pub struct AppLayerFlow {
     watch: Option<Box<(Detector, Direction, AppProtocol)>>,
     original: Option<AppProtocol>,
     by_side: [Option<AppProtocol>; 2],
+    /// The bytes of the direction are of no protocol, whatever the other's are.
+    side_failed: [bool; 2],
     ended: [bool; 2],
     events: u8,
     reported: u8,
@@ -88,10 +113,11 @@ impl AppLayerFlow {
             carrier,
             client_port,
             server_port,
-            phase: if carrier.is_some() { Phase::Detecting(Box::default()) } else { Phase::Opaque(None) },
+            phase: if carrier.is_some() { Phase::Detecting(Lazy::default()) } else { Phase::Opaque(None) },
             watch: None,
             original: None,
             by_side: [None; 2],
+            side_failed: [false; 2],
             ended: [false; 2],
             events: 0,
             reported: 0,
@@ -139,9 +165,37 @@ impl AppLayerFlow {
         self.original.or(self.protocol())
     }
 
-    /// What the bytes of each direction said by themselves.
-    pub fn protocol_by_side(&self) -> [Option<AppProtocol>; 2] {
-        self.by_side
+    /// What is known of each direction: its own bytes decide, once they have come. The first datagram of a direction
+    /// may say that it is of no protocol, while the other direction has not spoken.
+    pub fn detection_by_side(&self) -> [Detection; 2] {
+        [Direction::ToServer, Direction::ToClient].map(|direction| {
+            let d = direction as usize;
+            if self.side_failed[d] {
+                return Detection::Failed;
+            }
+            if self.watch.as_ref().is_some_and(|watch| watch.1 == direction) {
+                return Detection::Unknown;
+            }
+            match (&self.phase, self.by_side[d], self.protocol()) {
+                (_, Some(protocol), _) | (_, None, Some(protocol)) => Detection::Known(protocol),
+                (Phase::Detecting(detecting), None, None) if self.carrier == Some(Carrier::Udp) => {
+                    let bytes = detecting.detector.first_bytes(d);
+                    let failed = !bytes.is_empty() && self.detect_side(direction, bytes) == Detection::Failed;
+                    if failed { Detection::Failed } else { Detection::Unknown }
+                }
+                (Phase::Detecting(_), None, None) => Detection::Unknown,
+                _ => Detection::Failed,
+            }
+        })
+    }
+
+    fn detect_side(&self, direction: Direction, bytes: &[u8]) -> Detection {
+        let Some(carrier) = self.carrier else { return Detection::Failed };
+        let side = match direction {
+            Direction::ToServer => protocol::Side::ToServer,
+            Direction::ToClient => protocol::Side::ToClient,
+        };
+        detect_side(carrier, side, self.client_port, self.server_port, bytes)
     }
 
     /// Events of the layer itself: bits of [`EVENTS`].
@@ -168,16 +222,20 @@ impl AppLayerFlow {
         self.original.get_or_insert(before);
         self.watch = None;
         self.by_side = [None; 2];
+        self.side_failed = [false; 2];
         self.phase = match upgrade.protocol {
             // What was announced must still be what comes.
             Some(AppProtocol::Tls) => {
-                Phase::Detecting(Box::new(Detecting { expected: Some(AppProtocol::Tls), ..Detecting::default() }))
+                Phase::Detecting(Lazy(Some(Box::new(Detecting {
+                    expected: Some(AppProtocol::Tls),
+                    ..Detecting::default()
+                }))))
             }
             Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
                 Some(state) => Phase::Parsing(state),
                 None => Phase::Opaque(Some(protocol)),
             },
-            None => Phase::Detecting(Box::default()),
+            None => Phase::Detecting(Lazy::default()),
         };
         for (direction, rest) in rests {
             if !rest.is_empty() {
@@ -266,6 +324,7 @@ impl AppLayerFlow {
                         }
                     }
                     Input::Gap(length) => {
+                        let detecting = &mut **detecting;
                         detecting.detector.lost(d);
                         // What waited lies before the gap.
                         let side = &mut detecting.sides[d];
@@ -275,6 +334,10 @@ impl AppLayerFlow {
                     Input::End => detecting.sides[d].ended = true,
                 }
                 self.decide(direction, frame);
+                // A datagram that leaves the protocol open is not read again (the device relies on it).
+                if let (Phase::Detecting(detecting), Some(Carrier::Udp)) = (&mut self.phase, self.carrier) {
+                    detecting.sides[direction as usize].waiting.clear();
+                }
             }
         }
     }
@@ -311,7 +374,10 @@ impl AppLayerFlow {
                     self.events |= MISMATCH;
                 }
             }
-            Detection::Failed => self.events |= ONE_DIRECTION,
+            Detection::Failed => {
+                self.events |= ONE_DIRECTION;
+                self.side_failed[direction as usize] = true;
+            }
         }
         self.watch = None;
     }

@@ -13,6 +13,10 @@ const MODIFIED: u32 = 0xa1b2_cd34;
 /// Other variants with ordinary records.
 const NAVTEL: u32 = 0xa1b2_34cd;
 
+pub fn is_magic(number: u32) -> bool {
+    matches!(number, MICROSECONDS | NANOSECONDS | MODIFIED | NAVTEL)
+}
+
 const FILE_HEADER: usize = 24;
 
 /// A classic capture.

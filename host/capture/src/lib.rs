@@ -144,6 +144,11 @@ pub struct CaptureReader {
     warnings: Warnings,
 }
 
+/// Do these bytes begin a pcap or pcapng file?
+pub fn is_capture(magic: [u8; 4]) -> bool {
+    classic::is_magic(u32::from_be_bytes(magic)) || classic::is_magic(u32::from_le_bytes(magic)) || ng::is_magic(magic)
+}
+
 impl CaptureReader {
     /// Open a pcap or pcapng file.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, CaptureError> {

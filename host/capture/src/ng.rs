@@ -10,6 +10,10 @@ use crate::source::Source;
 use crate::{CaptureEnd, MAX_FRAME, OpenError, Order, Record, Step, Warnings};
 
 const SECTION: u32 = 0x0a0d_0d0a;
+
+pub fn is_magic(bytes: [u8; 4]) -> bool {
+    u32::from_be_bytes(bytes) == SECTION
+}
 const INTERFACE: u32 = 1;
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;

@@ -8,6 +8,7 @@ const EXAMPLES: &str = "Examples:
   weir run --rules emerging-all.rules --pcap day.pcap           alerts in log/eve.json, totals in log/stats.json
   weir run --rules rules/ --pcap day.pcap --set vars.HOME_NET=any --set capture.checksums=ignore
   weir rules check --rules rules/                               what does not load, and why
+  weir audit equivalence --rules rules/ --pcap captures/        are the alerts behind the device those of the full engine?
   weir rules explain 2002383 --rules rules/                     what Weir makes of a rule";
 
 const RUN_EXAMPLES: &str = "Examples:
@@ -39,6 +40,12 @@ pub enum Command {
     /// Check, count and explain rules.
     #[command(subcommand)]
     Rules(RulesCommand),
+    /// Make and look at the tables that a device loads.
+    #[command(subcommand)]
+    Tables(TablesCommand),
+    /// Ask a device what it is and what it counted.
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Prove what Weir promises on captures of your own.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -115,6 +122,105 @@ pub struct EquivalenceArguments {
     pub config: ConfigArguments,
 }
 
+/// `weir tables`
+#[derive(Debug, Subcommand)]
+pub enum TablesCommand {
+    /// Plan rules and write the table image that a device loads.
+    #[command(after_help = "Examples:
+  weir tables build --rules emerging-all.rules -o weir.tables
+  weir tables build --rules rules/ --seed 1        the same bytes every time
+  weir tables inspect weir.tables", after_long_help = exit::TABLE)]
+    Build(BuildTablesArguments),
+    /// Check a table image as a device does, and show what it holds.
+    #[command(after_long_help = exit::TABLE)]
+    Inspect(InspectTablesArguments),
+}
+
+/// `weir tables build`
+#[derive(Debug, Args)]
+pub struct BuildTablesArguments {
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// File to write; an older one of that name is replaced once the new one is whole.
+    #[arg(short, long, value_name = "FILE", default_value = "weir.tables")]
+    pub output: PathBuf,
+    /// Seed of the hash constants, for images that are the same every time. Without it the seed is random, so that no
+    /// sender can aim at collisions.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// `weir tables inspect`
+#[derive(Debug, Args)]
+pub struct InspectTablesArguments {
+    /// Table image.
+    pub file: PathBuf,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir device`
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Kind, contract version and capabilities.
+    Info(DeviceInfoArguments),
+    /// All counters after a capture, and whether every frame is accounted for.
+    #[command(after_help = "The simulated NIC lives inside of one command, so it counts the traffic given here.
+
+Examples:
+  weir device counters --check                                        the bundled example
+  weir device counters --rules rules/ --pcap day.pcap --check --json", after_long_help = exit::TABLE)]
+    Counters(CountersArguments),
+}
+
+/// `weir device info`
+#[derive(Debug, Args)]
+pub struct DeviceInfoArguments {
+    /// Which device.
+    #[arg(long, value_enum, default_value = "sim")]
+    pub device: Device,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// `weir device counters`
+#[derive(Debug, Args)]
+pub struct CountersArguments {
+    /// Which device.
+    #[arg(long, value_enum, default_value = "sim")]
+    pub device: Device,
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Capture to run; without it the bundled example with its rules.
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+    /// Show the conservation identities instead; exit code 1 if one is broken.
+    #[arg(long)]
+    pub check: bool,
+    /// Show counters that are zero as well.
+    #[arg(long)]
+    pub all: bool,
+    /// As one JSON object: counters, guards, identities.
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
 /// What inspects in front of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Device {
@@ -161,6 +267,11 @@ pub enum RulesCommand {
     Check(CheckArguments),
     /// Count rules by protocol, action, keyword of interest and cause of rejection.
     Stats(StatsArguments),
+    /// Rank rules by what they are expected to send to the host.
+    #[command(after_help = "Examples:
+  weir rules cost --rules rules/                   every rule above 0.1 %
+  weir rules cost --rules rules/ --least 0 --top 50")]
+    Cost(CostArguments),
     /// Show what Weir makes of a rule: its conditions, and what the device looks for.
     #[command(after_help = "Example:\n  weir rules explain 2049400 --rules emerging-all.rules")]
     Explain(ExplainArguments),
@@ -184,6 +295,26 @@ pub struct CheckArguments {
     /// Also report what is legal but suspicious.
     #[arg(long)]
     pub warnings: bool,
+}
+
+/// `weir rules cost`
+#[derive(Debug, Args)]
+pub struct CostArguments {
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+    /// Least expected share of frames, in per cent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.1)]
+    pub least: f64,
+    /// At most so many rules.
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+    /// One JSON object per rule.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `weir rules stats`

@@ -4,11 +4,13 @@
 //! exit code of [`exit`]; every error is printed with its causes and, where there is one, its remedy.
 #![forbid(unsafe_code)]
 
-mod args;
-mod commands;
+pub mod args;
+/// The commands; tests call some of them as functions.
+pub mod commands;
 pub mod device;
 mod example;
 pub mod exit;
+mod out;
 pub mod pipeline;
 pub mod progress;
 pub mod ruleset;

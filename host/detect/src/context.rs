@@ -37,6 +37,15 @@ pub struct FlowFacts {
 }
 
 impl FlowFacts {
+    /// What is known of the packet's direction.
+    pub fn own_protocol(&self) -> Detection {
+        let [to_server, to_client] = self.protocol_by_side;
+        match self.direction {
+            Direction::ToServer => to_server,
+            Direction::ToClient => to_client,
+        }
+    }
+
     /// The protocol, when it is known.
     pub fn application(&self) -> Option<AppProtocol> {
         match self.protocol {
@@ -53,6 +62,8 @@ pub struct Context<'a> {
     pub packet: &'a Packet<'a>,
     /// Its flow.
     pub flow: Option<FlowFacts>,
+    /// The payload was delivered to the stream: rules that say nothing of a packet see it there.
+    pub in_stream: bool,
     /// Stream events of this packet.
     pub stream_events: StreamEvents,
     /// Application-layer events of this packet that belong to no transaction (`applayer_…`).
@@ -62,7 +73,7 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// A packet without flow.
     pub fn of_packet(packet: &'a Packet<'a>) -> Context<'a> {
-        Context { packet, flow: None, stream_events: StreamEvents::default(), packet_events: &[] }
+        Context { packet, flow: None, in_stream: false, stream_events: StreamEvents::default(), packet_events: &[] }
     }
 
     /// Addresses and ports as a packet of `direction` would have them.

@@ -12,12 +12,14 @@ pub(crate) const MAX_PENDING: usize = 4096;
 /// Most candidates of one transaction and direction.
 pub(crate) const MAX_CANDIDATES: usize = 16_384;
 
-/// A rule whose fast pattern stands in the stream window.
+/// A rule whose fast pattern stands in the stream window, or that matched within it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pending {
     pub rule: RuleIndex,
     /// Stream offset of the end of the last hit.
     pub end: u64,
+    /// Stream offset behind the bytes that the rule has matched: they do not match it again.
+    pub from: u64,
 }
 
 /// State of one direction.
@@ -36,12 +38,52 @@ pub(crate) struct Side {
     pub detection_done: bool,
 }
 
+impl Side {
+    /// Stream offset behind the bytes that `rule` has matched.
+    pub(crate) fn matched_to(&self, rule: RuleIndex) -> u64 {
+        let at = self.pending.binary_search_by_key(&rule, |p| p.rule).ok();
+        at.and_then(|at| self.pending.get(at)).map_or(0, |p| p.from)
+    }
+
+    /// `rule` has matched bytes up to stream offset `end`.
+    pub(crate) fn set_matched(&mut self, rule: RuleIndex, end: u64) {
+        match self.pending.binary_search_by_key(&rule, |p| p.rule) {
+            Ok(at) => {
+                if let Some(known) = self.pending.get_mut(at) {
+                    known.from = end;
+                }
+            }
+            Err(at) if self.pending.len() < MAX_PENDING => self.pending.insert(at, Pending { rule, end: 0, from: end }),
+            Err(_) => {}
+        }
+    }
+}
+
 /// A rule that may match a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub rule: RuleIndex,
     /// Buffers that matched already, by position in the rule.
     pub done: u64,
+    /// What there was of the others at the last evaluation.
+    pub tried: Option<Extent>,
+}
+
+/// How much there is of buffers that a candidate waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Buffers and instances that are complete, or known to be missing.
+    pub settled: u32,
+    /// Bytes of those that grow.
+    pub growing: u64,
+}
+
+impl Extent {
+    /// Evaluating again may tell something new. What only grew is looked at again when it has grown by an eighth, so
+    /// that the work is linear in the buffer's length, whatever pieces it comes in.
+    pub(crate) fn is_news(self, before: Extent) -> bool {
+        self.settled != before.settled || self.growing > before.growing.saturating_add(before.growing / 8)
+    }
 }
 
 /// Progress of one pattern group through a growing or repeated buffer.
@@ -89,6 +131,14 @@ pub struct FlowDetect {
     pub(crate) dropped: bool,
 }
 
+/// What is left of detection's state when nothing but caches was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Marks {
+    program: u64,
+    addresses_done: [bool; 2],
+    detection_done: [bool; 2],
+}
+
 /// What detection still holds open on a flow: the device may have the flow back only when nothing of the scope is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Open {
@@ -112,6 +162,40 @@ impl FlowDetect {
                 .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
             state: !self.bits.is_empty() || !self.ints.is_empty(),
         }
+    }
+
+    /// What cannot be found again from the program and the flow's packets; none if that is more than marks. A flow
+    /// that shrinks to this and comes back with [`FlowDetect::resume`] has lost nothing but time.
+    pub fn marks(&self) -> Option<Marks> {
+        let plain = self.bits.is_empty()
+            && self.ints.is_empty()
+            && self.transactions.is_empty()
+            && self.sides.iter().all(|side| side.pending.is_empty())
+            && !self.is_closed();
+        plain.then(|| Marks {
+            program: self.program,
+            addresses_done: [0, 1].map(|n: usize| self.sides[n].addresses_done),
+            detection_done: [0, 1].map(|n: usize| self.sides[n].detection_done),
+        })
+    }
+
+    /// Become the state that `marks` came from. Memory is kept.
+    pub fn resume(&mut self, marks: Marks) {
+        for (n, side) in self.sides.iter_mut().enumerate() {
+            side.headers.clear();
+            side.packet = None;
+            side.stream = None;
+            side.transaction = None;
+            side.pending.clear();
+            side.addresses_done = marks.addresses_done[n];
+            side.detection_done = marks.detection_done[n];
+        }
+        self.program = marks.program;
+        self.bits.clear();
+        self.ints.clear();
+        self.transactions.clear();
+        self.passed = false;
+        self.dropped = false;
     }
 
     /// A `pass` rule ended the inspection of the flow.
@@ -155,7 +239,29 @@ impl FlowDetect {
             side.stream = None;
             side.transaction = None;
             side.pending.clear();
+            // Its rules are others.
+            side.addresses_done = false;
         }
         self.transactions.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growing_buffers_are_evaluated_in_linear_time() {
+        let mut tried = Extent { settled: 0, growing: 1 };
+        let (mut evaluations, mut work) = (0, 0);
+        for growing in 2..=100_000 {
+            let extent = Extent { settled: 0, growing };
+            if extent.is_news(tried) {
+                (tried, evaluations, work) = (extent, evaluations + 1, work + growing);
+            }
+        }
+        assert!(evaluations < 120 && work < 10 * 100_000, "{evaluations} evaluations of {work} bytes");
+        assert!(Extent { settled: 1, ..tried }.is_news(tried));
+        assert!(!tried.is_news(tried));
     }
 }

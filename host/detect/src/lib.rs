@@ -45,7 +45,7 @@ pub mod transform;
 
 pub use chain::Limits;
 pub use context::{Context, Effect, FlowFacts, Match, RejectTo, Scope};
-pub use flow::{FlowDetect, Open};
+pub use flow::{FlowDetect, Marks, Open};
 pub use fuzz::fuzz_inspect;
 pub use inspect::{Delivery, Inspector};
 pub use program::{CompileError, CompileOptions, Program, RuleIndex};

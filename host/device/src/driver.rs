@@ -95,7 +95,14 @@ pub struct Driver<P> {
 
 impl<P: PciFunction> Driver<P> {
     /// Check what answers, and bring it to a known state. Nothing is enabled yet.
-    pub fn probe(mut pci: P) -> Result<Self, DeviceError> {
+    pub fn probe(pci: P) -> Result<Self, DeviceError> {
+        let mut driver = Self::attach(pci)?;
+        driver.reset()?;
+        Ok(driver)
+    }
+
+    /// Check what answers and leave it as it is: to read identity, capabilities and counters of a device at work.
+    pub fn attach(mut pci: P) -> Result<Self, DeviceError> {
         let id = pci.config_read(0)?;
         let (vendor, device) = (id as u16, (id >> 16) as u16);
         if (vendor, device) != (c::PCI_VENDOR, c::PCI_DEVICE) {
@@ -133,9 +140,7 @@ impl<P: PciFunction> Driver<P> {
             }
             capabilities.push(capability);
         }
-        let mut driver = Driver { pci, queues: Vec::new(), capabilities, version: (major, minor), beat: 0 };
-        driver.reset()?;
-        Ok(driver)
+        Ok(Driver { pci, queues: Vec::new(), capabilities, version: (major, minor), beat: 0 })
     }
 
     fn reset(&mut self) -> Result<(), DeviceError> {

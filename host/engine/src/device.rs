@@ -6,7 +6,7 @@
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
 use crate::engine::{Engine, PendingDatagram};
-use crate::flow_data::Answer;
+use crate::flow_data::{Answer, DeviceLink};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use weir_contract::constants as c;
@@ -56,6 +56,8 @@ impl Amount {
 pub struct RuntimeCounters {
     /// Frames given to the engine, by cause.
     pub causes: BTreeMap<HostCause, Amount>,
+    /// Frames that a record flagged, by the first record that held; index into the tables.
+    pub records: HashMap<u32, Amount>,
     /// Frames read from history rings.
     pub history: Amount,
     /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
@@ -205,14 +207,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     }
 
     fn inspect(&mut self, frame: &HistoryFrame, sink: &mut dyn EventSink) {
-        let frame = Frame {
-            number: frame.number,
-            time: Time(frame.time),
-            link: frame.link,
-            data: &frame.data,
-            wire_length: frame.wire_length,
-        };
-        self.engine.frame(&frame, sink);
+        self.engine.frame(&frame_of(frame), sink);
     }
 
     /// The outermost flow of the frame just inspected belongs to this entry.
@@ -245,6 +240,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         sink: &mut dyn EventSink,
     ) -> Result<(), DeviceError> {
         let entry = (descriptor.flow_index, descriptor.flow_generation);
+        let mut asked = None;
         if descriptor.position == c::POSITION_NONE {
             self.counters.truncated += 1;
         } else {
@@ -252,11 +248,18 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let read = self.driver.read_frame(queue, descriptor.position, &mut frame);
             if read.is_ok() {
                 self.counters.causes.entry(cause_of(descriptor)).or_default().add(frame.data.len());
+                if descriptor.first_record != c::RECORD_NONE {
+                    self.counters.records.entry(descriptor.first_record).or_default().add(frame.data.len());
+                }
+                if entry.0 == c::FLOW_NONE {
+                    asked = self.ask_for_frame(queue, &frame, sink)?;
+                }
                 self.inspect(&frame, sink);
             }
             self.frame = frame;
             self.tolerate(read)?;
         }
+        self.hold(asked);
         let id = self.link(entry);
         let pending = self.engine.take_pending();
         if let Some(id) = id {
@@ -279,7 +282,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let direction = usize::from(descriptor.flags & FrameFlags::TO_CLIENT.0 != 0);
             link.trouble(direction, descriptor.scopes);
             if !sure {
-                link.trouble(1 - direction, descriptor.scopes & Scopes::STREAM.0);
+                link.trouble(1 - direction, descriptor.scopes & (Scopes::STREAM.0 | Scopes::ALWAYS.0));
             }
         }
         // A flow that lost frames cannot be given back: the host's state is not the full engine's.
@@ -318,28 +321,61 @@ impl<P: PciFunction> DeviceRuntime<P> {
         datagram: &PendingDatagram,
         sink: &mut dyn EventSink,
     ) -> Result<(), DeviceError> {
-        let key = device_key(&datagram.key, self.vlan_key);
+        let entry = self.ask(queue, &datagram.key, datagram.number, sink)?;
+        self.engine.datagram(datagram, sink);
+        self.hold(entry);
+        Ok(())
+    }
+
+    /// The host has a packet of a flow that the device could not place: the device diverts the flow from now on, and what
+    /// it holds of it from before frame `number` is inspected now. Gives the flow's entry.
+    fn ask(
+        &mut self,
+        queue: usize,
+        key: &FlowKey,
+        number: u64,
+        sink: &mut dyn EventSink,
+    ) -> Result<Option<(u32, u32)>, DeviceError> {
+        self.take()?;
+        let before: Vec<usize> = self.queues.iter().map(VecDeque::len).collect();
+        let key = device_key(key, self.vlan_key);
         self.driver.divert_key(queue, &key)?;
         self.driver.ring(queue)?;
         self.take()?;
-        // The answer is the newest HANDOVER that a command raised.
-        let asked = self.queues.iter().flatten().rev().map(|w| w.descriptor).filter(|d| {
-            d.kind == DescriptorKind::Handover as u8 && d.guards & Guard::HostDivert.bit() != 0
-        });
-        let entry = asked.max_by_key(|d| (d.frame_number, d.sequence)).map(|d| (d.flow_index, d.flow_generation));
+        // The answer is the HANDOVER that came just now.
+        let new = self.queues.iter().zip(before).flat_map(|(queue, before)| queue.iter().skip(before));
+        let answer = new
+            .map(|w| w.descriptor)
+            .find(|d| d.kind == DescriptorKind::Handover as u8 && d.guards & Guard::HostDivert.bit() != 0);
+        let entry = answer.map(|d| (d.flow_index, d.flow_generation));
         if let Some(entry) = entry {
-            self.catch_up(entry, datagram.number, sink)?;
+            self.catch_up(entry, number, sink)?;
         }
-        self.engine.datagram(datagram, sink);
-        if let Some(entry) = entry {
-            if let Some(id) = self.link(entry) {
-                if let Some(flow) = self.engine.flow_mut(id) {
-                    flow.data.device.trouble(0, u8::MAX);
-                    flow.data.device.trouble(1, u8::MAX);
-                }
-            }
+        Ok(entry)
+    }
+
+    /// The flow just inspected belongs to an entry that was asked for: it stays diverted.
+    fn hold(&mut self, entry: Option<(u32, u32)>) {
+        if let Some(id) = entry.and_then(|entry| self.link(entry))
+            && let Some(flow) = self.engine.flow_mut(id)
+        {
+            flow.data.device.trouble(0, u8::MAX);
+            flow.data.device.trouble(1, u8::MAX);
         }
-        Ok(())
+    }
+
+    /// A frame without flow at the device (an extension header it does not know, a label, a broken transport) may belong
+    /// to a flow of the host. Gives the entry, if the device has one for it.
+    fn ask_for_frame(
+        &mut self,
+        queue: usize,
+        frame: &HistoryFrame,
+        sink: &mut dyn EventSink,
+    ) -> Result<Option<(u32, u32)>, DeviceError> {
+        match self.engine.device_key_of_frame(&frame_of(frame)) {
+            Some(key) => self.ask(queue, &key, frame.number, sink),
+            None => Ok(None),
+        }
     }
 
     /// Process what waits of an entry before frame `number`.
@@ -355,12 +391,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
                     Some(chain) => chain,
                     None => {
                         let mut frames = Vec::new();
-                        let (n, result) = self.driver.read_chain(
-                            queue,
-                            descriptor.chain_head,
-                            descriptor.chain_count,
-                            &mut frames,
-                        );
+                        let (n, result) =
+                            self.driver.read_chain(queue, descriptor.chain_head, descriptor.chain_count, &mut frames);
                         frames.truncate(n);
                         self.tolerate(result)?;
                         frames.into()
@@ -390,7 +422,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.driver.command(queue, &entry)
     }
 
-    /// The device's entry has ended: so has the flow.
+    /// The device's entry has ended: so has the flow, unless the host saw frames of it that the device could not place.
     fn flow_record(&mut self, record: &FlowRecord) {
         self.counters.flow_records += 1;
         if record.kind == FlowRecordKind::Report as u8 {
@@ -403,8 +435,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
         let Some((_, ids)) = self.entries.remove(&entry.0) else { return };
         for id in ids {
             // The handle may name another flow by now.
-            if self.engine.flow_mut(id).is_some_and(|flow| flow.data.device.entry == Some(entry)) {
+            let Some(flow) = self.engine.flow_mut(id).filter(|flow| flow.data.device.entry == Some(entry)) else {
+                continue;
+            };
+            if flow.last_time <= record.last_time {
                 self.engine.forget(id);
+            } else {
+                flow.data.device = DeviceLink::default();
             }
         }
     }
@@ -412,6 +449,16 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// All counters of the device, latched at one moment.
     pub fn device_counters(&mut self) -> Result<Vec<(Counter, u64)>, DeviceError> {
         self.driver.counters()
+    }
+}
+
+fn frame_of(frame: &HistoryFrame) -> Frame<'_> {
+    Frame {
+        number: frame.number,
+        time: Time(frame.time),
+        link: frame.link,
+        data: &frame.data,
+        wire_length: frame.wire_length,
     }
 }
 
@@ -433,5 +480,6 @@ fn device_key(key: &FlowKey, vlan_key: bool) -> DeviceKey {
     };
     let port = |p: u16| if matches!(key.protocol, 1 | 58) { 0 } else { p };
     let vlan = if vlan_key { key.vlan } else { [0; 2] };
-    flow_key((address(key.address_a), port(key.port_a)), (address(key.address_b), port(key.port_b)), key.protocol, vlan).0
+    flow_key((address(key.address_a), port(key.port_a)), (address(key.address_b), port(key.port_b)), key.protocol, vlan)
+        .0
 }

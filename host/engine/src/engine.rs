@@ -1,15 +1,15 @@
 //! The full engine: every frame it is given, in order.
 
 use crate::config::EngineConfig;
-use crate::flow_data::{DeviceLink, FlowData};
-use crate::inspect::{Inspector, side};
+use crate::flow_data::{Bedroom, DeviceLink, FlowData};
+use crate::inspect::{Inspector, say_protocol, side};
 use std::sync::Arc;
 use weir_app_layer::expectation::{Expectations, Pair};
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::EventSink;
-use weir_packet::{Decoder, Frame, Packet, Transport};
+use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport, protocols};
 use weir_reassembly::{RawWindow, State, StreamEvents, StreamSink};
 
 /// What the engine counted.
@@ -36,11 +36,7 @@ pub struct PendingDatagram {
     pub key: FlowKey,
     /// Number of the frame that completed it.
     pub number: u64,
-    time: weir_packet::Time,
-    vlan: [u16; 3],
-    vlan_layers: u8,
-    ethernet: Option<([u8; 6], [u8; 6])>,
-    bytes: Vec<u8>,
+    datagram: HeldDatagram,
     wire_length: u32,
 }
 
@@ -63,6 +59,7 @@ struct Inner {
     pending: Vec<PendingDatagram>,
     touched: Vec<FlowId>,
     ended: Vec<FlowId>,
+    bedroom: Bedroom,
 }
 
 impl Engine {
@@ -84,6 +81,7 @@ impl Engine {
                 pending: Vec::new(),
                 touched: Vec::new(),
                 ended: Vec::new(),
+                bedroom: Bedroom::default(),
             },
         })
     }
@@ -91,6 +89,7 @@ impl Engine {
     /// From now on frames come from a device.
     pub fn set_behind_device(&mut self) {
         self.inner.behind_device = true;
+        self.decoder.hold_datagrams();
     }
 
     /// Counters.
@@ -109,20 +108,23 @@ impl Engine {
         inner.counters.frames += 1;
         inner.counters.bytes += frame.data.len() as u64;
         inner.touched.clear();
-        let mut held = false;
-        self.decoder.decode(frame, &mut |packet: &Packet<'_>| {
-            // What lies inside a held datagram comes again when it is decoded by itself.
-            if held && packet.tunnel_depth > 0 {
-                return;
-            }
-            if inner.behind_device && packet.tunnel_depth == 0 && packet.ip.is_some_and(|ip| ip.reassembled) {
-                held = inner.hold(packet, frame.wire_length);
-                if held {
-                    return;
+        self.decoder.decode(frame, &mut |packet: &Packet<'_>| inner.packet(packet, frame.wire_length, sink));
+        if inner.behind_device {
+            for datagram in self.decoder.take_held() {
+                let mut key = None;
+                self.decoder.peek_held(&datagram, |packet| key = key_of(packet));
+                let number = datagram.number();
+                match key {
+                    Some((key, _)) => {
+                        let wire_length = frame.wire_length;
+                        inner.pending.push(PendingDatagram { key, number, datagram, wire_length });
+                    }
+                    None => self
+                        .decoder
+                        .decode_held(&datagram, &mut |packet: &Packet<'_>| inner.packet(packet, frame.wire_length, sink)),
                 }
             }
-            inner.packet(packet, frame.wire_length, sink);
-        });
+        }
         inner.sweep(frame.time.0);
     }
 
@@ -138,28 +140,30 @@ impl Engine {
 
     /// Process a datagram that waited.
     pub fn datagram(&mut self, pending: &PendingDatagram, sink: &mut dyn EventSink) {
-        const LINKTYPE_RAW: u16 = 101;
-        let frame = Frame {
-            number: pending.number,
-            time: pending.time,
-            link: LINKTYPE_RAW,
-            data: &pending.bytes,
-            wire_length: pending.wire_length,
-        };
         let inner = &mut self.inner;
         inner.touched.clear();
-        self.decoder.decode(&frame, &mut |packet: &Packet<'_>| {
-            let mut packet = packet.clone();
-            packet.vlan = pending.vlan;
-            packet.vlan_layers = pending.vlan_layers;
-            packet.ethernet = pending.ethernet;
-            if packet.tunnel_depth == 0 {
-                if let Some(ip) = &mut packet.ip {
-                    ip.reassembled = true;
-                }
-            }
-            inner.packet(&packet, pending.wire_length, sink);
+        self.decoder.decode_held(&pending.datagram, &mut |packet: &Packet<'_>| {
+            inner.packet(packet, pending.wire_length, sink);
         });
+    }
+
+    /// Key of the flow that a frame's outermost packet belongs to, if a device can have an entry for it: tunnels never do.
+    pub fn device_key_of_frame(&self, frame: &Frame<'_>) -> Option<FlowKey> {
+        let config = self.decoder.config();
+        let mut key = None;
+        self.decoder.peek_frame(frame, |packet| key = key_of(packet));
+        let (key, _) = key?;
+        let tunnel = |port| {
+            [&config.vxlan_ports, &config.geneve_ports, &config.teredo_ports, &config.gtp_ports]
+                .into_iter()
+                .any(|ports| ports.contains(&port))
+        };
+        let never = match key.protocol {
+            protocols::IPV4 | protocols::IPV6 | protocols::GRE => true,
+            protocols::UDP => tunnel(key.port_a) || tunnel(key.port_b),
+            _ => false,
+        };
+        (!never).then_some(key)
     }
 
     /// The flow, if it lives.
@@ -192,6 +196,7 @@ impl Engine {
         alive.sort_unstable();
         for (_, id) in alive {
             if let Some(flow) = inner.flows.get_mut(id) {
+                flow.data.wake(&inner.config.session, &mut inner.bedroom);
                 inner.inspector.end_of_flow(flow, sink);
             }
         }
@@ -204,21 +209,6 @@ impl Engine {
 }
 
 impl Inner {
-    fn hold(&mut self, packet: &Packet<'_>, wire_length: u32) -> bool {
-        let Some((key, _)) = key_of(packet) else { return false };
-        self.pending.push(PendingDatagram {
-            key,
-            number: packet.number,
-            time: packet.time,
-            vlan: packet.vlan,
-            vlan_layers: packet.vlan_layers,
-            ethernet: packet.ethernet,
-            bytes: packet.data.to_vec(),
-            wire_length,
-        });
-        true
-    }
-
     fn packet(&mut self, packet: &Packet<'_>, length: u32, sink: &mut dyn EventSink) {
         self.counters.packets += 1;
         let Some((key, source_is_a)) = key_of(packet) else {
@@ -226,7 +216,13 @@ impl Inner {
             return;
         };
         let now = packet.time.0;
-        let id = match self.flows.lookup(&key, now) {
+        let found = self.flows.lookup(&key, now);
+        if let Lookup::Existing(id) = found {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.data.wake(&self.config.session, &mut self.bedroom);
+            }
+        }
+        let id = match found {
             Lookup::Existing(id) if !self.restarts(id, packet, source_is_a) => id,
             Lookup::Existing(id) | Lookup::Expired(id) => {
                 self.flows.remove(id);
@@ -258,6 +254,9 @@ impl Inner {
                 datagram(flow, packet, direction, &self.config, &mut self.inspector, sink);
             }
         }
+        if flow.packets == [1, 0] || flow.packets == [0, 1] {
+            self.bedroom.first_packet(&mut self.flows, id, packet, direction);
+        }
     }
 
     fn without_flow(&mut self, packet: &Packet<'_>, sink: &mut dyn EventSink) {
@@ -281,9 +280,10 @@ impl Inner {
         let initiator_is_a = source_is_a != answer;
         let (client, server) = if initiator_is_a { (key.port_a, key.port_b) } else { (key.port_b, key.port_a) };
         let data = FlowData {
-            session: (key.protocol == 6).then(Box::default),
+            session: (key.protocol == 6).then(|| self.bedroom.session()),
             app: AppLayerFlow::new(&self.app_config, key.protocol, client, server),
-            detect: Default::default(),
+            detect: Some(self.bedroom.detect()),
+            resting: None,
             windows: Default::default(),
             encrypted: false,
             device: DeviceLink::default(),
@@ -338,6 +338,7 @@ struct Deliver<'a, 'p> {
     expectations: &'a mut Expectations,
     ends: Pair,
     inspect: bool,
+    inspect_encrypted: bool,
 }
 
 impl Deliver<'_, '_> {
@@ -361,10 +362,16 @@ impl StreamSink for Deliver<'_, '_> {
         for expected in self.app.take_expected() {
             self.expectations.announce(self.ends, packet.number, packet.time.0, expected);
         }
-        if self.inspect {
+        // The first bytes of an encrypted session are encrypted themselves.
+        if self.inspect && (self.inspect_encrypted || !self.app.encrypted()) {
             let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
             let delivery = Delivery { direction: side(direction), window, offset, new_from };
-            self.inspector.stream(self.detect, self.context, &delivery);
+            // These bytes may have told the protocol.
+            let mut context = *self.context;
+            if let Some(facts) = &mut context.flow {
+                say_protocol(facts, self.app);
+            }
+            self.inspector.stream(self.detect, &context, &delivery);
         }
     }
 
@@ -394,20 +401,22 @@ fn tcp(
     let key = &flow.key;
     let ends = Pair::new(key.address_a, key.address_b, key.vlan, key.depth);
     let Some(mut session) = flow.data.session.take() else { return };
+    let mut detect = flow.data.detect.take().unwrap_or_default();
     let inspect = !flow.data.encrypted || config.inspect_encrypted;
     // Stream bytes are delivered only once the session is established (or by the packet that establishes it).
     let context = inspector.context(packet, flow, Some(&session), direction, true, StreamEvents::default(), inspect);
-    let FlowData { app, windows, detect, .. } = &mut flow.data;
+    let FlowData { app, windows, .. } = &mut flow.data;
     let mut deliver = Deliver {
         app,
         windows,
         inspector,
-        detect,
+        detect: &mut detect,
         context: &context,
         keep: config.raw_window,
         expectations,
         ends,
         inspect,
+        inspect_encrypted: config.inspect_encrypted,
     };
     let result =
         session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
@@ -419,12 +428,17 @@ fn tcp(
     let payload = inspect && !packet.checksum_bad;
     let raised: Vec<&'static str> = flow.data.app.new_events().collect();
     let mut context =
-        inspector.context(packet, flow, Some(&session), direction, result.established, result.events, payload);
+        inspector.context(packet, flow, Some(&session), direction, result.was_established, result.events, payload);
     context.packet_events = &raised;
-    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(detect, &context);
-    inspector.transactions(detect, &context, app, windows);
+    context.in_stream = result.in_stream;
+    let FlowData { app, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(&mut detect, &context);
+    if let Some(facts) = &mut context.flow {
+        facts.established = result.established;
+    }
+    inspector.transactions(&mut detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
+    flow.data.detect = Some(detect);
     flow.data.session = Some(session);
     inspector.end_packet(&context, flow, sink);
     if flow.data.encrypted {
@@ -441,6 +455,7 @@ fn datagram(
     sink: &mut dyn EventSink,
 ) {
     let established = flow.phase == FlowPhase::Established;
+    let mut detect = flow.data.detect.take().unwrap_or_default();
     if matches!(packet.transport, Transport::Udp(_)) && !packet.payload.is_empty() && !packet.checksum_bad {
         flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
     }
@@ -448,9 +463,10 @@ fn datagram(
     let raised: Vec<&'static str> = flow.data.app.new_events().collect();
     let mut context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
     context.packet_events = &raised;
-    let FlowData { app, detect, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(detect, &context);
-    inspector.transactions(detect, &context, app, windows);
+    let FlowData { app, windows, encrypted, .. } = &mut flow.data;
+    inspector.packet(&mut detect, &context);
+    inspector.transactions(&mut detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
+    flow.data.detect = Some(detect);
     inspector.end_packet(&context, flow, sink);
 }

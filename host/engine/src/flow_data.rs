@@ -1,18 +1,24 @@
 //! What the engine keeps per flow, and when a device may have the flow back.
 
+use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
-use weir_detect::FlowDetect;
-use weir_reassembly::{RawWindow, Session};
+use weir_detect::{FlowDetect, Marks};
+use weir_flow::{FlowId, FlowTable};
+use weir_packet::{Packet, Tcp};
+use weir_reassembly::{RawWindow, Session, SessionConfig, StreamSink};
 
-/// State of one flow.
+/// State of one flow. Session and detection are there while a packet is processed, and from the flow's second packet on;
+/// a flow that has had one packet is kept as [`Resting`], so that a flood costs a fifth of the memory.
 pub struct FlowData {
     /// TCP session.
     pub session: Option<Box<Session>>,
     /// Protocol detection and parser.
     pub app: AppLayerFlow,
     /// Detection's state.
-    pub detect: FlowDetect,
+    pub detect: Option<Box<FlowDetect>>,
+    /// What session and detection come from when they are not there.
+    pub resting: Option<Resting>,
     /// Raw inspection windows by direction.
     pub windows: [RawWindow; 2],
     /// The payload is encrypted from here on.
@@ -21,8 +27,143 @@ pub struct FlowData {
     pub device: DeviceLink,
 }
 
+/// A flow after its first packet.
+#[derive(Debug, Clone, Copy)]
+pub struct Resting {
+    marks: Marks,
+    /// The packet that opened the session, of TCP flows.
+    opening: Option<Opening>,
+}
+
+/// What a session sees of a SYN.
+#[derive(Debug, Clone, Copy)]
+struct Opening {
+    sequence: u32,
+    acknowledgement: u32,
+    timestamp: Option<(u32, u32)>,
+    window: u16,
+    flags: u8,
+    window_scale: Option<u8>,
+    direction: u8,
+}
+
+/// One-packet flows that stay as they are: an answer nearly always comes before so many other flows have begun.
+const AWAKE: usize = 512;
+
+/// Flows that have had one packet, and the memory of those that rest, for the next flows.
+#[derive(Default)]
+pub struct Bedroom {
+    /// Oldest first: flow, number of its packet, what opened it.
+    awake: VecDeque<(FlowId, u64, Option<Opening>)>,
+    sessions: Vec<Box<Session>>,
+    detects: Vec<Box<FlowDetect>>,
+}
+
+impl Bedroom {
+    /// A session that has seen nothing.
+    pub fn session(&mut self) -> Box<Session> {
+        self.sessions.pop().unwrap_or_default()
+    }
+
+    /// Detection of a flow that has seen nothing.
+    pub fn detect(&mut self) -> Box<FlowDetect> {
+        self.detects.pop().unwrap_or_default()
+    }
+
+    /// The flow's first packet is through. Unless another one comes soon, as little as possible is kept of it. That
+    /// takes a packet without payload whose checksum was right.
+    pub fn first_packet(&mut self, flows: &mut FlowTable<FlowData>, id: FlowId, packet: &Packet<'_>, direction: usize) {
+        if !packet.payload.is_empty() || packet.checksum_bad {
+            return;
+        }
+        let opening = packet.tcp().map(|tcp| Opening {
+            sequence: tcp.sequence,
+            acknowledgement: tcp.acknowledgement,
+            timestamp: tcp.timestamp,
+            window: tcp.window,
+            flags: tcp.flags,
+            window_scale: tcp.window_scale,
+            direction: direction as u8,
+        });
+        self.awake.push_back((id, packet.number, opening));
+        if self.awake.len() <= AWAKE {
+            return;
+        }
+        let Some((id, number, opening)) = self.awake.pop_front() else { return };
+        // The handle may name another flow by now, or the flow may have got more packets.
+        let flow = flows.get_mut(id).filter(|f| f.first_frame == number && f.packets[0] + f.packets[1] == 1);
+        if let Some(flow) = flow {
+            flow.data.rest(opening, self);
+        }
+    }
+}
+
+struct Nowhere;
+
+impl StreamSink for Nowhere {
+    fn data(&mut self, _: usize, _: u64, _: &[u8]) {}
+    fn gap(&mut self, _: usize, _: u64, _: u64) {}
+    fn end(&mut self, _: usize) {}
+    fn recent(&self, _: usize) -> (&[u8], u64) {
+        (&[], 0)
+    }
+}
+
+impl FlowData {
+    fn rest(&mut self, opening: Option<Opening>, bedroom: &mut Bedroom) {
+        if opening.is_some() != self.session.is_some() {
+            return;
+        }
+        // What `answer` supposes of a session that rests.
+        let level = self.session.as_ref().is_none_or(|s| s.is_level() && s.delivered(0) == 0 && s.delivered(1) == 0);
+        let Some(marks) = self.detect.as_ref().and_then(|detect| detect.marks()).filter(|_| level) else { return };
+        self.resting = Some(Resting { marks, opening });
+        if let Some(mut session) = self.session.take() {
+            *session = Session::default();
+            bedroom.sessions.push(session);
+        }
+        if let Some(mut detect) = self.detect.take() {
+            detect.resume(Marks::default());
+            bedroom.detects.push(detect);
+        }
+    }
+
+    /// Session and detection as the flow's packets have left them.
+    pub fn wake(&mut self, config: &SessionConfig, bedroom: &mut Bedroom) {
+        if let Some(Resting { marks, opening }) = self.resting.take() {
+            let mut detect = bedroom.detect();
+            detect.resume(marks);
+            self.detect = Some(detect);
+            self.session = opening.map(|opening| {
+                let mut session = bedroom.session();
+                opening.replay(config, &mut session);
+                session
+            });
+        }
+    }
+}
+
+impl Opening {
+    /// The same packet again: a session does with it what it did.
+    fn replay(&self, config: &SessionConfig, session: &mut Session) {
+        let tcp = Tcp {
+            sequence: self.sequence,
+            acknowledgement: self.acknowledgement,
+            flags: self.flags,
+            window: self.window,
+            urgent: 0,
+            header: &[],
+            mss: None,
+            window_scale: self.window_scale,
+            timestamp: self.timestamp,
+            sack_permitted: false,
+        };
+        session.packet(config, usize::from(self.direction), &tcp, &[], false, &mut Nowhere);
+    }
+}
+
 /// The device entry a flow belongs to, and what keeps the host from releasing it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct DeviceLink {
     /// Entry index and generation.
     pub entry: Option<(u32, u32)>,
@@ -31,7 +172,8 @@ pub struct DeviceLink {
     /// Settled: only these scopes can still match.
     pub settled: bool,
     stream_dirty: [bool; 2],
-    stream_end: [Option<u64>; 2],
+    /// Delivered bytes when the trouble came; [`NO_END`] without trouble.
+    stream_end: [u64; 2],
     app_dirty: bool,
     handshake_dirty: bool,
 }
@@ -47,10 +189,28 @@ pub enum Answer {
     Settle,
 }
 
+const NO_END: u64 = u64::MAX;
+
+impl Default for DeviceLink {
+    fn default() -> Self {
+        DeviceLink {
+            entry: None,
+            diverted: false,
+            settled: false,
+            stream_dirty: [false; 2],
+            stream_end: [NO_END; 2],
+            app_dirty: false,
+            handshake_dirty: false,
+        }
+    }
+}
+
 impl DeviceLink {
     /// A diverted frame of `direction` had trouble in `scopes`.
     pub fn trouble(&mut self, direction: usize, scopes: u8) {
         self.diverted = true;
+        // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
+        let scopes = if scopes & Scopes::ALWAYS.0 != 0 { u8::MAX } else { scopes };
         if scopes & Scopes::STREAM.0 != 0 {
             self.stream_dirty[direction & 1] = true;
         }
@@ -80,23 +240,26 @@ impl FlowData {
         if self.encrypted {
             return if link.settled { Answer::Release } else { Answer::Settle };
         }
-        if let Some(session) = &self.session {
-            if !session.is_level() {
+        let session = self.session.as_ref();
+        if session.is_some() || self.resting.is_some_and(|resting| resting.opening.is_some()) {
+            // A session that rests has had one packet without payload.
+            if session.is_some_and(|session| !session.is_level()) {
                 return Answer::Keep;
             }
-            if session.depth_reached(0) && session.depth_reached(1) {
+            let reached = |d| session.is_some_and(|session| session.depth_reached(d));
+            if reached(0) && reached(1) {
                 return if link.settled { Answer::Release } else { Answer::Settle };
             }
             for d in 0..2 {
-                let delivered = session.delivered(d);
+                let delivered = session.map_or(0, |session| session.delivered(d));
                 if std::mem::take(&mut link.stream_dirty[d]) {
-                    link.stream_end[d] = Some(delivered);
+                    link.stream_end[d] = delivered;
                 }
-                if let Some(end) = link.stream_end[d] {
-                    if delivered.saturating_sub(end) < raw_window as u64 && !session.depth_reached(d) {
+                if link.stream_end[d] != NO_END {
+                    if delivered.saturating_sub(link.stream_end[d]) < raw_window as u64 && !reached(d) {
                         return Answer::Keep;
                     }
-                    link.stream_end[d] = None;
+                    link.stream_end[d] = NO_END;
                 }
             }
         } else {
@@ -111,5 +274,54 @@ impl FlowData {
         link.app_dirty = false;
         link.handshake_dirty = false;
         Answer::Release
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_packet::tcp_flags::ACK;
+
+    /// A session that rested is what it would have been: in every answer it gives, for every kind of first packet.
+    #[test]
+    fn replay_is_the_same_session() {
+        for midstream in [false, true] {
+            let config = SessionConfig { midstream, ..SessionConfig::default() };
+            for flags in 0..64u8 {
+                for direction in [0u8, 1] {
+                    let opening = Opening {
+                        sequence: u32::MAX - 3,
+                        acknowledgement: if flags & ACK != 0 { 77 } else { 0 },
+                        timestamp: (flags & 8 != 0).then_some((5, 6)),
+                        window: 1000,
+                        flags,
+                        window_scale: Some(3),
+                        direction,
+                    };
+                    let (mut one, mut other) = (Session::default(), Session::default());
+                    opening.replay(&config, &mut one);
+                    let tcp = Tcp {
+                        sequence: opening.sequence,
+                        acknowledgement: opening.acknowledgement,
+                        flags,
+                        window: opening.window,
+                        urgent: 9,
+                        header: &[1; 40],
+                        mss: Some(1460),
+                        window_scale: opening.window_scale,
+                        timestamp: opening.timestamp,
+                        sack_permitted: true,
+                    };
+                    other.packet(&config, usize::from(direction), &tcp, &[], false, &mut Nowhere);
+                    assert_eq!(format!("{one:?}"), format!("{other:?}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flow_is_small() {
+        let size = size_of::<weir_flow::Flow<FlowData>>();
+        assert!(size <= 320, "{size} bytes; a flood of a million flows costs as many megabytes");
     }
 }

@@ -54,30 +54,21 @@ impl Inspector {
         stream_events: StreamEvents,
         inspect_payload: bool,
     ) -> Context<'p> {
-        let app = &flow.data.app;
-        let protocol = match app.protocol() {
-            Some(protocol) => Detection::Known(protocol),
-            None if app.undecided() => Detection::Unknown,
-            None => Detection::Failed,
+        let mut facts = FlowFacts {
+            id: flow.first_frame,
+            direction: side(direction),
+            established,
+            protocol: Detection::Unknown,
+            original_protocol: Detection::Unknown,
+            protocol_by_side: [Detection::Unknown; 2],
+            inspect_payload,
+            start: Time(flow.first_time),
+            packets: flow.packets,
+            bytes: flow.bytes,
+            stream_bytes: session.map_or([0; 2], |s| [s.stream_size(0).into(), s.stream_size(1).into()]),
         };
-        Context {
-            packet,
-            flow: Some(FlowFacts {
-                id: flow.first_frame,
-                direction: side(direction),
-                established,
-                protocol,
-                original_protocol: app.original_protocol().map_or(protocol, Detection::Known),
-                protocol_by_side: app.protocol_by_side().map(|p| p.map_or(protocol, Detection::Known)),
-                inspect_payload,
-                start: Time(flow.first_time),
-                packets: flow.packets,
-                bytes: flow.bytes,
-                stream_bytes: session.map_or([0; 2], |s| [s.stream_size(0).into(), s.stream_size(1).into()]),
-            }),
-            stream_events,
-            packet_events: &[],
-        }
+        say_protocol(&mut facts, &flow.data.app);
+        Context { packet, flow: Some(facts), in_stream: false, stream_events, packet_events: &[] }
     }
 
     /// A delivery of stream bytes.
@@ -122,7 +113,7 @@ impl Inspector {
     /// The packet is through: alerts go out, inspected transactions are released. Gives whether the flow is dropped.
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
         self.matches.clear();
-        self.inner.finish(context, Some(&mut flow.data.detect), &mut self.shared, &mut self.matches);
+        self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
         let mut dropped = false;
         for n in 0..self.matches.len() {
             dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
@@ -198,9 +189,23 @@ impl Inspector {
             self.context(&packet, flow, session.as_deref(), 0, established, StreamEvents::default(), false);
         flow.data.session = session;
         let FlowData { app, detect, windows, .. } = &mut flow.data;
-        self.transactions(detect, &context, app, windows);
+        if let Some(detect) = detect {
+            self.transactions(detect, &context, app, windows);
+        }
         self.end_packet(&context, flow, sink);
     }
+}
+
+/// What detection of the protocol says now.
+pub(crate) fn say_protocol(facts: &mut FlowFacts, app: &AppLayerFlow) {
+    let protocol = match app.protocol() {
+        Some(protocol) => Detection::Known(protocol),
+        None if app.undecided() => Detection::Unknown,
+        None => Detection::Failed,
+    };
+    facts.protocol = protocol;
+    facts.original_protocol = app.original_protocol().map_or(protocol, Detection::Known);
+    facts.protocol_by_side = app.detection_by_side();
 }
 
 /// Direction index to the parsers' name for it.
@@ -290,6 +295,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         payload: &[],
         data: &[],
         checksum_bad: false,
+        carries_packet: false,
         events: Default::default(),
     }
 }

@@ -27,7 +27,7 @@ pub use record::{
 };
 pub use reference::ReferencePrefixes;
 pub use summary::{RuleCount, Summary};
-pub use totals::{Cause, DeviceTotals, HostTotals, RuleTotals, RunTotals, Seconds};
+pub use totals::{Cause, DeviceTotals, HostTotals, RuleCost, RuleTotals, RunTotals, Seconds};
 
 use std::path::PathBuf;
 

@@ -44,6 +44,24 @@ pub struct Cause {
     pub bytes: u64,
 }
 
+/// What a rule sent to the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuleCost {
+    /// Generator.
+    pub gid: u32,
+    /// Signature.
+    pub sid: u32,
+    /// Device class, one letter.
+    pub class: String,
+    /// Why the device could look no closer.
+    pub reason: String,
+    /// Frames.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
 /// What the host did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -62,6 +80,10 @@ pub struct HostTotals {
     pub share_bytes: f64,
     /// By cause: a guard, a rule class, `sticky`, `history`, `handover`. A frame counts for its first cause only.
     pub by_cause: BTreeMap<String, Cause>,
+    /// Rules that sent most, dearest first, at most 20: a frame counts for the rule of the first record that held, where
+    /// that belongs to a rule.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_rule: Vec<RuleCost>,
     /// CPU time of the engine, in seconds.
     pub cpu_seconds: f64,
     /// Alerts raised.

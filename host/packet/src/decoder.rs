@@ -31,7 +31,7 @@ pub struct DecoderConfig {
     pub teredo_ports: Vec<u16>,
     /// UDP ports of GTP-U. Empty (the default): user traffic in GTP is not decoded.
     pub gtp_ports: Vec<u16>,
-    /// ERSPAN type I cannot be told from other GRE payload; decoded only on request.
+    /// Decode ERSPAN type I. It has no header of its own: the GRE protocol alone tells it.
     pub erspan_type_1: bool,
     /// The defragmenter.
     pub defrag: DefragConfig,
@@ -46,7 +46,7 @@ impl Default for DecoderConfig {
             geneve_ports: vec![6081],
             teredo_ports: vec![3544],
             gtp_ports: Vec::new(),
-            erspan_type_1: false,
+            erspan_type_1: true,
             defrag: DefragConfig::default(),
         }
     }
@@ -84,6 +84,24 @@ pub struct Decoder {
     config: DecoderConfig,
     defragmenter: Defragmenter,
     stats: DecoderStats,
+    hold: bool,
+    held: Vec<HeldDatagram>,
+}
+
+/// A datagram put together from fragments that is still to be decoded.
+#[derive(Debug, Clone)]
+pub struct HeldDatagram {
+    origin: Origin,
+    entry: Entry,
+    bytes: Vec<u8>,
+    layers: u8,
+}
+
+impl HeldDatagram {
+    /// Number of the frame that completed it.
+    pub fn number(&self) -> u64 {
+        self.origin.number
+    }
 }
 
 /// What a tunnel's payload starts with.
@@ -166,7 +184,7 @@ impl Walk<'_> {
 }
 
 /// What the packets of a frame share.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Origin {
     number: u64,
     time: Time,
@@ -175,11 +193,33 @@ struct Origin {
     depth: u8,
 }
 
+impl Origin {
+    #[inline]
+    fn packet<'a>(&self, data: &'a [u8]) -> Packet<'a> {
+        let mut packet = Packet::empty(self.number, self.time, data);
+        packet.vlan = self.vlan;
+        packet.vlan_layers = self.vlan_layers;
+        packet.tunnel_depth = self.depth;
+        packet
+    }
+}
+
 impl Decoder {
     /// A decoder with its own defragmenter.
     pub fn new(config: DecoderConfig) -> Self {
         let defragmenter = Defragmenter::new(config.defrag.clone());
-        Decoder { config, defragmenter, stats: DecoderStats::default() }
+        Decoder { config, defragmenter, stats: DecoderStats::default(), hold: false, held: Vec::new() }
+    }
+
+    /// From now on datagrams put together from fragments of outermost packets are kept ([`Self::take_held`]) instead of
+    /// decoded behind the fragment that completes them.
+    pub fn hold_datagrams(&mut self) {
+        self.hold = true;
+    }
+
+    /// The datagrams kept since the last call.
+    pub fn take_held(&mut self) -> Vec<HeldDatagram> {
+        std::mem::take(&mut self.held)
     }
 
     /// Counters so far.
@@ -207,6 +247,29 @@ impl Decoder {
         self.walk(origin, Entry::Link(frame.link), frame.data, 0, sink);
     }
 
+    /// Decode a kept datagram and what is inside it, as [`Self::decode`] would have.
+    pub fn decode_held(&mut self, held: &HeldDatagram, sink: &mut impl FnMut(&Packet<'_>)) {
+        self.walk(held.origin, held.entry, &held.bytes, held.layers, sink);
+    }
+
+    /// Look at the outermost packet of a kept datagram. Changes nothing.
+    pub fn peek_held(&self, held: &HeldDatagram, look: impl FnOnce(&Packet<'_>)) {
+        self.peek(held.origin, held.entry, &held.bytes, held.layers, look);
+    }
+
+    /// Look at the outermost packet of a frame. Changes nothing.
+    pub fn peek_frame(&self, frame: &Frame<'_>, look: impl FnOnce(&Packet<'_>)) {
+        let origin = Origin { number: frame.number, time: frame.time, vlan: [0; 3], vlan_layers: 0, depth: 0 };
+        self.peek(origin, Entry::Link(frame.link), frame.data, 0, look);
+    }
+
+    fn peek(&self, origin: Origin, entry: Entry, data: &[u8], layers: u8, look: impl FnOnce(&Packet<'_>)) {
+        let mut walk = Walk { config: &self.config, layers, reassembled: layers > 0 };
+        let mut packet = origin.packet(data);
+        walk.enter(&mut packet, entry, data);
+        look(&packet);
+    }
+
     /// Decode a packet and what is inside it. `layers` were spent before. Recursion (one level per datagram put
     /// together) is bounded by the layer budget, because every datagram spends a layer.
     fn walk(
@@ -219,13 +282,17 @@ impl Decoder {
     ) {
         let mut walk = Walk { config: &self.config, layers, reassembled: layers > 0 };
         let mut first = true;
+        // The packet around the one at hand: given out once it is known whether its payload is a packet.
+        let mut outer: Option<Packet<'_>> = None;
         loop {
-            let mut packet = Packet::empty(origin.number, origin.time, data);
-            packet.vlan = origin.vlan;
-            packet.vlan_layers = origin.vlan_layers;
-            packet.tunnel_depth = origin.depth;
+            let mut packet = origin.packet(data);
             let outcome = walk.enter(&mut packet, entry, data);
-            if !first && matches!(outcome, Outcome::Failed | Outcome::UnknownType) {
+            let rejected = matches!(outcome, Outcome::Failed | Outcome::UnknownType);
+            if let Some(mut outer) = outer.take() {
+                outer.carries_packet = !rejected;
+                sink(&outer);
+            }
+            if !first && rejected {
                 self.stats.tunnel_rejected += 1;
                 return;
             }
@@ -244,11 +311,11 @@ impl Decoder {
             self.stats.tunnelled += u64::from(!first);
             match outcome {
                 Outcome::Tunnel(inner, payload) => {
-                    sink(&packet);
                     origin.vlan = packet.vlan;
                     origin.vlan_layers = packet.vlan_layers;
                     origin.depth = origin.depth.saturating_add(1);
                     (entry, data, first) = (inner, payload, false);
+                    outer = Some(packet);
                     walk.reassembled = false;
                 }
                 Outcome::Fragment(fragment) => {
@@ -276,6 +343,10 @@ impl Decoder {
     #[cold]
     fn datagram(&mut self, origin: Origin, datagram: Datagram, layers: u8, sink: &mut impl FnMut(&Packet<'_>)) {
         let entry = if datagram.version == 4 { Entry::Ipv4 } else { Entry::Ipv6 };
+        if self.hold && origin.depth == 0 {
+            self.held.push(HeldDatagram { origin, entry, bytes: datagram.bytes, layers });
+            return;
+        }
         self.walk(origin, entry, &datagram.bytes, layers, sink);
         self.defragmenter.recycle(datagram);
     }

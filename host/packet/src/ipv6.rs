@@ -129,7 +129,8 @@ impl Walk<'_> {
                             // An atomic fragment (RFC 6946) is decoded as the packet it is.
                             p.events.insert(DecoderEvent::IPV6_EXTHDR_USELESS_FH);
                         } else {
-                            set_header(p, packet, at + 8, following);
+                            // What a fragment holds is not known before it is put together.
+                            set_header(p, packet, at + 8, FRAGMENT);
                             mark_fragment(p, &fragment);
                             return Outcome::Fragment(Fragment {
                                 unfragmentable: packet.get(..at).unwrap_or_default(),

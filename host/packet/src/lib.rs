@@ -18,7 +18,7 @@ mod link;
 mod transport;
 mod tunnel;
 
-pub use decoder::{Checksums, Decoder, DecoderConfig, DecoderStats};
+pub use decoder::{Checksums, Decoder, DecoderConfig, DecoderStats, HeldDatagram};
 pub use event::{DecoderEvent, DecoderEvents};
 pub use link::{ether_types, link_types};
 pub use transport::protocols;
@@ -174,6 +174,8 @@ pub struct Packet<'a> {
     pub data: &'a [u8],
     /// Transport checksum is wrong (only when checksums are validated): the packet takes no part in the stream.
     pub checksum_bad: bool,
+    /// The payload is a tunnel's and is itself given out as a packet: it is inspected there, not here.
+    pub carries_packet: bool,
     /// Anomalies found while decoding.
     pub events: DecoderEvents,
 }
@@ -197,6 +199,7 @@ impl<'a> Packet<'a> {
             payload: &[],
             data,
             checksum_bad: false,
+            carries_packet: false,
             events: DecoderEvents::default(),
         }
     }

@@ -120,11 +120,11 @@ impl Walk<'_> {
     }
 }
 
-/// RFC 7348: flags with the I bit, 24 bits reserved, network identifier, 8 bits reserved, Ethernet. Receivers drop
-/// packets with reserved bits set, because extensions use them.
+/// RFC 7348: flags with the I bit, 24 bits reserved, network identifier, 8 bits reserved, Ethernet. Receivers ignore
+/// reserved bits; group policies (draft-smith-vxlan-group-policy) use the first ones.
 fn vxlan(data: &[u8]) -> Option<(Entry, &[u8])> {
-    let ([flags, r0, r1, r2, _, _, _, r3], frame) = data.split_first_chunk::<8>()?;
-    let good = *flags == 0x08 && [*r0, *r1, *r2, *r3] == [0; 4] && frame.len() >= 14;
+    let ([flags, _, _, _, _, _, _, reserved], frame) = data.split_first_chunk::<8>()?;
+    let good = *flags & 0x08 != 0 && *reserved == 0 && frame.len() >= 14;
     good.then_some((Entry::Ethernet, frame))
 }
 

@@ -62,11 +62,14 @@ pub enum State {
 pub struct PacketResult {
     /// Answer of the shared sequence function.
     pub class: SegmentClass,
-    /// The packet belongs to an established session.
+    /// The session was established before the packet, and neither reset nor closed by both sides. Of packets that
+    /// complete the handshake only those with data count, as in Suricata.
+    pub was_established: bool,
+    /// The session is, or was, established: what the packet delivers belongs to an established session.
     pub established: bool,
     /// Events.
     pub events: StreamEvents,
-    /// The payload went to the stream (or waits for it).
+    /// The payload, or some of it, was delivered to the stream by this packet.
     pub in_stream: bool,
 }
 
@@ -202,6 +205,7 @@ impl Session {
         let class = self.sequence.update(d, tcp.sequence, tcp.acknowledgement, tcp.flags, length);
         let mut result = PacketResult {
             class,
+            was_established: matches!(self.state, State::Established | State::Closing),
             established: self.state >= State::Established,
             events: StreamEvents::default(),
             in_stream: false,
@@ -250,6 +254,7 @@ impl Session {
             self.choose_answer(tcp.acknowledgement);
             if distance(tcp.acknowledgement, self.streams[1 - d].isn) > 0 {
                 self.state = State::Established;
+                result.was_established = !payload.is_empty();
                 self.answers = Vec::new();
                 // What came with the SYN, or before this packet.
                 for side in 0..2 {
@@ -260,7 +265,7 @@ impl Session {
             }
         }
         if self.state == State::SynReceived && d != self.syn_direction && !payload.is_empty() {
-            result.in_stream = self.hold(config, d, tcp.sequence, payload);
+            self.hold(config, d, tcp.sequence, payload);
         }
         result.established = self.state >= State::Established;
         if self.state >= State::Established && self.streams[d].tracked {
@@ -424,19 +429,18 @@ impl Session {
     }
 
     /// Data of the responder before the handshake is complete waits for its completion.
-    fn hold(&mut self, config: &SessionConfig, d: usize, sequence: u32, payload: &[u8]) -> bool {
+    fn hold(&mut self, config: &SessionConfig, d: usize, sequence: u32, payload: &[u8]) {
         let s = &mut self.streams[d];
-        let Ok(offset) = u64::try_from(distance(sequence, s.base)) else { return false };
+        let Ok(offset) = u64::try_from(distance(sequence, s.base)) else { return };
         let queue = s.queue.get_or_insert_with(Box::default);
         if offset > config.queue_limit as u64 || queue.exceeds(config.queue_limit.saturating_sub(payload.len())) {
-            return false;
+            return;
         }
         queue.insert(config.policy, offset, payload);
         let end = sequence.wrapping_add(payload.len() as u32);
         if distance(end, s.highest) > 0 {
             s.highest = end;
         }
-        true
     }
 
     fn open(&mut self, d: usize, tcp: &Tcp<'_>) {
@@ -582,7 +586,7 @@ impl Session {
         }
     }
 
-    /// Insert payload; returns whether any of it was new.
+    /// Insert payload; returns whether any of it was delivered at once.
     fn segment(
         &mut self,
         config: &SessionConfig,
@@ -623,7 +627,7 @@ impl Session {
         if queue.exceeds(config.queue_limit) {
             self.declare_gap(config, d, u64::MAX, events, sink);
         }
-        true
+        false
     }
 
     fn at_base(
@@ -635,6 +639,7 @@ impl Session {
         sink: &mut impl StreamSink,
     ) -> bool {
         let s = &mut self.streams[d];
+        let room = s.delivered < config.depth;
         match &mut s.queue {
             Some(queue) if !queue.is_empty() => {
                 // The policy decides between these bytes and those that wait.
@@ -645,7 +650,7 @@ impl Session {
             }
             _ => deliver(s, config, d, payload, events, sink),
         }
-        true
+        room
     }
 
     fn drain(&mut self, config: &SessionConfig, d: usize, events: &mut StreamEvents, sink: &mut impl StreamSink) {

@@ -3,7 +3,10 @@
 /// Keeps at least the last `keep` delivered bytes contiguous, with amortised copying: bytes are moved to the front
 /// only once per `SLACK` delivered bytes.
 #[derive(Debug, Default)]
-pub struct RawWindow {
+pub struct RawWindow(Option<Box<Window>>);
+
+#[derive(Debug, Default)]
+struct Window {
     buffer: Vec<u8>,
     /// Stream offset of `buffer[0]`.
     start: u64,
@@ -16,31 +19,34 @@ impl RawWindow {
     /// Append a delivery at stream offset `offset`; if that is not where the window ends, it restarts there. Returns the
     /// window `(bytes, offset of its first byte, index of the first new byte)`.
     pub fn push(&mut self, keep: usize, offset: u64, bytes: &[u8]) -> (&[u8], u64, usize) {
-        if offset != self.start + self.buffer.len() as u64 {
-            self.buffer.clear();
-            self.start = offset;
+        let w = self.0.get_or_insert_default();
+        if offset != w.start + w.buffer.len() as u64 {
+            w.buffer.clear();
+            w.start = offset;
         }
-        if self.buffer.len() > keep + SLACK {
-            let cut = self.buffer.len() - keep;
-            self.buffer.copy_within(cut.., 0);
-            self.buffer.truncate(keep);
-            self.start += cut as u64;
+        if w.buffer.len() > keep + SLACK {
+            let cut = w.buffer.len() - keep;
+            w.buffer.copy_within(cut.., 0);
+            w.buffer.truncate(keep);
+            w.start += cut as u64;
         }
-        let old = self.buffer.len();
-        self.buffer.extend_from_slice(bytes);
+        let old = w.buffer.len();
+        w.buffer.extend_from_slice(bytes);
         let from = old.saturating_sub(keep);
-        (&self.buffer[from..], self.start + from as u64, old - from)
+        (&w.buffer[from..], w.start + from as u64, old - from)
     }
 
     /// What is kept: (bytes, offset of the first).
     pub fn kept(&self) -> (&[u8], u64) {
-        (&self.buffer, self.start)
+        self.0.as_ref().map_or((&[], 0), |w| (&w.buffer, w.start))
     }
 
     /// Give the memory back (the stream ended or is settled).
     pub fn release(&mut self) {
-        self.start += self.buffer.len() as u64;
-        self.buffer = Vec::new();
+        if let Some(w) = &mut self.0 {
+            w.start += w.buffer.len() as u64;
+            w.buffer = Vec::new();
+        }
     }
 }
 
@@ -64,7 +70,7 @@ mod tests {
             assert_eq!(offset as usize, at - new);
             at += n;
         }
-        assert!(w.buffer.capacity() < 64 * 1024);
+        assert!(w.0.unwrap().buffer.capacity() < 64 * 1024);
     }
 
     #[test]

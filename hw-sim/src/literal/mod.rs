@@ -1,14 +1,17 @@
 //! The literal filter: windows of 4 to 8 folded bytes, Bloom, exact entry, list.
 //!
-//! Two passes over a payload. The first asks at every position whether the first Bloom partition of any window length
-//! has its bit: one carry-less multiplication (when all lengths share their constant) and one bit per length, without a
-//! branch. The second looks at what is left, counts candidates exactly as the contract defines them (all partitions
-//! set), and compares with the exact entries. Order: by position, then by length.
+//! [`FirstStage`] leaves the positions where the first two Bloom partitions of some window length have their bits. What
+//! is left is looked at length by length: candidates are counted exactly as the contract defines them (all partitions
+//! set), and compared with the exact entries. Order: by position, then by length.
 
 mod clmul;
+mod first;
+#[cfg(target_arch = "x86_64")]
+mod gfni;
 mod table;
 
-pub use clmul::{FirstStage, product};
+pub use clmul::product;
+pub use first::{FirstStage, Memory, Passed};
 pub use table::{LengthTable, case_lanes};
 
 use weir_contract::constants::WINDOW_LENGTHS;
@@ -46,11 +49,23 @@ impl Scan {
 #[derive(Debug, Clone, Default)]
 pub struct Scratch {
     folded: Vec<u8>,
-    positions: Vec<u32>,
+    memory: Memory,
+    passed: Vec<Passed>,
+    candidates: Vec<Candidate>,
 }
 
-/// Zero bytes behind the scanned ones, so that every position has eight to read.
-const PADDING: usize = 8;
+/// A window that every Bloom partition of its length holds.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    at: u32,
+    /// Position in the filter's list of tables.
+    table: u32,
+    window: u64,
+    middle: u64,
+}
+
+/// Zero bytes behind the scanned ones, so that every position has eight to read, in whole blocks of positions.
+const PADDING: usize = 8 + 64;
 
 /// The filter of a bank.
 #[derive(Debug, Clone)]
@@ -77,7 +92,7 @@ impl Filter {
         if self.tables.is_empty() || payload.is_empty() {
             return scan;
         }
-        let Scratch { folded, positions } = scratch;
+        let Scratch { folded, memory, passed, candidates } = scratch;
         folded.clear();
         folded.extend_from_slice(tail);
         folded.extend_from_slice(payload);
@@ -86,19 +101,15 @@ impl Filter {
         }
         let total = folded.len();
         folded.extend_from_slice(&[0; PADDING]);
-        self.first.positions(folded, total, positions);
-        let mut candidates = 0u32;
-        for &at in positions.iter() {
-            let at = at as usize;
-            let Some(word) = folded.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
+        self.first.passed(folded, total, memory, passed);
+        candidates.clear();
+        'positions: for &Passed { at, lengths } in passed.iter() {
+            let Some(word) = folded.get(at as usize..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
             let word = u64::from_le_bytes(*word);
-            for table in &self.tables {
-                let end = at + table.length;
-                if end > total {
-                    break;
-                }
-                if end <= tail.len() {
-                    // Seen with an earlier segment.
+            for (number, table) in self.tables.iter().enumerate() {
+                let end = at as usize + table.length;
+                // Windows that end in the tail were seen with an earlier segment.
+                if lengths >> table.index() & 1 == 0 || end > total || end <= tail.len() {
                     continue;
                 }
                 let window = truncate(word, table.length);
@@ -106,17 +117,23 @@ impl Filter {
                 if !table.bloom_holds(middle) {
                     continue;
                 }
-                if candidates >= limit {
+                if candidates.len() as u32 >= limit {
                     scan.limit = true;
-                    return scan;
+                    break 'positions;
                 }
-                candidates += 1;
                 scan.candidates[table.index()] += 1;
-                let position = at as i32 - tail.len() as i32;
-                table.matches(middle, window, |lanes| known_case(payload, position, lanes), |entry| {
-                    hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count });
-                });
+                table.prefetch(middle);
+                candidates.push(Candidate { at, table: number as u32, window, middle });
             }
+        }
+        // Entries lie far apart in memory: all were asked for before the first is looked at.
+        for candidate in candidates.iter() {
+            let Some(table) = self.tables.get(candidate.table as usize) else { continue };
+            let position = candidate.at as i32 - tail.len() as i32;
+            let case = |lanes| known_case(payload, position, lanes);
+            table.matches(candidate.middle, candidate.window, case, |entry| {
+                hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count });
+            });
         }
         scan
     }

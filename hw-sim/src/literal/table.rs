@@ -73,6 +73,17 @@ impl LengthTable {
         [bucket_index(middle, 0, log2) as usize, bucket_index(middle, 1, log2) as usize]
     }
 
+    /// Have the buckets of a window brought near.
+    #[inline]
+    pub fn prefetch(&self, middle: u64) {
+        let ways = usize::from(self.shape.exact_ways);
+        for bucket in self.buckets(middle) {
+            if let Some(entry) = self.exact.get(bucket * ways) {
+                super::clmul::prefetch(entry);
+            }
+        }
+    }
+
     /// Entries that a window matches: folded, and in case where the entry asks for it and the case is known.
     #[inline]
     pub fn matches(

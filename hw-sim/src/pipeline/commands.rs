@@ -175,7 +175,11 @@ impl Pipeline {
                 return Done::Stalled;
             }
             match self.flows.find(hash, &key).filter(|slot| !self.flows.is_expired(*slot, self.now)) {
-                Some(slot) => slot,
+                Some(slot) => {
+                    // The host has a packet of the flow.
+                    self.flows.set_expiry(slot, self.now.saturating_add(self.settings.timeouts.device(key.protocol)));
+                    slot
+                }
                 None => match self.create_for_host(hash, key) {
                     Some(slot) => slot,
                     None => return self.stale(),
@@ -200,6 +204,9 @@ impl Pipeline {
             v.diverted = true;
             v.bypassed = false;
             v.last_trouble = v.last_trouble.max(number);
+            // The host knows bytes of the flow that the device did not read.
+            let p = &mut flow.parse;
+            (p.intact, p.state_unsure, p.start_lost) = (false, true, [true; 2]);
         }
         let queue = weir_contract::hash::queue_of(hash, self.queues.len().max(1) as u32) as usize;
         self.hand_over(queue, slot, Guard::HostDivert);

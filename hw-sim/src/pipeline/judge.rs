@@ -12,7 +12,7 @@ use weir_contract::facts;
 use weir_contract::flow_key::Address;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::FlowKey;
-use weir_contract::record::{FrameFacts, Hit, holds};
+use weir_contract::record::{FrameFacts, Hit};
 
 /// What judging found.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,19 +53,26 @@ impl Pipeline {
         let list = self.header_list(tables, &frame, staged);
         let mut guards = staged.guards;
         if !payload.is_empty() {
-            guards |= self.literals(tables, &frame, staged, payload, parsed.tcp.is_some(), &mut judged);
+            guards |= self.literals(tables, &frame, list, staged, payload, parsed.tcp.is_some(), &mut judged);
             if judged.held > 0 {
                 self.counters.count(Counter::FramesLiteral);
             }
             // Which payload facts any record of this class, direction and port could ask for was decided with the list.
             let wanted = tables.armed & self.header.wanted(list);
             if wanted & facts::ALL != 0 {
-                let tail = staged.tail.0.get(..usize::from(staged.tail.1)).filter(|_| staged.continues).unwrap_or(&[]);
-                let datagram = parsed.tcp.is_none();
-                guards |= facts::payload_facts(wanted, &tables.parameters, datagram, tail, payload);
+                let tail = staged.tail.0.get(..usize::from(staged.tail.1)).unwrap_or(&[]);
+                let facts = |tail| {
+                    crate::facts::payload_facts(wanted, &tables.parameters, parsed.tcp.is_none(), tail, payload)
+                };
+                if staged.may_continue {
+                    guards |= facts(tail);
+                }
+                if !staged.continues {
+                    guards |= facts(&[]);
+                }
             }
         }
-        guards |= self.history_guards(taken, staged);
+        guards = self.bus.faults.heard(guards | self.history_guards(taken, staged));
         self.counters.guards(guards);
         let before = judged.held;
         let mut armed = guards & tables.armed;
@@ -74,8 +81,8 @@ impl Pipeline {
             armed &= armed - 1;
             let Some(range) = tables.guards.get(n) else { continue };
             for id in tables.list(range.start, range.count) {
-                if let Some(record) = tables.records.get(*id as usize).filter(|r| holds(r, &frame, None, tables)) {
-                    judged.add(*id, record.scopes);
+                if let Some(scopes) = self.header.record_holds(tables, list, *id, &frame, None) {
+                    judged.add(*id, scopes);
                     judged.guards |= 1 << n;
                 }
             }
@@ -116,6 +123,7 @@ impl Pipeline {
         &mut self,
         tables: &Tables,
         frame: &FrameFacts,
+        list: u32,
         staged: &Staged,
         payload: &[u8],
         stream: bool,
@@ -148,8 +156,8 @@ impl Pipeline {
                 }
                 entries += 1;
                 let at = Some(Hit { position: hit.position });
-                if let Some(record) = tables.records.get(*id as usize).filter(|r| holds(r, frame, at, tables)) {
-                    judged.add(*id, record.scopes);
+                if let Some(scopes) = self.header.record_holds(tables, list, *id, frame, at) {
+                    judged.add(*id, scopes);
                 }
             }
         }

@@ -25,6 +25,8 @@ pub(super) struct Staged {
     pub(super) tail: ([u8; c::TAIL_LENGTH], u8),
     /// The payload continues its stream at the tail.
     pub(super) continues: bool,
+    /// It does so if the host reads it, which is not sure.
+    pub(super) may_continue: bool,
     pub(super) stream_first: Option<([u8; c::FIRST_BYTES], u8)>,
     pub(super) stream_start_lost: bool,
     pub(super) stream_offset: Option<u64>,
@@ -46,6 +48,7 @@ impl Pipeline {
             directions: BOTH,
             tail: ([0; c::TAIL_LENGTH], 0),
             continues: false,
+            may_continue: false,
             stream_first: None,
             stream_start_lost: false,
             stream_offset: None,
@@ -92,6 +95,7 @@ impl Pipeline {
                 let seen = p.tcp(tcp, payload, direction, created, checksum_bad, midstream);
                 staged.guards |= seen.guards;
                 staged.continues = seen.continues;
+                staged.may_continue = seen.may_continue;
                 staged.stream_offset = seen.offset;
                 if seen.continues && seen.offset.is_some() {
                     p.detector.push(Carrier::Tcp, ports.0, ports.1, direction, payload);
@@ -125,8 +129,9 @@ impl Pipeline {
             staged.directions = if direction == 0 { DirectionMask::TO_SERVER.0 } else { DirectionMask::TO_CLIENT.0 };
         }
         staged.classes = match p.detector.answer() {
-            Detection::Unknown => u64::MAX,
             _ if !p.intact || p.start_lost != [false; 2] => u64::MAX,
+            // The host's parser may still read the bytes of an undecided stream, but not those of a datagram.
+            Detection::Unknown if key.protocol != 17 => u64::MAX,
             known => 1 << known.class(),
         };
         staged

@@ -179,6 +179,9 @@ impl Pipeline {
         let epoch = self.bank.as_ref().map_or(0, |bank| bank.0);
         let (Some(entry), Some(q)) = (self.flows.get_mut(slot), self.queues.get_mut(queue)) else { return false };
         let chain = entry.verdict.take_chain();
+        if self.bus.faults.heard(reason.bit()) == 0 {
+            return true;
+        }
         let mut flags = 0;
         for (set, flag) in [
             (entry.parse.intact, FrameFlags::DIRECTION_SURE),

@@ -9,7 +9,7 @@ use super::Tables;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use weir_contract::layouts::Record;
-use weir_contract::record::{ClassSets, FrameFacts, holds};
+use weir_contract::record::{ClassSets, FrameFacts, Hit, holds};
 
 /// Most lists kept.
 const LISTS_MAX: usize = 1 << 14;
@@ -82,6 +82,8 @@ struct List {
     records: Box<[Rest]>,
     /// Guards with a record that these facts allow.
     wanted: u64,
+    /// By record, two bits: asked, and allowed by these facts.
+    allowed: Vec<u64>,
 }
 
 /// Lists by facts.
@@ -123,7 +125,7 @@ impl HeaderCache {
         });
         self.entries += list.len();
         let number = self.lists.len() as u32;
-        self.lists.push(List { records: list, wanted });
+        self.lists.push(List { records: list, wanted, allowed: Vec::new() });
         self.by_facts.insert(*facts, number);
         number
     }
@@ -132,6 +134,26 @@ impl HeaderCache {
     #[inline]
     pub fn wanted(&self, list: u32) -> u64 {
         self.lists.get(list as usize).map_or(u64::MAX, |list| list.wanted)
+    }
+
+    /// The record holds for the frame whose facts have this list: the same as [`holds`], but what the facts decide is
+    /// asked once for all frames that have them.
+    #[inline]
+    pub fn record_holds(&mut self, tables: &Tables, list: u32, id: u32, frame: &FrameFacts, hit: Option<Hit>) -> Option<u8> {
+        let record = tables.records.get(id as usize)?;
+        let Some(list) = self.lists.get_mut(list as usize) else {
+            return holds(record, frame, hit, tables).then_some(record.scopes);
+        };
+        let (word, shift) = (id as usize / 32, id % 32 * 2);
+        if word >= list.allowed.len() {
+            self.entries += tables.records.len().div_ceil(32);
+            list.allowed.resize(tables.records.len().div_ceil(32), 0);
+        }
+        let known = list.allowed.get_mut(word)?;
+        if *known >> shift & 1 == 0 {
+            *known |= (1 | u64::from(lasting(record, frame, tables)) << 1) << shift;
+        }
+        (*known >> shift & 2 != 0 && holds(record, frame, hit, tables)).then_some(record.scopes)
     }
 
     /// Records of a list that hold, in table order.
@@ -260,6 +282,11 @@ mod tests {
                 tables.header.iter().copied().filter(|id| holds(&tables.records[*id as usize], &frame, None, &tables)).collect();
             held += expect.len();
             assert_eq!(found, expect);
+            for (id, record) in (0..).zip(&tables.records) {
+                let hit = (id % 2 == 0).then_some(Hit { position: id as i32 });
+                let expect = holds(record, &frame, hit, &tables).then_some(record.scopes);
+                assert_eq!(cache.record_holds(&tables, list, id, &frame, hit), expect);
+            }
         }
         assert!(held > 1000);
     }

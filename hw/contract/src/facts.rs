@@ -3,9 +3,10 @@
 //! Place: beside the literal filter, over the same bytes. All text facts are functions of three neighbouring bytes (and
 //! one small state for header names), so a pattern that crosses two segments is seen through the tail: a fact counts if
 //! its last byte lies in the payload. `tail` holds the folded bytes before the payload (at most 7) when the segment
-//! continues its stream, else nothing; folding changes no fact (hexadecimal digits, white space and punctuation are the
-//! same either way). Patterns cut by the end of the payload are seen with the next segment of the stream; a segment that
-//! does not continue its stream raises a sequence guard.
+//! continues its stream, else nothing; where it does so only if the host reads it (it may leave it out for its checksum,
+//! acknowledgement number or timestamp), the facts of both count. Folding changes no fact (hexadecimal digits, white
+//! space and punctuation are the same either way). Patterns cut by the end of the payload are seen with the next segment
+//! of the stream; a segment that does not continue its stream raises a sequence guard.
 //!
 //! Not done here: deciding for which protocol, direction or port a fact matters. Records do.
 
@@ -128,8 +129,13 @@ fn text_facts(parameters: &GuardParameters, tail: &[u8], payload: &[u8]) -> u64 
     facts
 }
 
+/// White space within a line, as the host's parser trims it.
+const fn is_white(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
+}
+
 fn next_line(line: Line, c: u8) -> (Line, bool) {
-    let white = c == b' ' || c == b'\t';
+    let white = is_white(c);
     if c == b'\n' {
         return (Line::Name, matches!(line, Line::Colon | Line::Value));
     }
@@ -171,8 +177,10 @@ fn three(parameters: &GuardParameters, a: Option<u8>, b: Option<u8>, c: u8) -> u
         when(ends, Guard::UriDotSegment);
     }
     when(c == b'\t' || c == b' ' && matches!(b, None | Some(b' ' | b'\n')), Guard::RequestSpaceOdd);
-    when(white && b == Some(b'\n'), Guard::HeaderFold);
-    when(matches!(c, b'\r' | b'\n') && matches!(b, Some(b' ' | b'\t')), Guard::HeaderSpaceOdd);
+    // The host ends a line of a response at CR alone.
+    when(white && matches!(b, Some(b'\r' | b'\n')), Guard::HeaderFold);
+    when(matches!(c, b'\r' | b'\n') && b.is_some_and(is_white), Guard::HeaderSpaceOdd);
+    when(matches!(c, 0x0b | 0x0c) && b == Some(b'\n'), Guard::HeaderSpaceOdd);
     when((c == b'\n') != (b == Some(b'\r')), Guard::LineEndOdd);
     when(b == Some(b'=') && matches!(c, b' ' | b'\t' | b'\r' | b'\n'), Guard::EqualsEscape);
     when(b == Some(b'%') && hex(c).is_none(), Guard::UriPercentOdd);
@@ -333,6 +341,11 @@ mod tests {
             (b"", b"A:  b\r\n", &["request_space_odd", "header_space_odd"]),
             (b"", b"A: b \r\n", &["header_space_odd"]),
             (b"", b"A:\r\n", &["header_space_odd"]),
+            (b"", b"A\x0b: b\r\n", &["uri_control", "header_space_odd"]),
+            (b"", b"A: \x0cb\r\n", &["uri_control", "header_space_odd"]),
+            (b"", b"A: b\x0b\r\n", &["uri_control", "header_space_odd"]),
+            (b"\r\n", b"\x0cA: b\r\n", &["uri_control", "header_space_odd"]),
+            (b"A: b\r", b" c\r\n", &["header_fold", "line_end_odd"]),
             (b"ame:", b"b\r\n", &["header_space_odd"]),
             (b"", b"a\nb", &["line_end_odd"]),
             (b"", b"a\rb", &["line_end_odd"]),

@@ -75,7 +75,7 @@ pub struct Anchor {
 }
 
 /// `content` with its modifiers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Content {
     /// The bytes, escapes resolved.
     pub bytes: Arc<[u8]>,

@@ -5,10 +5,11 @@
 //! ends that the rule header is compared with, and its ports and addresses narrow in the order of the rule. Two cases
 //! get both orders: `<>`, and rules whose buffers belong to different directions.
 
+use super::class::Condition;
 use super::sets::Sets;
 use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
 use weir_contract::layouts::Record;
-use weir_contract::protocol::{AppProtocol, CLASS_UNKNOWN};
+use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_ir::buffer::BufferDirection;
 use weir_ir::{AppLayerCondition, Buffer, Event, PacketCondition, Rule, RuleProtocol};
 
@@ -19,6 +20,9 @@ pub const fn class_bit(protocol: AppProtocol) -> u64 {
 
 /// Class *unknown*: never narrowed away where a fragment may come before the decision.
 pub const UNKNOWN: u64 = 1 << CLASS_UNKNOWN;
+
+/// Class *failed*: in a mask only where the rule does not ask for an application protocol.
+const FAILED: u64 = 1 << CLASS_FAILED;
 
 /// Classes whose flows the parser of `protocol` may read, the declared protocol changes included: the flow keeps the
 /// class of its first bytes, so each protocol that can change into another one stands for it as well.
@@ -43,10 +47,30 @@ pub fn classes_of(protocol: AppProtocol) -> u64 {
 ///
 /// Engine and device run one detection function over the same bytes in the same order, so a flow that the engine reads
 /// as this protocol at the frame of the match has the same class on the device at that frame, bytes of the frame
-/// included; where the device may have missed first bytes, its facts carry all classes. The bit *unknown* costs nothing
-/// and keeps the mask true for a device that reports undecided flows as such.
+/// included; where the device may have missed first bytes, its facts carry all classes, and so it is
+/// while a stream is undecided. The bit *unknown* keeps the mask true for a device that reports undecided streams as such.
 pub fn classes(protocol: AppProtocol) -> u64 {
     classes_of(protocol) | UNKNOWN
+}
+
+/// Datagrams of undecided flows are read by no parser, neither then nor later (decision 0005): a record of application
+/// protocols does not need them. One that is for both transports becomes two.
+pub fn undecided_datagrams(condition: Condition) -> impl Iterator<Item = Condition> {
+    let record = condition.record;
+    let udp = record.transports & TransportMask::UDP.0;
+    let narrows = udp != 0 && record.class_mask & UNKNOWN != 0 && record.class_mask & FAILED == 0;
+    let with = |transports: u8, class_mask: u64| Condition {
+        record: Record { transports, class_mask, ..record },
+        ..condition
+    };
+    let (first, second) = if narrows {
+        let others = record.transports & !TransportMask::UDP.0;
+        let others = (others != 0).then(|| with(others, record.class_mask));
+        (with(udp, record.class_mask & !UNKNOWN), others)
+    } else {
+        (condition, None)
+    };
+    [Some(first), second].into_iter().flatten().filter(|c| c.record.class_mask != 0)
 }
 
 /// Transports that can carry a protocol.

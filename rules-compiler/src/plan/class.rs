@@ -31,6 +31,18 @@ impl Class {
     pub const ALL: [Class; 6] =
         [Class::Literal, Class::Transformed, Class::Guarded, Class::Header, Class::Complete, Class::Deferred];
 
+    /// What the device checks, for people.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Class::Literal => "a fragment that is on the wire byte for byte",
+            Class::Transformed => "an encoded form of a fragment",
+            Class::Guarded => "a fragment, or a guard that could hide it",
+            Class::Header => "header fields, sizes, or the first payload bytes",
+            Class::Complete => "every frame of the protocol, ports and addresses",
+            Class::Deferred => "nothing: effects on its own flow only",
+        }
+    }
+
     /// The letter of reports.
     pub fn letter(self) -> char {
         match self {

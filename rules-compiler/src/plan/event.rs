@@ -76,7 +76,7 @@ fn decoder(name: &str) -> View {
                 View::Transports(TransportMask::TCP.0 | TransportMask::OTHER.0)
             }
         }
-        "udp" => View::Guards(&[Guard::MalformedTransport, Guard::HeaderOdd, Guard::IpFragment, Guard::TruncatedCapture]),
+        "udp" => View::Guards(&[Guard::MalformedTransport, Guard::IpFragment, Guard::TruncatedCapture]),
         "ethernet" | "arp" | "vlan" | "ieee8021ah" | "vntag" | "mpls" | "ppp" | "pppoe" | "gre" | "erspan" | "vxlan" | "geneve"
         | "sll" | "sll2" | "chdlc" | "nsh" | "ltnull" | "cisco_chdlc" | "dce" | "raw" => View::Guards(LINK),
         _ => View::Everything,

@@ -5,12 +5,12 @@
 //!
 //! | buffer | what the parser does | so a fragment |
 //! |---|---|---|
-//! | `http.uri` | decodes `%HH` and `%uHHHH` once; in the path `\` becomes `/`, runs of `/` become one, dot segments go; authority and `#…` are cut off | lies between such places: any byte may be escaped (guard: escape of a byte of the escape set, which holds the bytes of all chosen fragments; `%u`); `/` only with guards for `//`, `/.`, `\` |
+//! | `http.uri` | decodes `%HH` and `%uHHHH` once; in the path `\` becomes `/`, runs of `/` become one, UTF-8 becomes one byte per character by the best fit, dot segments go; authority and `#…` are cut off | lies between such places: any byte may be escaped (guard: escape of a byte of the escape set, which holds the bytes of all chosen fragments; `%u`) or be the best fit of another character (guards: byte above 0x7f, escape of [`LEADS`]); `/` only with guards for `//`, `/.`, `\` |
 //! | `http.uri.raw`, `http.request_line`, `http.response_line` | trims | is verbatim; a line's inner white space too |
 //! | header values | trims, unfolds, joins repeated fields with `, ` | holds no `,` and does not begin with a space; guard: folding |
 //! | `http.header`, `http.start`, `http.request_header` … | rebuilds `Name: value` lines | never crosses `:` + space, CR, LF; else as values |
 //! | `http.header_names` | CR LF between names | lies in one name |
-//! | `http.host` | lower case, port cut | as value, without case |
+//! | `http.host` | lower case, port cut; the authority of an absolute target comes first, `%HH` and `%uHHHH` decoded | as value, without case; guards: escapes as for `http.uri` |
 //! | bodies, `file.data` | undo chunks, content codings, parts of a multipart body | is verbatim unless a coding is announced: guards are the literals `Transfer-Encoding` and `Content-Encoding` of that direction |
 //!
 //! Messages of HTTP/2 are compressed: every rule on HTTP also gets a record for all frames of class HTTP/2. A flow that
@@ -80,7 +80,7 @@ fn form(buffer: Buffer) -> Option<Form> {
 fn guards(form: Form, window: &[u8]) -> Vec<Guard> {
     match form {
         Form::Uri => {
-            let mut out = vec![Guard::UriPercentEscape, Guard::UriPercentOdd];
+            let mut out = vec![Guard::UriPercentEscape, Guard::UriPercentOdd, Guard::UriHighByte];
             if window.contains(&b'/') {
                 out.extend([Guard::UriDoubleSlash, Guard::UriDotSegment, Guard::UriBackslash]);
             }
@@ -120,7 +120,7 @@ fn escape_price(byte: u8) -> f64 {
     match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => 0.0,
         b'*' | b'!' | b'\'' | b'(' | b')' | b'^' | b'`' => 1e-4,
-        b'?' | b'&' | b'=' | b'@' | b'$' | b'+' | b';' => 4e-3,
+        b'&' | b'=' | b'@' | b'$' | b'+' | b';' => 4e-3,
         b'/' | b':' => 1e-2,
         _ => 2e-2,
     }
@@ -153,7 +153,14 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     };
     let directions = base::buffer_directions(run.buffer) & base::flow_directions(rule);
     let directions = if directions == 0 { base::buffer_directions(run.buffer) } else { directions };
-    let offer = best_offer(form, run, dot_prefix, directions, builder)?;
+    let mut offer = best_offer(form, run, dot_prefix, directions, builder)?;
+    if run.buffer == Buffer::HttpHost {
+        // The authority of the target is decoded.
+        offer.guards.extend([Guard::UriPercentEscape, Guard::UriPercentOdd]);
+        for p in chain::place(&run.matches) {
+            offer.percent.extend(p.content.bytes.iter().flat_map(|b| [b.to_ascii_lowercase(), b.to_ascii_uppercase()]));
+        }
+    }
     let mut records = base::base_records(rule, builder.sets, directions);
     for record in &mut records {
         record.class_mask &= base::classes(AppProtocol::Http);
@@ -368,14 +375,28 @@ fn verbatim_core(bytes: &[u8]) -> bool {
         && !bytes.is_empty()
 }
 
-/// Both letter cases of the window's bytes can stand behind an escape; with a slash also those that vanish in paths.
-fn escapes_of(window: &[u8]) -> Vec<u8> {
+/// First bytes of the characters that paths show as ASCII: overlong forms (RFC 3629 section 3 forbids them), and those
+/// with an ASCII byte as their best fit in code page Windows-1252. All others become `?`, or a byte above 0x7f.
+pub const LEADS: [u8; 21] = [
+    0xc0, 0xc1, 0xc4, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf, 0xd2, 0xd6, 0xd9, 0xe0, 0xe2, 0xe3,
+    0xef, 0xf0,
+];
+
+/// Both letter cases of the window's bytes can stand behind an escape, and the first byte of a character that fits one
+/// of them; with a slash also those that vanish in paths.
+pub fn escapes_of(window: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     for &b in window {
         out.extend([b.to_ascii_lowercase(), b.to_ascii_uppercase()]);
     }
     if window.contains(&b'/') {
         out.extend(b"/\\.");
+    }
+    if window.contains(&b'?') {
+        // What has no best fit becomes one.
+        out.extend(0x80..=0xff);
+    } else {
+        out.extend(LEADS);
     }
     out
 }

@@ -50,6 +50,8 @@ pub struct Options {
     pub without_guards: u64,
     /// Classes that may not be used: their rules become C.
     pub without_classes: Vec<Class>,
+    /// Classes whose conditions are left out. **Unsound**: tests show with it that a class is needed.
+    pub omit_classes: Vec<Class>,
     /// Arm the literals that announce coded bodies.
     pub coding_guards: bool,
     /// Send all HTTP/2 flows where HTTP rules are loaded.
@@ -69,6 +71,7 @@ impl Default for Options {
         Options {
             without_guards: 0,
             without_classes: Vec::new(),
+            omit_classes: Vec::new(),
             coding_guards: true,
             http2: true,
             upgrades: true,
@@ -160,13 +163,18 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
         if choice.class == Class::Deferred && base::scopes(rule) & Scopes::PACKET.0 != 0 {
             out.deferred_on_packets = true;
         }
+        let conditions = if options.omit_classes.contains(&choice.class) {
+            Vec::new()
+        } else {
+            choice.conditions.into_iter().flat_map(base::undecided_datagrams).collect()
+        };
         out.percent.extend(&choice.percent);
         out.equals.extend(&choice.equals);
         out.rules.push(RulePlan {
             rule: index,
             class: choice.class,
             reason: choice.reason,
-            conditions: choice.conditions,
+            conditions,
             cost: choice.cost,
         });
     }

@@ -12,7 +12,7 @@
 //! with the stream direction's. In the stream only bytes before the fragment's end are used: those have arrived when
 //! the fragment is complete.
 
-use super::chain::{self, Placed};
+use super::chain::{self, Placed, Range};
 use super::class::{Class, Condition, Fragment, Trigger};
 use super::cost::{Statistics, Traffic};
 use super::{Builder, Choice, base};
@@ -21,17 +21,24 @@ use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_ir::{BufferMatch, ByteBase, ByteTest, Content, Endian, Match, Number, Rule, RuleProtocol, TestOperator};
 
+/// Most bytes a packet's payload can have: what an IP packet carries (RFC 791 section 3.1: total length of 16 bits; RFC 8200
+/// section 3: payload length; the decoder knows no jumbograms), less the shorter header of TCP and UDP.
+fn payload_max(rule: &Rule) -> u64 {
+    let headed = TransportMask::TCP.0 | TransportMask::UDP.0;
+    if base::transports(rule) & !headed == 0 { 65_535 - 8 } else { 65_535 }
+}
+
 /// Bytes of an anchor.
 pub const ANCHOR: usize = 16;
 
 /// A window, or several of which one must occur, in one content.
 struct Found {
-    /// Index of the content; none where an expression gives the windows.
-    at: Option<usize>,
-    /// Start of the (first) window in the content; negative: a byte before it belongs to the window.
-    start: i64,
+    /// Where the (first) window can start; none where an expression gives the windows.
+    range: Option<Range>,
     windows: Vec<Fragment>,
     rate: f64,
+    /// For people: what the windows stand for, if that is not the window itself.
+    shown: Option<String>,
 }
 
 /// The best fragment, and its records, for a payload buffer of a rule.
@@ -42,20 +49,20 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     let packet = base::packet_only(rule);
     let placed = placed(rule, run, packet);
     let traffic = traffic(rule);
-    let found = best_window(run, &placed, builder.statistics, traffic, builder.options.exact_case)?;
-    let chosen = found.at.and_then(|at| placed.get(at));
+    let length_max = packet.then(|| payload_max(rule));
+    let found = best_window(run, &placed, length_max, builder.statistics, traffic, builder.options.exact_case)?;
     let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     for record in &mut records {
         narrow(rule, run, packet, record);
         if builder.options.positions {
             let length = found.windows.first().map_or(0, Fragment::length);
-            if let Some(p) = chosen {
-                set_position(record, p, found.start, packet, stream_only);
+            if let Some(range) = found.range {
+                set_position(record, range, packet, stream_only);
             }
             // Bytes before the fragment's end; on packets all of them.
-            let end = chosen.map_or(0, |p| p.range.low + found.start + length as i64);
-            set_anchor(record, run, &placed, Some(end), packet, stream_only);
+            let end = found.range.map_or(0, |range| range.low + length as i64);
+            set_anchor(record, run, &placed, Some(end), length_max, stream_only);
         }
     }
     let narrowing = records.iter().map(|r| super::cost::narrowing(r, builder.sets)).sum::<f64>();
@@ -66,8 +73,8 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         reason: if more == 0 {
             format!("\"{shown}\" of the payload")
         } else {
-            match chosen {
-                Some(p) => format!("\"{}\" of the payload with any neighbour", super::class::printable(&p.content.bytes)),
+            match &found.shown {
+                Some(shown) => format!("{shown} of the payload"),
                 None => format!("\"{shown}\" and {more} more forms of an expression on the payload"),
             }
         },
@@ -123,7 +130,7 @@ pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     for record in &mut records {
         narrow(rule, run, packet, record);
         record.payload_min = record.payload_min.max(1);
-        set_anchor(record, run, &placed, None, packet, stream_only);
+        set_anchor(record, run, &placed, None, packet.then(|| payload_max(rule)), stream_only);
         bits = record.anchor_mask.iter().map(|m| m.count_ones()).sum::<u32>();
     }
     // The first byte by the expression, where no content fixes it: every alternative is a record of its own.
@@ -199,25 +206,35 @@ pub fn narrow_class(rule: &Rule, record: &mut Record) {
 
 /// The cheapest window of all contents. Periodic windows and contents of three bytes (with each possible neighbour)
 /// are taken only where there is nothing else.
-fn best_window(run: &BufferMatch, placed: &[Placed<'_>], statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
+fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>, statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
     let mut best: Option<Found> = None;
     let mut keep = |found: Found| {
         if best.as_ref().is_none_or(|b| found.rate < b.rate) {
             best = Some(found);
         }
     };
-    let bounded = |p: &Placed<'_>| {
-        if p.range.is_unbounded() {
+    let bounded = |range: Range| {
+        if range.is_unbounded() {
             1.0
         } else {
             // A bounded position is rarer than anywhere in the payload.
-            ((p.range.high - p.range.low + 1) as f64 / 400.0).clamp(0.01, 1.0)
+            ((range.high - range.low + 1) as f64 / 400.0).clamp(0.01, 1.0)
         }
     };
-    for (at, p) in placed.iter().enumerate() {
+    for p in placed {
         for (start, window) in windows(&p.content.bytes, exact_case && !p.content.nocase) {
-            let rate = statistics.rate(traffic, &window) * bounded(p);
-            keep(Found { at: Some(at), start: start as i64, windows: vec![window], rate });
+            let rate = statistics.rate(traffic, &window) * bounded(p.range);
+            keep(Found { range: Some(p.range.moved(start as i64)), windows: vec![window], rate, shown: None });
+        }
+    }
+    for run in chain::joined(&run.matches, placed, length_max) {
+        let length = run.bytes.len().min(8);
+        for (start, bytes) in run.bytes.windows(length).enumerate().filter(|(_, w)| !periodic(w)) {
+            let exact = |i: usize| exact_case && run.exact.get(start + i).copied().unwrap_or(false);
+            if let Some(window) = Fragment::masked(bytes, exact) {
+                let rate = statistics.rate(traffic, &window) * bounded(run.range);
+                keep(Found { range: Some(run.range.moved(start as i64)), windows: vec![window], rate, shown: None });
+            }
         }
     }
     if best.is_some() {
@@ -231,16 +248,17 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], statistics: &Statistics
     for run in super::pattern::runs(run) {
         for windows in super::pattern::windows(&run, false, |_| true) {
             let rate = windows.iter().map(|w| statistics.rate(traffic, w)).sum::<f64>().min(1.0);
-            keep(Found { at: None, start: 0, windows, rate });
+            keep(Found { range: None, windows, rate, shown: None });
         }
     }
-    for (at, p) in placed.iter().enumerate() {
+    for p in placed {
         let bytes = &p.content.bytes;
         let exact = exact_case && !p.content.nocase;
         if bytes.len() >= 4 {
             let length = bytes.len().min(8);
             if let Some(window) = bytes.get(..length).and_then(|w| Fragment::new(w, exact)) {
-                keep(Found { at: Some(at), start: 0, windows: vec![window], rate: 0.01 * bounded(p) });
+                let rate = 0.01 * bounded(p.range);
+                keep(Found { range: Some(p.range), windows: vec![window], rate, shown: None });
             }
         } else if bytes.len() == 3 {
             let more_behind = placed.iter().any(|q| {
@@ -254,8 +272,9 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], statistics: &Statistics
                 continue;
             };
             let windows = with_neighbour(bytes, exact, after);
-            let rate = windows.iter().map(|w| statistics.rate(traffic, w)).sum::<f64>().clamp(1e-4, 1.0) * bounded(p);
-            keep(Found { at: Some(at), start, windows, rate });
+            let rate = windows.iter().map(|w| statistics.rate(traffic, w)).sum::<f64>().clamp(1e-4, 1.0) * bounded(p.range);
+            let shown = Some(format!("\"{}\" with any neighbour", super::class::printable(bytes)));
+            keep(Found { range: Some(p.range.moved(start)), windows, rate, shown });
         }
     }
     best
@@ -310,13 +329,12 @@ pub fn periodic(window: &[u8]) -> bool {
     window.iter().zip(window.iter().skip(1)).all(|(a, b)| a == b) || window.iter().zip(window.iter().skip(2)).all(|(a, b)| a == b)
 }
 
-fn set_position(record: &mut Record, p: &Placed<'_>, start: i64, packet: bool, stream_only: bool) {
-    let (low, high) = (p.range.low + start, p.range.high.saturating_add(start));
-    if p.range.low == 0 && p.range.is_unbounded() {
+fn set_position(record: &mut Record, range: Range, packet: bool, stream_only: bool) {
+    if range.low <= 0 && range.is_unbounded() {
         return;
     }
-    record.position_min = i32::try_from(low).unwrap_or(i32::MAX);
-    record.position_max = if p.range.is_unbounded() { i32::MAX } else { i32::try_from(high).unwrap_or(i32::MAX) };
+    record.position_min = i32::try_from(range.low).unwrap_or(i32::MAX);
+    record.position_max = if range.is_unbounded() { i32::MAX } else { i32::try_from(range.high).unwrap_or(i32::MAX) };
     record.flags |= base_flags(packet, stream_only, RecordFlags::POSITION_PACKET.0, RecordFlags::POSITION_STREAM.0);
 }
 
@@ -331,9 +349,10 @@ fn base_flags(packet: bool, stream_only: bool, in_packet: u8, in_stream: u8) -> 
 /// Anchor bytes: those of all contents with a fixed start, and bits that `byte_test` fixes. `end`: in a stream only
 /// bytes before this position of the stream count, because they are there when the fragment is. Without a fragment the
 /// record is judged at every frame, and holds at the latest when all anchored bytes are there.
-fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end: Option<i64>, packet: bool, stream_only: bool) {
+/// `length_max`: most bytes of the payload, if the rule looks at packets.
+fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end: Option<i64>, length_max: Option<u64>, stream_only: bool) {
     let known = match end {
-        Some(end) if !packet => end,
+        Some(end) if length_max.is_none() => end,
         _ => ANCHOR as i64,
     };
     let mut any = false;
@@ -359,15 +378,18 @@ fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end
     }
     if !run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
         for m in &run.matches {
-            if let Match::ByteTest(t) = m {
-                for (at, value, mask) in test_bits(t) {
-                    fix(at, value, mask);
-                }
+            let bits = match m {
+                Match::ByteTest(t) => test_bits(t),
+                Match::ByteJump(j) if !j.relative => length_max.map_or_else(Vec::new, |most| chain::jump_bits(j, most)),
+                _ => Vec::new(),
+            };
+            for (at, value, mask) in bits {
+                fix(at, value, mask);
             }
         }
     }
     if any {
-        record.flags |= base_flags(packet, stream_only, RecordFlags::ANCHOR_PACKET.0, RecordFlags::ANCHOR_STREAM.0);
+        record.flags |= base_flags(length_max.is_some(), stream_only, RecordFlags::ANCHOR_PACKET.0, RecordFlags::ANCHOR_STREAM.0);
     }
 }
 
@@ -386,25 +408,12 @@ fn test_bits(t: &ByteTest) -> Vec<(i64, u8, u8)> {
     // Bits of the field that must be `fixed & mask`.
     let (fixed, mask) = match (t.operator, t.negated) {
         (TestOperator::Equal, false) => (value, all),
-        (TestOperator::Less, false) if value > 0 => (0, all & !below(value - 1)),
-        (TestOperator::LessEqual, false) => (0, all & !below(value)),
+        (TestOperator::Less, false) if value > 0 => (0, all & !chain::below(value - 1)),
+        (TestOperator::LessEqual, false) => (0, all & !chain::below(value)),
         (TestOperator::And, false) if value.count_ones() == 1 => (value, all & value),
         _ => return Vec::new(),
     };
-    (0..count)
-        .map(|i| {
-            let shift = if t.endian == Endian::Little { 8 * i } else { 8 * (count - 1 - i) };
-            (offset + i64::from(i), (fixed >> shift) as u8, (mask >> shift) as u8)
-        })
-        .collect()
-}
-
-/// All bits at and below the highest one of `value`.
-fn below(value: u64) -> u64 {
-    match 64 - value.leading_zeros() {
-        64 => u64::MAX,
-        bits => (1u64 << bits) - 1,
-    }
+    chain::bytes_of_field(offset, count, t.endian, fixed, mask)
 }
 
 fn anchor_mask(content: &Content, byte: u8) -> u8 {

@@ -5,7 +5,7 @@
 //! | `http.uri`, content with a line feed | a line ends there, so the byte came from an escape: the escape guards alone |
 //! | `http.uri`, content with `%` | an escape would have been decoded: the `%` came from `%25`, or begins no escape |
 //! | `http.stat_code` | white space stands on both sides of the code |
-//! | `http.host`, beginning | `Host: `, or `//` or `@` of an absolute target |
+//! | `http.host`, beginning | `Host: `, or `//`, `@` or `:` of an absolute target |
 //! | `http.request_body`, `file.data` in requests, beginning | the empty line that ends the head, as CR LF or LF |
 //! | header values with `, ` | it stands there, or joins two fields: then what follows begins a value, what precedes ends one |
 //! | bodies, raw lines | facts that the content's own bytes raise (`%` without digits, `//`, control bytes …) |
@@ -13,7 +13,7 @@
 use super::Options;
 use super::chain::Placed;
 use super::class::{Fragment, printable};
-use super::http::{Form, Offer};
+use super::http::{Form, Offer, escapes_of};
 use super::payload;
 use weir_contract::enums::DirectionMask;
 use weir_contract::facts;
@@ -52,11 +52,11 @@ fn guards_only(guards: Vec<Guard>, percent: Vec<u8>, price: f64, shown: &str) ->
 }
 
 fn uri(bytes: &[u8]) -> Option<Offer> {
-    let escape = vec![Guard::UriPercentEscape, Guard::UriPercentOdd];
+    let escape = vec![Guard::UriPercentEscape, Guard::UriPercentOdd, Guard::UriHighByte];
     if bytes.contains(&b'\n') {
-        return Some(guards_only(escape, vec![b'\n'], 0.001, "escaped line feed"));
+        return Some(guards_only(escape, escapes_of(b"\n"), 0.001, "escaped line feed"));
     }
-    bytes.contains(&b'%').then(|| guards_only(escape, vec![b'%'], 0.002, "escaped %"))
+    bytes.contains(&b'%').then(|| guards_only(escape, escapes_of(b"%"), 0.002, "escaped %"))
 }
 
 fn status(bytes: &[u8], p: &Placed<'_>) -> Option<Offer> {
@@ -96,7 +96,7 @@ fn code_price(bytes: &[u8]) -> f64 {
 
 fn host(bytes: &[u8]) -> Option<Offer> {
     let mut windows = Vec::new();
-    for before in [&b"Host: "[..], b"//", b"@"] {
+    for before in [&b"Host: "[..], b"//", b"@", b":"] {
         let wire = [before, bytes].concat();
         let end = wire.len().min(before.len() + bytes.len());
         let window = wire.get(end.saturating_sub(8)..end)?;

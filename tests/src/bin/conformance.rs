@@ -1,187 +1,186 @@
-//! Compares the full engine's alerts with those a real Suricata raised on the same captures.
-//!
-//! Usage: `conformance [--events] [--only TEXT] [--limit N]`. Data is read from `WEIR_SHARED` or `../shared`. A pair is
-//! (flow, signature): ends sorted, ports and protocol as the oracle has them.
+//! Compares the full engine's alerts with those that a real Suricata raised on the same captures (`docs/conformance.md`).
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::process::ExitCode;
 use std::time::Instant;
-use weir_capture::CaptureReader;
-use weir_detect::{CompileOptions, Program};
-use weir_engine::{Engine, EngineConfig};
-use weir_output::{AlertCollector, Endpoints};
-use weir_packet::Checksums;
-use weir_rules::{LoadOptions, RuleSource, VariableTable};
+use weir_tests::compare::suricata::{Answer, Suricata};
+use weir_tests::compare::tally::Tally;
+use weir_tests::compare::{Pairs, command, engine, oracle_line};
 
-type Pair = (u32, String);
+/// Compare the alerts of Weir's full engine with recorded alerts of Suricata, as (flow, signature) pairs.
+///
+/// The recording was made by processes that read many captures, so thresholds reached in one capture silence alerts in
+/// the next. With --suricata every capture on which the two differ is judged again: Suricata reads it in a process of
+/// its own with the signatures in question, and that answer counts.
+#[derive(Parser, Debug)]
+#[command(name = "conformance", after_help = command::EXIT_HELP)]
+struct Options {
+    /// Compare the event rules (decoder, stream, application layer) instead of ET Open
+    #[arg(long)]
+    events: bool,
+    /// Only every so manieth capture
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    every: usize,
+    #[command(flatten)]
+    common: command::Common,
+}
 
-fn main() -> Result<()> {
-    let mut events = false;
-    let mut only = String::new();
-    let mut limit = usize::MAX;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--events" => events = true,
-            "--only" => only = arguments.next().context("--only needs a text")?,
-            "--limit" => limit = arguments.next().context("--limit needs a number")?.parse()?,
-            other => bail!("unknown argument {other}; usage: conformance [--events] [--only TEXT] [--limit N]"),
-        }
+/// A capture's pairs on both sides.
+struct Case {
+    name: String,
+    theirs: Pairs,
+    ours: Pairs,
+}
+
+impl Case {
+    fn differing(&self) -> BTreeSet<u32> {
+        self.theirs.symmetric_difference(&self.ours).map(|pair| pair.0).collect()
     }
-    let shared = std::env::var_os("WEIR_SHARED").map_or_else(|| PathBuf::from("../shared"), PathBuf::from);
-    let data = shared.join("data");
-    if !data.is_dir() {
-        println!("SKIPPED: no test data at {}", data.display());
-        return Ok(());
-    }
+}
+
+fn main() -> ExitCode {
+    command::exit(run(&Options::parse()))
+}
+
+fn run(options: &Options) -> Result<ExitCode> {
+    let common = &options.common;
+    let Some(data) = weir_tests::shared_data("conformance") else { return Ok(ExitCode::SUCCESS) };
     let started = Instant::now();
-    let program = program(&data, events)?;
+    let folder = data.join("rules").join(if options.events { "suricata-events/rules" } else { "et-open" });
+    let rules = engine::load(&[folder], &data.join("rules"))?;
+    rules.notes.iter().for_each(|note| println!("{note}"));
     println!("load: {:.2} s", started.elapsed().as_secs_f64());
-    let oracle = if events { "oracle/events.jsonl" } else { "oracle/et-open.jsonl" };
-    let text = std::fs::read_to_string(data.join(oracle)).with_context(|| format!("reading {oracle}"))?;
-    let mut missed: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    let mut extra: BTreeMap<u32, Vec<String>> = BTreeMap::new();
-    let (mut expected, mut found, mut surplus, mut frames, mut bytes) = (0usize, 0usize, 0usize, 0u64, 0u64);
+    let oracle = data.join(if options.events { "oracle/events.jsonl" } else { "oracle/et-open.jsonl" });
+    let text = std::fs::read_to_string(&oracle).with_context(|| format!("reading {}", oracle.display()))?;
+    let lines: Vec<&str> =
+        text.lines().filter(|line| line.contains(&common.only)).step_by(options.every.max(1)).take(common.limit.unwrap_or(usize::MAX)).collect();
     let running = Instant::now();
-    for line in text.lines().filter(|l| l.contains(&only)).take(limit) {
-        let case: serde_json::Value = serde_json::from_str(line)?;
-        let name = case["pcap"].as_str().context("oracle line without pcap")?;
-        let theirs: BTreeSet<Pair> = case["alerts"].as_array().into_iter().flatten().filter_map(oracle_pair).collect();
+    let (mut frames, mut bytes) = (0, 0);
+    let mut cases = vec![];
+    // One after the other: captures that take long show.
+    for outcome in command::each("captures", &lines, 1, |_, line| -> Result<(Case, engine::Outcome)> {
+        let (name, theirs) = oracle_line(line)?;
         let one = Instant::now();
-        let (ours, n, b) = run(&program, &data.join("pcaps").join(name))?;
+        let mut outcome = engine::run(&rules, &data.join("pcaps").join(&name))?;
         let took = one.elapsed().as_secs_f64();
         if took > 2.0 {
-            println!("slow: {name}: {took:.1} s for {n} frames, {b} bytes");
+            println!("slow: {name}: {took:.1} s for {} frames, {} bytes", outcome.frames, outcome.bytes);
         }
-        frames += n;
-        bytes += b;
-        expected += theirs.len();
-        for pair in &theirs {
-            if ours.contains(pair) {
-                found += 1;
-            } else {
-                missed.entry(pair.0).or_default().push(format!("{name} {}", pair.1));
-            }
+        if let Some(trouble) = &outcome.trouble {
+            println!("{name}: {trouble}");
         }
-        for pair in ours.difference(&theirs) {
-            surplus += 1;
-            extra.entry(pair.0).or_default().push(format!("{name} {}", pair.1));
-        }
+        let ours = std::mem::take(&mut outcome.pairs);
+        Ok((Case { name, theirs, ours }, outcome))
+    }) {
+        let (case, outcome) = outcome?;
+        frames += outcome.frames;
+        bytes += outcome.bytes;
+        cases.push(case);
     }
-    let seconds = running.elapsed().as_secs_f64();
-    for (title, list) in [("missed", &missed), ("extra", &extra)] {
-        println!("\n{title}:");
-        let mut rows: Vec<_> = list.iter().collect();
-        rows.sort_by_key(|(_, cases)| std::cmp::Reverse(cases.len()));
-        for (sid, cases) in rows.iter().take(60) {
-            println!("  {sid} {:4}  {}", cases.len(), cases.first().map_or("", String::as_str));
-        }
-    }
-    let share = |n: usize| 100.0 * n as f64 / expected.max(1) as f64;
-    println!(
-        "\npairs {expected}, found {found} ({:.1} %), extra {surplus} ({:.1} %); {frames} frames, {bytes} bytes, {seconds:.1} s",
-        share(found),
-        share(surplus)
-    );
-    Ok(())
-}
+    println!("{frames} frames, {bytes} bytes, {:.1} s", running.elapsed().as_secs_f64());
 
-fn program(data: &Path, events: bool) -> Result<Arc<Program>> {
-    let folder = data.join("rules").join(if events { "suricata-events/rules" } else { "et-open" });
-    let sources = RuleSource::from_paths(&[folder])?;
-    let mut variables = VariableTable::default();
-    variables.set("HOME_NET", "any");
-    variables.set("EXTERNAL_NET", "any");
-    let mut options = LoadOptions::default();
-    options.configuration_from(&data.join("rules"))?;
-    let rules = weir_rules::load(&sources, &variables, &options);
-    println!("rules: {} loaded, {} rejected, {} disabled", rules.rules.len(), rules.rejected.len(), rules.disabled);
-    let mut causes: BTreeMap<String, usize> = BTreeMap::new();
-    for diagnostic in &rules.rejected {
-        *causes.entry(format!("{:?}", diagnostic.cause)).or_default() += 1;
-    }
-    let mut causes: Vec<_> = causes.into_iter().collect();
-    causes.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    for (cause, n) in causes.iter().take(15) {
-        println!("  rejected {n:5}  {cause}");
-    }
-    let (program, errors) = Program::compile(rules.rules, CompileOptions::default());
-    println!("compile: {} rules left out", errors.len());
-    for error in errors.iter().take(10) {
-        println!("  {error:?}");
-    }
-    Ok(Arc::new(program))
-}
-
-fn run(program: &Arc<Program>, path: &Path) -> Result<(BTreeSet<Pair>, u64, u64)> {
-    let mut config = EngineConfig::default();
-    config.decoder.checksums = Checksums::Ignore;
-    let mut engine = Engine::new(config, Arc::clone(program)).context("no memory for the engine")?;
-    let mut sink = AlertCollector::default();
-    let mut last = 0;
-    match CaptureReader::open(path) {
-        Ok(mut reader) => loop {
-            match reader.next_frame() {
-                Ok(Some(mut frame)) => {
-                    last = frame.time.0.max(last);
-                    frame.time.0 = last;
-                    engine.frame(&frame, &mut sink);
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    println!("{}: {error}", path.display());
-                    break;
-                }
-            }
-        },
-        Err(error) => println!("{error}"),
-    }
-    engine.finish(last, &mut sink);
-    let counters = engine.counters();
-    let pairs = sink
-        .alerts
-        .iter()
-        .map(|a| (a.rule.sid, a.packet.as_ref().map_or_else(String::new, |ends| name(ends))))
-        .collect();
-    Ok((pairs, counters.frames, counters.bytes))
-}
-
-fn protocol_name(protocol: u8) -> String {
-    match protocol {
-        1 => "ICMP".into(),
-        6 => "TCP".into(),
-        17 => "UDP".into(),
-        58 => "IPv6-ICMP".into(),
-        other => other.to_string(),
-    }
-}
-
-fn name(ends: &Endpoints) -> String {
-    let ports = matches!(ends.protocol, 6 | 17 | 132);
-    let side = |a: std::net::IpAddr, p: u16| (a.to_string(), if ports { p } else { 0 });
-    let mut sides = [side(ends.source, ends.source_port), side(ends.destination, ends.destination_port)];
-    sides.sort();
-    format!("{}:{} {}:{} {}", sides[0].0, sides[0].1, sides[1].0, sides[1].1, protocol_name(ends.protocol))
-}
-
-fn oracle_pair(alert: &serde_json::Value) -> Option<Pair> {
-    let sid = u32::try_from(alert[0].as_u64()?).ok()?;
-    let protocol = alert[6].as_str().unwrap_or("");
-    let ports = matches!(protocol, "TCP" | "UDP" | "SCTP");
-    let side = |a: usize| {
-        let address = alert[a].as_str().unwrap_or("");
-        // The oracle writes IPv6 in full; ours is canonical.
-        let address = address.parse::<std::net::IpAddr>().map_or_else(|_| address.to_owned(), |a| a.to_string());
-        (address, if ports { alert[a + 1].as_u64().unwrap_or(0) as u16 } else { 0 })
+    let mut recorded = Tally::default();
+    cases.iter().for_each(|case| recorded.add(&case.name, &case.theirs, &case.ours));
+    let message = |sid: u32| rules.message(sid).to_owned();
+    let Some(suricata) = common.suricata(&data)? else {
+        recorded.print(common.rows, message);
+        println!("recording: {}", recorded.summary());
+        return common.conclude(&recorded, &json!({"recording": recorded.json()}));
     };
-    let mut sides = [side(2), side(4)];
-    sides.sort();
-    let protocol = match protocol {
-        "IPv6-Frag" => "44",
-        "IPv6" => "41",
-        other => other,
-    };
-    Some((sid, format!("{}:{} {}:{} {}", sides[0].0, sides[0].1, sides[1].0, sides[1].1, protocol)))
+    let (judged, classes) = judge(&suricata, &data, &rules, cases, common.jobs)?;
+    judged.print(common.rows, message);
+    for (class, tally) in classes.iter().filter(|_| options.events) {
+        println!("{class:12} {}", tally.summary());
+    }
+    if !judged.unreadable.is_empty() {
+        println!("not read by Suricata: {}", judged.unreadable.join(", "));
+    }
+    println!("recording: {}", recorded.summary());
+    println!("judged:    {}", judged.summary());
+    common.conclude(
+        &judged,
+        &json!({
+            "suricata": suricata.version,
+            "recording": recorded.json(),
+            "judged": judged.json(),
+            "classes": classes.iter().map(|(class, tally)| (*class, tally.json())).collect::<BTreeMap<_, _>>(),
+        }),
+    )
+}
+
+/// Class of an event rule, by the thousands of its signature.
+fn class(sid: u32) -> &'static str {
+    match sid / 1000 {
+        2200 => "decoder",
+        2210 => "stream",
+        2221 => "http",
+        2230 => "tls",
+        2240 | 224 => "dns",
+        2260 => "app-layer",
+        _ => "others",
+    }
+}
+
+/// Ask Suricata again where the two differ. Signatures that this Suricata does not accept count nowhere.
+fn judge(
+    suricata: &Suricata,
+    data: &Path,
+    rules: &engine::Rules,
+    mut cases: Vec<Case>,
+    jobs: usize,
+) -> Result<(Tally, BTreeMap<&'static str, Tally>)> {
+    let file = std::env::temp_dir().join(format!("weir-judge-{}.rules", std::process::id()));
+    let differing: BTreeSet<u32> = cases.iter().flat_map(Case::differing).collect();
+    std::fs::write(&file, rules.text_with_setters(&differing))?;
+    let rejected = suricata.rejected(&file)?;
+    std::fs::remove_file(&file)?;
+    if !rejected.is_empty() {
+        println!("rejected by Suricata, not compared: {rejected:?}");
+    }
+    for case in &mut cases {
+        case.theirs.retain(|pair| !rejected.contains(&pair.0));
+        case.ours.retain(|pair| !rejected.contains(&pair.0));
+    }
+    let answers = command::each("judging", &cases, jobs, |at, case| -> Result<Option<Answer>> {
+        // Signatures that Weir did not load cannot be asked for: the recording stands.
+        let differing: BTreeSet<u32> = case.differing().intersection(&rules.loaded).copied().collect();
+        if differing.is_empty() {
+            return Ok(None);
+        }
+        let file = std::env::temp_dir().join(format!("weir-judge-{}-{at}.rules", std::process::id()));
+        std::fs::write(&file, rules.text_with_setters(&differing))?;
+        let answer = suricata.run(&format!("judge-{at}"), &file, &data.join("pcaps").join(&case.name));
+        std::fs::remove_file(&file)?;
+        answer.map(Some)
+    });
+    let mut tally = Tally::default();
+    let mut classes: BTreeMap<&'static str, Tally> = BTreeMap::new();
+    for (case, answer) in cases.iter().zip(answers) {
+        let theirs = match answer? {
+            None => case.theirs.clone(),
+            Some(Answer::Unreadable(_)) => {
+                tally.unreadable.push(case.name.clone());
+                continue;
+            }
+            Some(Answer::Pairs(pairs)) => {
+                let differing = case.differing();
+                let asked: BTreeSet<u32> = differing.intersection(&rules.loaded).copied().collect();
+                let settled = case.theirs.iter().filter(|pair| !asked.contains(&pair.0)).cloned();
+                settled.chain(pairs.into_iter().filter(|pair| asked.contains(&pair.0))).collect()
+            }
+        };
+        tally.add(&case.name, &theirs, &case.ours);
+        let of = |class_name: &str, pairs: &Pairs| -> Pairs {
+            pairs.iter().filter(|pair| class(pair.0) == class_name).cloned().collect()
+        };
+        let present: BTreeSet<&'static str> = theirs.iter().chain(&case.ours).map(|pair| class(pair.0)).collect();
+        for name in present {
+            classes.entry(name).or_default().add(&case.name, &of(name, &theirs), &of(name, &case.ours));
+        }
+    }
+    Ok((tally, classes))
 }

@@ -10,7 +10,7 @@
 //! escapes `\r \n \t \\ \" \| \xHH`; several pieces are put together.
 //!
 //! ```text
-//! link ethernet                       # or raw, null
+//! link ethernet                       # or raw, null; by number (LINKTYPE) for `frame` statements only
 //! time 1700000000.0                   # of the next packet, seconds
 //! step 1ms                            # between packets
 //! wait 2s                             # once

@@ -221,7 +221,7 @@ impl Scenario {
         }
     }
 
-    /// Link type of all frames: Ethernet, raw IP or null.
+    /// Link type of all frames: Ethernet, raw IP or null; others for frames that are given as bytes.
     pub fn set_link(&mut self, link: u16) {
         self.link = link;
     }

@@ -169,7 +169,8 @@ impl ProtocolState for DnsState {
         }
         match name {
             "dns.opcode" => Some(u64::from(message.opcode())),
-            "dns.rcode" if message.is_response() => Some(u64::from(message.rcode())),
+            // The field is there in requests as well, usually zero.
+            "dns.rcode" => Some(u64::from(message.rcode())),
             "dns.rrtype" => message.questions.first().or(message.answers.first()).map(|r| u64::from(r.kind)),
             _ => None,
         }

@@ -182,6 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_behind_the_limit_is_not_seen_in_any_cut() {
+        let mut packed = gzip(&b"some text that is long enough to be broken ".repeat(40));
+        let last = packed.len() - 12;
+        packed[last..].fill(0xff);
+        let whole = decoded(b"gzip", &packed, packed.len(), 30);
+        assert_eq!(whole.data, b"some text that is long enough ");
+        for cut in 1..packed.len() {
+            assert_eq!(decoded(b"gzip", &packed, cut, 30).trouble().failed, whole.trouble().failed, "cut {cut}");
+        }
+        assert!(!whole.trouble().failed);
+    }
+
+    #[test]
     fn layers_and_members() {
         let text = b"layered ".repeat(100);
         let packed = gzip(&gzip(&text));

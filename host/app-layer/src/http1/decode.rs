@@ -105,6 +105,11 @@ impl Sink<'_> {
     fn full(&self) -> bool {
         *self.made >= self.limit
     }
+
+    /// A layer cannot go on. What lies behind the limit is not looked at, however much of it came at once.
+    fn broken(&mut self) {
+        self.trouble.failed |= !self.full();
+    }
 }
 
 /// Push bytes through the layers; the depth of the recursion is their number.
@@ -160,7 +165,7 @@ fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
                     BrotliResult::NeedsMoreInput => return,
                     BrotliResult::NeedsMoreOutput | BrotliResult::ResultSuccess => break,
                     BrotliResult::ResultFailure => {
-                        sink.trouble.failed = true;
+                        sink.broken();
                         break;
                     }
                 }
@@ -213,7 +218,7 @@ fn inflate(state: &mut Decompress, mut input: &[u8], rest: &mut [Layer], sink: &
             Ok(_) if (used == 0 && made == 0) || (input.is_empty() && made < chunk.len()) => return End::More,
             Ok(_) => {}
             Err(_) => {
-                sink.trouble.failed = true;
+                sink.broken();
                 return End::Broken;
             }
         }

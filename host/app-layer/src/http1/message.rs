@@ -240,7 +240,11 @@ impl Message {
             let mut folded = false;
             let mut made = Vec::new();
             while let Some((more, after)) = next_line(&head, next, response) {
-                let (Some(&lead @ (b' ' | b'\t')), false) = (more.first(), more.iter().all(|b| is_space(*b))) else { break };
+                let Some(&lead @ (b' ' | b'\t')) = more.first() else { break };
+                // White space alone continues a response's field; a request's it does not.
+                if !response && more.iter().all(|b| is_space(*b)) {
+                    break;
+                }
                 if response && looks_like_field(more) {
                     break;
                 }

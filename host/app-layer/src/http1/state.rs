@@ -42,6 +42,8 @@ pub(super) enum At {
     Trailers,
     /// Body up to the end of the direction.
     Close,
+    /// Response: body of a lost head, up to a line that begins the next response. Whether a line begins here.
+    Unframed(bool),
     /// Request: behind a CONNECT, until the response is there.
     Wait,
     /// Not HTTP any more: bytes are kept for what comes.
@@ -53,7 +55,7 @@ pub(super) enum At {
 pub(super) struct Side {
     pub at: At,
     /// Bytes of an incomplete line of the body's framing.
-    partial: Vec<u8>,
+    pub(super) partial: Vec<u8>,
     /// Where the line under way begins in the head.
     line_start: usize,
     /// Trailer bytes so far.
@@ -163,6 +165,7 @@ impl Http1State {
         if self.sides[0].current == Some(id) {
             match self.sides[0].at {
                 At::Bare => {
+                    self.sides[0].partial.clear();
                     self.pairs[index].version_09 = true;
                     self.advance(0, index, HEADERS);
                     self.complete(0);
@@ -223,15 +226,14 @@ impl Http1State {
                     self.body(d, input);
                     return;
                 }
+                At::Unframed(line_begins) => self.unframed(line_begins, input),
                 At::Length(left) | At::Chunk(left) => self.counted(d, left, input),
                 At::Line => self.first_line(d, input),
                 At::Bare => self.behind_bare(d, input),
                 At::Junk => {
                     let Some(index) = self.current(d) else { return };
                     if input.first() != Some(&b'H') {
-                        let junk = std::mem::take(&mut self.pairs[index].messages[1].head);
-                        self.headless_body(index);
-                        self.body(1, &junk);
+                        self.head_lost(index);
                     } else {
                         self.pairs[index].messages[1].head.clear();
                         self.sides[1].at = At::Line;
@@ -242,6 +244,11 @@ impl Http1State {
                 At::ChunkSize | At::ChunkEnd | At::Trailers => self.framing_line(d, input),
             };
         }
+    }
+
+    /// The beginning of a status line.
+    pub(super) fn feed_line(&mut self, line: &[u8]) {
+        self.bytes(1, line);
     }
 
     fn counted<'a>(&mut self, d: usize, left: u64, input: &'a [u8]) -> &'a [u8] {
@@ -292,9 +299,7 @@ impl Http1State {
         }
         head.extend_from_slice(now);
         if d == 1 && !starts_like_status(head) && (head.len() > JUNK_MAX) {
-            let junk = std::mem::take(head);
-            self.headless_body(index);
-            self.body(1, &junk);
+            self.head_lost(index);
             return rest;
         }
         if end.is_some() {
@@ -324,8 +329,18 @@ impl Http1State {
     fn behind_bare<'a>(&mut self, d: usize, input: &'a [u8]) -> &'a [u8] {
         let Some(index) = self.current(d) else { return &[] };
         match input.iter().position(|b| *b != b'\r') {
-            None => &[],
+            None => {
+                // They may turn out to begin a field line.
+                let held = &mut self.sides[d].partial;
+                if held.len() + input.len() > self.config.head_limit {
+                    self.too_long(d, index);
+                } else {
+                    held.extend_from_slice(input);
+                }
+                &[]
+            }
             Some(at) if input[at] == b'\n' => {
+                self.sides[d].partial.clear();
                 self.pairs[index].version_09 = true;
                 self.advance(d, index, HEADERS);
                 self.complete(d);
@@ -334,6 +349,8 @@ impl Http1State {
             Some(_) => {
                 self.event(d, index, Event::RequestLineMissingProtocol);
                 self.sides[d].at = At::Headers;
+                let held = std::mem::take(&mut self.sides[d].partial);
+                self.head(d, &held);
                 input
             }
         }
@@ -396,7 +413,7 @@ impl Http1State {
             return &[];
         }
         side.partial.extend_from_slice(now);
-        if end.is_none() {
+        if end.is_none() && !(side.at == At::ChunkSize && no_chunk_size(&side.partial)) {
             return rest;
         }
         let raw = std::mem::take(&mut side.partial);
@@ -518,39 +535,6 @@ impl Http1State {
         }
     }
 
-    fn gap(&mut self, d: usize, length: u64) {
-        let at = self.sides[d].at;
-        match at {
-            At::Length(left) | At::Chunk(left) if left >= length => {
-                if let Some(index) = self.current(d) {
-                    self.pairs[index].messages[d].body.gap(length);
-                    self.advance(d, index, BODY);
-                }
-                let left = left - length;
-                let chunk = matches!(at, At::Chunk(_));
-                self.sides[d].at = match (chunk, left) {
-                    (true, 0) => At::ChunkEnd,
-                    (true, _) => At::Chunk(left),
-                    (false, _) => At::Length(left),
-                };
-                if !chunk && left == 0 {
-                    self.complete(d);
-                }
-            }
-            At::Close => {
-                if let Some(index) = self.current(d) {
-                    self.pairs[index].messages[d].body.gap(length);
-                }
-            }
-            At::Over | At::Tunnel => {}
-            _ => {
-                // Where the next message begins cannot be known.
-                self.complete(d);
-                self.sides[d].at = At::Over;
-            }
-        }
-    }
-
     fn end(&mut self, d: usize) {
         if matches!(self.sides[d].at, At::Over | At::Tunnel) {
             return;
@@ -565,15 +549,13 @@ impl Http1State {
                     } else if starts_like_status(head) {
                         self.status_line(index, length);
                     } else {
-                        let junk = std::mem::take(&mut self.pairs[index].messages[1].head);
-                        self.headless_body(index);
-                        self.body(1, &junk);
+                        self.head_lost(index);
                     }
                 }
-                At::Junk => {
-                    let junk = std::mem::take(&mut self.pairs[index].messages[1].head);
-                    self.headless_body(index);
-                    self.body(1, &junk);
+                At::Junk => self.head_lost(index),
+                At::Unframed(_) => {
+                    let held = std::mem::take(&mut self.sides[1].partial);
+                    self.body(1, &held);
                 }
                 At::Headers => {
                     if d == 0 {
@@ -624,6 +606,18 @@ impl Http1State {
     pub(super) fn side_open(&self, d: usize) -> bool {
         !self.transactions.is_empty() || self.sides[d].current.is_some() || !self.sides[d].rest.is_empty()
     }
+}
+
+/// So many bytes without a line's end show whether they can be the size of a chunk.
+const CHUNK_PROBE: usize = 8;
+
+/// What stands where the size of a chunk should cannot become one: its line need not be waited for.
+fn no_chunk_size(partial: &[u8]) -> bool {
+    partial.len() >= CHUNK_PROBE
+        && partial
+            .iter()
+            .find(|b| !matches!(b, b'\r' | b'\n' | b' ' | b'\t' | 0x0b | 0x0c))
+            .is_some_and(|b| !b.is_ascii_hexdigit())
 }
 
 /// Bytes that begin like a status line, as far as they go: `HTTP` behind white space and NUL.

@@ -52,6 +52,20 @@ fn buffers_of_a_transaction_in_any_cut() {
 }
 
 #[test]
+fn a_carriage_return_behind_a_bare_request_line_is_kept_in_any_cut() {
+    let whole = b"GET /\n\r x: y\n\n";
+    let seen: Vec<_> = (1..=whole.len())
+        .map(|cut| {
+            let mut s = Http1State::new(&Arc::default());
+            whole.chunks(cut).for_each(|part| s.feed(Direction::ToServer, Input::Data(part), 1));
+            (get(&s, 0, Direction::ToServer, Buffer::HttpHeaderRaw), s.transactions()[0].events.clone())
+        })
+        .collect();
+    assert_eq!(seen[0].0.as_deref(), Some("\r x: y\n\n"));
+    assert!(seen.iter().all(|other| *other == seen[0]), "{seen:?}");
+}
+
+#[test]
 fn pipelined_requests_pair_with_their_responses() {
     let mut s = Http1State::new(&Arc::default());
     s.feed(Direction::ToServer, Input::Data(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
@@ -237,4 +251,82 @@ fn gaps_within_bodies_are_bridged() {
     s.feed(Direction::ToClient, Input::Gap(6), 3);
     s.feed(Direction::ToClient, Input::Data(b"1 200"), 3);
     assert_eq!(s.transactions().len(), 3);
+}
+
+/// Feed responses to three requests that are there already, in pieces of `cut` bytes.
+fn answered(cut: usize, parts: &[Input<'_>]) -> Http1State {
+    let mut s = Http1State::new(&Arc::default());
+    for target in ["/1", "/2", "/3"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        s.feed(Direction::ToServer, Input::Data(request.as_bytes()), 1);
+    }
+    for part in parts {
+        match part {
+            Input::Data(bytes) => bytes.chunks(cut).for_each(|c| s.feed(Direction::ToClient, Input::Data(c), 2)),
+            other => s.feed(Direction::ToClient, *other, 2),
+        }
+    }
+    s
+}
+
+#[test]
+fn a_body_without_head_ends_where_the_next_response_begins() {
+    let junk: &[u8] = b"<html>\n<p>\nHTTP is a protocol\nHTTP/2 too\n</html>\n";
+    let next: &[u8] = b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nab";
+    for cut in 1..80 {
+        let s = answered(cut, &[Input::Gap(100), Input::Data(&[junk, next].concat())]);
+        let body = get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody);
+        assert_eq!(body.as_deref(), Some(std::str::from_utf8(junk).unwrap()), "cut {cut}");
+        assert_eq!(get(&s, 1, Direction::ToClient, Buffer::HttpStatusCode).as_deref(), Some("404"), "cut {cut}");
+        assert_eq!(get(&s, 1, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("ab"), "cut {cut}");
+    }
+    // No request waits for the last one: all of it is body.
+    let s = answered(7, &[Input::Data(next), Input::Data(next), Input::Gap(9), Input::Data(junk), Input::Data(next)]);
+    assert_eq!(s.transactions().len(), 3);
+    assert!(get(&s, 2, Direction::ToClient, Buffer::HttpResponseBody).is_some_and(|body| body.contains("404 No")));
+}
+
+#[test]
+fn messages_behind_a_gap_are_found() {
+    use Direction::{ToClient, ToServer};
+    let two: &[u8] = b"GET /two HTTP/1.1\r\nHost: b\r\n\r\n";
+    let ok: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    // A whole request is lost: its response has none.
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(ToServer, Input::Gap(49), 1);
+    s.feed(ToClient, Input::Data(ok), 2);
+    s.feed(ToServer, Input::Data(two), 3);
+    assert_eq!(s.transactions().iter().map(|t| t.id).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(get(&s, 1, ToServer, Buffer::HttpUri).as_deref(), Some("/two"));
+    // Part of a line, and of a head.
+    for (before, behind) in [(&b"GET /on"[..], &b"e HTTP/1.1\r\nHost: a\r\n\r\n"[..]), (b"GET / HTTP/1.1\r\nHo", b"a\r\n\r\n")] {
+        let mut s = Http1State::new(&Arc::default());
+        s.feed(ToServer, Input::Data(before), 1);
+        s.feed(ToServer, Input::Gap(5), 1);
+        s.feed(ToServer, Input::Data(behind), 1);
+        s.feed(ToServer, Input::Data(two), 1);
+        assert_eq!(get(&s, 1, ToServer, Buffer::HttpUri).as_deref(), Some("/two"));
+    }
+    // The gap reaches beyond the end of a body.
+    let s = answered(1000, &[Input::Data(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"), Input::Gap(40), Input::Data(ok)]);
+    assert_eq!(s.transactions()[0].progress, [COMPLETE; 2]);
+    assert_eq!(get(&s, 1, ToClient, Buffer::HttpStatusCode).as_deref(), Some("200"));
+    // Within the framing of chunks.
+    let chunked: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nab";
+    let s = answered(1000, &[Input::Data(chunked), Input::Gap(10), Input::Data(b"cd\r\n0\r\n")]);
+    assert!(get(&s, 0, ToClient, Buffer::HttpResponseBody).is_some_and(|body| body.starts_with("abcd")));
+}
+
+#[test]
+fn a_body_that_is_not_chunked_after_all_is_seen_at_once() {
+    let head = "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n \r\nConnection: close\r\n\r\n";
+    for cut in 1..40 {
+        let text = format!("{head}XYZ is the body, without any line's end");
+        let s = answered(cut, &[Input::Data(text.as_bytes())]);
+        let body = get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody);
+        assert_eq!(body.as_deref(), Some("XYZ is the body, without any line's end"), "cut {cut}");
+        let text = format!("{head}5;extension=that-is-long\r\nabcde\r\n0\r\n\r\n");
+        let s = answered(cut, &[Input::Data(text.as_bytes())]);
+        assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("abcde"), "cut {cut}");
+    }
 }

@@ -149,6 +149,13 @@ pub fn parse_ssl2_hello(body: &[u8]) -> Hello {
     hello
 }
 
+impl Hello {
+    /// The version it speaks for: of supported_versions the first that is no GREASE, else the legacy one.
+    pub fn spoken_version(&self) -> u16 {
+        self.versions.iter().copied().find(|v| !grease(*v)).unwrap_or(self.version)
+    }
+}
+
 /// Values reserved so that servers must ignore them (RFC 8701).
 fn grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff

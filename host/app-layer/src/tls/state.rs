@@ -258,13 +258,13 @@ impl TlsState {
         self.advance(d, HELLO_DONE);
     }
 
+    /// Version of the session: what the server chose, else what the client asks for.
     fn version(&self) -> Option<u16> {
-        let hello = self.sides[1].hello.as_ref().or(self.sides[0].hello.as_ref())?;
-        if self.sides[1].hello.is_some() {
-            hello.versions.first().copied().or(Some(hello.version))
-        } else {
-            Some(hello.version)
-        }
+        self.version_of(1).or(self.version_of(0))
+    }
+
+    fn version_of(&self, d: usize) -> Option<u16> {
+        self.sides[d].hello.as_ref().map(|hello| hello.spoken_version())
     }
 
     /// State of a buffer that comes with progress `step` of direction `d`.
@@ -345,7 +345,7 @@ impl ProtocolState for TlsState {
         let side = &self.sides[direction as usize];
         let certificate = side.certificates.first().map(|(_, c)| c);
         match name {
-            "tls.version" => self.version().map(u64::from),
+            "tls.version" => self.version_of(direction as usize).map(u64::from),
             "tls.cert_chain_len" => (!side.certificates.is_empty()).then_some(side.certificates.len() as u64),
             "tls.not_before" => certificate?.not_before.and_then(|t| u64::try_from(t).ok()),
             "tls.not_after" => certificate?.not_after.and_then(|t| u64::try_from(t).ok()),
@@ -368,7 +368,7 @@ impl ProtocolState for TlsState {
     }
 
     fn encrypted(&self) -> bool {
-        self.sides.iter().all(|side| side.changed_cipher || side.application_data)
+        self.sides.iter().any(|side| side.application_data)
     }
 
     fn is_open(&self, _direction: Direction) -> bool {
@@ -449,10 +449,13 @@ mod tests {
     }
 
     #[test]
-    fn encryption_begins_when_both_sides_have_changed() {
+    fn encryption_begins_with_application_data() {
         let mut state = TlsState::new(&Arc::default());
         state.feed(Direction::ToServer, Input::Data(&hello_record()), 1);
         state.feed(Direction::ToServer, Input::Data(&[20, 3, 3, 0, 1, 1]), 1);
+        state.feed(Direction::ToClient, Input::Data(&[20, 3, 3, 0, 1, 1]), 1);
+        // Alerts and heartbeats may still come, and rules look at their headers.
+        state.feed(Direction::ToServer, Input::Data(&[24, 3, 3, 0, 3, 1, 0x40, 0]), 1);
         assert!(!state.encrypted());
         state.feed(Direction::ToClient, Input::Data(&[23, 3, 3, 0, 1, 1]), 1);
         assert!(state.encrypted());

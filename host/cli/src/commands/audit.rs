@@ -4,6 +4,7 @@ use super::configuration;
 use crate::args::{AuditCommand, EquivalenceArguments};
 use crate::device::{self, Tables};
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
+use crate::out::outln;
 use crate::pipeline::{self, Loaded, RunControl, Source};
 use crate::{progress, ruleset};
 use serde_json::json;
@@ -12,6 +13,7 @@ use std::sync::atomic::AtomicBool;
 use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity, RunTotals};
 
+/// Runs the command.
 pub fn run(command: &AuditCommand) -> Result<u8, Failure> {
     match command {
         AuditCommand::Equivalence(arguments) => equivalence(arguments),
@@ -42,8 +44,7 @@ pub fn compare(
     let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
     let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
     pipeline::run_full(loaded, config, validate, &mut open()?, &mut full, &mut control)?;
-    let totals =
-        device::run_simulated(loaded, tables, config, validate, &mut open()?, &mut behind, &mut control)?;
+    let totals = device::run_simulated(loaded, tables, config, validate, &mut open()?, &mut behind, &mut control)?;
     let (missed, extra) = full.difference(&behind);
     Ok(Compared { alerts: full.alerts.len(), missed, extra, totals })
 }
@@ -70,7 +71,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
             Ok(compared) => compared,
             Err(failure) if failure.code == INPUT => {
                 unreadable += 1;
-                bar.suspend(|| println!("{}: not compared: {}", path.display(), failure.error));
+                bar.suspend(|| outln!("{}: not compared: {}", path.display(), failure.error));
                 continue;
             }
             Err(failure) => {
@@ -111,7 +112,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         });
         std::fs::write(path, format!("{all:#}\n")).or_internal()?;
     }
-    println!(
+    outln!(
         "{} captures, {unreadable} unreadable, {alerts} alerts, {differences} differences, host share {packets:.2} % of \
          packets, {bytes:.2} % of bytes",
         chosen.len() - unreadable
@@ -122,7 +123,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
 fn print_capture(path: &Path, compared: &Compared, show: usize) {
     let h = &compared.totals.host;
     let found = compared.missed.len() + compared.extra.len();
-    println!(
+    outln!(
         "{}: {} alerts, {found} differences, host share {:.1} % of packets, {:.1} % of bytes",
         path.display(),
         compared.alerts,
@@ -131,10 +132,10 @@ fn print_capture(path: &Path, compared: &Compared, show: usize) {
     );
     for (what, list) in [("missed", &compared.missed), ("extra", &compared.extra)] {
         for alert in list.iter().take(show) {
-            println!("  {what} {}", text(alert));
+            outln!("  {what} {}", text(alert));
         }
         if list.len() > show {
-            println!("  … and {} more", list.len() - show);
+            outln!("  … and {} more", list.len() - show);
         }
     }
 }
@@ -143,29 +144,30 @@ fn text(alert: &AlertIdentity) -> String {
     let flow = alert.flow.map_or_else(
         || "no flow".to_owned(),
         |(e, first)| {
-            format!("flow {}:{} > {}:{} proto {} from frame {first}", e.source, e.source_port, e.destination, e.destination_port, e.protocol)
+            format!(
+                "flow {}:{} > {}:{} proto {} from frame {first}",
+                e.source, e.source_port, e.destination, e.destination_port, e.protocol
+            )
         },
     );
     let transaction = alert.transaction.map_or_else(String::new, |n| format!(", transaction {n}"));
     format!("[{}:{}] at frame {}{transaction}, {flow}", alert.rule.gid, alert.rule.sid, alert.frame)
 }
 
-/// Files named, and those below directories whose name looks like a capture's, sorted.
-fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+/// Files named, and those in and below directories that are captures by name or by their first bytes, sorted.
+pub fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut found = Vec::new();
-    let mut open: Vec<PathBuf> = paths.to_vec();
-    while let Some(path) = open.pop() {
+    let mut open: Vec<(PathBuf, bool)> = paths.iter().map(|path| (path.clone(), true)).collect();
+    while let Some((path, named)) = open.pop() {
         if path.is_dir() {
             for entry in std::fs::read_dir(&path).or_input()? {
-                let entry = entry.or_input()?.path();
-                let capture = entry.extension().is_some_and(|e| {
-                    ["pcap", "pcapng", "cap", "ntar"].iter().any(|known| e.eq_ignore_ascii_case(known))
-                });
-                if entry.is_dir() || capture {
-                    open.push(entry);
+                let entry = entry.or_input()?;
+                // Links to directories could lead in circles.
+                if !entry.file_type().or_input()?.is_symlink() || entry.path().is_file() {
+                    open.push((entry.path(), false));
                 }
             }
-        } else {
+        } else if named || is_capture(&path) {
             found.push(path);
         }
     }
@@ -174,8 +176,17 @@ fn captures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         return Err(Failure {
             code: INPUT,
             error: anyhow::anyhow!("there is no capture in the paths given"),
-            remedy: Some("name files, or directories that hold *.pcap, *.pcapng or *.cap".to_owned()),
+            remedy: Some("name files, or directories that hold pcap or pcapng files".to_owned()),
         });
     }
     Ok(found)
+}
+
+fn is_capture(path: &Path) -> bool {
+    let by_name = path
+        .extension()
+        .is_some_and(|e| ["pcap", "pcapng", "cap", "ntar"].iter().any(|known| e.eq_ignore_ascii_case(known)));
+    let mut magic = [0; 4];
+    let read = std::fs::File::open(path).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut magic));
+    by_name || (read.is_ok() && weir_capture::is_capture(magic))
 }

@@ -4,6 +4,7 @@ use super::configuration;
 use super::rules::{action_name, protocol_name};
 use crate::args::ExplainArguments;
 use crate::exit::{FINDINGS, Failure, INPUT, OK};
+use crate::out::{out, outln};
 use crate::ruleset;
 use std::fmt::Write;
 use weir_ir::{AddressSet, Match, PortSet, Rule};
@@ -17,11 +18,11 @@ pub fn run(arguments: &ExplainArguments) -> Result<u8, Failure> {
     for &sid in &arguments.sids {
         let mut found = false;
         for rule in set.rules.iter().filter(|rule| rule.identity.sid == sid) {
-            print!("{}", describe(rule));
+            out!("{}", describe(rule));
             found = true;
         }
         for diagnostic in set.rejected.iter().chain(&set.warnings).filter(|d| d.sid == Some(sid)) {
-            println!("{}", render_text(diagnostic));
+            outln!("{}", render_text(diagnostic));
             found = true;
             code = FINDINGS;
         }

@@ -1,14 +1,18 @@
 //! One module per command.
 
-mod audit;
+pub mod audit;
 mod config;
+mod device;
 mod explain;
 mod rules;
 mod run;
+mod tables;
 mod version;
 
 use crate::args::{Arguments, Command, ConfigArguments};
 use crate::exit::{Failure, OrExit};
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{Cell, CellAlignment, Table};
 use weir_management::Config;
 
 /// Runs a command; the answer is the exit code.
@@ -16,6 +20,8 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
     match &arguments.command {
         Command::Config(command) => config::run(command),
         Command::Audit(command) => audit::run(command),
+        Command::Tables(command) => tables::run(command),
+        Command::Device(command) => device::run(command),
         Command::Run(arguments) => run::run(arguments),
         Command::Rules(command) => rules::run(command),
         Command::Version => version::run(),
@@ -32,4 +38,16 @@ pub fn configuration(arguments: &ConfigArguments) -> Result<Config, Failure> {
         config.set_argument(argument).or_usage()?;
     }
     Ok(config)
+}
+
+/// A table with this header.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_FULL_CONDENSED).set_header(header);
+    table
+}
+
+/// A cell for a number.
+fn right(text: String) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
 }

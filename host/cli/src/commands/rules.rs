@@ -1,11 +1,11 @@
 //! `weir rules`
 
-use super::{configuration, explain};
-use crate::args::{CheckArguments, RulesCommand, StatsArguments};
+use super::{configuration, explain, right, table};
+use crate::args::{CheckArguments, CostArguments, RulesCommand, StatsArguments};
 use crate::exit::{FINDINGS, Failure, OK};
-use crate::ruleset;
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{Cell, CellAlignment, Table};
+use crate::out::outln;
+use crate::{device, pipeline, ruleset};
+use comfy_table::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use weir_ir::{Action, Rule, RuleProtocol};
@@ -17,6 +17,7 @@ pub fn run(command: &RulesCommand) -> Result<u8, Failure> {
     match command {
         RulesCommand::Check(arguments) => check(arguments),
         RulesCommand::Stats(arguments) => stats(arguments),
+        RulesCommand::Cost(arguments) => cost(arguments),
         RulesCommand::Explain(arguments) => explain::run(arguments),
     }
 }
@@ -41,9 +42,9 @@ fn check(arguments: &CheckArguments) -> Result<u8, Failure> {
     }
     let _ = out.flush();
     if !arguments.json {
-        println!("{}", verdict(&set));
+        outln!("{}", verdict(&set));
         if !set.rejected.is_empty() {
-            println!("`weir rules stats` counts the causes; `--json` is for scripts.");
+            outln!("`weir rules stats` counts the causes; `--json` is for scripts.");
         }
     }
     Ok(if set.rejected.is_empty() { OK } else { FINDINGS })
@@ -107,7 +108,7 @@ fn stats(arguments: &StatsArguments) -> Result<u8, Failure> {
         for (name, counts) in &groups {
             object.insert(name.replace(' ', "_"), serde_json::to_value(counts).unwrap_or_default());
         }
-        println!("{}", serde_json::Value::Object(object));
+        outln!("{}", serde_json::Value::Object(object));
         return Ok(OK);
     }
     for (name, counts) in &groups {
@@ -116,20 +117,56 @@ fn stats(arguments: &StatsArguments) -> Result<u8, Failure> {
         }
         let mut rows: Vec<_> = counts.iter().collect();
         rows.sort_by_key(|(name, n)| (std::cmp::Reverse(**n), *name));
-        let mut table = Table::new();
-        table.load_preset(UTF8_FULL_CONDENSED).set_header([*name, "rules", "share"]);
+        let mut table = table(&[*name, "rules", "share"]);
         for (item, n) in rows {
             let share = percent(*n as f64 / set.total.max(1) as f64);
             table.add_row([Cell::new(item), right(group(*n)), right(share)]);
         }
-        println!("{table}");
+        outln!("{table}");
     }
-    println!("{}", verdict(&set));
+    outln!("{}", verdict(&set));
     Ok(OK)
 }
 
-fn right(text: String) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
+/// Rules by the share of frames that the built-in statistics expect them to send to the host.
+fn cost(arguments: &CostArguments) -> Result<u8, Failure> {
+    let config = configuration(&arguments.config)?;
+    let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
+    let tables = device::tables(&loaded)?;
+    let sources = loaded.program.sources();
+    let mut order: Vec<_> = tables.plan.rules.iter().filter(|r| r.cost >= arguments.least / 100.0).collect();
+    order.sort_by(|a, b| b.cost.total_cmp(&a.cost).then(a.rule.cmp(&b.rule)));
+    let listed = order.iter().take(arguments.top.unwrap_or(usize::MAX));
+    let rows = listed.filter_map(|planned| Some((*planned, sources.get(planned.rule)?)));
+    if arguments.json {
+        for (planned, rule) in rows {
+            let value = serde_json::json!({
+                "gid": rule.identity.gid, "sid": rule.identity.sid, "class": planned.class.letter().to_string(),
+                "expected_share": planned.cost, "reason": planned.reason, "msg": &*rule.meta.message,
+            });
+            outln!("{value}");
+        }
+        return Ok(OK);
+    }
+    let mut out = table(&["sid", "class", "expected", "the device checks", "signature"]);
+    for (planned, rule) in rows {
+        out.add_row([
+            right(rule.identity.sid.to_string()),
+            Cell::new(planned.class.letter()),
+            right(format!("{:.4} %", 100.0 * planned.cost.min(1.0))),
+            Cell::new(visible(&planned.reason)),
+            Cell::new(visible(&rule.meta.message)),
+        ]);
+    }
+    outln!("{out}");
+    outln!(
+        "{} of {} rules are expected to send {} % of the frames or more to the host. Expectations come from built-in byte \
+         statistics; `weir run` shows in stats.json what rules cost on traffic of yours.",
+        group(order.len() as u64),
+        group(tables.plan.rules.len() as u64),
+        arguments.least
+    );
+    Ok(OK)
 }
 
 /// The protocol word of a header.

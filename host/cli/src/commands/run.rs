@@ -4,6 +4,7 @@ use super::configuration;
 use crate::args::{Device, RunArguments};
 use crate::example;
 use crate::exit::{Failure, OK, OrExit};
+use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
 use crate::{device, progress, ruleset, settings};
 use std::io::IsTerminal;
@@ -46,15 +47,15 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     if !arguments.quiet {
         let mut summary = Summary::new(&totals, &counts);
         summary.styled = std::io::stdout().is_terminal();
-        print!("{summary}");
+        out!("{summary}");
         if config.output.eve {
-            println!("Events: {}", arguments.log_dir.join(&config.output.eve_file).display());
+            outln!("Events: {}", arguments.log_dir.join(&config.output.eve_file).display());
         }
         if stop.load(Ordering::Relaxed) {
-            println!("The run was interrupted; the numbers are those of the frames until then.");
+            outln!("The run was interrupted; the numbers are those of the frames until then.");
         }
         if arguments.example {
-            println!("\n{}", example::NEXT);
+            outln!("\n{}", example::NEXT);
         }
     }
     eve.or_internal()?;

@@ -1,9 +1,10 @@
 //! `weir version`
 
 use crate::exit::{Failure, OK};
+use crate::out::outln;
 
 pub fn run() -> Result<u8, Failure> {
-    println!("weir {}", env!("CARGO_PKG_VERSION"));
-    println!("target {}-{}", std::env::consts::ARCH, std::env::consts::OS);
+    outln!("weir {}", env!("CARGO_PKG_VERSION"));
+    outln!("target {}-{}", std::env::consts::ARCH, std::env::consts::OS);
     Ok(OK)
 }

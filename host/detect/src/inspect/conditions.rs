@@ -62,7 +62,8 @@ fn flags_hold(mode: TcpFlagsMode, wanted: u8, actual: u8) -> bool {
         TcpFlagsMode::Exact => actual == wanted,
         TcpFlagsMode::All => actual & wanted == wanted,
         TcpFlagsMode::Any => actual & wanted != 0,
-        TcpFlagsMode::Not => actual & wanted == 0,
+        // As in Suricata: not all of them.
+        TcpFlagsMode::Not => actual & wanted != wanted,
     }
 }
 
@@ -94,7 +95,7 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
         PacketCondition::Icmpv6Mtu(c) => optional(c, icmpv6_mtu(&packet.transport)),
         PacketCondition::Ttl(c) => optional(c, ip.map(|i| u64::from(i.ttl))),
         PacketCondition::Tos(c) => optional(c, ip.map(|i| u64::from(i.tos))),
-        PacketCondition::IpId(n) => ip.is_some_and(|i| i.id == *n),
+        PacketCondition::IpId(n) => ip.is_some_and(|i| i.version == 4 && i.id == *n),
         PacketCondition::IpProtocol(c) => optional(c, ip.map(|i| u64::from(i.protocol))),
         PacketCondition::IpOption(wanted) => ip.is_some_and(|i| has_option(i.options, *wanted)),
         PacketCondition::SameIp => ip.is_some_and(|i| i.source == i.destination),
@@ -269,8 +270,9 @@ pub fn app_layer_holds(
     transaction: Option<InTransaction<'_>>,
 ) -> bool {
     conditions.iter().all(|condition| match condition {
+        // What the bytes of the packet's own direction say.
         AppLayerCondition::Protocol { protocol, negated } => {
-            flow_protocol(context.flow.map(|f| f.protocol), *protocol, *negated)
+            flow_protocol(context.flow.map(|f| f.own_protocol()), *protocol, *negated)
         }
         AppLayerCondition::ProtocolOf { mode, protocol, negated } => {
             let flow = context.flow;

@@ -84,12 +84,20 @@ pub(super) fn finish(
     raw.sort_by_key(|r| {
         let transaction = match r.scope {
             Scope::Packet | Scope::Stream => 0,
-            Scope::Transaction(id) => id + 1,
+            Scope::Transaction(id) => id.saturating_add(1),
         };
-        (r.rule, transaction, r.direction)
+        (r.rule, transaction, r.scope == Scope::Packet, r.direction)
     });
     for r in raw.iter() {
         let Some(rule) = program.rule(r.rule) else { continue };
+        // A packet and the stream it completes are one match of the rule, but both count for its threshold.
+        let reported = r.scope == Scope::Packet
+            && out.iter().rev().take_while(|m| m.frame == context.packet.number).any(|m| {
+                m.rule == r.rule && m.scope == Scope::Stream && m.tunnel_depth == context.packet.tunnel_depth
+            });
+        if reported && rule.threshold.is_none() && rule.rate.is_none() {
+            continue;
+        }
         let tag = program.source(r.rule).is_some_and(|s| s.tag);
         let whole_flow = context.flow.is_some()
             && (!matches!(r.scope, Scope::Packet) || rule.once || rule.at_detection);
@@ -124,7 +132,7 @@ pub(super) fn finish(
         if !found.alert && !rule.noalert {
             counters.suppressed += 1;
         }
-        if found.alert || found.effect != Effect::None {
+        if (found.alert || found.effect != Effect::None) && !reported {
             out.push(found);
         }
     }

@@ -218,8 +218,8 @@ impl Work<'_> {
         if rule.changes_state() {
             effects::change_state(rule, self.context, self.direction, flow, &mut self.shared.bits);
         }
-        let again = |r: &Raw| r.rule == index && !matches!(r.scope, Scope::Transaction(_));
-        if !matches!(scope, Scope::Transaction(_)) && self.raw.iter().any(again) {
+        // Several deliveries of one packet are one unit.
+        if !matches!(scope, Scope::Transaction(_)) && self.raw.iter().any(|r| r.rule == index && r.scope == scope) {
             return;
         }
         self.raw.push(Raw { rule: index, scope, direction: self.direction });

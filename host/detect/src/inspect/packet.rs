@@ -33,13 +33,19 @@ impl Inspector {
         };
         scratch.candidates.clear();
         scratch.begin_scan(program.len());
-        let decided = context.flow.is_some_and(|f| f.protocol != Detection::Unknown);
+        let decided = context.flow.is_some_and(|f| f.own_protocol() != Detection::Unknown);
         match flow.as_deref_mut().and_then(|f| f.sides.get_mut(side)) {
             Some(side) => {
                 if side.packet.is_none() {
                     let mut list = vec![];
                     program.unfiltered().packet.collect(program.headers(), &mut side.headers, &tuple, &mut list);
                     list.retain(|&r| program.head(r).is_some_and(|h| h.directions & direction_bit != 0));
+                    // What happened once has left the list (see below), also if the list is made again.
+                    list.retain(|&r| {
+                        program.rule(r).is_some_and(|rule| {
+                            !(rule.once && side.addresses_done || rule.at_detection && side.detection_done)
+                        })
+                    });
                     list.sort_unstable();
                     side.packet = Some(list.into());
                 }
@@ -94,7 +100,7 @@ impl Inspector {
                         }
                         named += 1;
                         let Some(head) = program.head(b.rule) else { continue };
-                        if head.units.packet
+                        if head.units.on_packet(context.in_stream)
                             && (direction.is_some() || head.directions == 3)
                             && headers.holds(program.headers(), head.header, &tuple)
                         {
@@ -115,6 +121,9 @@ impl Inspector {
                 group.scan_head(bytes, 0, &mut |behind, _, end| name(behind, end));
                 evaluator.counters.candidates += named;
             }
+        }
+        if context.in_stream {
+            candidates.retain(|&r| program.head(r).is_some_and(|h| h.units.on_packet(true)));
         }
         if candidates.is_empty() {
             return;
@@ -158,5 +167,5 @@ fn payload_of<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
     };
     let fragment = packet.ip.as_ref().is_some_and(|ip| ip.is_fragment);
     // As in Suricata, a rule on the payload needs one, even if it only asks for absence.
-    (allowed && !fragment && !packet.payload.is_empty()).then_some(packet.payload)
+    (allowed && !fragment && !packet.carries_packet && !packet.payload.is_empty()).then_some(packet.payload)
 }

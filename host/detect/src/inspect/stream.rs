@@ -24,9 +24,19 @@ pub struct Delivery<'d> {
     pub new_from: usize,
 }
 
+impl<'d> Delivery<'d> {
+    /// What a rule sees that has matched everything before stream offset `from`.
+    fn behind(&self, from: u64) -> Payload<'d> {
+        let skip = usize::try_from(from.saturating_sub(self.offset)).unwrap_or(usize::MAX).min(self.new_from);
+        let bytes = self.window.get(skip..).unwrap_or(&[]);
+        let view = StreamView { offset: self.offset.saturating_add(skip as u64), new_from: self.new_from - skip };
+        Payload { bytes, stream: Some(view) }
+    }
+}
+
 impl Inspector {
     /// Inspect a delivery. A rule matches when all its contents stand in the window and at least one byte of them is
-    /// new.
+    /// new. Bytes that have matched a rule do not match it again, so that one occurrence is one match.
     pub fn stream(
         &mut self,
         context: &Context<'_>,
@@ -45,7 +55,7 @@ impl Inspector {
         let bit = 1u8 << direction as u8;
         let tuple = context.tuple(Some(direction));
         let Some(side) = flow.sides.get_mut(direction as usize) else { return };
-        side.pending.retain(|p| p.end > delivery.offset);
+        side.pending.retain(|p| p.end.max(p.from) > delivery.offset);
         scratch.begin_scan(program.len());
         let Scratch { stamps, stamp, shared_scan, .. } = &mut *scratch;
         let at = (context.packet.number, context.packet.tunnel_depth, direction as usize);
@@ -91,7 +101,7 @@ impl Inspector {
                                 dropped += 1;
                                 continue;
                             }
-                            pending.insert(at, Pending { rule: b.rule, end });
+                            pending.insert(at, Pending { rule: b.rule, end, from: 0 });
                         }
                     }
                 }
@@ -111,19 +121,23 @@ impl Inspector {
             side.stream = Some(list.into());
         }
         scratch.candidates.clear();
-        scratch.candidates.extend(side.pending.iter().map(|p| p.rule));
+        scratch.candidates.extend(side.pending.iter().filter(|p| p.end > delivery.offset).map(|p| p.rule));
         scratch.candidates.extend(side.stream.as_deref().unwrap_or(&[]));
         if scratch.candidates.is_empty() {
             return;
         }
         scratch.candidates.sort_unstable();
-        let view = StreamView { offset: delivery.offset, new_from: delivery.new_from };
-        let payload = Some(Payload { bytes: delivery.window, stream: Some(view) });
+        let end = delivery.offset.saturating_add(delivery.window.len() as u64);
         let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw };
         for &rule in &scratch.candidates {
+            let from = flow.sides.get(direction as usize).map_or(0, |side| side.matched_to(rule));
+            let payload = Some(delivery.behind(from));
             let buffers = (&mut scratch.transformed, &mut scratch.spare);
             if work.raw_rule_holds(rule, Unit::Stream, payload, Some(&*flow), buffers) {
                 work.matched(rule, Scope::Stream, Some(&mut *flow));
+                if let Some(side) = flow.sides.get_mut(direction as usize) {
+                    side.set_matched(rule, end);
+                }
             }
         }
     }

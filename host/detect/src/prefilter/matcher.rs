@@ -25,8 +25,27 @@ struct Meta {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     window: u32,
+    /// Four other bytes of the pattern, folded as the window is: most patterns that share a window differ in them.
+    check: u32,
+    /// Where they stand, from the window.
+    check_at: i32,
     pattern: PatternIndex,
     offset: u32,
+}
+
+/// The four bytes to compare besides those at `offset`: behind them, before them, or whatever else the pattern has.
+fn second_window(bytes: &[u8], offset: usize) -> (u32, i32) {
+    let last = bytes.len() - 4;
+    let at = if offset + 4 <= last {
+        offset + 4
+    } else if offset >= 4 {
+        offset - 4
+    } else if offset == 0 {
+        last
+    } else {
+        0
+    };
+    (read(bytes.get(at..).unwrap_or(&[])) | FOLD, at as i32 - offset as i32)
 }
 
 /// One hash table of windows.
@@ -46,15 +65,10 @@ const MULTIPLIER: u32 = 0x9E37_79B1;
 /// Shortest pattern of the table scanned at every fourth position.
 const LONG: usize = 7;
 
-#[inline(always)]
-fn hash(window: u32) -> u32 {
-    let x = (window | FOLD).wrapping_mul(MULTIPLIER);
-    x ^ (x >> 15)
-}
-
+/// The upper bits are the hash: each depends on all of the window.
 #[inline(always)]
 fn spread(window: u32) -> u32 {
-    hash(window).wrapping_mul(0x85EB_CA6B)
+    (window | FOLD).wrapping_mul(MULTIPLIER)
 }
 
 impl Table {
@@ -175,7 +189,8 @@ impl MatcherBuilder {
                     for o in offset..=offset + span - 4 {
                         let window = read(&bytes[o..o + 4]) | FOLD;
                         *load.entry(window).or_default() += 1;
-                        table.push(Entry { window, pattern: index, offset: o as u32 });
+                        let (check, check_at) = second_window(bytes, o);
+                        table.push(Entry { window, check, check_at, pattern: index, offset: o as u32 });
                     }
                 }
             }
@@ -306,6 +321,10 @@ impl Matcher {
         let window = read(haystack.get(position..).unwrap_or(&[])) | FOLD;
         for entry in table.bucket(window) {
             if entry.window != window {
+                continue;
+            }
+            let check = position.checked_add_signed(entry.check_at as isize).and_then(|at| haystack.get(at..));
+            if check.map_or(0, read) | FOLD != entry.check {
                 continue;
             }
             let Some(start) = position.checked_sub(entry.offset as usize).filter(|&s| s >= from) else { continue };

@@ -185,9 +185,19 @@ fn units(ir: &Rule, transaction: bool, reads_payload: bool, buffers: &[RuleBuffe
         // A condition on the packet's header has no meaning for a stream.
         (_, _, true) => Units { packet: true, ..Units::default() },
         (true, true, false) => Units { stream: true, ..Units::default() },
-        (true, false, false) => Units { packet: true, stream: true, transaction: false },
+        // As in Suricata: a rule that says where a content lies sees each segment as well as the stream.
+        (true, false, false) if says_where(ir) => Units { packet: true, stream: true, ..Units::default() },
+        (true, false, false) => Units { lone_packet: true, stream: true, ..Units::default() },
         (false, _, false) => Units { packet: true, ..Units::default() },
     }
+}
+
+/// Some content of the payload has `offset`, `depth` or `startswith`.
+fn says_where(ir: &Rule) -> bool {
+    ir.buffers.iter().filter(|b| b.buffer == Buffer::Payload).flat_map(|b| &b.matches).any(|item| match item {
+        Match::Content(content) => content.offset.is_some() || content.depth.is_some() || content.anchor.start,
+        _ => false,
+    })
 }
 
 /// Compiled buffers, and for each entry of the rule whether its contents may serve as fast pattern.
@@ -306,7 +316,7 @@ fn is_address_only(ir: &Rule) -> bool {
         && ir.events.is_empty()
         && ir.app_layer.is_empty()
         && ir.flowints.is_empty()
-        && ir.packet.iter().all(|c| matches!(c, PacketCondition::Address { .. }))
+        && ir.packet.iter().all(|c| matches!(c, PacketCondition::Address { .. } | PacketCondition::IpProtocol(_)))
         && ir.flowbits.iter().all(|b| !is_test(b.operation))
         && ir.xbits.iter().all(|b| !is_test(b.operation))
 }

@@ -369,7 +369,7 @@ impl Builder {
             }
             None => {
                 let lists = [
-                    (head.units.packet, &mut self.packet),
+                    (head.units.packet || head.units.lone_packet, &mut self.packet),
                     (head.units.stream, &mut self.stream),
                     (head.units.transaction, &mut self.transaction),
                 ];

@@ -27,10 +27,19 @@ pub struct Head {
 pub struct Units {
     /// Packets.
     pub packet: bool,
+    /// Packets whose payload does not go to a stream.
+    pub lone_packet: bool,
     /// Deliveries of the stream.
     pub stream: bool,
     /// Transactions.
     pub transaction: bool,
+}
+
+impl Units {
+    /// The rule is inspected on a packet whose payload went to the stream, or did not.
+    pub fn on_packet(self, in_stream: bool) -> bool {
+        self.packet || (self.lone_packet && !in_stream)
+    }
 }
 
 /// Where a buffer's bytes come from.

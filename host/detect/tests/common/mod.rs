@@ -122,6 +122,7 @@ impl Bed {
             if direction == ToServer { (self.client, self.server) } else { (self.server, self.client) };
         let packet = packet_of(self.frame, self.seconds, from, to, transport, payload, self.events);
         let context = Context {
+            in_stream: false,
             packet: &packet,
             flow: Some(self.facts(direction)),
             stream_events: self.stream_events,
@@ -183,7 +184,7 @@ impl Bed {
         self.run(direction, bytes, transport, |i, c, f, s| {
             i.stream(c, f, &delivery, s);
             if packet_too {
-                i.packet(c, Some(f), s);
+                i.packet(&Context { in_stream: true, ..*c }, Some(f), s);
             }
         })
     }
@@ -262,6 +263,7 @@ pub fn packet_of<'a>(
         payload,
         data: payload,
         checksum_bad: false,
+        carries_packet: false,
         events,
     }
 }

@@ -208,7 +208,7 @@ pub enum TxCommand {
     Drop = 2,
     /// Verdict: like Drop with WHOLE_FLOW; the resets themselves are sent with Inject.
     Reset = 3,
-    /// The flow (index and generation, or with BY_KEY the 44-byte key at `data`) is sticky from now on; answered by a HANDOVER descriptor.
+    /// The flow (index and generation, or with BY_KEY the 44-byte key at `data`) is sticky from now on; answered by a HANDOVER descriptor. The host knows bytes of it that the device did not read: direction, state and class of the entry are never narrowed again.
     Divert = 4,
     /// Compare and set: ends divert iff the flow is sticky and its last trouble is not after `frame_number`.
     Release = 5,
@@ -273,7 +273,7 @@ impl TxCommand {
             TxCommand::Forward => "Verdict: transmit the diverted frame `frame_number` (bytes at `data`, `length`; length 0 on a tap).",
             TxCommand::Drop => "Verdict: the diverted frame `frame_number` is dropped; with flag WHOLE_FLOW later frames of the flow too.",
             TxCommand::Reset => "Verdict: like Drop with WHOLE_FLOW; the resets themselves are sent with Inject.",
-            TxCommand::Divert => "The flow (index and generation, or with BY_KEY the 44-byte key at `data`) is sticky from now on; answered by a HANDOVER descriptor.",
+            TxCommand::Divert => "The flow (index and generation, or with BY_KEY the 44-byte key at `data`) is sticky from now on; answered by a HANDOVER descriptor. The host knows bytes of it that the device did not read: direction, state and class of the entry are never narrowed again.",
             TxCommand::Release => "Compare and set: ends divert iff the flow is sticky and its last trouble is not after `frame_number`.",
             TxCommand::Settle => "`scopes` are the scopes that can still match; the flow's frames are no longer recorded.",
             TxCommand::Bypass => "Later frames of the flow pass without inspection, counted.",

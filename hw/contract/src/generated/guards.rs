@@ -106,9 +106,9 @@ pub enum Guard {
     UriControl = 49,
     /// HT, two spaces in a row, or a space at the payload's or a line's beginning.
     RequestSpaceOdd = 50,
-    /// Line that may be a header (token, then `:`) whose `:` is preceded by white space or not followed by exactly one space and a value; or white space before any line end.
+    /// Line that may be a header (token, then `:`) whose `:` is preceded by white space or not followed by exactly one space and a value; or white space before any line end; or VT or FF at a line's beginning. White space: space, HT, VT, FF.
     HeaderSpaceOdd = 51,
-    /// LF followed by space or HT.
+    /// CR or LF followed by space or HT.
     HeaderFold = 52,
     /// LF without CR before it, or CR without LF behind it.
     LineEndOdd = 53,
@@ -410,8 +410,8 @@ impl Guard {
             Guard::UriAbsolute => "`://`.",
             Guard::UriControl => "Byte below 0x20 other than HT, CR, LF; or 0x7f.",
             Guard::RequestSpaceOdd => "HT, two spaces in a row, or a space at the payload's or a line's beginning.",
-            Guard::HeaderSpaceOdd => "Line that may be a header (token, then `:`) whose `:` is preceded by white space or not followed by exactly one space and a value; or white space before any line end.",
-            Guard::HeaderFold => "LF followed by space or HT.",
+            Guard::HeaderSpaceOdd => "Line that may be a header (token, then `:`) whose `:` is preceded by white space or not followed by exactly one space and a value; or white space before any line end; or VT or FF at a line's beginning. White space: space, HT, VT, FF.",
+            Guard::HeaderFold => "CR or LF followed by space or HT.",
             Guard::LineEndOdd => "LF without CR before it, or CR without LF behind it.",
             Guard::EqualsEscape => "Quoted-printable: `=HH` of a byte in the loaded equals_set, or `=` before white space or a line end.",
             Guard::DnsPointerQuestion => "DNS message with a compression pointer or reserved label type in a question name.",

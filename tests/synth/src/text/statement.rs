@@ -46,12 +46,14 @@ impl Compiler {
         let (word, column) = arguments.word("a statement")?;
         match word {
             "link" => {
-                let (name, column) = arguments.word("a link type (ethernet, raw, null)")?;
+                let (name, column) = arguments.word("a link type (ethernet, raw, null, or a LINKTYPE number)")?;
                 self.scenario.set_link(match name {
                     "ethernet" => link_types::ETHERNET,
                     "raw" => link_types::RAW,
                     "null" => link_types::NULL,
-                    _ => return Err((column, format!("`{name}` is no link type; known are ethernet, raw, null"))),
+                    _ => name.parse().map_err(|_| {
+                        (column, format!("`{name}` is no link type; known are ethernet, raw, null and LINKTYPE numbers"))
+                    })?,
                 });
             }
             "time" => {

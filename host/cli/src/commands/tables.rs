@@ -1,0 +1,222 @@
+//! `weir tables`: the image that the device loads, made and looked at.
+
+use super::{configuration, right, table};
+use crate::args::{BuildTablesArguments, InspectTablesArguments, TablesCommand};
+use crate::exit::{Failure, INPUT, OK, OrExit};
+use crate::out::outln;
+use crate::{device, pipeline, ruleset};
+use comfy_table::Cell;
+use serde_json::json;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+use weir_contract::constants as c;
+use weir_contract::enums::{BlockFlags, BlockType};
+use weir_contract::guards::Guard;
+use weir_contract::layouts::ImageHeader;
+use weir_output::summary::{group, percent};
+use weir_rules::image::{ImageOptions, random_seed};
+use weir_rules::plan::{Class, Options};
+use weir_sim::literal::LengthTable;
+use weir_sim::tables::Tables;
+
+pub fn run(command: &TablesCommand) -> Result<u8, Failure> {
+    match command {
+        TablesCommand::Build(arguments) => build(arguments),
+        TablesCommand::Inspect(arguments) => inspect(arguments),
+    }
+}
+
+/// Bytes of the largest image that is read.
+const IMAGE_MAX: u64 = c::IMAGE_LENGTH_MAX;
+
+fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
+    let config = configuration(&arguments.config)?;
+    let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let image_options = match arguments.seed {
+        Some(seed) => ImageOptions { seed, ..ImageOptions::default() },
+        None => ImageOptions { seed: random_seed(), created: now, ..ImageOptions::default() },
+    };
+    let tables = device::tables_as(&loaded, &Options::default(), &image_options)?;
+    // What cannot be loaded must not be written.
+    Tables::load(&tables.image.bytes).or_internal()?;
+    write(&arguments.output, &tables.image.bytes)?;
+    let plan = &tables.plan;
+    let report = &tables.image.report;
+    let seconds = loaded.seconds + tables.seconds;
+    if arguments.json {
+        let classes: serde_json::Map<String, serde_json::Value> =
+            Class::ALL.iter().map(|&class| (class.letter().to_string(), plan.count(class).into())).collect();
+        let value = json!({
+            "file": arguments.output.display().to_string(),
+            "rules": { "total": loaded.totals.total, "loaded": loaded.totals.loaded, "rejected": loaded.totals.rejected,
+                       "by_class": classes },
+            "image": report,
+            "seconds": seconds,
+        });
+        outln!("{value:#}");
+        return Ok(OK);
+    }
+    let mut classes = table(&["class", "what the device checks", "rules", "share"]);
+    let all = plan.rules.len().max(1) as f64;
+    for class in Class::ALL {
+        let n = plan.count(class);
+        classes.add_row([
+            Cell::new(class.letter()),
+            Cell::new(class.meaning()),
+            right(group(n as u64)),
+            right(percent(n as f64 / all)),
+        ]);
+    }
+    outln!("{classes}");
+    let mut sizes = table(&["table", "entries"]);
+    for (n, count) in report.fragments.iter().enumerate() {
+        sizes.add_row([Cell::new(format!("fragments of {} bytes", n + c::WINDOW_MIN)), right(group(*count as u64))]);
+    }
+    for (name, n) in [
+        ("records", report.records),
+        ("list entries", report.list_entries),
+        ("header table", report.header_entries),
+        ("port sets", report.ports.0 as usize),
+        ("address sets", report.addresses.0 as usize),
+        ("IPv4 prefixes", report.prefixes.0),
+        ("IPv6 prefixes", report.prefixes.1),
+    ] {
+        sizes.add_row([Cell::new(name), right(group(n as u64))]);
+    }
+    outln!("{sizes}");
+    if !report.widened.is_empty() {
+        outln!("{} rules became class C because the device is too small for their fragments.", report.widened.len());
+    }
+    outln!(
+        "{}: {} bytes from {} rules ({} rejected) in {seconds:.2} s",
+        arguments.output.display(),
+        group(report.length as u64),
+        group(loaded.totals.loaded),
+        group(loaded.totals.rejected),
+    );
+    Ok(OK)
+}
+
+/// Written beside the target and moved there, so that a file of that name is always whole.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".part");
+    let part = path.with_file_name(name);
+    let result = std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path));
+    result.map_err(|error| {
+        let _ = std::fs::remove_file(&part);
+        Failure {
+            code: crate::exit::INTERNAL,
+            error: anyhow::Error::new(error).context(format!("cannot write {}", path.display())),
+            remedy: Some("choose another place with --output".to_owned()),
+        }
+    })
+}
+
+fn inspect(arguments: &InspectTablesArguments) -> Result<u8, Failure> {
+    let path = &arguments.file;
+    let bytes = weir_rules::load::read_limited(path, IMAGE_MAX).or_input()?;
+    let refused = |error: anyhow::Error| Failure {
+        code: INPUT,
+        error: error.context(path.display().to_string()),
+        remedy: Some("make the image anew with `weir tables build`; a device would refuse it as well".to_owned()),
+    };
+    let tables = Tables::load(&bytes).map_err(|refusal| refused(refusal.into()))?;
+    let header = ImageHeader::read(&bytes).ok_or_else(|| refused(anyhow::anyhow!("the file is too short")))?;
+    let identity: String = header.identity.iter().map(|b| format!("{b:02x}")).collect();
+    let armed: Vec<&str> = Guard::ALL.iter().filter(|g| tables.armed & g.bit() != 0).map(|g| g.name()).collect();
+    let blocks: Vec<_> = tables
+        .directory()
+        .iter()
+        .map(|entry| {
+            let name = BlockType::from_raw(entry.kind)
+                .map_or_else(|| format!("{:#x}", entry.kind), |kind| format!("{kind:?}"));
+            (name, entry.flags & BlockFlags::HOST_ONLY.0 != 0, *entry)
+        })
+        .collect();
+    let lengths: Vec<_> = tables.filter.tables().iter().map(occupancy).collect();
+    if arguments.json {
+        let value = json!({
+            "identity": identity,
+            "contract": format!("{}.{}", header.major, header.minor),
+            "bytes": header.length,
+            "created": header.created,
+            "rules": header.rule_count,
+            "records": tables.records.len(),
+            "list_entries": tables.lists.len(),
+            "header_entries": tables.header.len(),
+            "limits": { "candidates": tables.limits.candidates, "list_entries": tables.limits.list_entries },
+            "guards_armed": armed,
+            "fragments": lengths.iter().map(|l| json!({
+                "bytes": l.length, "entries": l.entries, "slots": l.slots, "bloom_bits": l.bloom_bits,
+                "bloom_fill": l.bloom_fill,
+            })).collect::<Vec<_>>(),
+            "blocks": blocks.iter().map(|(name, host_only, entry)| json!({
+                "name": name, "offset": entry.offset, "bytes": entry.length, "crc": entry.crc, "host_only": host_only,
+            })).collect::<Vec<_>>(),
+        });
+        outln!("{value:#}");
+        return Ok(OK);
+    }
+    outln!(
+        "{}: table image {identity}, contract {}.{}, {} rules, {} bytes, checksums good",
+        path.display(),
+        header.major,
+        header.minor,
+        group(u64::from(header.rule_count)),
+        group(header.length)
+    );
+    let mut rows = table(&["fragments", "entries", "slots", "occupied", "Bloom bits", "set"]);
+    for l in &lengths {
+        rows.add_row([
+            Cell::new(format!("{} bytes", l.length)),
+            right(group(l.entries)),
+            right(group(l.slots)),
+            right(percent(l.entries as f64 / l.slots.max(1) as f64)),
+            right(group(l.bloom_bits)),
+            right(percent(l.bloom_fill)),
+        ]);
+    }
+    outln!("{rows}");
+    let mut rows = table(&["block", "offset", "bytes", "CRC-32C", "for"]);
+    for (name, host_only, entry) in &blocks {
+        rows.add_row([
+            Cell::new(name),
+            right(group(entry.offset)),
+            right(group(entry.length)),
+            Cell::new(format!("{:08x}", entry.crc)),
+            Cell::new(if *host_only { "host" } else { "device" }),
+        ]);
+    }
+    outln!("{rows}");
+    outln!(
+        "Per frame at most {} candidates and {} list entries; what exceeds them is diverted.",
+        group(u64::from(tables.limits.candidates)),
+        group(u64::from(tables.limits.list_entries))
+    );
+    outln!("Guards armed: {}", armed.join(", "));
+    Ok(OK)
+}
+
+/// How full the structures of one window length are.
+struct Occupancy {
+    length: usize,
+    entries: u64,
+    slots: u64,
+    bloom_bits: u64,
+    /// Share of bits that are set, 0 to 1.
+    bloom_fill: f64,
+}
+
+fn occupancy(table: &LengthTable) -> Occupancy {
+    let bloom_bits = table.bloom.len() as u64 * 64;
+    let set: u64 = table.bloom.iter().map(|word| u64::from(word.count_ones())).sum();
+    Occupancy {
+        length: table.length,
+        entries: u64::from(table.shape.entries),
+        slots: table.exact.len() as u64,
+        bloom_bits,
+        bloom_fill: set as f64 / bloom_bits.max(1) as f64,
+    }
+}

@@ -1,0 +1,231 @@
+//! First stage of the filter: which positions have a window that the first two Bloom partitions of some length hold.
+//!
+//! Two passes without a branch that depends on many bytes. The first asks the first partition of every length at every
+//! position: one carry-less multiplication and one bit per length; 10 to 20 % of random bytes pass. The second asks the
+//! second partition of the lengths that passed; 1 % is left.
+
+use super::LengthTable;
+use super::clmul::{accelerated, passes};
+use weir_contract::constants::{WINDOW_LENGTHS, WINDOW_MIN};
+use weir_contract::fold::truncate;
+use weir_contract::hash::{BLOOM_SHIFT, clmul};
+use weir_contract::layouts::HashConstants;
+
+/// Where the first Bloom index of each window length begins in the low half of the product. Partition 0 takes bits
+/// `8n - 24 .. 8n - 24 + log2` with log2 ≤ 24: all of them in the low half, and none depends on a byte behind the
+/// window, so the eight bytes at a position need not be cut to the window's length.
+pub(super) const FIRST_SHIFT: [u32; WINDOW_LENGTHS] = {
+    let mut shifts = [0; WINDOW_LENGTHS];
+    let mut n = 0;
+    while n < WINDOW_LENGTHS {
+        shifts[n] = (8 * (n + WINDOW_MIN) - 24) as u32;
+        n += 1;
+    }
+    shifts
+};
+
+/// Bitmaps of one window length in `words`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lane {
+    /// Bits of a partition, less one.
+    pub(super) mask: u32,
+    /// First word of the first partition.
+    pub(super) base: u32,
+    /// First word of the second partition; of the first where there is only one.
+    pub(super) second: u32,
+    /// Where its index begins in the whole product.
+    pub(super) second_shift: u32,
+}
+
+/// A position with a window that may be a fragment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Passed {
+    /// Position of the window.
+    pub at: u32,
+    /// Lengths that passed: bit n for the n-th.
+    pub lengths: u32,
+}
+
+/// Memory reused from frame to frame.
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    #[cfg(target_arch = "x86_64")]
+    pub(super) chunk: Box<super::gfni::Chunk>,
+}
+
+/// The first two partitions of every length.
+#[derive(Debug, Clone)]
+pub struct FirstStage {
+    pub(super) multipliers: [u64; WINDOW_LENGTHS],
+    /// All lengths in use have the same multiplier.
+    pub(super) common: bool,
+    pub(super) lanes: [Lane; WINDOW_LENGTHS],
+    /// Bitmaps, one behind the other; word 0 is empty and stands for lengths that are not used.
+    pub(super) words: Vec<u64>,
+    /// For the fastest form, where the processor has it.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) matrices: Option<Box<super::gfni::Matrices>>,
+    /// Low product halves of a byte at each place, for the portable form: by length (one if common).
+    rows: Vec<[[u64; 256]; 8]>,
+}
+
+impl FirstStage {
+    /// Of the lengths in use.
+    pub fn new(tables: &[LengthTable], constants: &HashConstants) -> Self {
+        let mut stage = FirstStage {
+            multipliers: [0; WINDOW_LENGTHS],
+            common: true,
+            lanes: [Lane::default(); WINDOW_LENGTHS],
+            words: vec![0],
+            #[cfg(target_arch = "x86_64")]
+            matrices: None,
+            rows: Vec::new(),
+        };
+        for table in tables {
+            let index = table.index();
+            let bits = u32::from(table.shape.bloom_bits_log2);
+            let Some(lane) = stage.lanes.get_mut(index) else { continue };
+            let partition = (1usize << bits) / 64;
+            let base = stage.words.len() as u32;
+            let (second, shift) =
+                if table.shape.bloom_partitions > 1 { (partition as u32, BLOOM_SHIFT[1]) } else { (0, BLOOM_SHIFT[0]) };
+            *lane = Lane {
+                mask: (1u32 << bits) - 1,
+                base,
+                second: base + second,
+                second_shift: FIRST_SHIFT[index] + shift,
+            };
+            // The passes read this many words unchecked: a bitmap that ends early is filled up.
+            let words = second as usize + partition;
+            stage.words.extend(table.bloom.iter().take(words));
+            stage.words.resize(base as usize + words, 0);
+            stage.multipliers[index] = constants.multipliers[index];
+        }
+        let mut used = tables.iter().filter_map(|table| stage.multipliers.get(table.index())).copied();
+        let first = used.next().unwrap_or(1);
+        stage.common = used.all(|multiplier| multiplier == first);
+        if stage.common {
+            stage.multipliers = [first; WINDOW_LENGTHS];
+        }
+        #[cfg(target_arch = "x86_64")]
+        {
+            stage.matrices = super::gfni::Matrices::new(&stage.lanes, &stage.multipliers).map(Box::new);
+        }
+        if !accelerated() {
+            stage.make_rows();
+        }
+        stage
+    }
+
+    fn make_rows(&mut self) {
+        let kinds = if self.common { 1 } else { WINDOW_LENGTHS };
+        self.rows = self.multipliers[..kinds]
+            .iter()
+            .map(|multiplier| {
+                std::array::from_fn(|place| {
+                    std::array::from_fn(|byte| clmul((byte as u64) << (8 * place), *multiplier) as u64)
+                })
+            })
+            .collect();
+    }
+
+    /// Positions below `count` that pass, ascending; only those with eight bytes behind them are looked at.
+    pub fn passed(&self, bytes: &[u8], count: usize, memory: &mut Memory, out: &mut Vec<Passed>) {
+        let count = count.min((bytes.len() + 1).saturating_sub(8));
+        if out.len() < count {
+            out.resize(count, Passed::default());
+        }
+        match passes(self, bytes, count, memory, out) {
+            Some(passed) => out.truncate(passed),
+            None => self.portable(bytes, count, out),
+        }
+    }
+
+    fn portable(&self, bytes: &[u8], count: usize, out: &mut Vec<Passed>) {
+        out.clear();
+        for at in 0..count {
+            let Some(window) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { return };
+            let mut lengths = 0;
+            let mut low = 0;
+            for (n, lane) in self.lanes.iter().enumerate() {
+                if let Some(rows) = self.rows.get(n) {
+                    low = rows.iter().zip(window).fold(0, |sum, (row, byte)| sum ^ row[usize::from(*byte)]);
+                }
+                if self.bit(lane.base, (low >> FIRST_SHIFT[n]) as u32 & lane.mask) {
+                    let window = truncate(u64::from_le_bytes(*window), n + WINDOW_MIN);
+                    let product = clmul(window, self.multipliers[n]);
+                    let second = self.bit(lane.second, (product >> lane.second_shift) as u32 & lane.mask);
+                    lengths |= u32::from(second) << n;
+                }
+            }
+            if lengths != 0 {
+                out.push(Passed { at: at as u32, lengths });
+            }
+        }
+    }
+
+    fn bit(&self, base: u32, index: u32) -> bool {
+        self.words.get((base + (index >> 6)) as usize).is_some_and(|word| word >> (index & 63) & 1 != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_contract::hash::{HashFamily, splitmix64};
+    use weir_contract::layouts::LengthGeometry;
+
+    #[test]
+    fn both_forms_agree() {
+        let mut state = 5;
+        for common in [false, true] {
+            let mut constants = HashFamily::from_seed(9).constants();
+            if common {
+                constants.multipliers = [constants.multipliers[0]; WINDOW_LENGTHS];
+            }
+            let family = HashFamily::new(constants);
+            let tables: Vec<LengthTable> = [4usize, 5, 7, 8]
+                .into_iter()
+                .map(|length| {
+                    let shape = LengthGeometry {
+                        bloom_partitions: if length == 7 { 1 } else { 2 },
+                        bloom_bits_log2: 10 + length as u8,
+                        exact_ways: 1,
+                        ..LengthGeometry::ZERO
+                    };
+                    let words = (usize::from(shape.bloom_partitions) << shape.bloom_bits_log2) / 64;
+                    let bloom = (0..words).map(|_| splitmix64(&mut state) & splitmix64(&mut state)).collect();
+                    LengthTable::new(shape, length, bloom, vec![], &family)
+                })
+                .collect();
+            let mut stage = FirstStage::new(&tables, &constants);
+            assert_eq!(stage.common, common);
+            stage.make_rows();
+            let bytes: Vec<u8> = (0..3000).map(|_| splitmix64(&mut state) as u8).collect();
+            let (mut fast, mut slow) = (vec![Passed { at: 9, lengths: 9 }; 5], Vec::new());
+            stage.passed(&bytes, bytes.len(), &mut Memory::default(), &mut fast);
+            stage.portable(&bytes, bytes.len() - 7, &mut slow);
+            assert_eq!(fast, slow);
+            // Without matrices, or with bytes that end soon behind the positions.
+            stage.passed(&bytes[..bytes.len() - 1], bytes.len() - 8, &mut Memory::default(), &mut fast);
+            slow.retain(|p| (p.at as usize) < bytes.len() - 8);
+            assert_eq!(fast, slow);
+            #[cfg(target_arch = "x86_64")]
+            {
+                stage.matrices = None;
+                stage.passed(&bytes[..bytes.len() - 1], bytes.len() - 8, &mut Memory::default(), &mut fast);
+                assert_eq!(fast, slow);
+            }
+            assert!(slow.len() > 500 && slow.len() < 2900);
+            // Against the definition, length by length.
+            for at in 0..bytes.len() - 8 {
+                let lengths = tables.iter().fold(0, |set, table| {
+                    let window = weir_contract::fold::window(&bytes, at, table.length).unwrap();
+                    set | u32::from(table.bloom_holds(table.middle(window))) << table.index()
+                });
+                let found = fast.iter().find(|p| p.at == at as u32).map_or(0, |p| p.lengths);
+                assert_eq!(found, lengths, "{at}");
+            }
+        }
+    }
+}

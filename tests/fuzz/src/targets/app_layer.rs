@@ -1,0 +1,441 @@
+//! Application-layer parsers, each through protocol detection, both directions, in any cut.
+//!
+//! A protocol is one line in [`PROTOCOLS`]: name, carrier, port, words, seeds.
+
+use crate::messages::{self, Conversation, Step};
+use crate::random::Random;
+use crate::{Target, seeds};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use weir_app_layer::{AppLayerConfig, AppLayerFlow, BufferState, COMPLETE, Direction, Input, Transaction};
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+use weir_packet::{Decoder, DecoderConfig, Packet, Transport};
+use weir_reassembly::{Session, SessionConfig, StreamSink};
+
+/// Declares the targets: for each protocol its name, carrier (6 TCP, 17 UDP), server port, the protocol whose conversations
+/// of the shared captures are seeds, words, and own messages (direction, bytes).
+macro_rules! protocols {
+    ($( $name:literal, $carrier:literal, $port:literal, $protocol:ident, $words:expr, $seeds:expr; )*) => {
+        /// The targets of this room.
+        pub fn targets() -> Vec<Target> {
+            vec![$( Target {
+                dictionary: $words,
+                mutate: Some(|bytes, other, random| messages::mutate(bytes, other, $words, random)),
+                parts: Some(messages::parts),
+                shared: |data| conversations(data, AppProtocol::$protocol, $carrier),
+                longest: 16 << 10,
+                memory: 32 << 20,
+                ..Target::new(
+                    $name,
+                    if $carrier == 6 {
+                        "streams of both directions with gaps and ends: transactions, buffers, numbers, events and what is \
+                         logged do not depend on how the bytes are cut"
+                    } else {
+                        "datagrams of both directions: the same answer twice, logged as JSON"
+                    },
+                    |bytes| any_cut(bytes, $carrier, $port),
+                    || $seeds.iter().map(|messages: &&[(usize, &[u8])]| Conversation::seed_of(messages)).collect(),
+                )
+            }, )*]
+        }
+    };
+}
+
+protocols! {
+    "app-http1", 6, 80, Http1, HTTP, HTTP_SEEDS;
+    "app-dns-udp", 17, 53, Dns, DNS, DNS_SEEDS;
+    "app-dns-tcp", 6, 53, Dns, DNS, DNS_TCP_SEEDS;
+    "app-tls", 6, 443, Tls, TLS, TLS_SEEDS;
+    "app-smtp", 6, 25, Smtp, MAIL, SMTP_SEEDS;
+    "app-ftp", 6, 21, Ftp, MAIL, FTP_SEEDS;
+    "app-ssh", 6, 22, Ssh, SSH, SSH_SEEDS;
+    "app-smb", 6, 445, Smb, SMB, SMB_SEEDS;
+}
+
+type Seeds = &'static [&'static [(usize, &'static [u8])]];
+
+const HTTP: &[&[u8]] = &[
+    b"GET ", b"POST ", b"CONNECT ", b"OPTIONS * ", b"HTTP/1.1", b"HTTP/1.0", b"HTTP/0.9", b"\r\n", b"\n", b"\r", b" ", b"\t", b"\r\n ",
+    b"Host: ", b"Content-Length: ", b"Content-Length: 5\r\n", b"Content-Length: 18446744073709551616\r\n", b"Transfer-Encoding: chunked\r\n",
+    b"Content-Encoding: gzip\r\n", b"Content-Encoding: deflate, br\r\n", b"Content-Type: multipart/form-data; boundary=x\r\n", b"--x\r\n",
+    b"--x--\r\n", b"Content-Disposition: form-data; name=\"a\"; filename=\"b\"\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\n",
+    b"Upgrade: h2c\r\n", b"Upgrade: websocket\r\n", b"Cookie: a=b\r\n", b"Authorization: Basic YTpi\r\n", b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 204 No\r\n", b"HTTP/1.1 101 S\r\n", b"HTTP/1.1 206 P\r\nContent-Range: bytes 0-1/2\r\n", b"0\r\n\r\n",
+    b"5\r\nhello\r\n", b"ffffffffffffffff\r\n", b"5;a=b\r\n", b"%2e%2e/", b"%u0041", b"%", b"http://a:80/", b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+];
+
+const HTTP_SEEDS: Seeds = &[
+    &[
+        (0, b"POST /a/%62?x=1 HTTP/1.1\r\nHost: Example.org:80\r\nUser-Agent: me\r\n you\r\nCookie: c=1\r\nContent-Length: 5\r\n\r\nhello"),
+        (1, b"HTTP/1.1 200 OK\r\nServer: x\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n3;ext\r\nefg\r\n0\r\nTrailer: t\r\n\r\n"),
+        (0, b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\nGET /3 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        (1, b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\nHTTP/1.0 200 OK\r\n\r\nuntil the end"),
+    ],
+    &[
+        (0, b"POST /up HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 95\r\n\r\n--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\"\r\nContent-Type: text/plain\r\n\r\nfile\r\n--x--\r\n"),
+        (1, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 25\r\n\r\n\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcbH\xcd\xc9\xc9\x07\x00\x86\xa6\x106\x05\x00\x00\x00"),
+    ],
+    &[(0, b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), (1, b"HTTP/1.1 200 OK\r\n\r\n"), (0, b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x03"), (1, b"GET nothing")],
+    &[(0, b"GET /old\r\n"), (1, b"<html>"), (0, b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), (1, b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")],
+    &[
+        (0, b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
+        (1, b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n"),
+        (0, b"\x81\x05hello"),
+    ],
+];
+
+const DNS: &[&[u8]] = &[
+    b"\x00\x01\x00\x01", b"\xc0\x0c", b"\xc0\x00", b"\xff\xff", b"\x3f", b"\x00\x10\x00\x01", b"\x00\x29\x10\x00\x00\x00\x00\x00\x00\x00",
+    b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00", b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00", b"\x07example\x03com\x00", b"\x00\x00",
+    b"\x00\x1d", b"\x00\x06\x00\x01", b"\x00\x21\x00\x01", b"\x00\x1c\x00\x01",
+];
+
+const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01";
+const ANSWER: &[u8] =
+    b"\x12\x34\x81\x80\x00\x01\x00\x02\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01\xc0\x0c\x00\x05\x00\x01\x00\x00\x00\x05\x00\x04\x01a\xc0\x0c\xc0\x29\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04";
+const DNS_SEEDS: Seeds = &[&[(0, QUERY), (1, ANSWER)], &[(0, QUERY), (0, QUERY), (1, ANSWER), (1, ANSWER)]];
+const DNS_TCP_SEEDS: Seeds = &[
+    &[
+        (0, b"\x00\x1d\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01\x00\x1d\x12\x35\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x07example\x03org\x00\x00\x10\x00\x01"),
+        (1, b"\x00\x2d\x12\x34\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00\x07example\x03com\x00\x00\x01\x00\x01\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x05\x00\x04\x01\x02\x03\x04"),
+    ],
+];
+
+const TLS: &[&[u8]] = &[
+    b"\x16\x03\x01", b"\x16\x03\x03\x00", b"\x14\x03\x03\x00\x01\x01", b"\x15\x03\x03\x00\x02\x02\x28", b"\x17\x03\x03\x00\x04abcd", b"\x18\x03\x03\x00\x03\x01\xff\xff",
+    b"\x01\x00\x00", b"\x02\x00\x00", b"\x0b\x00\x00", b"\x0e\x00\x00\x00", b"\x00\x00\x00\x0e\x00\x0c\x00\x00\x09localhost", b"\x00\x2b\x00\x03\x02\x03\x04",
+    b"\x00\x10\x00\x05\x00\x03\x02h2", b"\x30\x82", b"\x55\x04\x03", b"\xff\xff", b"\x00\x0a", b"\x80\x2e\x01\x00\x02",
+];
+
+const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x00\x56\x01\x00\x00\x52\x03\x03\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x00\x00\x04\x13\x01\xc0\x2f\x01\x00\x00\x25\x00\x00\x00\x10\x00\x0e\x00\x00\x0bexample.com\x00\x0a\x00\x04\x00\x02\x00\x1d\x00\x2b\x00\x03\x02\x03\x04\x00\x0b\x00\x02\x01\x00";
+const SERVER_HELLO: &[u8] = b"\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03\x00\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f\x00\xc0\x2f\x00";
+const TLS_SEEDS: Seeds = &[
+    &[
+        (0, CLIENT_HELLO),
+        (1, SERVER_HELLO),
+        (1, b"\x16\x03\x03\x00\x13\x0b\x00\x00\x0b\x00\x00\x08\x00\x00\x05\x30\x03\x02\x01\x01\x0e\x00\x00\x00"),
+        (0, b"\x16\x03\x03\x00\x04\x10\x00\x00\x00\x14\x03\x03\x00\x01\x01\x16\x03\x03\x00\x04abcd"),
+        (1, b"\x14\x03\x03\x00\x01\x01\x16\x03\x03\x00\x04abcd"),
+        (0, b"\x17\x03\x03\x00\x05hello\x15\x03\x03\x00\x02\x01\x00"),
+    ],
+    &[(0, CLIENT_HELLO), (1, b"\x15\x03\x01\x00\x02\x02\x28")],
+];
+
+const MAIL: &[&[u8]] = &[
+    b"\r\n", b"\n", b"220 ", b"250-", b"250 OK\r\n", b"354 go\r\n", b"EHLO a\r\n", b"HELO a\r\n", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@d>\r\n", b"DATA\r\n",
+    b"BDAT 5 LAST\r\n", b".\r\n", b"\r\n.\r\n", b"QUIT\r\n", b"STARTTLS\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"Content-Type: multipart/mixed; boundary=x\r\n",
+    b"Content-Transfer-Encoding: base64\r\n", b"--x\r\n", b"--x--\r\n", b"Subject: a\r\n", b"USER a\r\n", b"PASS b\r\n", b"PORT 10,0,0,1,4,1\r\n", b"EPRT |1|10.0.0.1|1025|\r\n",
+    b"PASV\r\n", b"227 Entering (10,0,0,1,4,1)\r\n", b"229 E (|||1025|)\r\n", b"RETR a\r\n", b"STOR a\r\n", b"AUTH TLS\r\n", b"234 go\r\n",
+];
+
+const SMTP_SEEDS: Seeds = &[&[
+    (1, b"220 mail ESMTP\r\n"),
+    (0, b"EHLO a\r\n"),
+    (1, b"250-mail\r\n250-PIPELINING\r\n250 STARTTLS\r\n"),
+    (0, b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\n"),
+    (1, b"250 OK\r\n250 OK\r\n354 go\r\n"),
+    (0, b"From: a\r\nSubject: b\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=a.txt\r\n\r\naGVsbG8=\r\n--x--\r\n..dot\r\n.\r\nQUIT\r\n"),
+    (1, b"250 OK\r\n221 bye\r\n"),
+]];
+
+const FTP_SEEDS: Seeds = &[&[
+    (1, b"220 ftp\r\n"),
+    (0, b"USER a\r\n"),
+    (1, b"331 password\r\n"),
+    (0, b"PASS b\r\nPASV\r\n"),
+    (1, b"230-hello\r\n230 in\r\n227 Entering Passive Mode (10,0,0,2,4,1)\r\n"),
+    (0, b"RETR file\r\nQUIT\r\n"),
+    (1, b"150 opening\r\n226 done\r\n221 bye\r\n"),
+]];
+
+const SSH: &[&[u8]] = &[b"SSH-2.0-", b"SSH-1.99-x\r\n", b"\r\n", b"\n", b"\x00\x00\x00\x0c\x0a\x15", b"\x14", b"\x15", b"curve25519-sha256", b"aes128-ctr,none", b","];
+const SSH_SEEDS: Seeds = &[&[
+    (0, b"SSH-2.0-OpenSSH_9.0 comment\r\n"),
+    (1, b"SSH-2.0-server\r\n"),
+    (0, b"\x00\x00\x00\x74\x04\x14aaaaaaaaaaaaaaaa\x00\x00\x00\x03kex\x00\x00\x00\x03key\x00\x00\x00\x03aes\x00\x00\x00\x03aes\x00\x00\x00\x03mac\x00\x00\x00\x03mac\x00\x00\x00\x04none\x00\x00\x00\x04none\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00pppppppppppppp"),
+    (1, b"\x00\x00\x00\x74\x04\x14bbbbbbbbbbbbbbbb\x00\x00\x00\x03kex\x00\x00\x00\x03key\x00\x00\x00\x03aes\x00\x00\x00\x03aes\x00\x00\x00\x03mac\x00\x00\x00\x03mac\x00\x00\x00\x04none\x00\x00\x00\x04none\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00pppppppppppppp"),
+    (0, b"\x00\x00\x00\x0c\x0a\x15pppppppppp"),
+    (1, b"\x00\x00\x00\x0c\x0a\x15pppppppppp"),
+    (0, b"encrypted from here"),
+]];
+
+const SMB: &[&[u8]] = &[
+    b"\xffSMB", b"\xfeSMB", b"\xfdSMB", b"\x00\x00\x00\x54", b"\x00\x00\x00\x40", b"\x72\x00\x00\x00\x00", b"\x75", b"\xa2", b"\x05\x00\x0b\x03\x10\x00\x00\x00",
+    b"\x05\x00\x00\x03\x10\x00\x00\x00", b"\\\x00p\x00i\x00p\x00e\x00", b"\x02NT LM 0.12\x00", b"\xff\xff\xff\xff", b"\x81\x00\x00\x44",
+];
+const SMB_SEEDS: Seeds = &[
+    &[
+        (0, b"\x00\x00\x00\x2f\xffSMB\x72\x00\x00\x00\x00\x18\x01\x28\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x0c\x00\x02NT LM 0.12\x00"),
+        (1, b"\x00\x00\x00\x25\xffSMB\x72\x00\x00\x00\x00\x98\x01\x28\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\xff\xff\x00\x00"),
+    ],
+    &[
+        (0, b"\x00\x00\x00\x66\xfeSMB\x40\x00\x00\x00\x00\x00\x00\x00\x00\x00\x1f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x24\x00\x01\x00\x00\x00\x00\x00\x7f\x00\x00\x00aaaaaaaaaaaaaaaa\x00\x00\x00\x00\x00\x00\x00\x00\x02\x02"),
+    ],
+];
+
+/// Non-byte facts that parsers answer.
+const NUMBERS: [&str; 9] = [
+    "filesize",
+    "dns.opcode",
+    "dns.rcode",
+    "dns.rrtype",
+    "tls.version",
+    "tls.cert_chain_len",
+    "tls.not_before",
+    "tls.not_after",
+    "tls.state",
+];
+
+/// Limits that short inputs reach.
+const SMALL: AppLayerConfig = AppLayerConfig {
+    body_limit: 40,
+    head_limit: 200,
+    inflate_limit: 60,
+    inflate_layers: 2,
+    transactions: MANY,
+    tls_message_limit: 150,
+};
+
+/// More transactions than an input can begin. What is complete and not yet inspected counts as open, so the bound on open
+/// transactions depends on how much comes at once; it is tried apart from the comparison.
+const MANY: usize = 1 << 16;
+const FEW: usize = 3;
+
+/// Runs a conversation as it is and cut in other places. Parsers are asked after every delivery, as by the engine.
+pub fn any_cut(bytes: &[u8], carrier: u8, port: u16) {
+    let conversation = Conversation::decode(bytes);
+    let usual = AppLayerConfig { transactions: MANY, ..AppLayerConfig::default() };
+    let config = Arc::new(if conversation.seed & 1 == 0 { usual } else { SMALL });
+    if conversation.seed & 14 == 0 {
+        let few = Arc::new(AppLayerConfig { transactions: FEW, ..*config });
+        outcome(&conversation.steps, &few, carrier, port);
+    }
+    let whole = outcome(&conversation.steps, &config, carrier, port);
+    let other = if carrier == 6 { cut(&conversation) } else { conversation.steps.clone() };
+    let pieces = outcome(&other, &config, carrier, port);
+    for (a, b) in whole.lines().zip(pieces.lines()) {
+        assert_eq!(a, b, "the outcome depends on how the stream is cut");
+    }
+    assert_eq!(whole.len(), pieces.len(), "the outcome depends on how the stream is cut:\n{whole}\n--\n{pieces}");
+}
+
+/// The same stream in other pieces.
+fn cut(conversation: &Conversation) -> Vec<Step> {
+    let mut random = Random::new(conversation.seed);
+    let mut steps = Vec::new();
+    for step in &conversation.steps {
+        match step {
+            Step::Data(direction, bytes) => {
+                let mut rest = bytes.as_slice();
+                let most = if random.one_in(3) { 1 } else { rest.len().max(1) };
+                while !rest.is_empty() {
+                    let (piece, after) = rest.split_at(random.length(most).min(rest.len()));
+                    steps.push(Step::Data(*direction, piece.to_vec()));
+                    rest = after;
+                }
+            }
+            other => steps.push(other.clone()),
+        }
+    }
+    steps
+}
+
+/// What detection could see of a conversation, as text.
+fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16) -> String {
+    let mut flow = AppLayerFlow::new(config, carrier, 40000, port);
+    let mut transactions: BTreeMap<(u8, u64), String> = BTreeMap::new();
+    let mut events: Vec<&'static str> = Vec::new();
+    let mut ended = [false; 2];
+    let mut upgrades = 0;
+    for step in steps {
+        let (direction, input) = match step {
+            Step::Data(d, bytes) => (*d, Input::Data(bytes)),
+            Step::Gap(d, length) => (*d, Input::Gap(u64::from(*length))),
+            Step::End(d) => (*d, Input::End),
+        };
+        // Reassembly delivers nothing behind an end and nothing that is empty.
+        let empty = matches!(input, Input::Data([]) | Input::Gap(0));
+        if ended[direction] || empty {
+            continue;
+        }
+        ended[direction] = input == Input::End;
+        let direction = if direction == 0 { Direction::ToServer } else { Direction::ToClient };
+        flow.feed(direction, input, 1);
+        events.extend(flow.new_events());
+        // What is released now is seen for the last time.
+        let everything = flow.state().is_some_and(|state| state.upgrade().is_some());
+        see(&flow, upgrades, everything, config.transactions, &mut transactions);
+        let before = flow.upgraded();
+        let protocol = flow.protocol();
+        flow.mark_inspected(1);
+        if before != flow.upgraded() || protocol != flow.protocol() {
+            upgrades += 1;
+        }
+    }
+    see(&flow, upgrades, true, config.transactions, &mut transactions);
+    events.sort_unstable();
+    let mut text = String::new();
+    let open = [Direction::ToServer, Direction::ToClient].map(|d| flow.is_open(d));
+    let _ = writeln!(text, "{:?} original {:?} sides {:?}", flow.protocol(), flow.original_protocol(), flow.protocol_by_side());
+    let _ = writeln!(text, "encrypted {} open {open:?} events {events:?}", flow.encrypted());
+    for ((upgrade, id), transaction) in transactions {
+        let _ = writeln!(text, "protocol {upgrade} transaction {id}");
+        text.push_str(&transaction);
+    }
+    text
+}
+
+/// The transactions that live now, or those of them that are complete, replacing what was seen of them before.
+fn see(
+    flow: &AppLayerFlow,
+    upgrades: u8,
+    everything: bool,
+    most: usize,
+    transactions: &mut BTreeMap<(u8, u64), String>,
+) {
+    let Some(state) = flow.state() else { return };
+    let live = state.transactions();
+    assert!(live.len() <= most, "transactions are bounded");
+    assert!(live.windows(2).all(|pair| pair[0].id < pair[1].id), "in order of their ids");
+    let mut json = Vec::new();
+    let seen = |t: &Transaction| everything || t.progress == [COMPLETE; 2] && t.changed != [false; 2];
+    let own = |buffer: &&Buffer| buffer.protocol().is_none_or(|p| p == state.protocol());
+    for (index, transaction) in live.iter().enumerate().filter(|(_, t)| seen(t)) {
+        let mut text = String::new();
+        let names: Vec<&str> = transaction.events.iter().map(|event| state.event_name(*event)).collect();
+        assert!(names.len() <= 256, "events are bounded");
+        let _ = writeln!(text, "  progress {:?} events {names:?}", transaction.progress);
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            for buffer in Buffer::ALL.iter().filter(own) {
+                for instance in 0..if buffer.is_multi() { 64 } else { 1 } {
+                    let BufferState::Present(view) = state.buffer(index, direction, *buffer, instance) else { break };
+                    let shown = view.bytes.get(..view.bytes.len().min(200)).unwrap_or_default().escape_ascii();
+                    let crc = weir_contract::crc::crc32c(view.bytes);
+                    let _ = writeln!(
+                        text,
+                        "  {direction:?} {} {instance} {} {} {crc:x} {shown}",
+                        buffer.name(),
+                        view.complete,
+                        view.bytes.len()
+                    );
+                }
+            }
+            for name in NUMBERS {
+                if let Some(number) = state.number(index, direction, name) {
+                    let _ = writeln!(text, "  {direction:?} {name} {number}");
+                }
+            }
+        }
+        json.clear();
+        json.push(b'{');
+        state.log(index, &mut json);
+        json.push(b'}');
+        match serde_json::from_slice::<serde_json::Value>(&json) {
+            Ok(value) => {
+                let _ = writeln!(text, "  {value}");
+            }
+            Err(error) => panic!("{error}: {}", String::from_utf8_lossy(&json)),
+        }
+        transactions.insert((upgrades, transaction.id), text);
+    }
+}
+
+/// Bytes of conversations taken from all captures.
+const SHARED_MAX: usize = 32 << 20;
+/// Conversations of a protocol.
+const EACH_MAX: usize = 400;
+
+type Found = HashMap<(AppProtocol, u8), Vec<Vec<u8>>>;
+
+/// Conversations of a protocol in the shared captures.
+fn conversations(data: &Path, protocol: AppProtocol, carrier: u8) -> Vec<Vec<u8>> {
+    static FOUND: OnceLock<Found> = OnceLock::new();
+    FOUND.get_or_init(|| all_conversations(data)).get(&(protocol, carrier)).cloned().unwrap_or_default()
+}
+
+type End = (IpAddr, u16);
+type FlowKey = (u8, End, End);
+
+struct Talk {
+    initiator: End,
+    server_port: u16,
+    session: Session,
+    steps: Collect,
+}
+
+#[derive(Default)]
+struct Collect(Vec<Step>, usize);
+
+impl StreamSink for Collect {
+    fn data(&mut self, direction: usize, _offset: u64, bytes: &[u8]) {
+        if self.1 < 12 << 10 {
+            self.1 += bytes.len();
+            self.0.push(Step::Data(direction, bytes.to_vec()));
+        }
+    }
+    fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
+        self.0.push(Step::Gap(direction, length.min(65_535) as u16));
+    }
+    fn end(&mut self, direction: usize) {
+        self.0.push(Step::End(direction));
+    }
+}
+
+fn all_conversations(data: &Path) -> Found {
+    let mut found = Found::new();
+    let config = Arc::new(AppLayerConfig::default());
+    for path in seeds::files(&data.join("pcaps")) {
+        let Ok(mut reader) = weir_capture::CaptureReader::open(&path) else { continue };
+        let mut decoder = Decoder::new(DecoderConfig::default());
+        let mut talks: HashMap<FlowKey, Talk> = HashMap::new();
+        let mut bytes = 0;
+        while let Ok(Some(frame)) = reader.next_frame() {
+            bytes += frame.data.len();
+            if bytes > SHARED_MAX / 8 {
+                break;
+            }
+            decoder.decode(&frame, &mut |packet| add(&mut talks, packet));
+        }
+        let mut talks: Vec<(FlowKey, Talk)> = talks.into_iter().collect();
+        talks.sort_by_key(|(key, _)| *key);
+        for ((carrier, ..), talk) in talks {
+            let mut flow = AppLayerFlow::new(&config, carrier, talk.initiator.1, talk.server_port);
+            for step in &talk.steps.0 {
+                if let Step::Data(d, bytes) = step {
+                    let direction = if *d == 0 { Direction::ToServer } else { Direction::ToClient };
+                    flow.feed(direction, Input::Data(bytes), 1);
+                }
+            }
+            let Some(protocol) = flow.protocol() else { continue };
+            let list = found.entry((protocol, carrier)).or_default();
+            if list.len() < EACH_MAX {
+                list.push(Conversation { seed: 1, steps: talk.steps.0 }.encode());
+            }
+        }
+    }
+    found
+}
+
+fn add(talks: &mut HashMap<FlowKey, Talk>, packet: &Packet<'_>) {
+    let Some(ip) = packet.ip.as_ref().filter(|ip| !ip.is_fragment && matches!(ip.protocol, 6 | 17)) else { return };
+    let (source, destination) = ((ip.source, packet.source_port), (ip.destination, packet.destination_port));
+    let key = (ip.protocol, source.min(destination), source.max(destination));
+    let talk = talks.entry(key).or_insert_with(|| Talk {
+        initiator: source,
+        server_port: destination.1,
+        session: Session::default(),
+        steps: Collect::default(),
+    });
+    let direction = usize::from(source != talk.initiator);
+    match packet.transport {
+        Transport::Tcp(tcp) => {
+            talk.session.packet(&SessionConfig::default(), direction, &tcp, packet.payload, false, &mut talk.steps);
+        }
+        _ if !packet.payload.is_empty() => talk.steps.data(direction, 0, packet.payload),
+        _ => {}
+    }
+}
