@@ -70,28 +70,20 @@ impl MqttState {
         }
     }
 
-    fn event(&mut self, d: usize, event: u16) {
-        if self.transactions.is_empty() {
-            self.begin(d, Packet::default(), true);
+    fn event(&mut self, index: usize, d: usize, event: u16) {
+        let Some(t) = self.transactions.get_mut(index) else { return };
+        if !t.events.contains(&event) {
+            t.events.push(event);
         }
-        if let Some(t) = self.transactions.last_mut() {
-            if !t.events.contains(&event) {
-                t.events.push(event);
-            }
-            t.changed[d] = true;
-        }
+        t.changed[d] = true;
     }
 
-    fn begin(&mut self, d: usize, packet: Packet, done: bool) {
-        if self.transactions.len() >= self.limit {
-            self.event(d, TOO_MANY);
-            if let Some(oldest) = self.exchanges.iter().position(|e| !e.done) {
-                self.complete(oldest);
-            }
-            if self.transactions.len() >= 2 * self.limit {
-                self.transactions.remove(0);
-                self.exchanges.remove(0);
-            }
+    fn begin(&mut self, d: usize, packet: Packet, done: bool) -> usize {
+        let full = self.transactions.len() >= self.limit;
+        if full && !self.transactions.is_empty() {
+            // The oldest one makes room.
+            self.transactions.remove(0);
+            self.exchanges.remove(0);
         }
         let mut changed = [false; 2];
         changed[d] = true;
@@ -100,9 +92,20 @@ impl MqttState {
         last[d] = Some(packet.clone());
         self.exchanges.push(Exchange { first: packet, last, done: false });
         self.next += 1;
-        if done {
-            self.complete(self.exchanges.len() - 1);
+        let index = self.exchanges.len() - 1;
+        if full {
+            self.event(index, d, TOO_MANY);
         }
+        if done {
+            self.complete(index);
+        }
+        index
+    }
+
+    /// What is no packet is a transaction of its own.
+    fn malformed(&mut self, d: usize, packet: Packet) {
+        let index = self.begin(d, packet, true);
+        self.event(index, d, MALFORMED);
     }
 
     fn complete(&mut self, index: usize) {
@@ -112,7 +115,7 @@ impl MqttState {
     }
 
     /// The answer to an open exchange that one of `kinds` began; an event if there is none.
-    fn answer(&mut self, d: usize, packet: Packet, begun_by: u8, last: bool, missing: u16) {
+    fn answer(&mut self, d: usize, packet: Packet, begun_by: u8, last: bool, missing: u16) -> usize {
         let open = |e: &Exchange| !e.done && e.first.kind == begun_by && (packet.id.is_none() || e.first.id == packet.id);
         match self.exchanges.iter().position(open) {
             Some(index) => {
@@ -121,10 +124,12 @@ impl MqttState {
                 if last {
                     self.complete(index);
                 }
+                index
             }
             None => {
-                self.begin(d, packet, true);
-                self.event(d, missing);
+                let index = self.begin(d, packet, true);
+                self.event(index, d, missing);
+                index
             }
         }
     }
@@ -132,33 +137,34 @@ impl MqttState {
     fn packet(&mut self, d: usize, kind: u8, flags: u8, content: &[u8]) {
         use kinds::*;
         let Some(p) = packet(kind, flags, content, self.version) else {
-            self.begin(d, Packet { kind, flags, ..Packet::default() }, true);
-            self.event(d, MALFORMED);
+            self.malformed(d, Packet { kind, flags, ..Packet::default() });
             return;
         };
         // Where there is an identifier it is not 0 (MQTT 5.0 section 2.2.1).
         let nameless = p.id == Some(0);
         let introduced = self.connected || matches!(kind, CONNECT | CONNACK | AUTH);
-        match kind {
+        let index = match kind {
             CONNECT => {
                 let again = self.connected;
                 self.version = p.version;
-                self.begin(d, p, false);
+                let index = self.begin(d, p, false);
                 if again {
-                    self.event(d, DOUBLE_CONNECT);
+                    self.event(index, d, DOUBLE_CONNECT);
                 }
+                index
             }
             CONNACK => {
                 // Only now the client may send more (MQTT 3.1.1 section 3.1; before, at its own risk).
                 self.connected |= p.reason == Some(0);
-                self.answer(d, p, CONNECT, true, MISSING_CONNECT);
+                self.answer(d, p, CONNECT, true, MISSING_CONNECT)
             }
             PUBLISH => {
                 let level = flags >> 1 & 3;
-                self.begin(d, p, level == 0);
+                let index = self.begin(d, p, level == 0);
                 if level == 3 {
-                    self.event(d, INVALID_QOS);
+                    self.event(index, d, INVALID_QOS);
                 }
+                index
             }
             PUBACK | PUBCOMP => self.answer(d, p, PUBLISH, true, MISSING_PUBLISH),
             PUBREC | PUBREL => self.answer(d, p, PUBLISH, false, MISSING_PUBLISH),
@@ -166,16 +172,17 @@ impl MqttState {
             SUBACK => self.answer(d, p, SUBSCRIBE, true, MISSING_SUBSCRIBE),
             UNSUBACK => self.answer(d, p, UNSUBSCRIBE, true, MISSING_UNSUBSCRIBE),
             0 => {
-                self.begin(d, p, true);
-                self.event(d, UNASSIGNED);
+                let index = self.begin(d, p, true);
+                self.event(index, d, UNASSIGNED);
+                index
             }
             _ => self.begin(d, p, true),
-        }
+        };
         if nameless {
-            self.event(d, MISSING_ID);
+            self.event(index, d, MISSING_ID);
         }
         if !introduced {
-            self.event(d, UNINTRODUCED);
+            self.event(index, d, UNINTRODUCED);
         }
     }
 
@@ -188,12 +195,12 @@ impl MqttState {
         let mut at = 0;
         while let Some(head) = held.get(at..).and_then(header) {
             let Ok((kind, flags, length, octets)) = head else {
-                self.event(d, MALFORMED);
+                self.malformed(d, Packet::default());
                 self.lost[d] = true;
                 return;
             };
             if length > PACKET_MAX {
-                self.event(d, MALFORMED);
+                self.malformed(d, Packet { kind, flags, ..Packet::default() });
                 let left = octets + length - (held.len() - at).min(octets + length);
                 self.skip[d] = left;
                 at = (at + octets + length).min(held.len());
