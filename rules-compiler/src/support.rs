@@ -41,6 +41,7 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
     AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
+    AppProtocol::Mqtt, AppProtocol::Rfb,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -73,6 +74,8 @@ const KEYWORDS: &[&str] = &[
     "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "filestore", "dcerpc.iface", "dcerpc.opnum", "smb.version", "krb5_msg_type", "krb5_err_code",
     "krb5.ticket_encryption", "krb5.weak_encryption", "snmp.version", "snmp.pdu_type", "snmp.trap_type", "ntp.version",
     "ntp.mode", "ntp.stratum", "ntp.reference_id", "dhcp.leasetime", "dhcp.renewal_time", "dhcp.rebinding_time",
+    "mqtt.protocol_version", "mqtt.type", "mqtt.flags", "mqtt.qos", "mqtt.reason_code", "mqtt.connack.session_present",
+    "mqtt.connect.flags", "rfb.sectype", "rfb.secresult",
 ];
 
 impl Default for Support {

@@ -25,7 +25,9 @@ mod line;
 mod magic;
 mod messages;
 mod mime;
+pub mod mqtt;
 pub mod ntp;
+pub mod rfb;
 pub mod sip;
 pub mod smb;
 pub mod smtp;
@@ -55,6 +57,8 @@ pub(crate) fn parser_of(
         AppProtocol::Ssh => Some(Box::new(ssh::SshState::new(config))),
         AppProtocol::DceRpc => Some(Box::new(dcerpc::DceRpcState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smb => Some(Box::new(smb::SmbState::new(config))),
+        AppProtocol::Mqtt => Some(Box::new(mqtt::MqttState::new(config))),
+        AppProtocol::Rfb => Some(Box::new(rfb::RfbState::new(config))),
         AppProtocol::Krb5 => Some(Box::new(krb5::KerberosState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Sip => Some(Box::new(sip::SipState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Snmp => Some(Box::new(snmp::SnmpState::new(config))),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
-const EVENTS: [&str; 3] = ["malformed_data", "not_request", "not_response"];
+const EVENTS: [&str; 1] = ["malformed_data"];
 
 /// The fields rules ask for (RFC 5905 section 7.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -15,6 +15,8 @@ pub struct SipState {
     tcp: bool,
     held: [Vec<u8>; 2],
     lost: [bool; 2],
+    /// Bytes of a body that are not kept.
+    skip: [usize; 2],
     messages: Messages<Message>,
 }
 
@@ -26,6 +28,7 @@ impl SipState {
             tcp,
             held: Default::default(),
             lost: [false; 2],
+            skip: [0; 2],
             messages: Messages::new(config.transactions),
         }
     }
@@ -54,32 +57,37 @@ impl SipState {
         held.extend_from_slice(bytes);
         let mut at = 0;
         loop {
-            while matches!(held.get(at), Some(b'\r' | b'\n')) {
+            let skipped = self.skip[d].min(held.len() - at);
+            self.skip[d] -= skipped;
+            at += skipped;
+            while matches!(held.get(at), Some(b'\r' | b'\n')) && self.skip[d] == 0 {
                 at += 1;
             }
             let rest = held.get(at..).unwrap_or(&[]);
-            let Some(end) = head_end(rest) else { break };
-            let parsed = head(rest.get(..end).unwrap_or(rest));
+            let end = head_end(rest);
+            let too_long = end.unwrap_or(rest.len()) > self.config.head_limit;
+            if end.is_none() && !too_long {
+                break;
+            }
+            let end = end.unwrap_or(0);
+            let parsed = if too_long { None } else { head(rest.get(..end).unwrap_or(rest)) };
             // Where the next message begins only a length tells (RFC 3261 section 18.3).
             let Some(mut message) = parsed else {
                 self.push(direction, None);
                 self.lost[d] = true;
                 return;
             };
-            let length = message.length().unwrap_or(0).min(self.config.body_limit);
-            let Some(body) = rest.get(end..end + length) else { break };
+            let length = message.length().unwrap_or(0);
+            let kept = length.min(self.config.body_limit);
+            let Some(body) = rest.get(end..end + kept) else { break };
             if message.describes() {
                 message.description = description(body);
             }
-            at += end + length;
+            at += end + kept;
+            self.skip[d] = length - kept;
             self.push(direction, Some(message));
         }
         held.drain(..at);
-        if held.len() > self.config.head_limit + self.config.body_limit {
-            self.push(direction, None);
-            self.lost[d] = true;
-            return;
-        }
         self.held[d] = held;
     }
 }

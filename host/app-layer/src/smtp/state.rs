@@ -109,7 +109,10 @@ impl SmtpState {
 
     fn event(&mut self, d: usize, event: Event) {
         let number = event as u16;
-        match self.transactions.last_mut() {
+        // An event belongs to the open transaction, or else to the next one: whether the last one is still held depends
+        // on how the stream was cut.
+        let open = self.mails.last().is_some_and(|mail| !mail.done);
+        match self.transactions.last_mut().filter(|_| open) {
             Some(transaction) => {
                 if !transaction.events.contains(&number) {
                     transaction.events.push(number);
@@ -332,10 +335,10 @@ impl SmtpState {
         if let Some(message) = &mut mail.message {
             message.finish();
         }
-        mail.done = true;
         transaction.progress = [COMPLETE; 2];
         transaction.changed = [true; 2];
         self.oddities(index);
+        self.mails[index].done = true;
         self.chunk_lines = Lines::default();
     }
 
@@ -468,6 +471,9 @@ impl SmtpState {
                 self.chunk_end(true);
             }
             self.at = if self.at == At::Tls { At::Tls } else { At::Command };
+            if !self.early.is_empty() {
+                self.current();
+            }
             if let Some(index) = self.mails.len().checked_sub(1) {
                 self.finish(index);
             }

@@ -353,6 +353,7 @@ impl Work<'_> {
         if rule.connected {
             candidate.done = 0;
         }
+        let done = candidate.done;
         let mut waits = false;
         for (i, buffer) in rule.buffers.iter().enumerate() {
             let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
@@ -369,6 +370,10 @@ impl Work<'_> {
                 }
                 Answer::Never => return Answer::Never,
             }
+        }
+        // The extent counts what is not done: with more done, it cannot be compared with the one before.
+        if candidate.done != done {
+            candidate.tried = None;
         }
         if waits { Answer::Wait } else { Answer::Match }
     }
