@@ -62,8 +62,8 @@ impl Failure {
     pub fn signature(&self) -> String {
         match self {
             Failure::Panic(place, message) => {
-                let words: String = message.chars().take(40).filter(|c| !c.is_ascii_digit()).collect();
-                format!("{place} {}", words.lines().next().unwrap_or_default())
+                let letters: String = message.chars().filter(char::is_ascii_alphabetic).take(40).collect();
+                format!("{place} {letters}")
             }
             Failure::Slow(_) => "slow".to_owned(),
             Failure::Memory(_) => "memory".to_owned(),

@@ -32,6 +32,8 @@ pub struct Target {
     pub slow: Duration,
     /// Bytes that may be allocated at the same time while an input runs.
     pub memory: usize,
+    /// Setting up takes longer than a short run: left to long ones.
+    pub heavy: bool,
 }
 
 impl Target {
@@ -50,6 +52,7 @@ impl Target {
             longest: 8 << 10,
             slow: Duration::from_secs(1),
             memory: 64 << 20,
+            heavy: false,
         }
     }
 }

@@ -87,7 +87,7 @@ impl ProtocolState for SmtpState {
             (true, false) => Some(BufferState::NotYet),
         };
         match buffer {
-            Buffer::SmtpHelo => text(&self.helo).unwrap_or_else(|| present(&self.helo)),
+            Buffer::SmtpHelo => text(&mail.helo).unwrap_or_else(|| present(&mail.helo)),
             Buffer::SmtpMailFrom => text(&mail.from).unwrap_or_else(|| present(&mail.from)),
             Buffer::SmtpRcptTo => match mail.recipients.get(instance) {
                 Some(recipient) => present(recipient),
@@ -129,7 +129,7 @@ impl ProtocolState for SmtpState {
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some(mail) = self.mails.get(index) else { return };
         let mut object = crate::json::Object::begin("smtp", out);
-        object.text("helo", Some(&self.helo));
+        object.text("helo", Some(&mail.helo));
         object.text("mail_from", Some(&mail.from));
         object.texts("rcpt_to", mail.recipients.iter().map(Vec::as_slice));
         object.end();

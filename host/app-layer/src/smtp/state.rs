@@ -33,6 +33,8 @@ enum At {
 /// A mail, and the commands that led to it.
 #[derive(Debug, Default)]
 pub(super) struct Mail {
+    /// The greeting in force: a later one belongs to what comes after.
+    pub helo: Vec<u8>,
     pub from: Vec<u8>,
     pub recipients: Vec<Vec<u8>>,
     pub message: Option<Message>,
@@ -107,7 +109,10 @@ impl SmtpState {
 
     fn event(&mut self, d: usize, event: Event) {
         let number = event as u16;
-        match self.transactions.last_mut() {
+        // An event belongs to the open transaction, or else to the next one: whether the last one is still held depends
+        // on how the stream was cut.
+        let open = self.mails.last().is_some_and(|mail| !mail.done);
+        match self.transactions.last_mut().filter(|_| open) {
             Some(transaction) => {
                 if !transaction.events.contains(&number) {
                     transaction.events.push(number);
@@ -126,7 +131,7 @@ impl SmtpState {
             let events = std::mem::take(&mut self.early);
             let changed = [true, !events.is_empty()];
             self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events });
-            self.mails.push(Mail::default());
+            self.mails.push(Mail { helo: self.helo.clone(), ..Mail::default() });
             self.next += 1;
         }
         self.mails.len() - 1
@@ -224,6 +229,9 @@ impl SmtpState {
                     self.transactions[index].changed[0] = true;
                 }
                 self.helo = short(name);
+                if let Some(mail) = self.mails.get_mut(index).filter(|mail| !mail.done) {
+                    mail.helo.clone_from(&self.helo);
+                }
                 Kind::Other
             }
             Command::MailFrom(path) => {
@@ -327,10 +335,10 @@ impl SmtpState {
         if let Some(message) = &mut mail.message {
             message.finish();
         }
-        mail.done = true;
         transaction.progress = [COMPLETE; 2];
         transaction.changed = [true; 2];
         self.oddities(index);
+        self.mails[index].done = true;
         self.chunk_lines = Lines::default();
     }
 
@@ -463,6 +471,9 @@ impl SmtpState {
                 self.chunk_end(true);
             }
             self.at = if self.at == At::Tls { At::Tls } else { At::Command };
+            if !self.early.is_empty() {
+                self.current();
+            }
             if let Some(index) = self.mails.len().checked_sub(1) {
                 self.finish(index);
             }

@@ -164,3 +164,15 @@ fn memory_is_bounded() {
     }
     assert!(state.transactions().len() <= 256);
 }
+
+#[test]
+fn a_greeting_belongs_to_what_comes_after_it_in_any_cut() {
+    let whole = b"EHLO first\r\nMAIL FROM:<a@b>\r\nDATA\r\nx: y\r\n\r\nz\r\n.\r\nHELO second\r\nMAIL FROM:<c@d>\r\n";
+    for cut in [1, 5, whole.len()] {
+        let mut state = SmtpState::new(&Default::default());
+        state.feed(ToClient, Input::Data(b"220 x\r\n"), 1);
+        whole.chunks(cut).for_each(|part| state.feed(ToServer, Input::Data(part), 2));
+        assert_eq!(all(&state, 0, Buffer::SmtpHelo), [b"first"], "cut {cut}");
+        assert_eq!(all(&state, 1, Buffer::SmtpHelo), [b"second"], "cut {cut}");
+    }
+}

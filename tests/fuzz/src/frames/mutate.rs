@@ -7,6 +7,8 @@ use crate::random::Random;
 
 /// Words that payloads are made of, those of the rules of the targets among them.
 pub const WORDS: &[&[u8]] = &[
+    b"mark-me",
+    b"test-me",
     b"evil",
     b"attack",
     b"hidden",
@@ -65,7 +67,7 @@ fn once(list: &mut FrameList, other: &FrameList, random: &mut Random) {
         return;
     }
     let at = random.below(count);
-    match random.below(18) {
+    match random.below(20) {
         0 => drop(list.frames.remove(at)),
         1 => {
             let copy = list.frames[at].clone();
@@ -96,6 +98,8 @@ fn once(list: &mut FrameList, other: &FrameList, random: &mut Random) {
             frame.bytes.truncate(keep);
         }
         16 => ends(list, at, random),
+        17 => extension(list, at, random),
+        18 => label(list, at, random),
         _ => tunnel(list, at, random),
     }
 }
@@ -237,6 +241,64 @@ fn ends(list: &mut FrameList, at: usize, random: &mut Random) {
         copy(p.transport, q.transport, 4);
     }
     repair_frame(list.link, &mut list.frames[at].bytes);
+}
+
+/// Options in an IPv4 header, or an extension header behind an IPv6 one.
+fn extension(list: &mut FrameList, at: usize, random: &mut Random) {
+    let Some(p) = found(list, at) else { return };
+    let bytes = &mut list.frames[at].bytes;
+    if p.version == 4 {
+        let options: [&[u8]; 5] =
+            [&[1, 1, 1, 0], &[7, 7, 4, 0, 0, 0, 0, 0], &[0x94, 4, 0, 0], &[7, 9, 4, 0], &[0x83, 3, 4, 1]];
+        let Some(option) = random.pick(&options) else { return };
+        let Some(first) = bytes.get(p.network).filter(|first| (*first & 15) + option.len() as u8 / 4 <= 15) else { return };
+        let (first, total) = (*first + option.len() as u8 / 4, p.end - p.network + option.len());
+        crate::mutate::insert(bytes, p.transport, option);
+        if let Some(header) = bytes.get_mut(p.network..p.network + 4) {
+            header[0] = first;
+            header[2..4].copy_from_slice(&(total as u16).to_be_bytes());
+        }
+    } else {
+        // Hop-by-hop, destination options, routing, authentication, an atomic fragment (RFC 8200, 4302, 6946), mobility.
+        let Some(next) = bytes.get(p.network + 6).copied() else { return };
+        let (kind, mut header) = match random.below(6) {
+            0 => (0, vec![next, 0, 1, 4, 0, 0, 0, 0]),
+            1 => (60, vec![next, 0, 1, 4, 0, 0, 0, 0]),
+            2 => (43, vec![next, 0, 4, 0, 0, 0, 0, 0]),
+            3 => (51, vec![next, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]),
+            4 => (44, vec![next, 0, 0, 0, 0, 0, 0, 7]),
+            _ => (135, vec![next, 0, 0, 0, 0, 0, 0, 0]),
+        };
+        if kind == 51 {
+            // In units of eight bytes all the same.
+            header.extend([0; 4]);
+            header[1] = 2;
+        }
+        let length = (p.end - p.network - 40 + header.len()) as u16;
+        crate::mutate::insert(bytes, p.network + 40, &header);
+        if let Some(fixed) = bytes.get_mut(p.network..p.network + 8) {
+            fixed[4..6].copy_from_slice(&length.to_be_bytes());
+            fixed[6] = kind;
+        }
+    }
+    repair_frame(list.link, &mut list.frames[at].bytes);
+}
+
+/// An MPLS label (RFC 3032) or a PPPoE session header (RFC 2516) before the IP header.
+fn label(list: &mut FrameList, at: usize, random: &mut Random) {
+    let Some(p) = found(list, at).filter(|p| list.link == 1 && p.network >= 14) else { return };
+    let length = (p.end - p.network + 2) as u16;
+    let bytes = &mut list.frames[at].bytes;
+    let (ether_type, header) = if random.one_in(2) {
+        ([0x88, 0x47], vec![0, 1, 1, 64])
+    } else {
+        let protocol: [u8; 2] = if p.version == 4 { [0, 0x21] } else { [0, 0x57] };
+        ([0x88, 0x64], [&[0x11, 0, 0, 1][..], &length.to_be_bytes(), &protocol].concat())
+    };
+    if let Some(place) = bytes.get_mut(p.network - 2..p.network) {
+        place.copy_from_slice(&ether_type);
+        crate::mutate::insert(bytes, p.network, &header);
+    }
 }
 
 /// IPv4 in IPv4 (RFC 2003) or GRE (RFC 2784).

@@ -108,7 +108,8 @@ fn compiled_image() -> Vec<u8> {
 /// Mutations inside of blocks: uniform ones would nearly all fall into the largest table.
 fn mutate_image(bytes: &mut Vec<u8>, _other: &[u8], random: &mut crate::random::Random) {
     let Some(header) = ImageHeader::read(bytes) else { return };
-    for _ in 0..1 + random.below(6) {
+    let most = if random.one_in(3) { 6 } else { 1 };
+    for _ in 0..1 + random.below(most) {
         let entry = ImageHeader::SIZE + random.below(header.block_count.min(64) as usize) * BlockEntry::SIZE;
         let Some(block) = bytes.get(entry..).and_then(BlockEntry::read) else { continue };
         let (from, to) = match random.below(8) {
@@ -121,8 +122,13 @@ fn mutate_image(bytes: &mut Vec<u8>, _other: &[u8], random: &mut crate::random::
         // In small blocks, or at the start of large ones.
         let near = copy.len().min(if random.one_in(2) { 256 } else { copy.len() });
         let mut piece = copy[..near].to_vec();
-        crate::mutate::mutate_bytes(&mut piece, &[], &[], random);
-        piece.resize(near, 0);
+        if random.one_in(2) {
+            let at = random.below(near);
+            piece[at] = if random.one_in(2) { piece[at] ^ 1 << random.below(8) } else { random.below(4) as u8 };
+        } else {
+            crate::mutate::mutate_bytes(&mut piece, &[], &[], random);
+            piece.resize(near, 0);
+        }
         copy[..near].copy_from_slice(&piece);
         part.copy_from_slice(&copy);
     }
@@ -441,4 +447,20 @@ fn hostile_device(bytes: &[u8]) {
         }
     }
     let _ = runtime.finish(u64::MAX / 2, &mut sink);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A target that refuses nearly everything, or nothing, tests little.
+    #[test]
+    fn mutated_images_are_taken_and_refused() {
+        let [target, ..] = targets();
+        let seeds = (target.seeds)();
+        let taken = (2..202)
+            .filter(|n| weir_sim::tables::Tables::load(&crate::mutate::input(&target, &seeds, 1, *n)).is_ok())
+            .count();
+        assert!((20..180).contains(&taken), "{taken} of 200");
+    }
 }
