@@ -109,6 +109,10 @@ impl SmtpState {
 
     fn event(&mut self, d: usize, event: Event) {
         let number = event as u16;
+        // A mail that is over takes no more: whether it still lives depends on how the stream was delivered.
+        if self.next > 0 && self.mails.last().is_none_or(|mail| mail.done) {
+            self.current();
+        }
         match self.transactions.last_mut() {
             Some(transaction) => {
                 if !transaction.events.contains(&number) {
