@@ -76,8 +76,10 @@ pub struct VerdictState {
     pub sticky: bool,
     /// Number of the last frame with trouble.
     pub last_trouble: u64,
-    /// Scopes that can still match; 0xff: not settled.
+    /// Scopes that can still match; 0xff: all.
     pub scopes: u8,
+    /// Frames are not recorded.
+    pub unrecorded: bool,
     /// Position of the flow's newest record.
     pub previous: u64,
     /// Oldest record of the chain.
@@ -100,6 +102,7 @@ impl Default for VerdictState {
             sticky: false,
             last_trouble: 0,
             scopes: u8::MAX,
+            unrecorded: false,
             previous: c::POSITION_NONE,
             chain_first: c::POSITION_NONE,
             chain_count: 0,
@@ -114,7 +117,7 @@ impl Default for VerdictState {
 impl VerdictState {
     /// Frames are not recorded.
     pub fn is_settled(&self) -> bool {
-        self.scopes != u8::MAX
+        self.unrecorded
     }
 
     /// Newest record of the chain, how many, and the oldest.

@@ -29,7 +29,10 @@ pub struct Support {
 const DETECTED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Http2, AppProtocol::Dns, AppProtocol::Mdns, AppProtocol::Tls,
     AppProtocol::Ssh, AppProtocol::Smb, AppProtocol::DceRpc, AppProtocol::Rfb, AppProtocol::Smtp, AppProtocol::Pop3,
-    AppProtocol::Ftp, AppProtocol::Imap,
+    AppProtocol::Ftp, AppProtocol::Imap, AppProtocol::Krb5, AppProtocol::Snmp, AppProtocol::Sip, AppProtocol::Mqtt,
+    AppProtocol::Quic, AppProtocol::Nfs, AppProtocol::Tftp, AppProtocol::Dhcp, AppProtocol::Ntp, AppProtocol::Ike,
+    AppProtocol::Rdp, AppProtocol::Telnet, AppProtocol::Modbus, AppProtocol::Dnp3, AppProtocol::Enip,
+    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap,
 ];
 
 /// Parsed protocols.
@@ -37,7 +40,8 @@ const DETECTED: &[AppProtocol] = &[
 const PARSED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
     AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
-    AppProtocol::Smb,
+    AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
+    AppProtocol::Mqtt, AppProtocol::Rfb,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -67,7 +71,11 @@ const MISSING_BUFFERS: &[Buffer] = &[Buffer::EmailBodyMd5];
 const KEYWORDS: &[&str] = &[
     "tls.version", "ssl_version", "ssl_state", "tls_cert_expired", "tls_cert_valid", "tls_cert_notbefore",
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
-    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "filestore", "dcerpc.iface", "dcerpc.opnum", "smb.version",
+    "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "filestore", "dcerpc.iface", "dcerpc.opnum", "smb.version", "krb5_msg_type", "krb5_err_code",
+    "krb5.ticket_encryption", "krb5.weak_encryption", "snmp.version", "snmp.pdu_type", "snmp.trap_type", "ntp.version",
+    "ntp.mode", "ntp.stratum", "ntp.reference_id", "dhcp.leasetime", "dhcp.renewal_time", "dhcp.rebinding_time",
+    "mqtt.protocol_version", "mqtt.type", "mqtt.flags", "mqtt.qos", "mqtt.reason_code", "mqtt.connack.session_present",
+    "mqtt.connect.flags", "rfb.sectype", "rfb.secresult",
 ];
 
 impl Default for Support {

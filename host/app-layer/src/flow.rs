@@ -304,8 +304,10 @@ impl AppLayerFlow {
 
     /// Feed one direction.
     pub fn feed(&mut self, direction: Direction, input: Input<'_>, frame: u64) {
-        if input == Input::End {
-            self.ended[direction as usize] = true;
+        match input {
+            Input::End => self.ended[direction as usize] = true,
+            Input::Data(_) => self.ended[direction as usize] = false,
+            Input::Gap(_) => {}
         }
         self.watch(direction, input);
         match &mut self.phase {
@@ -317,6 +319,8 @@ impl AppLayerFlow {
                     Input::Data(bytes) => {
                         detecting.first.get_or_insert(direction);
                         let side = &mut detecting.sides[d];
+                        // Whoever sends on did not believe the reset that seemed to be the end.
+                        side.ended = false;
                         let room = WAITING_LIMIT.saturating_sub(side.waiting.len());
                         side.waiting.extend_from_slice(&bytes[..bytes.len().min(room)]);
                         if let Some(carrier) = self.carrier {

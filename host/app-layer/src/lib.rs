@@ -7,9 +7,11 @@
 //! deliveries, except for progress.
 #![forbid(unsafe_code)]
 
+mod ber;
 pub mod config;
 pub mod dcerpc;
 mod digest;
+pub mod dhcp;
 pub mod dns;
 pub mod expectation;
 mod file;
@@ -18,11 +20,18 @@ pub mod ftp;
 pub mod ftp_data;
 pub mod http1;
 mod json;
+pub mod krb5;
 mod line;
 mod magic;
+mod messages;
 mod mime;
+pub mod mqtt;
+pub mod ntp;
+pub mod rfb;
+pub mod sip;
 pub mod smb;
 pub mod smtp;
+pub mod snmp;
 pub mod ssh;
 pub mod tls;
 mod wire;
@@ -48,6 +57,13 @@ pub(crate) fn parser_of(
         AppProtocol::Ssh => Some(Box::new(ssh::SshState::new(config))),
         AppProtocol::DceRpc => Some(Box::new(dcerpc::DceRpcState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smb => Some(Box::new(smb::SmbState::new(config))),
+        AppProtocol::Mqtt => Some(Box::new(mqtt::MqttState::new(config))),
+        AppProtocol::Rfb => Some(Box::new(rfb::RfbState::new(config))),
+        AppProtocol::Krb5 => Some(Box::new(krb5::KerberosState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Sip => Some(Box::new(sip::SipState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Snmp => Some(Box::new(snmp::SnmpState::new(config))),
+        AppProtocol::Ntp => Some(Box::new(ntp::NtpState::new(config))),
+        AppProtocol::Dhcp => Some(Box::new(dhcp::DhcpState::new(config))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }

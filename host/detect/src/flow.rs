@@ -65,6 +65,27 @@ pub(crate) struct Candidate {
     pub rule: RuleIndex,
     /// Buffers that matched already, by position in the rule.
     pub done: u64,
+    /// What there was of all at the last evaluation.
+    pub tried: Option<Extent>,
+}
+
+/// How much there is of buffers that a candidate waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Extent {
+    /// Buffers and instances that are complete, or known to be missing.
+    pub settled: u32,
+    /// Bytes of those that grow.
+    pub growing: u64,
+}
+
+impl Extent {
+    /// Evaluating again may tell something new. What only grew is looked at again when it has grown by an eighth, or by
+    /// 1 KiB: a segment of ordinary size is looked at when it arrives, and whoever sends a body byte by byte cannot
+    /// make each of them cost the whole body.
+    pub(crate) fn is_news(self, before: Extent) -> bool {
+        let step = (before.growing / 8).min(1024);
+        self.settled != before.settled || self.growing > before.growing.saturating_add(step)
+    }
 }
 
 /// Progress of one pattern group through a growing or repeated buffer.
@@ -224,5 +245,25 @@ impl FlowDetect {
             side.addresses_done = false;
         }
         self.transactions.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_of_a_buffer_are_evaluated_together() {
+        let mut tried = Extent { settled: 0, growing: 1 };
+        let (mut evaluations, mut work) = (0, 0);
+        for growing in 2..=100_000 {
+            let extent = Extent { settled: 0, growing };
+            if extent.is_news(tried) {
+                (tried, evaluations, work) = (extent, evaluations + 1, work + growing);
+            }
+        }
+        assert!(evaluations < 200 && work < 100 * 100_000, "{evaluations} evaluations of {work} bytes");
+        assert!(Extent { settled: 1, ..tried }.is_news(tried));
+        assert!(!tried.is_news(tried));
     }
 }

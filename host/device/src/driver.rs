@@ -15,7 +15,7 @@ use crate::pci::PciFunction;
 use queue::Queue;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{self, Control, Status, TxCommand};
+use weir_contract::enums::{self, Control, Status, TxCommand, TxFlags};
 use weir_contract::hash::splitmix64;
 use weir_contract::layouts::{Capability, Descriptor, FlowKey, FlowRecord, TxEntry};
 use weir_contract::registers as r;
@@ -363,6 +363,19 @@ impl<P: PciFunction> Driver<P> {
             command: command as u8,
             scopes,
             frame_number: frame,
+            flow_index: flow.0,
+            flow_generation: flow.1,
+            ..TxEntry::ZERO
+        };
+        self.command(queue, &entry)
+    }
+
+    /// Only these scopes can still match in the flow (0xff: all again); its frames are recorded as before.
+    pub fn mask_scopes(&mut self, queue: usize, flow: (u32, u32), scopes: u8) -> Result<(), DeviceError> {
+        let entry = TxEntry {
+            command: TxCommand::Settle as u8,
+            flags: TxFlags::KEEP_HISTORY.0,
+            scopes,
             flow_index: flow.0,
             flow_generation: flow.1,
             ..TxEntry::ZERO

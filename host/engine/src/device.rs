@@ -73,13 +73,28 @@ struct Waiting {
     chain: Option<VecDeque<HistoryFrame>>,
 }
 
+/// An entry of the device's flow table, as far as the host knows it.
+struct Entry {
+    generation: u32,
+    /// Host flows of the entry; several only where one followed another, or where the device's key is coarser (ICMP).
+    flows: Vec<FlowId>,
+    /// Scopes that the device was told can still match.
+    scopes: u8,
+}
+
+impl Entry {
+    fn new(generation: u32) -> Self {
+        Entry { generation, flows: Vec::new(), scopes: u8::MAX }
+    }
+}
+
 /// Device, driver and engine at work.
 pub struct DeviceRuntime<P> {
     driver: Driver<P>,
     engine: Engine,
     queues: Vec<VecDeque<Waiting>>,
-    /// Host flows of a device entry (several only where the device's key is coarser: ICMP).
-    entries: HashMap<u32, (u32, Vec<FlowId>)>,
+    /// By index of the device's entry.
+    entries: HashMap<u32, Entry>,
     frames: Vec<HistoryFrame>,
     frame: HistoryFrame,
     raw_window: usize,
@@ -222,12 +237,12 @@ impl<P: PciFunction> DeviceRuntime<P> {
         }
         if flow.data.device.entry != Some(entry) {
             flow.data.device.entry = Some(entry);
-            let held = self.entries.entry(entry.0).or_insert((entry.1, Vec::new()));
-            if held.0 != entry.1 {
-                *held = (entry.1, Vec::new());
+            let held = self.entries.entry(entry.0).or_insert_with(|| Entry::new(entry.1));
+            if held.generation != entry.1 {
+                *held = Entry::new(entry.1);
             }
-            if !held.1.contains(&id) {
-                held.1.push(id);
+            if !held.flows.contains(&id) {
+                held.flows.push(id);
             }
         }
         Some(id)
@@ -289,20 +304,35 @@ impl<P: PciFunction> DeviceRuntime<P> {
         if descriptor.flags & FrameFlags::HOLE.0 != 0 {
             return Ok(());
         }
-        if flow.data.answer(raw_window) == Answer::Keep {
+        let answer = flow.data.answer(raw_window);
+        if answer == Answer::Keep {
             return Ok(());
         }
         flow.data.device.diverted = false;
         let entry = (descriptor.flow_index, descriptor.flow_generation);
+        let scopes = if let Answer::Mask(scopes) = answer { scopes } else { u8::MAX };
+        self.mask(queue, entry, scopes)?;
         self.driver.flow_command(queue, TxCommand::Release, entry, descriptor.frame_number, 0)
+    }
+
+    /// The scopes that can still match in the flow of an entry. An entry may hold several host flows, one after the other
+    /// (a new connection on old ports; it begins with a frame that always diverts) or at once (ICMP): the answer for the
+    /// newest is widened whenever it is not the same.
+    fn mask(&mut self, queue: usize, entry: (u32, u32), scopes: u8) -> Result<(), DeviceError> {
+        let Some(held) = self.entries.get_mut(&entry.0).filter(|held| held.generation == entry.1) else { return Ok(()) };
+        let scopes = if held.flows.len() > 1 { u8::MAX } else { scopes };
+        if std::mem::replace(&mut held.scopes, scopes) == scopes {
+            return Ok(());
+        }
+        self.driver.mask_scopes(queue, entry, scopes)
     }
 
     /// A HANDOVER that the host asked for leaves the flow diverted: the next frame decides about its release.
     fn release_if_diverted_by_host(&mut self, _queue: usize, descriptor: &Descriptor) -> Result<(), DeviceError> {
         if descriptor.guards & Guard::HostDivert.bit() != 0 {
-            if let Some((generation, ids)) = self.entries.get(&descriptor.flow_index) {
-                if *generation == descriptor.flow_generation {
-                    for id in ids.clone() {
+            if let Some(held) = self.entries.get(&descriptor.flow_index) {
+                if held.generation == descriptor.flow_generation {
+                    for id in held.flows.clone() {
                         if let Some(flow) = self.engine.flow_mut(id) {
                             flow.data.device.trouble(0, u8::MAX);
                             flow.data.device.trouble(1, u8::MAX);
@@ -429,11 +459,11 @@ impl<P: PciFunction> DeviceRuntime<P> {
             return;
         }
         let entry = (record.flow_index, record.flow_generation);
-        if self.entries.get(&entry.0).is_none_or(|(generation, _)| *generation != entry.1) {
+        if self.entries.get(&entry.0).is_none_or(|held| held.generation != entry.1) {
             return;
         }
-        let Some((_, ids)) = self.entries.remove(&entry.0) else { return };
-        for id in ids {
+        let Some(held) = self.entries.remove(&entry.0) else { return };
+        for id in held.flows {
             // The handle may name another flow by now.
             let Some(flow) = self.engine.flow_mut(id).filter(|flow| flow.data.device.entry == Some(entry)) else {
                 continue;

@@ -169,8 +169,6 @@ pub struct DeviceLink {
     pub entry: Option<(u32, u32)>,
     /// The device sends every frame of the flow.
     pub diverted: bool,
-    /// Settled: only these scopes can still match.
-    pub settled: bool,
     stream_dirty: [bool; 2],
     /// Delivered bytes when the trouble came; [`NO_END`] without trouble.
     stream_end: [u64; 2],
@@ -185,8 +183,8 @@ pub enum Answer {
     Keep,
     /// The flow may pass again.
     Release,
-    /// Nothing but single-packet rules can still match: release and settle.
-    Settle,
+    /// The flow may pass again, and only these scopes can still match in it.
+    Mask(u8),
 }
 
 const NO_END: u64 = u64::MAX;
@@ -196,7 +194,6 @@ impl Default for DeviceLink {
         DeviceLink {
             entry: None,
             diverted: false,
-            settled: false,
             stream_dirty: [false; 2],
             stream_end: [NO_END; 2],
             app_dirty: false,
@@ -238,7 +235,8 @@ impl FlowData {
             return Answer::Keep;
         }
         if self.encrypted {
-            return if link.settled { Answer::Release } else { Answer::Settle };
+            // Payload is not inspected any more, but the parser still reads it and may raise events.
+            return Answer::Mask(Scopes::HEADER.0 | Scopes::APP.0);
         }
         let session = self.session.as_ref();
         if session.is_some() || self.resting.is_some_and(|resting| resting.opening.is_some()) {
@@ -247,9 +245,6 @@ impl FlowData {
                 return Answer::Keep;
             }
             let reached = |d| session.is_some_and(|session| session.depth_reached(d));
-            if reached(0) && reached(1) {
-                return if link.settled { Answer::Release } else { Answer::Settle };
-            }
             for d in 0..2 {
                 let delivered = session.map_or(0, |session| session.delivered(d));
                 if std::mem::take(&mut link.stream_dirty[d]) {

@@ -68,7 +68,7 @@ section! {
         geneve_ports: Vec<u16> = vec![6081], "capture.geneve-ports", "UDP ports on which GENEVE is decoded.";
         teredo_ports: Vec<u16> = vec![3544], "capture.teredo-ports", "UDP ports on which Teredo is decoded.";
         gtp_ports: Vec<u16> = vec![], "capture.gtp-ports", "UDP ports on which user traffic in GTP-U is decoded.";
-        erspan_type_1: bool = false, "capture.erspan-type-1", "Decode ERSPAN type I, which cannot be told from other GRE payload.";
+        erspan_type_1: bool = true, "capture.erspan-type-1", "Decode ERSPAN type I, which only the GRE protocol tells from other payload.";
     }
 }
 

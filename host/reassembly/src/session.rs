@@ -519,6 +519,10 @@ impl Session {
         }
         self.before_reset = self.state;
         self.state = State::Closed;
+        // Nothing was delivered yet, and an answer may still show that the reset was not believed.
+        if self.before_reset < State::Established {
+            return;
+        }
         for (side, stream) in self.streams.iter_mut().enumerate() {
             if !std::mem::replace(&mut stream.end_told, true) {
                 sink.end(side);

@@ -133,6 +133,7 @@ impl Pipeline {
             TxCommand::Release => Counter::ReleaseRefused,
             TxCommand::Settle => {
                 v.scopes = entry.scopes;
+                v.unrecorded = v.scopes != u8::MAX && entry.flags & TxFlags::KEEP_HISTORY.0 == 0;
                 if v.is_settled() {
                     v.take_chain();
                 }

@@ -193,7 +193,7 @@ fn flow_record(entry: &Entry, slot: u32, generation: u32, kind: FlowRecordKind) 
         (v.hole, FlowFlags::HOLE),
         (v.diverted, FlowFlags::DIVERTED),
         (v.sticky, FlowFlags::STICKY),
-        (v.is_settled(), FlowFlags::SETTLED),
+        (v.scopes != u8::MAX, FlowFlags::SETTLED),
         (v.bypassed, FlowFlags::BYPASSED),
         (v.blocked, FlowFlags::BLOCKED),
         (p.stale, FlowFlags::STALE),

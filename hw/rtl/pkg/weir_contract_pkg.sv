@@ -222,6 +222,7 @@ package weir_contract_pkg;
   localparam int unsigned TX_FLAGS_WHOLE_FLOW_BIT = 0;
   localparam int unsigned TX_FLAGS_BY_KEY_BIT = 1;
   localparam int unsigned TX_FLAGS_FLOWLESS_BIT = 2;
+  localparam int unsigned TX_FLAGS_KEEP_HISTORY_BIT = 3;
 
   localparam int unsigned SCOPES_PACKET_BIT = 0;
   localparam int unsigned SCOPES_STREAM_BIT = 1;

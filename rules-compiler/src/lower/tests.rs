@@ -448,7 +448,7 @@ fn support_decides() {
     let load_with =
         |text: &str| load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &LoadOptions::default());
     for (text, message) in [
-        (r#"alert modbus any any -> any any (sid:1;)"#, "the engine does not detect `modbus`"),
+        (r#"alert websocket any any -> any any (sid:1;)"#, "the engine does not detect `websocket`"),
         (r#"alert pop3 any any -> any any (file.data; content:"a"; sid:1;)"#, "the engine has no parser for `pop3`"),
         (
             r#"alert smtp any any -> any any (email.body_md5; content:"a"; sid:1;)"#,
@@ -456,7 +456,7 @@ fn support_decides() {
         ),
         (
             r#"alert dnp3 any any -> any any (app-layer-event:dnp3.flooded; sid:1;)"#,
-            "the engine does not detect `dnp3`",
+            "the engine has no parser for `dnp3`",
         ),
     ] {
         assert_eq!(load_with(text).rejected[0].message, message, "{text}");

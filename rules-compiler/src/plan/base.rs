@@ -192,7 +192,8 @@ pub fn scopes(rule: &Rule) -> u8 {
             | Buffer::IpSource
             | Buffer::IpDestination => Scopes::PACKET.0 | Scopes::HEADER.0,
             Buffer::Base64Data => payload | Scopes::APP.0,
-            buffer if is_handshake(buffer) => Scopes::HANDSHAKE.0 | Scopes::APP.0,
+            // The flow stays with the host until it is encrypted or turns out never to be.
+            buffer if is_handshake(buffer) => Scopes::HANDSHAKE.0,
             _ => Scopes::APP.0,
         };
     }

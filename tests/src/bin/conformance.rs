@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -22,6 +22,9 @@ struct Options {
     /// Compare the event rules (decoder, stream, application layer) instead of ET Open
     #[arg(long)]
     events: bool,
+    /// Only every so manieth capture
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    every: usize,
     #[command(flatten)]
     common: command::Common,
 }
@@ -54,7 +57,7 @@ fn run(options: &Options) -> Result<ExitCode> {
     let oracle = data.join(if options.events { "oracle/events.jsonl" } else { "oracle/et-open.jsonl" });
     let text = std::fs::read_to_string(&oracle).with_context(|| format!("reading {}", oracle.display()))?;
     let lines: Vec<&str> =
-        text.lines().filter(|line| line.contains(&common.only)).take(common.limit.unwrap_or(usize::MAX)).collect();
+        text.lines().filter(|line| line.contains(&common.only)).step_by(options.every.max(1)).take(common.limit.unwrap_or(usize::MAX)).collect();
     let running = Instant::now();
     let (mut frames, mut bytes) = (0, 0);
     let mut cases = vec![];
@@ -88,8 +91,11 @@ fn run(options: &Options) -> Result<ExitCode> {
         println!("recording: {}", recorded.summary());
         return common.conclude(&recorded, &json!({"recording": recorded.json()}));
     };
-    let judged = judge(&suricata, &data, &rules, &cases, common.jobs)?;
+    let (judged, classes) = judge(&suricata, &data, &rules, cases, common.jobs)?;
     judged.print(common.rows, message);
+    for (class, tally) in classes.iter().filter(|_| options.events) {
+        println!("{class:12} {}", tally.summary());
+    }
     if !judged.unreadable.is_empty() {
         println!("not read by Suricata: {}", judged.unreadable.join(", "));
     }
@@ -97,20 +103,51 @@ fn run(options: &Options) -> Result<ExitCode> {
     println!("judged:    {}", judged.summary());
     common.conclude(
         &judged,
-        &json!({"suricata": suricata.version, "recording": recorded.json(), "judged": judged.json()}),
+        &json!({
+            "suricata": suricata.version,
+            "recording": recorded.json(),
+            "judged": judged.json(),
+            "classes": classes.iter().map(|(class, tally)| (*class, tally.json())).collect::<BTreeMap<_, _>>(),
+        }),
     )
 }
 
-/// Ask Suricata again where the two differ.
+/// Class of an event rule, by the thousands of its signature.
+fn class(sid: u32) -> &'static str {
+    match sid / 1000 {
+        2200 => "decoder",
+        2210 => "stream",
+        2221 => "http",
+        2230 => "tls",
+        2240 | 224 => "dns",
+        2260 => "app-layer",
+        _ => "others",
+    }
+}
+
+/// Ask Suricata again where the two differ. Signatures that this Suricata does not accept count nowhere.
 fn judge(
     suricata: &Suricata,
     data: &Path,
     rules: &engine::Rules,
-    cases: &[Case],
+    mut cases: Vec<Case>,
     jobs: usize,
-) -> Result<Tally> {
-    let answers = command::each("judging", cases, jobs, |at, case| -> Result<Option<Answer>> {
-        let differing = case.differing();
+) -> Result<(Tally, BTreeMap<&'static str, Tally>)> {
+    let file = std::env::temp_dir().join(format!("weir-judge-{}.rules", std::process::id()));
+    let differing: BTreeSet<u32> = cases.iter().flat_map(Case::differing).collect();
+    std::fs::write(&file, rules.text_with_setters(&differing))?;
+    let rejected = suricata.rejected(&file)?;
+    std::fs::remove_file(&file)?;
+    if !rejected.is_empty() {
+        println!("rejected by Suricata, not compared: {rejected:?}");
+    }
+    for case in &mut cases {
+        case.theirs.retain(|pair| !rejected.contains(&pair.0));
+        case.ours.retain(|pair| !rejected.contains(&pair.0));
+    }
+    let answers = command::each("judging", &cases, jobs, |at, case| -> Result<Option<Answer>> {
+        // Signatures that Weir did not load cannot be asked for: the recording stands.
+        let differing: BTreeSet<u32> = case.differing().intersection(&rules.loaded).copied().collect();
         if differing.is_empty() {
             return Ok(None);
         }
@@ -121,17 +158,29 @@ fn judge(
         answer.map(Some)
     });
     let mut tally = Tally::default();
+    let mut classes: BTreeMap<&'static str, Tally> = BTreeMap::new();
     for (case, answer) in cases.iter().zip(answers) {
-        match answer? {
-            None => tally.add(&case.name, &case.theirs, &case.ours),
-            Some(Answer::Unreadable(_)) => tally.unreadable.push(case.name.clone()),
+        let theirs = match answer? {
+            None => case.theirs.clone(),
+            Some(Answer::Unreadable(_)) => {
+                tally.unreadable.push(case.name.clone());
+                continue;
+            }
             Some(Answer::Pairs(pairs)) => {
                 let differing = case.differing();
-                let settled = case.theirs.iter().filter(|pair| !differing.contains(&pair.0)).cloned();
-                let again = pairs.into_iter().filter(|pair| differing.contains(&pair.0));
-                tally.add(&case.name, &settled.chain(again).collect(), &case.ours);
+                let asked: BTreeSet<u32> = differing.intersection(&rules.loaded).copied().collect();
+                let settled = case.theirs.iter().filter(|pair| !asked.contains(&pair.0)).cloned();
+                settled.chain(pairs.into_iter().filter(|pair| asked.contains(&pair.0))).collect()
             }
+        };
+        tally.add(&case.name, &theirs, &case.ours);
+        let of = |class_name: &str, pairs: &Pairs| -> Pairs {
+            pairs.iter().filter(|pair| class(pair.0) == class_name).cloned().collect()
+        };
+        let present: BTreeSet<&'static str> = theirs.iter().chain(&case.ours).map(|pair| class(pair.0)).collect();
+        for name in present {
+            classes.entry(name).or_default().add(&case.name, &of(name, &theirs), &of(name, &case.ours));
         }
     }
-    Ok(tally)
+    Ok((tally, classes))
 }

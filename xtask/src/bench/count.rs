@@ -31,7 +31,7 @@ pub fn run(place: &Place, systems: &[System], workloads: &[Workload]) -> Result<
 }
 
 fn count(place: &Place, system: &System, workload: &Workload) -> Result<u64> {
-    let folder = place.cache.join("runs").join(format!("{}-{}-count", workload.name, system.name()));
+    let folder = place.runs.join(format!("{}-{}-count", workload.name, system.name()));
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let (program, inspection, list) = match system {
         System::Own(Own::Model) => {

@@ -13,9 +13,9 @@ use std::process::{Command, Stdio};
 
 /// A run stays below this plus the configured rings.
 const LIMIT: u64 = 1 << 30;
-/// Captures of the report.
+/// Captures of the report: those that added most to what rules and tables take.
 const LARGEST: usize = 20;
-/// All above this are reported too.
+/// All that added more than this are reported too.
 const NOTABLE: u64 = 200_000_000;
 
 /// What `weir-bench memory` says of a capture.
@@ -29,6 +29,13 @@ struct Measured {
     flows: u64,
     alerts: u64,
     seconds: f64,
+}
+
+impl Measured {
+    /// What the capture added.
+    fn added(&self) -> u64 {
+        self.peak_bytes.saturating_sub(self.before_bytes)
+    }
 }
 
 #[derive(Serialize)]
@@ -50,7 +57,7 @@ pub fn run(place: &Place, every: u32, publish: bool) -> Result<bool> {
         Sweep { machine: Machine::here(&place.root), limit_bytes: LIMIT, engine: Vec::new(), both: Vec::new() };
     for sim in [false, true] {
         let mut list = one(place, &captures, &pcaps, sim)?;
-        list.sort_by_key(|m| std::cmp::Reverse(m.peak_bytes));
+        list.sort_by_key(|m| std::cmp::Reverse(m.added()));
         *if sim { &mut sweep.both } else { &mut sweep.engine } = list;
     }
     let mut json = serde_json::to_string_pretty(&Sweep {
@@ -75,30 +82,27 @@ pub fn run(place: &Place, every: u32, publish: bool) -> Result<bool> {
 
 /// The largest, and all that are worth a line.
 fn notable(list: &[Measured]) -> &[Measured] {
-    let above = list.iter().take_while(|m| m.peak_bytes > NOTABLE && m.peak_bytes > floor(list) + NOTABLE / 4).count();
+    let above = list.iter().take_while(|m| m.added() > NOTABLE).count();
     &list[..list.len().min(above.max(LARGEST))]
-}
-
-/// What rules and tables alone take.
-fn floor(list: &[Measured]) -> u64 {
-    list.iter().map(|m| m.peak_bytes).min().unwrap_or(0)
 }
 
 fn markdown(sweep: &Sweep) -> String {
     let mut text = format!("Measured on {}; the limit is {} MiB plus the rings.\n", sweep.machine.line(), LIMIT >> 20);
     for (name, list) in [("engine alone", &sweep.engine), ("behind the simulated device", &sweep.both)] {
-        let greatest = list.first().map_or(0, |m| m.peak_bytes);
+        let peaks = list.iter().map(|m| m.peak_bytes);
         let _ = writeln!(
             text,
-            "\n{} captures, {name}: least {} MiB, greatest {} MiB.\n\n| peak MiB | capture | packets | flows | MB |\n|---|---|---|---|---|",
+            "\n{} captures, {name}: peaks from {} to {} MiB.\n\n| added MiB | peak MiB | capture | packets | flows | MB \
+             |\n|---|---|---|---|---|---|",
             list.len(),
-            floor(list) >> 20,
-            greatest >> 20
+            peaks.clone().min().unwrap_or(0) >> 20,
+            peaks.max().unwrap_or(0) >> 20
         );
         for m in notable(list) {
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {:.1} |",
+                "| {:.1} | {} | {} | {} | {} | {:.1} |",
+                m.added() as f64 / f64::from(1 << 20),
                 m.peak_bytes >> 20,
                 m.pcap,
                 m.frames,

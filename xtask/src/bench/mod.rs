@@ -93,6 +93,8 @@ pub struct BenchArguments {
 pub struct Place {
     root: PathBuf,
     cache: PathBuf,
+    /// What runs write; of this process alone.
+    runs: PathBuf,
     shared: Option<PathBuf>,
     binaries: PathBuf,
     out: PathBuf,
@@ -151,9 +153,10 @@ pub fn run(root: &Path, arguments: &BenchArguments) -> Result<bool> {
             }
         }
         bar.suspend(|| print!("{}", report.table(&workload.name)));
+        // A long run that is interrupted leaves what it has.
+        report.write(&place.out)?;
     }
     bar.finish_and_clear();
-    report.write(&place.out)?;
     println!("\nResults: {}", place.out.join("results.json").display());
     if arguments.publish {
         report::publish(&place.root, "throughput", &report.markdown())?;
@@ -197,7 +200,22 @@ fn place(root: &Path, arguments: &BenchArguments) -> Result<Place> {
     if pin.is_none() {
         eprintln!("SKIPPED: pinning to one core: there is no taskset");
     }
-    Ok(Place { root: root.to_owned(), cache, shared, binaries, out, rules, pin })
+    let runs = runs(&cache)?;
+    Ok(Place { root: root.to_owned(), runs, cache, shared, binaries, out, rules, pin })
+}
+
+/// A directory for what runs write, so that two tasks do not meet; those of tasks that have ended are removed.
+fn runs(cache: &Path) -> Result<PathBuf> {
+    for entry in std::fs::read_dir(cache).with_context(|| cache.display().to_string())?.flatten() {
+        let name = entry.file_name();
+        let id = name.to_str().and_then(|name| name.strip_prefix("runs-")).and_then(|id| id.parse::<u32>().ok());
+        if id.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists()) {
+            std::fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
+        }
+    }
+    let runs = cache.join(format!("runs-{}", std::process::id()));
+    std::fs::create_dir_all(&runs).with_context(|| runs.display().to_string())?;
+    Ok(runs)
 }
 
 fn build(root: &Path) -> Result<()> {

@@ -127,7 +127,7 @@ pub fn settings() -> Vec<OsString> {
 
 /// Runs a system once on a workload.
 pub fn measure(place: &Place, system: &System, workload: &Workload, round: u32) -> Result<Run> {
-    let folder = place.cache.join("runs").join(format!("{}-{}", workload.name, system.name()));
+    let folder = place.runs.join(format!("{}-{}", workload.name, system.name()));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let log = folder.join(format!("round-{round}.log"));

@@ -49,16 +49,10 @@ impl DceRpcState {
     }
 
     fn begin(&mut self, call: Call, datagram: Option<Activity>) -> usize {
-        if self.transactions.len() >= self.config.transactions {
-            // The oldest call stops waiting for its answer.
-            if let Some(oldest) = self.exchanges.iter().position(|e| e.call.done != [true; 2]) {
-                self.exchanges[oldest].call.done = [true; 2];
-                self.update(oldest, 0);
-            }
-            if self.transactions.len() >= 2 * self.config.transactions {
-                self.transactions.remove(0);
-                self.exchanges.remove(0);
-            }
+        if self.transactions.len() >= self.config.transactions && !self.transactions.is_empty() {
+            // The oldest call makes room.
+            self.transactions.remove(0);
+            self.exchanges.remove(0);
         }
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed: [false; 2], events: Vec::new() });
         self.exchanges.push(Exchange { call, datagram });
@@ -292,7 +286,7 @@ mod tests {
         for n in 0..5000 {
             state.feed(ToServer, Input::Data(&request(n, 3, 0, 1, b"x")), 1);
         }
-        assert!(state.transactions().len() <= 512);
+        assert!(state.transactions().len() <= 256);
         state.feed(ToServer, Input::Data(&[0xff; 20]), 2);
         state.feed(ToServer, Input::Data(&request(1, 3, 0, 1, b"x")), 3);
         assert!(state.held[0].is_empty());

@@ -115,23 +115,24 @@ impl FtpState {
         transaction.changed[d] = true;
     }
 
-    /// A new transaction; none if there are too many.
-    fn begin(&mut self, d: usize) -> Option<usize> {
-        if self.transactions.len() >= self.config.transactions {
-            // The oldest one stops waiting for its reply.
-            self.event(0, d, Event::TooManyTransactions);
-            let oldest = self.exchanges.iter().position(|e| !e.done)?;
-            self.complete(oldest);
-            if self.transactions.len() >= 2 * self.config.transactions {
-                return None;
-            }
+    /// A new transaction.
+    fn begin(&mut self, d: usize) -> usize {
+        let full = self.transactions.len() >= self.config.transactions;
+        if full && !self.transactions.is_empty() {
+            // The oldest one makes room.
+            self.transactions.remove(0);
+            self.exchanges.remove(0);
         }
         let mut changed = [false; 2];
         changed[d] = true;
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
         self.exchanges.push(Exchange::default());
         self.next += 1;
-        Some(self.exchanges.len() - 1)
+        let index = self.exchanges.len() - 1;
+        if full {
+            self.event(index, d, Event::TooManyTransactions);
+        }
+        index
     }
 
     fn complete(&mut self, index: usize) {
@@ -146,7 +147,7 @@ impl FtpState {
         if line.is_empty() {
             return;
         }
-        let Some(index) = self.begin(0) else { return };
+        let index = self.begin(0);
         if !whole {
             self.event(index, 0, Event::CommandTooLong);
         }
@@ -215,7 +216,7 @@ impl FtpState {
             return;
         }
         let waiting = self.exchanges.iter().position(|e| !e.done);
-        let Some(index) = waiting.or_else(|| self.begin(1)) else { return };
+        let index = waiting.unwrap_or_else(|| self.begin(1));
         self.transactions[index].changed[1] = true;
         if !whole {
             self.event(index, 1, Event::ReplyTooLong);

@@ -66,6 +66,8 @@ pub(super) struct Side {
     next: u64,
     /// Bytes for what comes after.
     rest: Vec<u8>,
+    /// The direction ended.
+    ended: bool,
 }
 
 impl Default for Side {
@@ -78,6 +80,7 @@ impl Default for Side {
             current: None,
             next: 0,
             rest: Vec::new(),
+            ended: false,
         }
     }
 }
@@ -569,12 +572,19 @@ impl Http1State {
         }
         self.complete(d);
         self.sides[d].at = At::Over;
+        self.sides[d].ended = true;
     }
 
     pub(super) fn feed_side(&mut self, direction: Direction, input: Input<'_>) {
         let d = direction as usize;
         match input {
-            Input::Data(bytes) => self.bytes(d, bytes),
+            Input::Data(bytes) => {
+                // The end was a reset that the sender did not believe, or did not send: messages go on.
+                if std::mem::take(&mut self.sides[d].ended) {
+                    self.sides[d].at = At::Line;
+                }
+                self.bytes(d, bytes);
+            }
             Input::Gap(length) => self.gap(d, length),
             Input::End => self.end(d),
         }

@@ -330,3 +330,16 @@ fn a_body_that_is_not_chunked_after_all_is_seen_at_once() {
         assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("abcde"), "cut {cut}");
     }
 }
+
+#[test]
+fn messages_go_on_behind_an_end_that_was_none() {
+    let request = |target: &str| format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(Direction::ToServer, Input::Data(&request("/1")), 1);
+    s.feed(Direction::ToServer, Input::End, 2);
+    s.feed(Direction::ToClient, Input::End, 2);
+    s.feed(Direction::ToServer, Input::Data(&request("/2")), 3);
+    s.feed(Direction::ToClient, Input::Data(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), 4);
+    assert_eq!(get(&s, 1, Direction::ToServer, Buffer::HttpUri).as_deref(), Some("/2"));
+    assert!((0..2).any(|i| get(&s, i, Direction::ToClient, Buffer::HttpStatusCode).as_deref() == Some("404")));
+}

@@ -79,10 +79,8 @@ impl ProtocolState for SmbState {
             object.text("status_code", Some(format!("0x{status:x}").as_bytes()));
         }
         object.number("tree_id", exchange.tree.into());
-        if exchange.command == if exchange.version == 1 { 0x72 } else { 0 } {
-            object.texts("client_dialects", exchange.dialects.iter().map(Vec::as_slice));
-        }
         match &exchange.kind {
+            Kind::Negotiate(dialects) => object.texts("client_dialects", dialects.iter().map(Vec::as_slice)),
             Kind::SessionSetup(who) if !who.user.is_empty() || !who.domain.is_empty() => object.object("ntlmssp", |o| {
                 o.text("domain", Some(&who.domain));
                 o.text("user", Some(&who.user));

@@ -15,6 +15,8 @@ const TREES_MAX: usize = 256;
 const OPENS_MAX: usize = 512;
 /// Most reads without answer.
 const READS_MAX: usize = 256;
+/// Most dialects kept.
+const DIALECTS_MAX: usize = 64;
 /// Longest name kept.
 const NAME_MAX: usize = 1024;
 /// Most bytes of a PDU that several writes make up (C706 section 12.6.3.1: its length has 16 bits).
@@ -26,6 +28,8 @@ const RELATED: Handle = [0xff; 16];
 #[derive(Debug)]
 pub(super) enum Kind {
     Other,
+    /// Dialects that the client offers.
+    Negotiate(Vec<Vec<u8>>),
     SessionSetup(Identity),
     /// The share, and whether it is one of pipes, once the answer tells.
     TreeConnect(Vec<u8>, Option<bool>),
@@ -44,8 +48,6 @@ pub(super) struct Exchange {
     pub tree: u32,
     pub status: Option<u32>,
     pub kind: Kind,
-    /// Of a negotiation.
-    pub dialects: Vec<Vec<u8>>,
     pub done: bool,
 }
 
@@ -129,13 +131,16 @@ impl SmbState {
                 for message in &messages {
                     self.message(d, message, bytes);
                 }
-                if !whole {
-                    self.stray(d, Event::MalformedData);
+                let told = messages.iter().any(|m| m.meaning == Meaning::Malformed);
+                if !whole && !told {
+                    self.odd(d, Event::MalformedData);
                 }
             }
             Record::More(bytes) => {
                 let trouble = self.flowing(d).and_then(|transfer| transfer.more(bytes));
-                self.transfer_trouble(d, trouble);
+                if let Some(index) = self.through[d].and_then(|id| self.position(id)) {
+                    self.transfer_trouble(index, d, trouble);
+                }
                 self.touch_flowing(d);
             }
             Record::MoreLost(length) => {
@@ -144,7 +149,7 @@ impl SmbState {
                 }
                 self.touch_flowing(d);
             }
-            Record::Odd => self.stray(d, Event::MalformedData),
+            Record::Odd => self.odd(d, Event::MalformedData),
         }
     }
 
@@ -166,9 +171,16 @@ impl SmbState {
         }
     }
 
-    /// An event of bytes that belong to no exchange gets a transaction of its own: which others still live depends on how
-    /// the stream was delivered.
-    fn stray(&mut self, d: usize, event: Event) {
+    fn event(&mut self, index: usize, d: usize, event: Event) {
+        let Some(t) = self.transactions.get_mut(index) else { return };
+        if !t.events.contains(&(event as u16)) {
+            t.events.push(event as u16);
+        }
+        t.changed[d] = true;
+    }
+
+    /// What belongs to no exchange is a transaction of its own.
+    fn odd(&mut self, d: usize, event: Event) {
         let message = Message {
             version: 0,
             command: 0,
@@ -180,26 +192,13 @@ impl SmbState {
             meaning: Meaning::Other,
         };
         let index = self.begin(d, &message, Kind::Other);
+        self.event(index, d, event);
         self.complete(index);
-        self.event(d, event);
     }
 
-    /// An event of the newest exchange.
-    pub(super) fn event(&mut self, d: usize, event: Event) {
-        if self.transactions.is_empty() {
-            return self.stray(d, event);
-        }
-        if let Some(t) = self.transactions.last_mut() {
-            if !t.events.contains(&(event as u16)) {
-                t.events.push(event as u16);
-            }
-            t.changed[d] = true;
-        }
-    }
-
-    fn transfer_trouble(&mut self, d: usize, trouble: Option<Trouble>) {
+    fn transfer_trouble(&mut self, index: usize, d: usize, trouble: Option<Trouble>) {
         let Some(trouble) = trouble else { return };
-        self.event(d, match (trouble, d) {
+        self.event(index, d, match (trouble, d) {
             (Trouble::Overlap, _) => Event::FileOverlap,
             (Trouble::QueueSize, 0) => Event::WriteQueueSize,
             (Trouble::QueueSize, _) => Event::ReadQueueSize,
@@ -209,17 +208,11 @@ impl SmbState {
     }
 
     fn begin(&mut self, d: usize, message: &Message, kind: Kind) -> usize {
-        if self.transactions.len() >= self.config.transactions {
-            if !self.transactions.is_empty() {
-                self.event(d, Event::TooManyTransactions);
-            }
-            if let Some(oldest) = self.exchanges.iter().position(|e| !e.done) {
-                self.complete(oldest);
-            }
-            if self.transactions.len() >= 2 * self.config.transactions {
-                self.transactions.remove(0);
-                self.exchanges.remove(0);
-            }
+        let full = self.transactions.len() >= self.config.transactions;
+        if full && !self.transactions.is_empty() {
+            // The oldest one makes room.
+            self.transactions.remove(0);
+            self.exchanges.remove(0);
         }
         let mut changed = [false; 2];
         changed[d] = true;
@@ -231,11 +224,14 @@ impl SmbState {
             tree: message.tree,
             status: None,
             kind,
-            dialects: Vec::new(),
             done: false,
         });
         self.next += 1;
-        self.exchanges.len() - 1
+        let index = self.exchanges.len() - 1;
+        if full {
+            self.event(index, d, Event::TooManyTransactions);
+        }
+        index
     }
 
     pub(super) fn complete(&mut self, index: usize) {
@@ -275,26 +271,23 @@ impl SmbState {
 
     fn message(&mut self, d: usize, m: &Message, record: &[u8]) {
         if m.response != (d == 1) {
-            self.stray(d, if m.response { Event::ResponseToServer } else { Event::RequestToClient });
+            self.odd(d, if m.response { Event::ResponseToServer } else { Event::RequestToClient });
             return;
         }
         match &m.meaning {
             Meaning::Quiet => {}
-            Meaning::Malformed => self.stray(d, Event::MalformedData),
+            Meaning::Malformed => self.odd(d, Event::MalformedData),
             Meaning::Negotiate(dialects, whole) => {
-                let index = self.begin(d, m, Kind::Other);
-                if let Some(exchange) = self.exchanges.get_mut(index) {
-                    exchange.dialects = dialects.iter().take(64).cloned().collect();
-                }
+                let index = self.begin(d, m, Kind::Negotiate(dialects.iter().take(DIALECTS_MAX).cloned().collect()));
                 if !whole {
-                    self.event(d, Event::MalformedDialects);
+                    self.event(index, d, Event::MalformedDialects);
                 }
             }
             Meaning::SessionSetup(token) => {
                 let found = identity(token);
-                self.begin(d, m, Kind::SessionSetup(found.clone().and_then(Result::ok).unwrap_or_default()));
+                let index = self.begin(d, m, Kind::SessionSetup(found.clone().and_then(Result::ok).unwrap_or_default()));
                 if found == Some(Err(())) {
-                    self.event(d, Event::MalformedNtlmssp);
+                    self.event(index, d, Event::MalformedNtlmssp);
                 }
             }
             Meaning::TreeConnect(name) => {
@@ -406,7 +399,7 @@ impl SmbState {
         let trouble = transfer.block(data.offset, bytes);
         self.transactions[index].changed[d] = true;
         self.through[d] = (bytes.len() < data.length).then(|| self.transactions[index].id);
-        self.transfer_trouble(d, trouble);
+        self.transfer_trouble(index, d, trouble);
     }
 
     /// PDUs in the bytes of a pipe; false if there are none.

@@ -186,7 +186,7 @@ fn memory_is_bounded() {
         feed(&mut s, ToServer, &smb2(ECHO, false, 0, n, 1, &[4, 0, 0, 0]), 1000);
         feed(&mut s, ToServer, &smb2(WRITE, false, 0, n, 1, &write(n as u8, n, b"x")), 1000);
     }
-    assert!(s.transactions().len() <= 512);
+    assert!(s.transactions().len() <= 256);
     assert!(events(&s).contains(&"too_many_transactions"));
 }
 

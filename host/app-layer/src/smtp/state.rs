@@ -336,10 +336,10 @@ impl SmtpState {
         if let Some(message) = &mut mail.message {
             message.finish();
         }
-        mail.done = true;
         transaction.progress = [COMPLETE; 2];
         transaction.changed = [true; 2];
         self.oddities(index);
+        self.mails[index].done = true;
         self.chunk_lines = Lines::default();
     }
 
@@ -472,6 +472,9 @@ impl SmtpState {
                 self.chunk_end(true);
             }
             self.at = if self.at == At::Tls { At::Tls } else { At::Command };
+            if !self.early.is_empty() {
+                self.current();
+            }
             if let Some(index) = self.mails.len().checked_sub(1) {
                 self.finish(index);
             }

@@ -4,11 +4,11 @@ use super::conditions::{self, InTransaction, Unit};
 use super::{Inspector, Payload, Work};
 use crate::chain::{Evaluator, StreamView};
 use crate::context::{Context, Scope};
-use crate::flow::{Candidate, FlowDetect, MAX_CANDIDATES, Scan, Side, TransactionDetect};
+use crate::flow::{Candidate, Extent, FlowDetect, MAX_CANDIDATES, Scan, Side, TransactionDetect};
 use crate::inspect::Delivery;
 use crate::program::groups::Behind;
 use crate::program::header::Tuple;
-use crate::program::rule::{Absence, RuleBuffer, Source};
+use crate::program::rule::{Absence, CompiledRule, RuleBuffer, Source};
 use crate::program::slots::Slot;
 use crate::program::{Program, RuleIndex};
 use crate::shared::SharedState;
@@ -170,7 +170,7 @@ fn add(work: &Program, detect: &mut TransactionDetect, rule: RuleIndex, side: us
         Ok(_) => true,
         Err(_) if own.candidates.len() >= MAX_CANDIDATES => false,
         Err(at) => {
-            own.candidates.insert(at, Candidate { rule, done: 0 });
+            own.candidates.insert(at, Candidate { rule, done: 0, tried: None });
             true
         }
     }
@@ -311,6 +311,15 @@ fn search(
     }
 }
 
+/// Direction in which the buffer is looked for: `own`, if it is there in both.
+fn slot_direction(slot: &Slot, own: Direction) -> Direction {
+    match slot.directions {
+        mask if mask & (1 << own as u8) != 0 => own,
+        1 => Direction::ToServer,
+        _ => Direction::ToClient,
+    }
+}
+
 impl Work<'_> {
     /// Evaluate a candidate as far as the transaction has got.
     fn candidate(
@@ -333,11 +342,18 @@ impl Work<'_> {
         {
             return Answer::Wait;
         }
+        if let Some(extent) = self.extent(rule, inside) {
+            if candidate.tried.is_some_and(|before| !extent.is_news(before)) {
+                return Answer::Wait;
+            }
+            candidate.tried = Some(extent);
+        }
         self.evaluator.begin_rule();
         self.evaluator.dce_little = inside.state.number(inside.index, inside.direction, "dcerpc.little_endian") != Some(0);
         if rule.connected {
             candidate.done = 0;
         }
+        let done = candidate.done;
         let mut waits = false;
         for (i, buffer) in rule.buffers.iter().enumerate() {
             let bit = 1u64.checked_shl(i as u32).unwrap_or(0);
@@ -355,7 +371,36 @@ impl Work<'_> {
                 Answer::Never => return Answer::Never,
             }
         }
+        // The extent counts what is not done: with more done, it cannot be compared with the one before.
+        if candidate.done != done {
+            candidate.tried = None;
+        }
         if waits { Answer::Wait } else { Answer::Match }
+    }
+
+    /// How much there is of the rule's buffers; none when it looks at packet or stream as well.
+    fn extent(&self, rule: &CompiledRule, inside: InTransaction<'_>) -> Option<Extent> {
+        let mut extent = Extent { settled: 0, growing: 0 };
+        for buffer in &rule.buffers {
+            let Source::Transaction(slot) = buffer.source else { return None };
+            let slot = self.program.slots().get(slot)?;
+            let direction = slot_direction(slot, inside.direction);
+            for instance in 0..if slot.multi { MAX_INSTANCES } else { 1 } {
+                match inside.state.buffer(inside.index, direction, slot.buffer, instance) {
+                    BufferState::NotYet => break,
+                    BufferState::Absent => {
+                        extent.settled += 1;
+                        break;
+                    }
+                    BufferState::Present(view) if view.complete => extent.settled += 1,
+                    BufferState::Present(view) => {
+                        extent.growing += view.bytes.len() as u64;
+                        break;
+                    }
+                }
+            }
+        }
+        Some(extent)
     }
 
     fn buffer(
@@ -374,12 +419,7 @@ impl Work<'_> {
             };
         };
         let Some(slot) = self.program.slots().get(slot_index) else { return Answer::Never };
-        let own = inside.direction;
-        let direction = match slot.directions {
-            mask if mask & (1 << own as u8) != 0 => own,
-            1 => Direction::ToServer,
-            _ => Direction::ToClient,
-        };
+        let direction = slot_direction(slot, inside.direction);
         let mut waits = false;
         for instance in 0..MAX_INSTANCES {
             let view = match inside.state.buffer(inside.index, direction, slot.buffer, instance) {

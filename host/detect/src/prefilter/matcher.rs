@@ -25,15 +25,35 @@ struct Meta {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     window: u32,
+    /// Four other bytes of the pattern, folded as the window is: most patterns that share a window differ in them.
+    check: u32,
+    /// Where they stand, from the window.
+    check_at: i32,
     pattern: PatternIndex,
     offset: u32,
+}
+
+/// The four bytes to compare besides those at `offset`: behind them, before them, or whatever else the pattern has.
+fn second_window(bytes: &[u8], offset: usize) -> (u32, i32) {
+    let last = bytes.len() - 4;
+    let at = if offset + 4 <= last {
+        offset + 4
+    } else if offset >= 4 {
+        offset - 4
+    } else if offset == 0 {
+        last
+    } else {
+        0
+    };
+    (read(bytes.get(at..).unwrap_or(&[])) | FOLD, at as i32 - offset as i32)
 }
 
 /// One hash table of windows.
 #[derive(Debug, Default)]
 struct Table {
+    /// Two bits of one word a window: a Bloom filter that costs one memory access.
     bitmap: Vec<u64>,
-    /// 32 - log2(bits of the bitmap)
+    /// What leaves log2(bits of the bitmap) bits of a hash, and six below them for the second bit.
     shift: u32,
     /// log2(bitmap bits per bucket)
     bucket_shift: u32,
@@ -46,15 +66,10 @@ const MULTIPLIER: u32 = 0x9E37_79B1;
 /// Shortest pattern of the table scanned at every fourth position.
 const LONG: usize = 7;
 
-#[inline(always)]
-fn hash(window: u32) -> u32 {
-    let x = (window | FOLD).wrapping_mul(MULTIPLIER);
-    x ^ (x >> 15)
-}
-
+/// The upper bits are the hash: each depends on all of the window.
 #[inline(always)]
 fn spread(window: u32) -> u32 {
-    hash(window).wrapping_mul(0x85EB_CA6B)
+    (window | FOLD).wrapping_mul(MULTIPLIER)
 }
 
 impl Table {
@@ -64,15 +79,15 @@ impl Table {
         }
         let bucket_bits = (usize::BITS - (entries.len() * 2).leading_zeros()).clamp(6, 17);
         let bitmap_bits = (bucket_bits + 4).min(21).max(12);
-        let shift = 32 - bitmap_bits;
+        let shift = 32 - bitmap_bits - 6;
         let bucket_shift = bitmap_bits - bucket_bits;
         let mut bitmap = vec![0u64; 1 << (bitmap_bits - 6)];
-        let bucket_of = |e: &Entry| (spread(e.window) >> shift) >> bucket_shift;
+        let bucket_of = |e: &Entry| (spread(e.window) >> shift >> 6) >> bucket_shift;
         entries.sort_by_key(|e| (bucket_of(e), e.window, e.pattern));
         let mut buckets = vec![0u32; (1 << bucket_bits) + 1];
         for entry in &entries {
-            let bit = spread(entry.window) >> shift;
-            bitmap[bit as usize / 64] |= 1 << (bit % 64);
+            let slot = spread(entry.window) >> shift;
+            bitmap[slot as usize >> 12] |= 1 << (slot >> 6 & 63) | 1 << (slot & 63);
             buckets[bucket_of(entry) as usize + 1] += 1;
         }
         for i in 1..buckets.len() {
@@ -81,19 +96,17 @@ impl Table {
         Table { bitmap, shift, bucket_shift, buckets, entries }
     }
 
-    #[inline(always)]
-    fn bit(&self, slot: u32) -> u64 {
-        // The shift leaves an index below the bitmap's length; `get` makes it safe without proof to the compiler.
-        self.bitmap.get(slot as usize / 64).map_or(0, |word| (word >> (slot % 64)) & 1)
-    }
-
+    /// Both bits of a window are set.
     #[inline(always)]
     fn test(&self, window: u32) -> u64 {
-        self.bit(spread(window) >> self.shift)
+        let slot = spread(window) >> self.shift;
+        // The shift leaves an index below the bitmap's length; `get` makes it safe without proof to the compiler.
+        let word = self.bitmap.get(slot as usize >> 12).copied().unwrap_or(0);
+        word >> (slot >> 6 & 63) & word >> (slot & 63) & 1
     }
 
     fn bucket(&self, window: u32) -> &[Entry] {
-        let b = ((spread(window) >> self.shift) >> self.bucket_shift) as usize;
+        let b = ((spread(window) >> self.shift >> 6) >> self.bucket_shift) as usize;
         match (self.buckets.get(b), self.buckets.get(b + 1)) {
             (Some(&low), Some(&high)) => self.entries.get(low as usize..high as usize).unwrap_or(&[]),
             _ => &[],
@@ -175,7 +188,8 @@ impl MatcherBuilder {
                     for o in offset..=offset + span - 4 {
                         let window = read(&bytes[o..o + 4]) | FOLD;
                         *load.entry(window).or_default() += 1;
-                        table.push(Entry { window, pattern: index, offset: o as u32 });
+                        let (check, check_at) = second_window(bytes, o);
+                        table.push(Entry { window, check, check_at, pattern: index, offset: o as u32 });
                     }
                 }
             }
@@ -306,6 +320,10 @@ impl Matcher {
         let window = read(haystack.get(position..).unwrap_or(&[])) | FOLD;
         for entry in table.bucket(window) {
             if entry.window != window {
+                continue;
+            }
+            let check = position.checked_add_signed(entry.check_at as isize).and_then(|at| haystack.get(at..));
+            if check.map_or(0, read) | FOLD != entry.check {
                 continue;
             }
             let Some(start) = position.checked_sub(entry.offset as usize).filter(|&s| s >= from) else { continue };

@@ -56,6 +56,14 @@ protocols! {
     "app-smb", 6, 445, Smb, SMB, SMB_SEEDS;
     "app-dcerpc", 6, 135, DceRpc, DCERPC, DCERPC_SEEDS;
     "app-dcerpc-udp", 17, 135, DceRpc, DCERPC, DCERPC_UDP_SEEDS;
+    "app-krb5-udp", 17, 88, Krb5, BER, KERBEROS_SEEDS;
+    "app-krb5-tcp", 6, 88, Krb5, BER, KERBEROS_TCP_SEEDS;
+    "app-snmp", 17, 161, Snmp, BER, SNMP_SEEDS;
+    "app-sip-udp", 17, 5060, Sip, SIP, SIP_SEEDS;
+    "app-sip-tcp", 6, 5060, Sip, SIP, SIP_SEEDS;
+    "app-mqtt", 6, 1883, Mqtt, MQTT, MQTT_SEEDS;
+    "app-rfb", 6, 5900, Rfb, RFB, RFB_SEEDS;
+    "app-dhcp", 17, 67, Dhcp, DHCP, DHCP_SEEDS;
 }
 
 type Seeds = &'static [&'static [(usize, &'static [u8])]];
@@ -195,9 +203,69 @@ const DCERPC_UDP_SEEDS: Seeds = &[&[
     (0, b"\x04\x00\x28\x00\x10\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\x83\xaf\xe1\x1f\x5d\xc9\x11\x91\xa4\x08\x00\x2b\x14\xa0\xfa\x01\x02\x03\x04\x05\x06\x07\x08\x09\x0a\x0b\x0c\x0d\x0e\x0f\x10\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\xff\xff\xff\xff\x08\x00\x00\x00\x00\x00stubdata"),
 ]];
 
+const BER: &[&[u8]] = &[
+    b"\x30\x82", b"\x02\x01\x05", b"\x02\x01\x17", b"\x04\x06public", b"\x1b\x04host", b"\xa0\x03", b"\xa1", b"\xa3", b"\xa4", b"\xa5", b"\xa6", b"\x61", b"\x6a", b"\x6b",
+    b"\x6c", b"\x6d", b"\x7e", b"\x80", b"\x84\xff\xff\xff\xff", b"\x00\x00\x00\x20",
+];
+const KERBEROS_REPLY: &[u8] = b"\x6d\x37\x30\x35\xa4\x0e\x30\x0c\xa1\x0a\x30\x08\x1b\x02me\x1b\x02us\xa5\x18\x61\x16\x30\x14\xa2\x09\x30\x07\xa1\x05\x30\x03\x1b\x01h\xa3\x07\x30\x05\xa0\x03\x02\x01\x17\xa6\x09\x30\x07\xa0\x05\x02\x03\x00\x00\x17";
+const KERBEROS_ERROR: &[u8] = b"\x7e\x07\x30\x05\xa6\x03\x02\x01\x19";
+const KERBEROS_SEEDS: Seeds = &[&[(0, KERBEROS_ERROR), (1, KERBEROS_REPLY)]];
+const KERBEROS_TCP_SEEDS: Seeds = &[&[(0, b"\x00\x00\x00\x09\x6a\x07\x30\x05\xa4\x03\x30\x01\x00"), (1, b"\x00\x00\x00\x09\x7e\x07\x30\x05\xa6\x03\x02\x01\x19\x00\x00\x00\x01\x00")]];
+const SNMP_SEEDS: Seeds = &[&[
+    (0, b"\x30\x19\x02\x01\x01\x04\x06public\xa0\x0c\x02\x01\x05\x02\x01\x00\x02\x01\x00\x30\x01\x00"),
+    (1, b"\x30\x19\x02\x01\x00\x04\x06public\xa4\x0c\x06\x01\x05\x40\x01\x00\x02\x01\x00\x30\x01\x00"),
+]];
+
+const SIP: &[&[u8]] = &[
+    b"INVITE sip:a@b SIP/2.0\r\n", b"SIP/2.0 200 OK\r\n", b"Content-Length: 5\r\n", b"l: 99999999999999999999\r\n", b"Content-Type: application/sdp\r\n", b"\r\n\r\n", b"\r\n ",
+    b"From: <sip:a@b>\r\n", b"v: SIP/2.0/UDP a\r\n", b"o=a\r\n", b"m=audio 1\r\n", b"a=b\r\n", b":", b"\n\n",
+];
+const SIP_SEEDS: Seeds = &[&[
+    (0, b"INVITE sip:b@x SIP/2.0\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:a@x>\r\n ;tag=1\r\nContent-Type: application/sdp\r\nContent-Length: 15\r\n\r\no=me\r\nm=a\r\na=b\n"),
+    (1, b"SIP/2.0 486 Busy Here\r\nTo: <sip:b@x>\r\n\r\n"),
+    (0, b"\r\n\r\nACK sip:b@x SIP/2.0\n\n"),
+]];
+
+const MQTT: &[&[u8]] = &[
+    b"\x00\x04MQTT\x04", b"\x00\x04MQTT\x05", b"\x10", b"\x20\x02\x00\x00", b"\x30", b"\x32", b"\x40\x02\x00\x07", b"\x50\x02\x00\x07", b"\x62\x02\x00\x07", b"\x70\x02\x00\x07", b"\x82", b"\x90\x03\x00\x01\x00",
+    b"\xe0\x00", b"\xff\xff\xff\x7f", b"\x80", b"\x00\x03a/b",
+];
+const MQTT_SEEDS: Seeds = &[&[
+    (0, b"\x10\x12\x00\x04MQTT\x04\x80\x00\x00\x00\x02id\x00\x02me"),
+    (1, b"\x20\x02\x00\x00"),
+    (0, b"\x82\x08\x00\x01\x00\x03a/#\x00\x32\x0c\x00\x03a/b\x00\x07hello"),
+    (1, b"\x90\x03\x00\x01\x00\x40\x02\x00\x07"),
+    (0, b"\xe0\x00"),
+]];
+
+const RFB: &[&[u8]] = &[b"RFB 003.008\n", b"RFB 003.003\n", b"\x01\x02", b"\x00\x00\x00\x01", b"\x00\x00\x00\x00", b"\x01", b"\x02", b"0123456789abcdef"];
+const RFB_SEEDS: Seeds = &[&[
+    (1, b"RFB 003.008\n\x01\x02"),
+    (0, b"RFB 003.008\n\x02"),
+    (1, b"challengechallen"),
+    (0, b"responseresponse\x01"),
+    (1, b"\x00\x00\x00\x000123456789abcdef0123\x00\x00\x00\x04desk"),
+]];
+
+const DHCP: &[&[u8]] = &[b"\x63\x82\x53\x63", b"\x35\x01\x01", b"\x33\x04\x00\x00\x0e\x10", b"\xff", b"\x00", b"\x33\x02", b"\x3a\x04"];
+const DHCP_SEEDS: Seeds = &[&[(0, b"\x01\x01\x06\x00 too short"), (1, b"\x02\x01\x06\x00")]];
+
 /// Non-byte facts that parsers answer.
-const NUMBERS: [&str; 9] = [
+const NUMBERS: [&str; 22] = [
     "filesize",
+    "ftp.dynamic_port",
+    "ftp.reply_received",
+    "smb.version",
+    "dcerpc.opnum",
+    "dcerpc.iface.61616161616161616161616161616161",
+    "krb5_msg_type",
+    "krb5.ticket_encryption",
+    "snmp.version",
+    "snmp.pdu_type",
+    "dhcp.leasetime",
+    "mqtt.type",
+    "mqtt.qos",
+    "rfb.sectype",
     "dns.opcode",
     "dns.rcode",
     "dns.rrtype",
@@ -301,9 +369,10 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
     see(&flow, upgrades, true, config.transactions, &mut transactions);
     events.sort_unstable();
     let mut text = String::new();
+    let open = [Direction::ToServer, Direction::ToClient].map(|d| flow.is_open(d));
     let _ = writeln!(text, "{:?} original {:?} sides {:?}", flow.protocol(), flow.original_protocol(), flow.detection_by_side());
     let _ = writeln!(text, "announced {announced:?}");
-    let _ = writeln!(text, "encrypted {} events {events:?}", flow.encrypted());
+    let _ = writeln!(text, "encrypted {} open {open:?} events {events:?}", flow.encrypted());
     for ((upgrade, id), transaction) in transactions {
         let _ = writeln!(text, "protocol {upgrade} transaction {id}");
         text.push_str(&transaction);

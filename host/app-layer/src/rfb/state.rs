@@ -1,0 +1,286 @@
+//! The handshake: versions, security type, authentication, initialisation. What follows is not parsed.
+
+use crate::wire::be32;
+use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+const EVENTS: [&str; 3] = ["malformed_message", "unimplemented_security_type", "unknown_security_result"];
+const MALFORMED: u16 = 0;
+const UNIMPLEMENTED: u16 = 1;
+const UNKNOWN_RESULT: u16 = 2;
+
+/// Longest desktop name that is kept (RFC 6143 section 7.3.2).
+const NAME_MAX: usize = 4096;
+/// Most bytes that wait for the other direction.
+const WAITING_MAX: usize = 16 * 1024;
+
+/// The next message of the handshake, whoever sends it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    ServerVersion,
+    ClientVersion,
+    /// Version 3.3: the server decides.
+    SecurityType,
+    /// Later: it offers, and the client chooses.
+    SecurityTypes,
+    Choice,
+    Challenge,
+    Response,
+    Result,
+    ClientInit,
+    ServerInit,
+    Over,
+}
+
+/// RFB of one flow.
+pub struct RfbState {
+    at: At,
+    held: [Vec<u8>; 2],
+    minor: u8,
+    security: Option<u32>,
+    result: Option<u32>,
+    name: Vec<u8>,
+    transaction: [Transaction; 1],
+}
+
+impl RfbState {
+    /// State of a new flow.
+    pub fn new(_config: &Arc<AppLayerConfig>) -> Self {
+        RfbState {
+            at: At::ServerVersion,
+            held: Default::default(),
+            minor: 0,
+            security: None,
+            result: None,
+            name: Vec::new(),
+            transaction: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
+        }
+    }
+
+    fn event(&mut self, d: usize, event: u16) {
+        let t = &mut self.transaction[0];
+        if !t.events.contains(&event) {
+            t.events.push(event);
+        }
+        t.changed[d] = true;
+    }
+
+    fn over(&mut self) {
+        self.at = At::Over;
+        self.held = Default::default();
+        self.transaction[0].progress = [COMPLETE; 2];
+        self.transaction[0].changed = [true; 2];
+    }
+
+    /// Take messages while they are whole.
+    fn advance(&mut self) {
+        loop {
+            let d = match self.at {
+                At::ServerVersion | At::SecurityType | At::SecurityTypes | At::Challenge | At::Result | At::ServerInit => 1,
+                At::ClientVersion | At::Choice | At::Response | At::ClientInit => 0,
+                At::Over => return,
+            };
+            let Some(length) = self.message(d) else { return };
+            if self.at == At::Over {
+                self.over();
+                return;
+            }
+            self.held[d].drain(..length.min(self.held[d].len()));
+            self.transaction[0].changed[d] = true;
+        }
+    }
+
+    /// The message that is due, if it is whole: its length.
+    fn message(&mut self, d: usize) -> Option<usize> {
+        let held = std::mem::take(&mut self.held[d]);
+        let length = self.take(d, &held);
+        self.held[d] = held;
+        length
+    }
+
+    fn take(&mut self, d: usize, bytes: &[u8]) -> Option<usize> {
+        match self.at {
+            At::ServerVersion | At::ClientVersion => {
+                let text = bytes.get(..12)?;
+                if !text.starts_with(b"RFB ") {
+                    self.event(d, MALFORMED);
+                    self.at = At::Over;
+                    return Some(12);
+                }
+                // The client's version counts (section 7.1.1).
+                self.minor = text.get(8..11).and_then(|n| std::str::from_utf8(n).ok()?.parse().ok()).unwrap_or(3);
+                self.at = match (self.at, self.minor) {
+                    (At::ServerVersion, _) => At::ClientVersion,
+                    (_, 0..=6) => At::SecurityType,
+                    _ => At::SecurityTypes,
+                };
+                Some(12)
+            }
+            At::SecurityType => {
+                let security = be32(bytes, 0)?;
+                self.chosen(d, security);
+                Some(4)
+            }
+            At::SecurityTypes => {
+                let count = usize::from(*bytes.first()?);
+                bytes.get(..1 + count)?;
+                // None: the reason follows, and the connection is over.
+                self.at = if count == 0 { At::Over } else { At::Choice };
+                Some(1 + count)
+            }
+            At::Choice => {
+                let security = u32::from(*bytes.first()?);
+                self.chosen(d, security);
+                Some(1)
+            }
+            At::Challenge => {
+                bytes.get(..16)?;
+                self.at = At::Response;
+                Some(16)
+            }
+            At::Response => {
+                bytes.get(..16)?;
+                self.at = At::Result;
+                Some(16)
+            }
+            At::Result => {
+                let result = be32(bytes, 0)?;
+                self.result = Some(result);
+                if result > 2 {
+                    self.event(d, UNKNOWN_RESULT);
+                }
+                self.at = if result == 0 { At::ClientInit } else { At::Over };
+                Some(4)
+            }
+            At::ClientInit => {
+                bytes.first()?;
+                self.at = At::ServerInit;
+                Some(1)
+            }
+            At::ServerInit => {
+                // Sizes and pixel format come before the name.
+                let length = be32(bytes, 20)? as usize;
+                let kept = length.min(NAME_MAX);
+                self.name = bytes.get(24..24 + kept)?.to_vec();
+                self.at = At::Over;
+                Some(24 + kept)
+            }
+            At::Over => None,
+        }
+    }
+
+    fn chosen(&mut self, d: usize, security: u32) {
+        self.security = Some(security);
+        self.at = match (security, self.minor) {
+            (0, _) => At::Over,
+            // Without authentication older versions send no result (section 7.1.3, appendix A.1).
+            (1, 0..=7) => At::ClientInit,
+            (1, _) => At::Result,
+            (2, _) => At::Challenge,
+            _ => {
+                self.event(d, UNIMPLEMENTED);
+                At::Over
+            }
+        };
+    }
+}
+
+impl ProtocolState for RfbState {
+    fn protocol(&self) -> AppProtocol {
+        AppProtocol::Rfb
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        let d = direction as usize;
+        match input {
+            Input::Data(bytes) if self.at != At::Over => {
+                let room = WAITING_MAX.saturating_sub(self.held[d].len());
+                self.held[d].extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+                self.advance();
+            }
+            Input::Data(_) => {}
+            Input::Gap(_) | Input::End => self.over(),
+        }
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.transaction
+    }
+
+    fn buffer(&self, _index: usize, direction: Direction, buffer: Buffer, _instance: usize) -> BufferState<'_> {
+        match (buffer, direction) {
+            (Buffer::RfbName, Direction::ToClient) if !self.name.is_empty() => {
+                BufferState::Present(BufferView { bytes: &self.name, complete: true })
+            }
+            (Buffer::RfbName, Direction::ToClient) if self.at != At::Over => BufferState::NotYet,
+            _ => BufferState::Absent,
+        }
+    }
+
+    fn number(&self, _index: usize, _direction: Direction, name: &str) -> Option<u64> {
+        match name {
+            "rfb.sectype" => self.security.map(u64::from),
+            "rfb.secresult" => self.result.map(u64::from),
+            _ => None,
+        }
+    }
+
+    fn event_name(&self, event: u16) -> &'static str {
+        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    }
+
+    fn mark_inspected(&mut self) {
+        self.transaction[0].changed = [false; 2];
+    }
+
+    fn is_open(&self, _direction: Direction) -> bool {
+        self.at != At::Over
+    }
+
+    fn log(&self, _index: usize, out: &mut Vec<u8>) {
+        let mut object = crate::json::Object::begin("rfb", out);
+        if let Some(security) = self.security {
+            object.object("authentication", |o| o.number("security_type", security.into()));
+        }
+        object.text("name", Some(&self.name));
+        object.end();
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Direction::{ToClient, ToServer};
+
+    #[test]
+    fn a_handshake_in_any_order_of_arrival() {
+        let server = [b"RFB 003.008\n\x01\x02".as_slice(), &[7; 16], &[0; 4], &[0; 20], b"\0\0\0\x04desk"].concat();
+        let client = [b"RFB 003.008\n\x02".as_slice(), &[8; 16], &[1]].concat();
+        for step in [1, 7, 1000] {
+            let mut state = RfbState::new(&Default::default());
+            client.chunks(step).for_each(|part| state.feed(ToServer, Input::Data(part), 1));
+            server.chunks(step).for_each(|part| state.feed(ToClient, Input::Data(part), 2));
+            assert_eq!((state.number(0, ToServer, "rfb.sectype"), state.number(0, ToServer, "rfb.secresult")), (Some(2), Some(0)));
+            assert!(matches!(state.buffer(0, ToClient, Buffer::RfbName, 0), BufferState::Present(v) if v.bytes == b"desk"));
+            assert!(state.transactions()[0].events.is_empty() && !state.is_open(ToServer));
+        }
+    }
+
+    #[test]
+    fn oddities() {
+        let mut state = RfbState::new(&Default::default());
+        state.feed(ToClient, Input::Data(b"RFB 003.003\n"), 1);
+        state.feed(ToServer, Input::Data(b"RFB 003.003\n"), 2);
+        state.feed(ToClient, Input::Data(b"\0\0\0\x63"), 3);
+        assert_eq!(state.event_name(state.transactions()[0].events[0]), "unimplemented_security_type");
+        let mut state = RfbState::new(&Default::default());
+        state.feed(ToClient, Input::Data(b"not RFB at all"), 1);
+        assert_eq!(state.event_name(state.transactions()[0].events[0]), "malformed_message");
+    }
+}

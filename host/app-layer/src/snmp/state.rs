@@ -1,0 +1,120 @@
+//! SNMP of one flow: each message is a transaction.
+
+use super::parser::{Message, message};
+use crate::messages::Messages;
+use crate::{AppLayerConfig, BufferState, BufferView, Direction, Input, ProtocolState, Transaction};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+const EVENTS: [&str; 3] = ["malformed_data", "unknown_security_model", "version_mismatch"];
+
+/// SNMP of one flow.
+pub struct SnmpState {
+    messages: Messages<Message>,
+    version: Option<u64>,
+}
+
+impl SnmpState {
+    /// State of a new flow.
+    pub fn new(config: &Arc<AppLayerConfig>) -> Self {
+        SnmpState { messages: Messages::new(config.transactions), version: None }
+    }
+}
+
+impl ProtocolState for SnmpState {
+    fn protocol(&self) -> AppProtocol {
+        AppProtocol::Snmp
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        let Input::Data(bytes) = input else { return };
+        let parsed = message(bytes);
+        let mut events = Vec::new();
+        match &parsed {
+            None => events.push(0),
+            Some(m) => {
+                if m.unknown_model {
+                    events.push(1);
+                }
+                // One flow keeps to one version.
+                if self.version.is_some_and(|v| v != m.version) {
+                    events.push(2);
+                }
+                self.version.get_or_insert(m.version);
+            }
+        }
+        self.messages.push(direction, parsed.unwrap_or_default(), events);
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.messages.transactions
+    }
+
+    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, _instance: usize) -> BufferState<'_> {
+        let message = self.messages.of(index, direction);
+        let bytes = match buffer {
+            Buffer::SnmpCommunity => message.and_then(|m| m.community.as_deref()),
+            Buffer::SnmpUser => message.and_then(|m| m.user.as_deref()),
+            _ => None,
+        };
+        bytes.map_or(BufferState::Absent, |bytes| BufferState::Present(BufferView { bytes, complete: true }))
+    }
+
+    fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
+        let message = self.messages.of(index, direction).filter(|m| m.version > 0)?;
+        match name {
+            "snmp.version" => Some(message.version),
+            "snmp.pdu_type" => message.pdu,
+            "snmp.trap_type" => message.trap,
+            _ => None,
+        }
+    }
+
+    fn event_name(&self, event: u16) -> &'static str {
+        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    }
+
+    fn mark_inspected(&mut self) {
+        self.messages.clear();
+    }
+
+    fn is_open(&self, _direction: Direction) -> bool {
+        false
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        let Some((_, message)) = self.messages.get(index) else { return };
+        let mut object = crate::json::Object::begin("snmp", out);
+        object.number("version", message.version);
+        object.text("community", message.community.as_deref());
+        object.text("usm", message.user.as_deref());
+        object.end();
+    }
+
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_is_a_transaction() {
+        let v2 = b"\x30\x19\x02\x01\x01\x04\x06public\xa0\x0c\x02\x01\x05\x02\x01\x00\x02\x01\x00\x30\x01\x00";
+        let mut v1 = *v2;
+        v1[4] = 0;
+        let mut state = SnmpState::new(&Default::default());
+        state.feed(Direction::ToServer, Input::Data(v2), 1);
+        state.feed(Direction::ToServer, Input::Data(&v1), 2);
+        state.feed(Direction::ToServer, Input::Data(b"junk"), 3);
+        let events: Vec<_> = state.transactions().iter().map(|t| t.events.clone()).collect();
+        assert_eq!(events, [vec![], vec![2], vec![0]]);
+        assert_eq!(state.number(0, Direction::ToServer, "snmp.version"), Some(2));
+        assert_eq!(state.number(0, Direction::ToClient, "snmp.version"), None);
+        assert_eq!(state.number(2, Direction::ToServer, "snmp.version"), None);
+        assert!(matches!(state.buffer(1, Direction::ToServer, Buffer::SnmpCommunity, 0), BufferState::Present(v) if v.bytes == b"public"));
+    }
+}
