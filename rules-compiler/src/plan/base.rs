@@ -70,7 +70,22 @@ pub fn undecided_datagrams(condition: Condition) -> impl Iterator<Item = Conditi
     } else {
         (condition, None)
     };
-    [Some(first), second].into_iter().flatten().filter(|c| c.record.class_mask != 0)
+    [Some(first), second].into_iter().flatten().filter(|c| can_hold(&c.record))
+}
+
+/// Some frame can satisfy the record. What none can (an HTTP buffer behind a UDP header) needs no record, and a device
+/// refuses tables that hold one.
+fn can_hold(r: &Record) -> bool {
+    r.class_mask != 0
+        && r.transports != 0
+        && r.versions != 0
+        && r.directions != 0
+        && r.states != 0
+        && r.payload_min <= r.payload_max
+        && r.icmp_type_min <= r.icmp_type_max
+        && r.icmp_code_min <= r.icmp_code_max
+        && r.protocol_min <= r.protocol_max
+        && r.position_min <= r.position_max
 }
 
 /// Transports that can carry a protocol.
@@ -249,4 +264,23 @@ pub fn base_records(rule: &Rule, sets: &mut Sets, directions: u8) -> Vec<Record>
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{Options, plan};
+    use crate::{LoadOptions, RuleSource, VariableTable, load};
+
+    /// One rule that can never match must not keep the device from taking all the others.
+    #[test]
+    fn no_record_is_impossible() {
+        let text = "alert udp any any -> any 0 (http.user_agent; content:\"abcd\"; sid:1;)\n\
+                    alert udp any any -> any any (tls.sni; content:\"evil\"; sid:2;)\n\
+                    alert tcp any any -> any any (content:\"evil\"; sid:3;)\n";
+        let set = load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &LoadOptions::default());
+        let plan = plan(&set.rules, &Options::default());
+        let conditions = plan.rules.iter().flat_map(|rule| &rule.conditions);
+        assert!(conditions.clone().count() > 0);
+        assert!(conditions.map(|c| &c.record).all(super::can_hold));
+    }
 }

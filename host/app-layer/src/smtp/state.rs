@@ -109,10 +109,11 @@ impl SmtpState {
 
     fn event(&mut self, d: usize, event: Event) {
         let number = event as u16;
-        // An event belongs to the open transaction, or else to the next one: whether the last one is still held depends
-        // on how the stream was cut.
-        let open = self.mails.last().is_some_and(|mail| !mail.done);
-        match self.transactions.last_mut().filter(|_| open) {
+        // A mail that is over takes no more: whether it still lives depends on how the stream was delivered.
+        if self.next > 0 && self.mails.last().is_none_or(|mail| mail.done) {
+            self.current();
+        }
+        match self.transactions.last_mut() {
             Some(transaction) => {
                 if !transaction.events.contains(&number) {
                     transaction.events.push(number);

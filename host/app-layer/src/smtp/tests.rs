@@ -176,3 +176,23 @@ fn a_greeting_belongs_to_what_comes_after_it_in_any_cut() {
         assert_eq!(all(&state, 1, Buffer::SmtpHelo), [b"second"], "cut {cut}");
     }
 }
+
+#[test]
+fn events_behind_a_mail_do_not_depend_on_deliveries() {
+    let events = |inspect: bool| {
+        let mut state = SmtpState::new(&Default::default());
+        let mut seen = std::collections::BTreeMap::new();
+        let mail: &[u8] = b"HELO a\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nDATA\r\nx: y\r\n\r\nz\r\n.\r\n";
+        let replies: &[u8] = b"220 x\r\n250 a\r\n250 b\r\n250 c\r\n354 d\r\n250 e\r\n";
+        for (direction, bytes) in [(ToClient, &replies[..7]), (ToServer, mail), (ToClient, &replies[7..]), (ToClient, b"what\r\n")] {
+            state.feed(direction, Input::Data(bytes), 1);
+            seen.extend(state.transactions().iter().map(|t| (t.id, t.events.clone())));
+            if inspect {
+                state.mark_inspected();
+            }
+        }
+        seen
+    };
+    assert_eq!(events(true), events(false));
+    assert!(events(true).values().any(|events| !events.is_empty()));
+}
