@@ -56,6 +56,15 @@ impl Class {
     }
 }
 
+/// Lengths of the fragments that the planner makes, ascending: each costs the device a look-up at every byte. Contents
+/// between two of them give a shorter fragment (decision 0011).
+pub const LENGTHS: [usize; 2] = [4, 8];
+
+/// The greatest length of a fragment within so many bytes; 0: none.
+pub fn usable(bytes: usize) -> usize {
+    LENGTHS.into_iter().rev().find(|length| *length <= bytes).unwrap_or(0)
+}
+
 /// Four to eight bytes that the literal filter looks for.
 ///
 /// `bytes` are folded (ASCII upper case to lower case) except where `case_mask` demands the original case.
@@ -68,11 +77,13 @@ pub struct Fragment {
 }
 
 impl Fragment {
-    /// A fragment of 4 to 8 bytes; `None` for any other length. `exact` keeps the case of letters.
+    /// A fragment of 4 to 8 bytes, cut to a length of [`LENGTHS`]; `None` for any other length. `exact` keeps the case of
+    /// letters.
     pub fn new(bytes: &[u8], exact: bool) -> Option<Self> {
         if !(4..=8).contains(&bytes.len()) {
             return None;
         }
+        let bytes = bytes.get(..usable(bytes.len()))?;
         let mut out = Fragment { bytes: [0; 8], length: bytes.len() as u8, case_mask: 0 };
         for (i, (slot, &byte)) in out.bytes.iter_mut().zip(bytes).enumerate() {
             let keep = exact && byte.is_ascii_alphabetic();
@@ -85,7 +96,8 @@ impl Fragment {
     /// Like [`Fragment::new`], with the bytes that keep their case chosen one by one.
     pub fn masked(bytes: &[u8], exact: impl Fn(usize) -> bool) -> Option<Self> {
         let mut out = Self::new(bytes, false)?;
-        for (i, (slot, &byte)) in out.bytes.iter_mut().zip(bytes).enumerate() {
+        let length = out.length();
+        for (i, (slot, &byte)) in out.bytes.iter_mut().zip(bytes).enumerate().take(length) {
             if byte.is_ascii_alphabetic() && exact(i) {
                 *slot = byte;
                 out.case_mask |= 1 << i;

@@ -9,7 +9,7 @@
 //! behind the question section are compressed as a rule and are not planned here. TCP messages are not scanned for
 //! facts across segments: every TCP frame of the class is sent.
 
-use super::class::{Class, Condition, Fragment, Trigger};
+use super::class::{Class, Condition, Fragment, LENGTHS, Trigger};
 use super::cost::{self, Traffic};
 use super::{Builder, Choice, base, chain, payload};
 use weir_contract::enums::TransportMask;
@@ -114,7 +114,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         let ends = whole || p.content.anchor.end;
         // A content that is the dot alone, or the empty name, says nothing.
         let bytes = wire(text, dot_prefix, starts, ends);
-        for length in (4..=8usize.min(bytes.len())).rev() {
+        for length in LENGTHS.into_iter().rev() {
             for window in bytes.windows(length) {
                 let forms = variants(window);
                 let fragments: Vec<Fragment> =

@@ -16,7 +16,7 @@
 //! Messages of HTTP/2 are compressed: every rule on HTTP also gets a record for all frames of class HTTP/2. A flow that
 //! changes protocol (CONNECT, `Upgrade`) is diverted by literal guards (see [`super::upgrade`]).
 
-use super::class::{Class, Condition, Fragment, Trigger};
+use super::class::{Class, Condition, Fragment, Trigger, usable};
 use super::cost::{self, Traffic};
 use super::{Builder, Choice, base, chain, pattern, payload, special};
 use weir_contract::enums::DirectionMask;
@@ -246,7 +246,7 @@ fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, b
         let text = wire_text(p.content, dot_prefix);
         // Runs of one byte, and contents of three bytes with any neighbour: every byte of a message but a method's
         // first has one before it, and a method is followed by white space.
-        if let Some(window) = text.get(..text.len().min(8)).filter(|w| verbatim(form, w)).and_then(|w| Fragment::new(w, exact)) {
+        if let Some(window) = text.get(..usable(text.len())).filter(|w| verbatim(form, w)).and_then(|w| Fragment::new(w, exact)) {
             keep(offer(form, vec![window], 0.01 + escape_cost(form, &window)));
         }
         for three in text.windows(3).filter(|w| verbatim(form, w)) {
@@ -352,7 +352,7 @@ fn with_context(
     wire.extend_from_slice(core);
     wire.extend_from_slice(behind);
     let own = before.len()..before.len() + core.len();
-    let length = wire.len().min(8);
+    let length = usable(wire.len());
     if length < 4 {
         return Vec::new();
     }

@@ -5,7 +5,7 @@
 //! at least once gives one set next to its predecessor and one next to its successor; groups, look-arounds, references
 //! and everything else break the run. Negated expressions say nothing.
 
-use super::class::Fragment;
+use super::class::{Fragment, LENGTHS};
 use weir_ir::{Buffer, BufferMatch, Match, Pcre};
 
 /// Most (value, mask) pairs a set of bytes may need.
@@ -284,7 +284,7 @@ fn skip(text: &[u8]) -> Option<&[u8]> {
 /// Windows of a run, each as all the fragments it can be; `verbatim` must hold for each of them.
 pub fn windows(run: &Run, exact: bool, verbatim: impl Fn(&[u8]) -> bool) -> Vec<Vec<Fragment>> {
     let mut out = Vec::new();
-    for length in (4..=8usize.min(run.len())).rev() {
+    for length in LENGTHS.into_iter().rev() {
         for window in run.windows(length) {
             let mut forms: Vec<Vec<u8>> = vec![Vec::with_capacity(length)];
             for set in window {

@@ -13,7 +13,7 @@
 //! the fragment is complete.
 
 use super::chain::{self, Placed, Range};
-use super::class::{Class, Condition, Fragment, Trigger};
+use super::class::{Class, Condition, Fragment, LENGTHS, Trigger, usable};
 use super::cost::{Statistics, Traffic};
 use super::{Builder, Choice, base};
 use weir_contract::enums::{RecordFlags, TransportMask};
@@ -228,7 +228,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
         }
     }
     for run in chain::joined(&run.matches, placed, length_max) {
-        let length = run.bytes.len().min(8);
+        let length = usable(run.bytes.len()).max(4);
         for (start, bytes) in run.bytes.windows(length).enumerate().filter(|(_, w)| !periodic(w)) {
             let exact = |i: usize| exact_case && run.exact.get(start + i).copied().unwrap_or(false);
             if let Some(window) = Fragment::masked(bytes, exact) {
@@ -255,7 +255,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
         let bytes = &p.content.bytes;
         let exact = exact_case && !p.content.nocase;
         if bytes.len() >= 4 {
-            let length = bytes.len().min(8);
+            let length = usable(bytes.len());
             if let Some(window) = bytes.get(..length).and_then(|w| Fragment::new(w, exact)) {
                 let rate = 0.01 * bounded(p.range);
                 keep(Found { range: Some(p.range), windows: vec![window], rate, shown: None });
@@ -282,9 +282,8 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
 
 /// All usable windows of `bytes`: 8 bytes long, or all of it if shorter. Periodic ones are left out.
 pub fn windows(bytes: &[u8], exact: bool) -> impl Iterator<Item = (usize, Fragment)> + '_ {
-    let length = bytes.len().min(8);
     bytes
-        .windows(length.max(4))
+        .windows(usable(bytes.len()).max(4))
         .enumerate()
         .filter(|(_, w)| !periodic(w))
         .filter_map(move |(start, w)| Fragment::new(w, exact).map(|f| (start, f)))
@@ -294,7 +293,7 @@ pub fn windows(bytes: &[u8], exact: bool) -> impl Iterator<Item = (usize, Fragme
 /// them, else the whole run. `verbatim` must hold for every part of a window for which it holds, but for its start.
 pub fn windows_of_runs(bytes: &[u8], exact: bool, verbatim: impl Fn(&[u8]) -> bool) -> Vec<(usize, Fragment)> {
     let mut out = Vec::new();
-    for length in (4..=8usize.min(bytes.len())).rev() {
+    for length in LENGTHS.into_iter().rev() {
         for (start, window) in bytes.windows(length).enumerate() {
             // A shorter window only where no longer one covers it.
             let covered = out.iter().any(|&(s, ref f): &(usize, Fragment)| s <= start && start + length <= s + f.length());
