@@ -85,7 +85,7 @@ impl File {
 
     fn digest(&self, buffer: Buffer) -> BufferState<'_> {
         match self.sums.as_ref().and_then(|sums| sums.of(buffer)) {
-            Some(bytes) => BufferState::Present(BufferView { bytes, complete: true }),
+            Some(bytes) => BufferState::whole(bytes),
             None if self.complete || self.digests.is_none() => BufferState::Absent,
             None => BufferState::NotYet,
         }
@@ -97,7 +97,7 @@ pub(crate) fn kind(bytes: &[u8], complete: bool) -> BufferState<'static> {
     if bytes.len() < magic::ENOUGH && !complete {
         return BufferState::NotYet;
     }
-    BufferState::Present(BufferView { bytes: magic::describe(bytes).as_bytes(), complete: true })
+    BufferState::whole(magic::describe(bytes).as_bytes())
 }
 
 /// A buffer that files have.
@@ -110,7 +110,7 @@ pub(crate) fn is_file(buffer: Buffer) -> bool {
 pub(crate) fn buffer(files: &[File], closed: bool, buffer: Buffer, instance: usize) -> BufferState<'_> {
     match (files.get(instance), buffer) {
         (Some(file), Buffer::FileData) => file.content(),
-        (Some(file), Buffer::FileName) => BufferState::Present(BufferView { bytes: &file.name, complete: true }),
+        (Some(file), Buffer::FileName) => BufferState::whole(&file.name),
         (Some(file), Buffer::FileMagic) => {
             kind(&file.data, file.complete || file.holed || file.data.len() >= file.limit)
         }

@@ -61,12 +61,6 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(value.to_string().as_bytes());
     }
 
-    /// True or false.
-    pub(crate) fn boolean(&mut self, key: &str, value: bool) {
-        self.key(key);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
     /// An array of texts; nothing if there is none.
     pub(crate) fn texts<'b>(&mut self, key: &str, values: impl Iterator<Item = &'b [u8]>) {
         let mut any = false;
@@ -79,27 +73,6 @@ impl<'a> Object<'a> {
                 any = true;
             }
             string(value, self.out);
-        }
-        if any {
-            self.out.push(b']');
-        }
-    }
-
-    /// An array whose members `write` makes, one object each; nothing if there are none.
-    pub(crate) fn objects<T>(&mut self, key: &str, values: impl IntoIterator<Item = T>, write: impl Fn(&mut Object<'_>, T)) {
-        let mut any = false;
-        for value in values {
-            if any {
-                self.out.push(b',');
-            } else {
-                self.key(key);
-                self.out.push(b'[');
-                any = true;
-            }
-            self.out.push(b'{');
-            let mut object = Object { out: self.out, first: true };
-            write(&mut object, value);
-            self.out.push(b'}');
         }
         if any {
             self.out.push(b']');

@@ -128,6 +128,18 @@ pub enum BufferState<'a> {
     Present(BufferView<'a>),
 }
 
+impl<'a> BufferState<'a> {
+    /// Here it is, and no byte will be added.
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        BufferState::Present(BufferView { bytes, complete: true })
+    }
+
+    /// [`Self::whole`], but what is empty does not exist.
+    pub fn filled(bytes: &'a [u8]) -> Self {
+        if bytes.is_empty() { BufferState::Absent } else { Self::whole(bytes) }
+    }
+}
+
 /// What every protocol's flow state offers.
 pub trait ProtocolState: Send {
     /// The protocol.
@@ -140,8 +152,12 @@ pub trait ProtocolState: Send {
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_>;
     /// Non-byte facts by condition, for `weir_ir::AppLayerCondition` (rcode, versions, lengths …): numeric value by name.
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64>;
-    /// Name of an event index (`http.` etc. prefix not included).
-    fn event_name(&self, event: u16) -> &'static str;
+    /// Names of the protocol's events, by index (`http.` etc. prefix not included).
+    fn event_names(&self) -> &'static [&'static str];
+    /// Name of an event index.
+    fn event_name(&self, event: u16) -> &'static str {
+        self.event_names().get(usize::from(event)).copied().unwrap_or("unknown")
+    }
     /// Detection has seen every `changed` mark; drop transactions complete in both directions and inspected.
     fn mark_inspected(&mut self);
     /// The payload is encrypted from here on (TLS, SSH): reference semantics 2.13.
@@ -165,8 +181,6 @@ pub trait ProtocolState: Send {
     fn is_open(&self, direction: Direction) -> bool;
     /// EVE objects of the protocol for transaction `index`, as key and JSON value text (`"http":{…}`); appended to `out`.
     fn log(&self, index: usize, out: &mut Vec<u8>);
-    /// For downcasting by loggers.
-    fn as_any(&self) -> &dyn std::any::Any;
 }
 
 /// Declared protocol change.

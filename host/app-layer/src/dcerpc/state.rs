@@ -186,8 +186,8 @@ impl ProtocolState for DceRpcState {
         }
     }
 
-    fn event_name(&self, _event: u16) -> &'static str {
-        "unknown"
+    fn event_names(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn mark_inspected(&mut self) {
@@ -224,10 +224,6 @@ impl ProtocolState for DceRpcState {
         object.number("call_id", call.id.into());
         object.text("rpc_version", Some(if exchange.datagram.is_some() { b"4.0" } else { b"5.0" }));
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -105,8 +105,8 @@ impl ProtocolState for DhcpState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -127,10 +127,6 @@ impl ProtocolState for DhcpState {
             object.number("lease_time", lease.into());
         }
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

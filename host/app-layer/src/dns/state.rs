@@ -2,7 +2,7 @@
 
 use super::parser::{Message, Record, parse_message};
 use crate::{
-    AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction,
+    AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction,
 };
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
@@ -109,7 +109,7 @@ impl DnsState {
     fn name_of(&self, index: usize, direction: Direction, instance: usize, pick: impl Fn(&Message) -> &[Record]) -> BufferState<'_> {
         match self.messages.get(index) {
             Some((d, message)) if *d == direction => match pick(message).get(instance) {
-                Some(record) => BufferState::Present(BufferView { bytes: &record.name, complete: true }),
+                Some(record) => BufferState::whole(&record.name),
                 None => BufferState::Absent,
             },
             _ => BufferState::Absent,
@@ -154,7 +154,7 @@ impl ProtocolState for DnsState {
                 }
                 let all = m.questions.iter().chain(&m.answers).chain(&m.authorities).chain(&m.additionals);
                 match all.skip(instance).map(|r| r.name.as_slice()).next() {
-                    Some(bytes) => BufferState::Present(BufferView { bytes, complete: true }),
+                    Some(bytes) => BufferState::whole(bytes),
                     None => BufferState::Absent,
                 }
             }
@@ -176,8 +176,8 @@ impl ProtocolState for DnsState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -214,10 +214,6 @@ impl ProtocolState for DnsState {
             out.push(b'}');
         }
         out.extend_from_slice(b"]}");
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

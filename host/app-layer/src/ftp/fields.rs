@@ -3,17 +3,13 @@
 use super::events::NAMES;
 use super::state::FtpState;
 use crate::expectation::Expected;
-use crate::{BufferState, BufferView, Direction, Input, ProtocolState, Transaction, Upgrade};
+use crate::{BufferState, Direction, Input, ProtocolState, Transaction, Upgrade};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
-fn filled(bytes: &[u8]) -> BufferState<'_> {
-    if bytes.is_empty() { BufferState::Absent } else { BufferState::Present(BufferView { bytes, complete: true }) }
-}
-
 fn of(bytes: Option<&[u8]>, done: bool) -> BufferState<'_> {
     match bytes {
-        Some(bytes) => BufferState::Present(BufferView { bytes, complete: true }),
+        Some(bytes) => BufferState::whole(bytes),
         None if done => BufferState::Absent,
         None => BufferState::NotYet,
     }
@@ -35,8 +31,8 @@ impl ProtocolState for FtpState {
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
         let Some(exchange) = self.exchanges.get(index) else { return BufferState::Absent };
         match (buffer, direction) {
-            (Buffer::FtpCommand, Direction::ToServer) => filled(&exchange.name),
-            (Buffer::FtpCommandData, Direction::ToServer) => filled(&exchange.argument),
+            (Buffer::FtpCommand, Direction::ToServer) => BufferState::filled(&exchange.name),
+            (Buffer::FtpCommandData, Direction::ToServer) => BufferState::filled(&exchange.argument),
             (Buffer::FtpReply, Direction::ToClient) => of(exchange.replies.get(instance).map(Vec::as_slice), exchange.done),
             (Buffer::FtpCompletionCode, Direction::ToClient) => {
                 of(exchange.codes.get(instance).map(<[u8; 3]>::as_slice), exchange.done)
@@ -58,8 +54,8 @@ impl ProtocolState for FtpState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        NAMES.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &NAMES
     }
 
     fn mark_inspected(&mut self) {
@@ -95,9 +91,5 @@ impl ProtocolState for FtpState {
         }
         object.text("reply_received", Some(if exchange.replies.is_empty() { b"no" } else { b"yes" }));
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }

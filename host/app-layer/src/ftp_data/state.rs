@@ -79,8 +79,8 @@ impl ProtocolState for FtpDataState {
         }
     }
 
-    fn event_name(&self, _event: u16) -> &'static str {
-        "unknown"
+    fn event_names(&self) -> &'static [&'static str] {
+        &[]
     }
 
     fn mark_inspected(&mut self) {
@@ -103,10 +103,6 @@ impl ProtocolState for FtpDataState {
         };
         object.text("command", Some(command));
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

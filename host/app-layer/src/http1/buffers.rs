@@ -9,16 +9,8 @@ use crate::{BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, 
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
-fn present(bytes: &[u8]) -> BufferState<'_> {
-    BufferState::Present(BufferView { bytes, complete: true })
-}
-
 fn some(bytes: Option<&[u8]>) -> BufferState<'_> {
-    bytes.map_or(BufferState::Absent, present)
-}
-
-fn filled(bytes: &[u8]) -> BufferState<'_> {
-    if bytes.is_empty() { BufferState::Absent } else { present(bytes) }
+    bytes.map_or(BufferState::Absent, BufferState::whole)
 }
 
 fn body(message: &Message) -> BufferState<'_> {
@@ -37,14 +29,14 @@ impl Http1State {
     /// Buffers that come with the first line.
     fn line_buffer<'a>(m: &'a Message, request: bool, buffer: Buffer) -> Option<BufferState<'a>> {
         Some(match buffer {
-            Buffer::HttpUri if request && m.target.exists => present(&m.uri),
+            Buffer::HttpUri if request && m.target.exists => BufferState::whole(&m.uri),
             Buffer::HttpUri => BufferState::Absent,
             Buffer::HttpUriRaw if request => some(m.second()),
-            Buffer::HttpMethod if request => present(m.first()),
+            Buffer::HttpMethod if request => BufferState::whole(m.first()),
             Buffer::HttpProtocol if request => some(m.third()),
-            Buffer::HttpProtocol => filled(m.first()),
-            Buffer::HttpRequestLine if request => present(m.line()),
-            Buffer::HttpResponseLine if !request => filled(m.line()),
+            Buffer::HttpProtocol => BufferState::filled(m.first()),
+            Buffer::HttpRequestLine if request => BufferState::whole(m.line()),
+            Buffer::HttpResponseLine if !request => BufferState::filled(m.line()),
             Buffer::HttpStatusCode if !request => some(m.second()),
             Buffer::HttpStatusMessage if !request => some(m.third()),
             Buffer::HttpUriRaw
@@ -61,11 +53,11 @@ impl Http1State {
     fn head_buffer<'a>(m: &'a Message, request: bool, buffer: Buffer, instance: usize) -> Option<BufferState<'a>> {
         let field = |known| some(m.header(known));
         Some(match buffer {
-            Buffer::HttpHeader => filled(m.joined(!request)),
-            Buffer::HttpHeaderRaw => filled(m.raw_fields()),
-            Buffer::HttpHeaderNames if m.has_fields() => present(m.names()),
+            Buffer::HttpHeader => BufferState::filled(m.joined(!request)),
+            Buffer::HttpHeaderRaw => BufferState::filled(m.raw_fields()),
+            Buffer::HttpHeaderNames if m.has_fields() => BufferState::whole(m.names()),
             Buffer::HttpHeaderNames => BufferState::Absent,
-            Buffer::HttpStart => filled(m.start()),
+            Buffer::HttpStart => BufferState::filled(m.start()),
             Buffer::HttpRequestHeader if request => some(m.field_line(instance)),
             Buffer::HttpResponseHeader if !request => some(m.field_line(instance)),
             Buffer::HttpHost if request => some(m.host.as_deref()),
@@ -91,7 +83,7 @@ impl Http1State {
         let m = &pair.messages[usize::from(!request)];
         if let Some(multipart) = &m.multipart {
             return match multipart.parts.get(instance) {
-                Some(part) if name => present(&part.name),
+                Some(part) if name => BufferState::whole(&part.name),
                 Some(part) => {
                     let bytes = m.body.data.get(part.data.clone()).unwrap_or(&[]);
                     let complete = part.complete || m.body.full();
@@ -111,7 +103,7 @@ impl Http1State {
             return BufferState::Absent;
         }
         match body(m) {
-            BufferState::Present(_) if name => filled(m.file_name(|| {
+            BufferState::Present(_) if name => BufferState::filled(m.file_name(|| {
                 let disposition = m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
                 disposition.unwrap_or_else(|| last_segment(&pair.messages[0].uri).to_vec())
             })),
@@ -120,7 +112,7 @@ impl Http1State {
             state if name => state,
             BufferState::Absent => BufferState::Absent,
             _ => match m.body.sum(buffer) {
-                Some(bytes) => present(bytes),
+                Some(bytes) => BufferState::whole(bytes),
                 None if m.body.complete => BufferState::Absent,
                 None => BufferState::NotYet,
             },
@@ -181,8 +173,8 @@ impl ProtocolState for Http1State {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        NAMES.get(usize::from(event)).copied().unwrap_or("unknown_error")
+    fn event_names(&self) -> &'static [&'static str] {
+        &NAMES
     }
 
     fn mark_inspected(&mut self) {
@@ -225,10 +217,6 @@ impl ProtocolState for Http1State {
         }
         object.number("length", response.body.received);
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

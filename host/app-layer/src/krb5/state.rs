@@ -3,7 +3,7 @@
 use super::parser::{Message, is_weak, message};
 use crate::messages::Messages;
 use crate::wire::be32;
-use crate::{AppLayerConfig, BufferState, BufferView, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -93,7 +93,7 @@ impl ProtocolState for KerberosState {
             Buffer::KerberosServerName => &message.server,
             _ => return BufferState::Absent,
         };
-        names.get(instance).map_or(BufferState::Absent, |bytes| BufferState::Present(BufferView { bytes, complete: true }))
+        names.get(instance).map_or(BufferState::Absent, |bytes| BufferState::whole(bytes))
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
@@ -109,8 +109,8 @@ impl ProtocolState for KerberosState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -139,10 +139,6 @@ impl ProtocolState for KerberosState {
         object.text("realm", Some(&message.realm));
         object.text("sname", Some(&message.server.join(&b'/')));
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

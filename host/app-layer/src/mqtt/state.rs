@@ -1,7 +1,7 @@
 //! MQTT of one flow.
 
 use super::parser::{Packet, header, kinds, packet};
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -265,7 +265,7 @@ impl ProtocolState for MqttState {
             _ => None,
         };
         bytes.filter(|b| !b.is_empty()).map_or(BufferState::Absent, |bytes| {
-            BufferState::Present(BufferView { bytes, complete: true })
+            BufferState::whole(bytes)
         })
     }
 
@@ -283,8 +283,8 @@ impl ProtocolState for MqttState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -319,10 +319,6 @@ impl ProtocolState for MqttState {
             _ => {}
         }
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -70,8 +70,8 @@ impl ProtocolState for NtpState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -89,10 +89,6 @@ impl ProtocolState for NtpState {
         object.number("mode", message.mode.into());
         object.number("stratum", message.stratum.into());
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

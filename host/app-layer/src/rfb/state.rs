@@ -1,7 +1,7 @@
 //! The handshake: versions, security type, authentication, initialisation. What follows is not parsed.
 
 use crate::wire::be32;
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -212,7 +212,7 @@ impl ProtocolState for RfbState {
     fn buffer(&self, _index: usize, direction: Direction, buffer: Buffer, _instance: usize) -> BufferState<'_> {
         match (buffer, direction) {
             (Buffer::RfbName, Direction::ToClient) if !self.name.is_empty() => {
-                BufferState::Present(BufferView { bytes: &self.name, complete: true })
+                BufferState::whole(&self.name)
             }
             (Buffer::RfbName, Direction::ToClient) if self.at != At::Over => BufferState::NotYet,
             _ => BufferState::Absent,
@@ -227,8 +227,8 @@ impl ProtocolState for RfbState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -246,10 +246,6 @@ impl ProtocolState for RfbState {
         }
         object.text("name", Some(&self.name));
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

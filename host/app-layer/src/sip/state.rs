@@ -2,7 +2,7 @@
 
 use super::parser::{Message, description, head, head_end};
 use crate::messages::Messages;
-use crate::{AppLayerConfig, BufferState, BufferView, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -127,15 +127,15 @@ impl ProtocolState for SipState {
             Buffer::SipProtocol if one(&m.protocol, true) => Some(&m.protocol),
             _ => m.fields.iter().chain(&m.description).filter(|(b, _)| *b == buffer).nth(instance).map(|(_, v)| v),
         };
-        bytes.map_or(BufferState::Absent, |bytes| BufferState::Present(BufferView { bytes, complete: true }))
+        bytes.map_or(BufferState::Absent, |bytes| BufferState::whole(bytes))
     }
 
     fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
         None
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -161,10 +161,6 @@ impl ProtocolState for SipState {
             object.text("request_line", Some(&m.line));
         }
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -3,18 +3,14 @@
 use super::events::NAMES;
 use super::state::{Exchange, Kind, SmbState};
 use crate::dcerpc::{number, stub};
-use crate::{BufferState, BufferView, Direction, Input, ProtocolState, Transaction, file};
+use crate::{BufferState, Direction, Input, ProtocolState, Transaction, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
-
-fn filled(bytes: &[u8]) -> BufferState<'_> {
-    if bytes.is_empty() { BufferState::Absent } else { BufferState::Present(BufferView { bytes, complete: true }) }
-}
 
 fn share(exchange: &Exchange, of_pipes: bool) -> BufferState<'_> {
     match &exchange.kind {
         Kind::TreeConnect(_, None) if !exchange.done => BufferState::NotYet,
-        Kind::TreeConnect(name, pipe) if pipe.unwrap_or(false) == of_pipes => filled(name),
+        Kind::TreeConnect(name, pipe) if pipe.unwrap_or(false) == of_pipes => BufferState::filled(name),
         _ => BufferState::Absent,
     }
 }
@@ -38,8 +34,8 @@ impl ProtocolState for SmbState {
         match (buffer, &exchange.kind) {
             (Buffer::SmbShare, _) if d == 0 => share(exchange, false),
             (Buffer::SmbNamedPipe, _) if d == 0 => share(exchange, true),
-            (Buffer::SmbNtlmsspUser, Kind::SessionSetup(who)) if d == 0 => filled(&who.user),
-            (Buffer::SmbNtlmsspDomain, Kind::SessionSetup(who)) if d == 0 => filled(&who.domain),
+            (Buffer::SmbNtlmsspUser, Kind::SessionSetup(who)) if d == 0 => BufferState::filled(&who.user),
+            (Buffer::SmbNtlmsspDomain, Kind::SessionSetup(who)) if d == 0 => BufferState::filled(&who.domain),
             (Buffer::DceStubData, Kind::Rpc(_, call)) => stub(call, d),
             (buffer, Kind::File(transfer, own)) if *own == d && file::is_file(buffer) => {
                 file::buffer(std::slice::from_ref(&transfer.file), true, buffer, instance)
@@ -58,8 +54,8 @@ impl ProtocolState for SmbState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        NAMES.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &NAMES
     }
 
     fn mark_inspected(&mut self) {
@@ -100,10 +96,6 @@ impl ProtocolState for SmbState {
             _ => {}
         }
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -3,13 +3,9 @@
 use super::events::NAMES;
 use super::state::SmtpState;
 use crate::mime::Message;
-use crate::{BufferState, BufferView, Direction, Input, ProtocolState, Transaction, Upgrade, file};
+use crate::{BufferState, Direction, Input, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
-
-fn present(bytes: &[u8]) -> BufferState<'_> {
-    BufferState::Present(BufferView { bytes, complete: true })
-}
 
 /// The name of the header field that a buffer is.
 fn field_of(buffer: Buffer) -> Option<&'static [u8]> {
@@ -37,7 +33,7 @@ impl SmtpState {
         }
         if buffer == Buffer::EmailUrl {
             return match message.urls().get(instance) {
-                Some(url) => present(url),
+                Some(url) => BufferState::whole(url),
                 None if message.is_complete() => BufferState::Absent,
                 None => BufferState::NotYet,
             };
@@ -47,7 +43,7 @@ impl SmtpState {
             return BufferState::NotYet;
         }
         match message.fields().iter().filter(|f| f.is(name)).nth(instance) {
-            Some(field) => present(&field.value),
+            Some(field) => BufferState::whole(&field.value),
             None => BufferState::Absent,
         }
     }
@@ -87,10 +83,10 @@ impl ProtocolState for SmtpState {
             (true, false) => Some(BufferState::NotYet),
         };
         match buffer {
-            Buffer::SmtpHelo => text(&mail.helo).unwrap_or_else(|| present(&mail.helo)),
-            Buffer::SmtpMailFrom => text(&mail.from).unwrap_or_else(|| present(&mail.from)),
+            Buffer::SmtpHelo => text(&mail.helo).unwrap_or_else(|| BufferState::whole(&mail.helo)),
+            Buffer::SmtpMailFrom => text(&mail.from).unwrap_or_else(|| BufferState::whole(&mail.from)),
             Buffer::SmtpRcptTo => match mail.recipients.get(instance) {
-                Some(recipient) => present(recipient),
+                Some(recipient) => BufferState::whole(recipient),
                 None if mail.done || mail.message.is_some() => BufferState::Absent,
                 None => BufferState::NotYet,
             },
@@ -106,8 +102,8 @@ impl ProtocolState for SmtpState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        NAMES.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &NAMES
     }
 
     fn mark_inspected(&mut self) {
@@ -145,9 +141,5 @@ impl ProtocolState for SmtpState {
         object.texts("attachment", message.files().iter().map(file::File::name));
         object.texts("url", message.urls().iter().map(Vec::as_slice));
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }

@@ -2,7 +2,7 @@
 
 use super::parser::{Message, message};
 use crate::messages::Messages;
-use crate::{AppLayerConfig, BufferState, BufferView, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -58,7 +58,7 @@ impl ProtocolState for SnmpState {
             Buffer::SnmpUser => message.and_then(|m| m.user.as_deref()),
             _ => None,
         };
-        bytes.map_or(BufferState::Absent, |bytes| BufferState::Present(BufferView { bytes, complete: true }))
+        bytes.map_or(BufferState::Absent, |bytes| BufferState::whole(bytes))
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
@@ -71,8 +71,8 @@ impl ProtocolState for SnmpState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -90,10 +90,6 @@ impl ProtocolState for SnmpState {
         object.text("community", message.community.as_deref());
         object.text("usm", message.user.as_deref());
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

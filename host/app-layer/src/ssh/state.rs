@@ -3,7 +3,7 @@
 use super::parser::{KEXINIT, NEWKEYS, PACKET_MAX, algorithms, identification, packet_head};
 use crate::line::Lines;
 use crate::digest::md5_hex;
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -197,7 +197,7 @@ impl SshState {
 
     fn at_step<'a>(&'a self, d: usize, step: u8, bytes: &'a [u8]) -> BufferState<'a> {
         if !bytes.is_empty() {
-            BufferState::Present(BufferView { bytes, complete: true })
+            BufferState::whole(bytes)
         } else if self.transaction[0].progress[d] >= step {
             BufferState::Absent
         } else {
@@ -248,8 +248,8 @@ impl ProtocolState for SshState {
         None
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -282,10 +282,6 @@ impl ProtocolState for SshState {
             });
         }
         object.end();
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::certificate::{Certificate, parse_certificate};
 use super::hello::{Hello, Reader, hex, ja3, ja3s, ja4, md5_hex, parse_hello, parse_ssl2_hello};
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction};
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
@@ -270,7 +270,7 @@ impl TlsState {
     /// State of a buffer that comes with progress `step` of direction `d`.
     fn at_step<'a>(&'a self, d: usize, step: u8, bytes: Option<&'a [u8]>) -> BufferState<'a> {
         match bytes {
-            Some(bytes) => BufferState::Present(BufferView { bytes, complete: true }),
+            Some(bytes) => BufferState::whole(bytes),
             None if self.transaction[0].progress[d] >= step => BufferState::Absent,
             None => BufferState::NotYet,
         }
@@ -359,8 +359,8 @@ impl ProtocolState for TlsState {
         }
     }
 
-    fn event_name(&self, event: u16) -> &'static str {
-        EVENTS.get(usize::from(event)).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &EVENTS
     }
 
     fn mark_inspected(&mut self) {
@@ -409,10 +409,6 @@ impl ProtocolState for TlsState {
             member("version", name.as_bytes(), out);
         }
         out.push(b'}');
-    }
-
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
     }
 }
 

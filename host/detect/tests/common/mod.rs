@@ -358,15 +358,11 @@ impl ProtocolState for MockState {
     fn number(&self, _: usize, _: Direction, name: &str) -> Option<u64> {
         self.numbers.get(name).copied()
     }
-    fn event_name(&self, event: u16) -> &'static str {
-        ["missing_host_header", "invalid_request_chunk_len"].get(event as usize).copied().unwrap_or("unknown")
+    fn event_names(&self) -> &'static [&'static str] {
+        &["missing_host_header", "invalid_request_chunk_len"]
     }
     fn mark_inspected(&mut self) {}
     fn is_open(&self, _: Direction) -> bool {
         !self.transactions.is_empty()
     }
-    fn log(&self, _: usize, _: &mut Vec<u8>) {}
-    fn as_any(&self) -> &dyn std::any::Any {
-        self
-    }
-}
+    fn log(&self, _: usize, _: &mut Vec<u8>) {}}
