@@ -11,6 +11,8 @@ mod event;
 mod policy;
 mod queue;
 mod session;
+#[doc(hidden)]
+pub mod testing;
 mod window;
 
 pub use event::{StreamEvent, StreamEvents};
@@ -41,18 +43,9 @@ pub fn fuzz_reassembly(input: &[u8]) {
     let mut sink = Check { next: [0; 2] };
     let payload = [0x5au8; 256];
     for chunk in input.chunks_exact(8) {
-        let tcp = weir_packet::Tcp {
-            sequence: u32::from(u16::from_be_bytes([chunk[0], chunk[1]])).wrapping_sub(0x8000),
-            acknowledgement: u32::from(u16::from_be_bytes([chunk[2], chunk[3]])).wrapping_sub(0x8000),
-            flags: chunk[4],
-            window: u16::from(chunk[5]) << 8,
-            urgent: 0,
-            header: &[],
-            mss: None,
-            window_scale: None,
-            timestamp: None,
-            sack_permitted: false,
-        };
+        let number = |at: usize| u32::from(u16::from_be_bytes([chunk[at], chunk[at + 1]])).wrapping_sub(0x8000);
+        let tcp =
+            weir_packet::Tcp { window: u16::from(chunk[5]) << 8, ..testing::tcp(number(0), number(2), chunk[4]) };
         let length = usize::from(chunk[6]);
         session.packet(&config, usize::from(chunk[7] & 1), &tcp, &payload[..length], chunk[7] & 0x80 != 0, &mut sink);
     }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::testing::tcp;
 use weir_packet::tcp_flags::{ACK, FIN, RST, SYN};
 
 #[derive(Default)]
@@ -17,21 +18,6 @@ impl StreamSink for Sink {
     }
     fn end(&mut self, d: usize) {
         self.ends[d] += 1;
-    }
-}
-
-fn tcp(sequence: u32, acknowledgement: u32, flags: u8) -> Tcp<'static> {
-    Tcp {
-        sequence,
-        acknowledgement,
-        flags,
-        window: 65535,
-        urgent: 0,
-        header: &[],
-        mss: None,
-        window_scale: None,
-        timestamp: None,
-        sack_permitted: false,
     }
 }
 

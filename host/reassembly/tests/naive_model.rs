@@ -1,19 +1,11 @@
 //! Sessions against a naive model: a map from stream offset to byte, one byte at a time.
 
-use std::collections::BTreeMap;
-
 use proptest::prelude::*;
 use weir_contract::sequence::{SegmentClass, SequenceState};
 use weir_packet::Tcp;
 use weir_packet::tcp_flags::{ACK, SYN};
+use weir_reassembly::testing::{Delivered, Model, content, tcp};
 use weir_reassembly::{OverlapPolicy, Session, SessionConfig, StreamSink};
-
-/// What is delivered: bytes, and lost ranges.
-#[derive(Debug, Default, PartialEq, Eq, Clone)]
-struct Delivered {
-    bytes: Vec<(u64, u8)>,
-    gaps: Vec<(u64, u64)>,
-}
 
 #[derive(Default)]
 struct Sink(Delivered);
@@ -29,51 +21,6 @@ impl StreamSink for Sink {
     fn end(&mut self, _direction: usize) {}
 }
 
-/// Reference semantics 2.6 to 2.8 for policies that do not look at the extent of segments.
-#[derive(Default)]
-struct Model {
-    out: Delivered,
-    base: u64,
-    waiting: BTreeMap<u64, u8>,
-    highest_ack: u64,
-}
-
-impl Model {
-    fn data(&mut self, start: u64, bytes: &[u8], policy: OverlapPolicy) {
-        for (offset, byte) in (start..).zip(bytes) {
-            if offset < self.base {
-                continue;
-            }
-            if policy == OverlapPolicy::Last {
-                self.waiting.insert(offset, *byte);
-            } else {
-                self.waiting.entry(offset).or_insert(*byte);
-            }
-        }
-        self.deliver();
-    }
-
-    fn deliver(&mut self) {
-        while let Some(byte) = self.waiting.remove(&self.base) {
-            self.out.bytes.push((self.base, byte));
-            self.base += 1;
-        }
-    }
-
-    fn acknowledged(&mut self, to: u64) {
-        self.highest_ack = self.highest_ack.max(to);
-        let to = self.highest_ack;
-        while let Some((&first, _)) = self.waiting.first_key_value()
-            && first <= to
-            && to > self.base
-        {
-            self.out.gaps.push((self.base, first - self.base));
-            self.base = first;
-            self.deliver();
-        }
-    }
-}
-
 #[derive(Debug, Clone)]
 enum Step {
     /// Start, length, and which content.
@@ -87,25 +34,6 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0u64..300, 1usize..40, 0u8..3).prop_map(|(start, length, content)| Step::Data(start, length, content)),
         1 => (0u64..17).prop_map(Step::Ack),
     ]
-}
-
-fn tcp(sequence: u32, acknowledgement: u32, flags: u8) -> Tcp<'static> {
-    Tcp {
-        sequence,
-        acknowledgement,
-        flags,
-        window: 65535,
-        urgent: 0,
-        header: &[],
-        mss: None,
-        window_scale: None,
-        timestamp: None,
-        sack_permitted: false,
-    }
-}
-
-fn content(start: u64, length: usize, variant: u8) -> Vec<u8> {
-    (start..start + length as u64).map(|offset| (offset as u8).wrapping_mul(31) ^ variant << 6).collect()
 }
 
 fn run(steps: &[Step], isn: u32, policy: OverlapPolicy, consistent: bool) -> Result<(), TestCaseError> {
@@ -139,7 +67,7 @@ fn run(steps: &[Step], isn: u32, policy: OverlapPolicy, consistent: bool) -> Res
             Step::Ack(share) => {
                 let to = highest * share / 16;
                 send(&mut session, &mut sink, 1, tcp(5001, first.wrapping_add(to as u32), ACK), b"");
-                model.acknowledged(to);
+                model.acknowledge(to);
             }
         }
         prop_assert_eq!(&sink.0, &model.out);

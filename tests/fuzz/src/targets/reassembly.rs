@@ -2,9 +2,9 @@
 
 use crate::Target;
 use crate::random::Bytes;
-use std::collections::BTreeMap;
 use weir_contract::sequence::SegmentClass;
-use weir_packet::{Tcp, tcp_flags};
+use weir_packet::tcp_flags;
+use weir_reassembly::testing::{Model, content, tcp};
 use weir_reassembly::{OverlapPolicy, Session, SessionConfig, StreamSink, fuzz_reassembly};
 
 /// The targets of this room.
@@ -73,68 +73,6 @@ impl StreamSink for Sink {
     }
 }
 
-/// One direction by the reference semantics, 2.6 to 2.8, a byte at a time.
-#[derive(Default)]
-struct Model {
-    bytes: Vec<(u64, u8)>,
-    gaps: Vec<(u64, u64)>,
-    base: u64,
-    waiting: BTreeMap<u64, u8>,
-    acknowledged: u64,
-    highest: u64,
-}
-
-impl Model {
-    fn data(&mut self, start: u64, bytes: &[u8], last_wins: bool) {
-        for (offset, byte) in (start..).zip(bytes).filter(|(offset, _)| *offset >= self.base) {
-            if last_wins {
-                self.waiting.insert(offset, *byte);
-            } else {
-                self.waiting.entry(offset).or_insert(*byte);
-            }
-        }
-        self.deliver();
-    }
-
-    fn deliver(&mut self) {
-        while let Some(byte) = self.waiting.remove(&self.base) {
-            self.bytes.push((self.base, byte));
-            self.base += 1;
-        }
-    }
-
-    fn acknowledge(&mut self, to: u64) {
-        self.acknowledged = self.acknowledged.max(to);
-        while let Some((&first, _)) = self.waiting.first_key_value()
-            && first <= self.acknowledged
-            && self.acknowledged > self.base
-        {
-            self.gaps.push((self.base, first - self.base));
-            self.base = first;
-            self.deliver();
-        }
-    }
-}
-
-fn tcp(sequence: u32, acknowledgement: u32, flags: u8) -> Tcp<'static> {
-    Tcp {
-        sequence,
-        acknowledgement,
-        flags,
-        window: 65535,
-        urgent: 0,
-        header: &[],
-        mss: None,
-        window_scale: None,
-        timestamp: None,
-        sack_permitted: false,
-    }
-}
-
-fn content(start: u64, length: usize, variant: u8) -> Vec<u8> {
-    (start..start + length as u64).map(|offset| (offset as u8).wrapping_mul(31) ^ variant << 6).collect()
-}
-
 /// Input: initial sequence number u32, policy u8, then steps of kind u8, start u16, length u8, content u8.
 fn against_model(input: &[u8]) {
     let mut rest = Bytes(input);
@@ -170,7 +108,7 @@ fn against_model(input: &[u8]) {
                 let result = session.packet(&config, d, &header, &bytes, false, &mut sink);
                 models[d].highest = models[d].highest.max(start + length as u64);
                 if result.class != SegmentClass::Acked {
-                    models[d].data(start, &bytes, policy == OverlapPolicy::Last);
+                    models[d].data(start, &bytes, policy);
                 }
                 // Every packet of a side says again what it has acknowledged.
                 models[1 - d].acknowledge(acked[d]);
@@ -190,7 +128,7 @@ fn against_model(input: &[u8]) {
         }
     }
     for (d, model) in models.iter().enumerate() {
-        assert_eq!(sink.gaps[d], model.gaps, "gaps of direction {d}");
-        assert_eq!(sink.bytes[d], model.bytes, "bytes of direction {d}");
+        assert_eq!(sink.gaps[d], model.out.gaps, "gaps of direction {d}");
+        assert_eq!(sink.bytes[d], model.out.bytes, "bytes of direction {d}");
     }
 }
