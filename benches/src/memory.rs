@@ -10,7 +10,7 @@ use serde::Serialize;
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use weir::device::{run_simulated, tables};
+use weir::device::{Behind, tables};
 use weir::pipeline::{self, RunControl, Source};
 use weir_management::Config;
 use weir_output::AlertCollector;
@@ -49,7 +49,9 @@ pub fn run(rules: &[PathBuf], sim: bool, config: &Config) -> Result<()> {
         let stop = AtomicBool::new(false);
         let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
         let totals = match &tables {
-            Some(tables) => run_simulated(&loaded, tables, config, validate, &mut source, &mut counts, &mut control),
+            Some(tables) => {
+                Behind { loaded: &loaded, tables, config, validate }.run(&mut source, &mut counts, &mut control)
+            }
             None => pipeline::run_full(&loaded, config, validate, &mut source, &mut counts, &mut control),
         };
         let totals = match totals {

@@ -160,7 +160,8 @@ impl Scenario {
         let model = device::simulator(&config);
         model.inject(faults);
         self.run(&config, |validate, source, sink, control| {
-            device::run_on(&model, &loaded, &tables, &config, validate, source, sink, control)
+            let behind = device::Behind { loaded: &loaded, tables: &tables, config: &config, validate };
+            behind.run_on(&model, source, sink, control)
         })
     }
 

@@ -95,139 +95,144 @@ const LAG_MAX: u64 = 1_000_000_000;
 /// Times the host is asked to catch up for one frame before the run is given up.
 const WAITS_MAX: u32 = 10_000;
 
-/// Inspects behind the simulated NIC: `--device sim`.
-pub fn run_simulated(
-    loaded: &Loaded,
-    tables: &Tables,
-    config: &Config,
-    validate: bool,
-    source: &mut Source,
-    sink: &mut dyn EventSink,
-    control: &mut RunControl<'_>,
-) -> Result<RunTotals, Failure> {
-    run_on(&simulator(config), loaded, tables, config, validate, source, sink, control)
-}
-
 /// A simulated NIC of the configured size.
 pub fn simulator(config: &Config) -> Simulator {
     Simulator::new(SimConfig { queues: config.device.queues, flow_entries: config.device.flow_entries })
 }
 
-/// Inspects behind this simulated NIC, which tests may have given faults. Frames that are not accounted for at the end
-/// are an error.
-#[expect(clippy::too_many_arguments, reason = "a run has that many parts")]
-pub fn run_on(
-    model: &Simulator,
-    loaded: &Loaded,
-    tables: &Tables,
-    config: &Config,
-    validate: bool,
-    source: &mut Source,
-    sink: &mut dyn EventSink,
-    control: &mut RunControl<'_>,
-) -> Result<RunTotals, Failure> {
-    let totals = run_unchecked(model, loaded, tables, config, validate, source, sink, control)?;
-    let broken = model.broken_identities();
-    if broken.is_empty() {
-        return Ok(totals);
-    }
-    Err(Failure {
-        code: INTERNAL,
-        error: anyhow::anyhow!("frames are not accounted for: {}", broken.join("; ")),
-        remedy: Some("this is a fault of Weir: please report it with the capture".to_owned()),
-    })
+/// What runs behind the simulated NIC have in common: `--device sim`.
+#[derive(Clone, Copy)]
+pub struct Behind<'a> {
+    /// Rules.
+    pub loaded: &'a Loaded,
+    /// Their tables.
+    pub tables: &'a Tables,
+    /// Settings.
+    pub config: &'a Config,
+    /// Checksums are validated.
+    pub validate: bool,
 }
 
-/// Like [`run_on`], for callers that look at the counters themselves.
-#[expect(clippy::too_many_arguments, reason = "a run has that many parts")]
-pub fn run_unchecked(
-    model: &Simulator,
-    loaded: &Loaded,
-    tables: &Tables,
-    config: &Config,
-    validate: bool,
-    source: &mut Source,
-    sink: &mut dyn EventSink,
-    control: &mut RunControl<'_>,
-) -> Result<RunTotals, Failure> {
-    let start = Instant::now();
-    let settings = driver_config(config, validate);
-    let vlan_key = settings.vlan_key;
-    let mut driver = Driver::probe(model.clone()).or_internal()?;
-    driver.set_up(&settings).or_usage()?;
-    let epoch = driver.load_tables(&tables.image.bytes).or_input()?;
-    driver.activate(epoch).or_internal()?;
-    driver.enable(false).or_internal()?;
-    let load = start.elapsed().as_secs_f64();
-    let start = Instant::now();
-    let cpu = cpu_seconds();
-    let engine_config = settings::engine(config, validate);
-    let raw_window = engine_config.raw_window;
-    let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
-    let mut runtime = DeviceRuntime::new(driver, engine, raw_window, vlan_key);
-    let mut last_time = 0;
-    let mut frames = 0u64;
-    let mut taken_at = 0;
-    let batch = u64::from(config.device.batch);
-    while !control.stop.load(Ordering::Relaxed) {
-        let mut result = Ok(());
-        let more = source.next(&mut |frame| {
-            last_time = last_time.max(frame.time.0);
-            let offered = Frame {
-                number: frame.number,
-                time: last_time,
-                link: frame.link,
-                data: frame.data,
-                wire_length: frame.wire_length,
-            };
-            // A host that lags behind by more than the margin of the device's time-outs would ask for flows that are gone.
-            // On a link it cannot; a capture jumps.
-            if last_time.saturating_sub(taken_at) > LAG_MAX {
-                result = runtime.poll(sink).or_internal();
-                taken_at = last_time;
-            }
-            let mut waits = 0;
-            while result.is_ok() && model.offer(&offered) == Offer::Wait {
-                result = runtime.poll(sink).or_internal();
-                waits += 1;
-                if waits > WAITS_MAX {
-                    result = Err(Failure {
-                        code: INTERNAL,
-                        error: anyhow::anyhow!("the device does not take frame {}: its rings stay full", frame.number),
-                        remedy: Some("enlarge device.history-size, device.descriptors or device.flow-records".into()),
-                    });
-                }
-            }
-        })?;
-        result?;
-        if !more {
-            break;
+impl Behind<'_> {
+    /// Inspects a source behind a NIC of its own.
+    pub fn run(
+        &self,
+        source: &mut Source,
+        sink: &mut dyn EventSink,
+        control: &mut RunControl<'_>,
+    ) -> Result<RunTotals, Failure> {
+        self.run_on(&simulator(self.config), source, sink, control)
+    }
+
+    /// Inspects behind this NIC, which tests may have given faults. Frames that are not accounted for at the end are an
+    /// error.
+    pub fn run_on(
+        &self,
+        model: &Simulator,
+        source: &mut Source,
+        sink: &mut dyn EventSink,
+        control: &mut RunControl<'_>,
+    ) -> Result<RunTotals, Failure> {
+        let totals = self.run_unchecked(model, source, sink, control)?;
+        let broken = model.broken_identities();
+        if broken.is_empty() {
+            return Ok(totals);
         }
-        frames += 1;
-        if frames.is_multiple_of(batch) {
+        Err(Failure {
+            code: INTERNAL,
+            error: anyhow::anyhow!("frames are not accounted for: {}", broken.join("; ")),
+            remedy: Some("this is a fault of Weir: please report it with the capture".to_owned()),
+        })
+    }
+
+    /// Like [`Self::run_on`], for callers that look at the counters themselves.
+    pub fn run_unchecked(
+        &self,
+        model: &Simulator,
+        source: &mut Source,
+        sink: &mut dyn EventSink,
+        control: &mut RunControl<'_>,
+    ) -> Result<RunTotals, Failure> {
+        let Behind { loaded, tables, config, validate } = *self;
+        let start = Instant::now();
+        let settings = driver_config(config, validate);
+        let vlan_key = settings.vlan_key;
+        let mut driver = Driver::probe(model.clone()).or_internal()?;
+        driver.set_up(&settings).or_usage()?;
+        let epoch = driver.load_tables(&tables.image.bytes).or_input()?;
+        driver.activate(epoch).or_internal()?;
+        driver.enable(false).or_internal()?;
+        let load = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let cpu = cpu_seconds();
+        let engine_config = settings::engine(config, validate);
+        let raw_window = engine_config.raw_window;
+        let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        let mut runtime = DeviceRuntime::new(driver, engine, raw_window, vlan_key);
+        let mut last_time = 0;
+        let mut frames = 0u64;
+        let mut taken_at = 0;
+        let batch = u64::from(config.device.batch);
+        while !control.stop.load(Ordering::Relaxed) {
+            let mut result = Ok(());
+            let more = source.next(&mut |frame| {
+                last_time = last_time.max(frame.time.0);
+                let offered = Frame {
+                    number: frame.number,
+                    time: last_time,
+                    link: frame.link,
+                    data: frame.data,
+                    wire_length: frame.wire_length,
+                };
+                // A host that lags behind by more than the margin of the device's time-outs would ask for flows that are gone.
+                // On a link it cannot; a capture jumps.
+                if last_time.saturating_sub(taken_at) > LAG_MAX {
+                    result = runtime.poll(sink).or_internal();
+                    taken_at = last_time;
+                }
+                let mut waits = 0;
+                while result.is_ok() && model.offer(&offered) == Offer::Wait {
+                    result = runtime.poll(sink).or_internal();
+                    waits += 1;
+                    if waits > WAITS_MAX {
+                        result = Err(Failure {
+                            code: INTERNAL,
+                            error: anyhow::anyhow!("the device does not take frame {}: its rings stay full", frame.number),
+                            remedy: Some("enlarge device.history-size, device.descriptors or device.flow-records".into()),
+                        });
+                    }
+                }
+            })?;
+            result?;
+            if !more {
+                break;
+            }
+            frames += 1;
+            if frames.is_multiple_of(batch) {
+                runtime.poll(sink).or_internal()?;
+            }
+            if frames.is_multiple_of(TICK_FRAMES) {
+                (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
+            }
+        }
+        runtime.finish(last_time, sink).or_internal()?;
+        while !model.finish(last_time) {
             runtime.poll(sink).or_internal()?;
         }
-        if frames.is_multiple_of(TICK_FRAMES) {
-            (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
-        }
-    }
-    runtime.finish(last_time, sink).or_internal()?;
-    while !model.finish(last_time) {
         runtime.poll(sink).or_internal()?;
+        let seconds = start.elapsed().as_secs_f64();
+        (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
+        let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
+        totals.rules.by_class =
+            Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
+        device_totals(model, &mut totals);
+        host_totals(loaded, &runtime, tables, &mut totals);
+        totals.host.cpu_seconds = cpu_seconds() - cpu;
+        totals.seconds.load = loaded.seconds + tables.seconds + load;
+        totals.seconds.run = seconds;
+        totals.compute_shares();
+        Ok(totals)
     }
-    runtime.poll(sink).or_internal()?;
-    let seconds = start.elapsed().as_secs_f64();
-    (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
-    let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
-    totals.rules.by_class =
-        Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
-    device_totals(model, &mut totals);
-    host_totals(loaded, &runtime, tables, &mut totals);
-    totals.host.cpu_seconds = cpu_seconds() - cpu;
-    totals.seconds.load = loaded.seconds + tables.seconds + load;
-    totals.seconds.run = seconds;
-    totals.compute_shares();
-    Ok(totals)
 }
 
 fn device_totals(model: &Simulator, totals: &mut RunTotals) {

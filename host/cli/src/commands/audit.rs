@@ -2,7 +2,7 @@
 
 use super::configuration;
 use crate::args::{AuditCommand, EquivalenceArguments};
-use crate::device::{self, Tables};
+use crate::device::{self, Behind, Tables};
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
 use crate::out::outln;
 use crate::pipeline::{self, Loaded, RunControl, Source};
@@ -44,7 +44,7 @@ pub fn compare(
     let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
     let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
     pipeline::run_full(loaded, config, validate, &mut open()?, &mut full, &mut control)?;
-    let totals = device::run_simulated(loaded, tables, config, validate, &mut open()?, &mut behind, &mut control)?;
+    let totals = Behind { loaded, tables, config, validate }.run(&mut open()?, &mut behind, &mut control)?;
     let (missed, extra) = full.difference(&behind);
     Ok(Compared { alerts: full.alerts.len(), missed, extra, totals })
 }

@@ -122,7 +122,8 @@ fn counters(arguments: &CountersArguments) -> Result<u8, Failure> {
     let stop = AtomicBool::new(false);
     let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
     let model = device::simulator(&config);
-    device::run_unchecked(&model, &loaded, &tables, &config, validate, &mut open()?, &mut NullSink, &mut control)?;
+    let behind = device::Behind { loaded: &loaded, tables: &tables, config: &config, validate };
+    behind.run_unchecked(&model, &mut open()?, &mut NullSink, &mut control)?;
     // Through the registers, as from any device: a latched snapshot of all counters at one moment.
     let mut driver = Driver::attach(model).or_internal()?;
     let values = driver.counters().or_internal()?;

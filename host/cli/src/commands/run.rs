@@ -105,7 +105,7 @@ fn inspect(
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim => {
             let tables = device::tables(loaded)?;
-            device::run_simulated(loaded, &tables, config, validate, source, sink, &mut control)
+            device::Behind { loaded, tables: &tables, config, validate }.run(source, sink, &mut control)
         }
     };
     bar.finish_and_clear();

@@ -183,7 +183,7 @@ fn equal_alerts(set: &Set, bytes: &[u8]) {
     let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
     let mut source = Source::memory(list.capture());
     let (loaded, tables) = (&set.loaded, &set.tables);
-    let result = device::run_simulated(loaded, tables, &config, validate, &mut source, &mut behind, &mut control);
+    let result = device::Behind { loaded, tables, config: &config, validate }.run(&mut source, &mut behind, &mut control);
     let totals = match result {
         Ok(totals) => totals,
         Err(failure) => panic!("{failure}"),
