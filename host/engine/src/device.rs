@@ -196,11 +196,22 @@ impl<P: PciFunction> DeviceRuntime<P> {
                 self.tolerate(result)?;
             }
         }
-        if handover {
-            self.release_if_diverted_by_host(queue, &descriptor)
-        } else {
-            self.diverted_frame(queue, &descriptor, sink)
+        if !handover {
+            return self.diverted_frame(queue, &descriptor, sink);
         }
+        // What the host asked for stays diverted: the next frame decides about its release.
+        let asked = descriptor.guards & Guard::HostDivert.bit() != 0;
+        if let Some(held) = self.entries.get(&descriptor.flow_index)
+            && asked
+            && held.generation == descriptor.flow_generation
+        {
+            for id in &held.flows {
+                if let Some(flow) = self.engine.flow_mut(*id) {
+                    flow.data.device.unread();
+                }
+            }
+        }
+        Ok(())
     }
 
     /// History that is gone is a counted fault; everything else ends the run.
@@ -327,23 +338,6 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.driver.mask_scopes(queue, entry, scopes)
     }
 
-    /// A HANDOVER that the host asked for leaves the flow diverted: the next frame decides about its release.
-    fn release_if_diverted_by_host(&mut self, _queue: usize, descriptor: &Descriptor) -> Result<(), DeviceError> {
-        if descriptor.guards & Guard::HostDivert.bit() != 0 {
-            if let Some(held) = self.entries.get(&descriptor.flow_index) {
-                if held.generation == descriptor.flow_generation {
-                    for id in held.flows.clone() {
-                        if let Some(flow) = self.engine.flow_mut(id) {
-                            flow.data.device.trouble(0, u8::MAX);
-                            flow.data.device.trouble(1, u8::MAX);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// A datagram that was put together from fragments: first everything older of its flow, which the device holds.
     fn datagram(
         &mut self,
@@ -389,8 +383,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         if let Some(id) = entry.and_then(|entry| self.link(entry))
             && let Some(flow) = self.engine.flow_mut(id)
         {
-            flow.data.device.trouble(0, u8::MAX);
-            flow.data.device.trouble(1, u8::MAX);
+            flow.data.device.unread();
         }
     }
 

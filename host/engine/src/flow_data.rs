@@ -218,6 +218,12 @@ impl DeviceLink {
             self.handshake_dirty = true;
         }
     }
+
+    /// The host knows bytes of the flow that the device did not read: trouble in every scope, either way.
+    pub fn unread(&mut self) {
+        self.trouble(0, u8::MAX);
+        self.trouble(1, u8::MAX);
+    }
 }
 
 impl FlowData {
