@@ -37,7 +37,7 @@ pub use sets::Sets;
 
 use cost::Statistics;
 use std::collections::BTreeSet;
-use weir_contract::enums::{Scopes, TransportMask};
+use weir_contract::enums::TransportMask;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_ir::{Buffer, Rule};
@@ -106,9 +106,6 @@ pub struct Plan {
     pub percent: BTreeSet<u8>,
     /// Bytes whose `=HH` escapes raise the quoted-printable guard.
     pub equals: BTreeSet<u8>,
-    /// Some deferred rule changes its flow's state on packets: a flow that may still match packets after its stream was
-    /// settled must keep its history (or must not be settled with scope PACKET).
-    pub deferred_on_packets: bool,
 }
 
 impl Plan {
@@ -156,13 +153,9 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
         sets: Sets::default(),
         percent: BTreeSet::new(),
         equals: BTreeSet::new(),
-        deferred_on_packets: false,
     };
     for (index, rule) in rules.iter().enumerate() {
         let choice = plan_rule(rule, &mut builder);
-        if choice.class == Class::Deferred && base::scopes(rule) & Scopes::PACKET.0 != 0 {
-            out.deferred_on_packets = true;
-        }
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()
         } else {

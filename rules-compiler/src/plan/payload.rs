@@ -255,7 +255,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
         let bytes = &p.content.bytes;
         let exact = exact_case && !p.content.nocase;
         if bytes.len() >= 4 {
-            let length = usable(bytes.len());
+            let length = bytes.len().min(8);
             if let Some(window) = bytes.get(..length).and_then(|w| Fragment::new(w, exact)) {
                 let rate = 0.01 * bounded(p.range);
                 keep(Found { range: Some(p.range), windows: vec![window], rate, shown: None });
@@ -280,7 +280,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
     best
 }
 
-/// All usable windows of `bytes`: 8 bytes long, or all of it if shorter. Periodic ones are left out.
+/// All windows of `bytes` of the greatest length that fits ([`usable`]). Periodic ones are left out.
 pub fn windows(bytes: &[u8], exact: bool) -> impl Iterator<Item = (usize, Fragment)> + '_ {
     bytes
         .windows(usable(bytes.len()).max(4))
@@ -289,8 +289,8 @@ pub fn windows(bytes: &[u8], exact: bool) -> impl Iterator<Item = (usize, Fragme
         .filter_map(move |(start, w)| Fragment::new(w, exact).map(|f| (start, f)))
 }
 
-/// All usable windows of the longest runs of `bytes` in which every window satisfies `verbatim`: 8 bytes where a run has
-/// them, else the whole run. `verbatim` must hold for every part of a window for which it holds, but for its start.
+/// All windows of `bytes` that satisfy `verbatim`: the longer ones of [`LENGTHS`], and shorter ones where no longer one
+/// covers them. `verbatim` must hold for every part of a window for which it holds, but for its start.
 pub fn windows_of_runs(bytes: &[u8], exact: bool, verbatim: impl Fn(&[u8]) -> bool) -> Vec<(usize, Fragment)> {
     let mut out = Vec::new();
     for length in LENGTHS.into_iter().rev() {

@@ -12,7 +12,7 @@
 
 use super::Options;
 use super::chain::Placed;
-use super::class::{Fragment, printable, usable};
+use super::class::{Fragment, printable};
 use super::http::{Form, Offer, escapes_of};
 use super::payload;
 use weir_contract::enums::DirectionMask;
@@ -122,7 +122,7 @@ fn body_start(bytes: &[u8]) -> Option<Offer> {
         .iter()
         .filter_map(|end| {
             let wire = [end, bytes].concat();
-            Fragment::new(wire.get(..usable(wire.len()))?, false)
+            Fragment::new(wire.get(..wire.len().min(8))?, false)
         })
         .collect();
     (windows.len() == 2).then(|| Offer {
@@ -152,7 +152,7 @@ fn joined(bytes: &[u8], buffer: Buffer) -> Option<Offer> {
     // All of it in one field.
     match bytes.len() {
         3 => windows.extend(payload::with_neighbour(bytes, false, false)),
-        4.. => windows.extend(Fragment::new(bytes.get(..usable(bytes.len()))?, false)),
+        4.. => windows.extend(Fragment::new(bytes.get(..bytes.len().min(8))?, false)),
         _ => return None,
     }
     for (at, _) in bytes.windows(2).enumerate().filter(|(_, w)| *w == b", ") {
