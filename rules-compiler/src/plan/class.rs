@@ -58,7 +58,7 @@ impl Class {
 
 /// Lengths of the fragments that the planner makes, ascending: each costs the device a look-up at every byte. Contents
 /// between two of them give a shorter fragment (decision 0011).
-pub const LENGTHS: [usize; 2] = [4, 8];
+pub const LENGTHS: [usize; 3] = [4, 5, 8];
 
 /// The greatest length of a fragment within so many bytes; 0: none.
 pub fn usable(bytes: usize) -> usize {
