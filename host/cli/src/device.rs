@@ -42,7 +42,8 @@ pub fn tables_with(loaded: &Loaded, options: &Options) -> Result<Tables, Failure
 pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Result<Tables, Failure> {
     let start = Instant::now();
     let rules = loaded.program.sources();
-    let mut plan = plan(rules, options);
+    let patterns = (0..rules.len()).map(|n| loaded.program.stream_pattern(n).map(Into::into)).collect();
+    let mut plan = plan(rules, &Options { patterns, ..options.clone() });
     let image = emit(rules, &mut plan, image).or_internal()?;
     Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
 }

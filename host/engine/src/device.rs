@@ -320,7 +320,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let direction = usize::from(descriptor.flags & FrameFlags::TO_CLIENT.0 != 0);
             link.trouble(direction, descriptor.scopes);
             if !sure {
-                link.trouble(1 - direction, descriptor.scopes & (Scopes::STREAM.0 | Scopes::ALWAYS.0));
+                link.trouble(1 - direction, descriptor.scopes & (Scopes::STREAM.0 | Scopes::STREAM_PATTERN.0 | Scopes::ALWAYS.0));
             }
         }
         // A flow that lost frames cannot be given back: the host's state is not the full engine's.

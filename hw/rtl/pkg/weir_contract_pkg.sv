@@ -48,6 +48,7 @@ package weir_contract_pkg;
   localparam logic [15:0] SET_ANY = 16'h0;
   localparam logic [31:0] COUNTER_BASE = 32'h8000;
   localparam logic [31:0] GUARD_COUNTER_BASE = 32'h9000;
+  localparam logic [63:0] PATTERN_REST = 64'h18;
 
   typedef enum logic [7:0] {
     DESCRIPTOR_KIND_FRAME = 8'd1,
@@ -230,6 +231,7 @@ package weir_contract_pkg;
   localparam int unsigned SCOPES_HANDSHAKE_BIT = 3;
   localparam int unsigned SCOPES_DATAGRAM_FLOW_BIT = 4;
   localparam int unsigned SCOPES_HEADER_BIT = 5;
+  localparam int unsigned SCOPES_STREAM_PATTERN_BIT = 6;
   localparam int unsigned SCOPES_ALWAYS_BIT = 7;
 
   localparam int unsigned TRANSPORT_MASK_TCP_BIT = 0;

@@ -68,6 +68,9 @@ pub struct Options {
     pub deferred: bool,
     /// Rules may wait for a flowbit whose setters divert (class D).
     pub gates: bool,
+    /// By rule: the bytes that the host looks for in a stream's window before it evaluates the rule on it. Where the
+    /// device's fragment is part of them, the host knows after a hit whether the rule waits for more. Empty: not known.
+    pub patterns: Vec<Option<Box<[u8]>>>,
 }
 
 impl Default for Options {
@@ -83,6 +86,7 @@ impl Default for Options {
             exact_case: true,
             deferred: true,
             gates: true,
+            patterns: Vec::new(),
         }
     }
 }
@@ -130,6 +134,8 @@ pub struct Builder<'a> {
     pub statistics: &'a Statistics,
     /// Interned sets.
     pub sets: &'a mut Sets,
+    /// What the host looks for in streams for the rule at hand.
+    pub pattern: Option<&'a [u8]>,
 }
 
 /// A possible plan of a rule.
@@ -153,7 +159,7 @@ pub struct Choice {
 pub fn plan(rules: &[Rule], options: &Options) -> Plan {
     let statistics = Statistics::default();
     let mut sets = Sets::default();
-    let mut builder = Builder { options, statistics: &statistics, sets: &mut sets };
+    let mut builder = Builder { options, statistics: &statistics, sets: &mut sets, pattern: None };
     let mut out = Plan {
         rules: Vec::with_capacity(rules.len()),
         common: Vec::new(),
@@ -162,11 +168,19 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
         percent: BTreeSet::new(),
         equals: BTreeSet::new(),
     };
-    let mut choices: Vec<Choice> = rules.iter().map(|rule| plan_rule(rule, &mut builder)).collect();
+    let mut choices = Vec::with_capacity(rules.len());
+    for (index, rule) in rules.iter().enumerate() {
+        builder.pattern = options.patterns.get(index).and_then(Option::as_deref);
+        choices.push(plan_rule(rule, &mut builder));
+    }
+    builder.pattern = None;
     if options.gates && options.class(Class::Deferred) {
         out.gates = gate::apply(rules, &mut choices, &mut builder);
     }
-    for (index, choice) in choices.into_iter().enumerate() {
+    for (index, mut choice) in choices.into_iter().enumerate() {
+        if let Some(pattern) = options.patterns.get(index).and_then(Option::as_deref) {
+            payload::known_to_wait(&rules[index], &mut choice, pattern);
+        }
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()
         } else {
@@ -358,7 +372,7 @@ pub fn widen(rules: &[Rule], plan: &mut Plan, index: usize) {
     let (Some(rule), Some(planned)) = (rules.get(index), plan.rules.get_mut(index)) else { return };
     let options = Options::default();
     let statistics = Statistics::default();
-    let mut builder = Builder { options: &options, statistics: &statistics, sets: &mut plan.sets };
+    let mut builder = Builder { options: &options, statistics: &statistics, sets: &mut plan.sets, pattern: None };
     let choice = complete(rule, &mut builder, &[]);
     planned.class = Class::Complete;
     planned.reason = "the device is too small for its fragment".to_owned();
