@@ -110,8 +110,25 @@ impl Inspector {
         }
     }
 
-    /// The packet is through: alerts go out, inspected transactions are released. Gives whether the flow is dropped.
+    /// The packet is through: alerts go out, inspected transactions are released. What the parser had to leave until
+    /// then is parsed and inspected as if a packet of its own had brought it. Gives whether the flow is dropped.
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
+        let mut dropped = self.raise_all(context, flow, sink);
+        let mut context = *context;
+        while flow.data.app.mark_inspected(context.packet.number) {
+            if let Some(facts) = &mut context.flow {
+                say_protocol(facts, &flow.data.app);
+            }
+            let FlowData { app, detect, windows, .. } = &mut flow.data;
+            if let Some(detect) = detect {
+                self.transactions(detect, &context, app, windows);
+            }
+            dropped |= self.raise_all(&context, flow, sink);
+        }
+        dropped
+    }
+
+    fn raise_all(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
         self.matches.clear();
         self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
         let mut dropped = false;
@@ -119,7 +136,6 @@ impl Inspector {
             dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
             self.raise(n, context.packet, Some(flow), sink);
         }
-        flow.data.app.mark_inspected(context.packet.number);
         dropped
     }
 

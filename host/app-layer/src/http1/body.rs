@@ -239,6 +239,10 @@ mod tests {
             assert_eq!(body.data, b"not gzip at all");
             assert_eq!(decoded(b"zz", b"opaque", cut, 100).data, b"opaque");
         }
+        // A stored block whose length and its complement disagree (RFC 1951 section 3.2.4), found with the fifth byte.
+        for cut in [1, 2, 4, 5, 100] {
+            assert_eq!(decoded(b"deflate", b"\0\0\0\0\0 and more", cut, 100).data, b"\0\0\0\0\0 and more", "cut {cut}");
+        }
         // A broken stream: what came before the fault is kept.
         let mut packed = gzip(&b"some text that is long enough to be broken ".repeat(40));
         let middle = packed.len() / 2;

@@ -30,7 +30,7 @@ enum Layer {
     Gzip(Gzip),
     /// Waiting for two bytes that tell zlib from raw deflate.
     DeflateStart(Vec<u8>),
-    Inflate(Box<Decompress>),
+    Inflate(Box<Deflate>),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
     /// The bytes pass as they are.
     Pass,
@@ -135,13 +135,12 @@ fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
             // RFC 1950 section 2.2.
             let zlib = cmf & 0x0f == 8 && (u16::from(cmf) << 8 | u16::from(flags)) % 31 == 0;
             let input = std::mem::take(held);
-            let mut state = Box::new(Decompress::new(zlib));
-            let end = inflate(&mut state, &input, rest, sink);
-            *layer = after(end, state, rest, &input, sink);
+            let mut deflate = Box::new(Deflate { state: Decompress::new(zlib), held: Vec::new(), doubt: DOUBT_MAX });
+            *layer = deflate.push(&input, rest, sink).unwrap_or(Layer::Inflate(deflate));
         }
-        Layer::Inflate(state) => {
-            if let End::Over(_) | End::Broken = inflate(state, bytes, rest, sink) {
-                *layer = Layer::Done;
+        Layer::Inflate(deflate) => {
+            if let Some(next) = deflate.push(bytes, rest, sink) {
+                *layer = next;
             }
         }
         Layer::Gzip(gzip) => {
@@ -175,23 +174,49 @@ fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
     }
 }
 
-/// What a first piece of deflate led to.
-fn after(
-    end: End,
-    state: Box<Decompress>,
-    rest: &mut [Layer],
-    input: &[u8],
-    sink: &mut Sink<'_>,
-) -> Layer {
-    match end {
-        End::More => Layer::Inflate(state),
-        End::Over(_) => Layer::Done,
-        End::Broken if state.total_out() == 0 => {
-            // Not deflate at all.
-            run(rest, input, sink);
-            Layer::Pass
+/// Deflate, with the zlib wrapper or without.
+struct Deflate {
+    state: Decompress,
+    /// The input so far, while nothing has come out.
+    held: Vec<u8>,
+    /// So many more bytes without any output may show that it is not deflate at all.
+    doubt: usize,
+}
+
+/// The first block of what is not deflate breaks within this many bytes.
+const DOUBT_MAX: usize = 1024;
+
+impl Deflate {
+    /// Gives the layer that takes over, if any.
+    fn push(&mut self, mut bytes: &[u8], rest: &mut [Layer], sink: &mut Sink<'_>) -> Option<Layer> {
+        while self.doubt > 0 && !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(self.doubt));
+            self.held.extend_from_slice(now);
+            self.doubt -= now.len();
+            bytes = later;
+            let end = inflate(&mut self.state, now, rest, sink);
+            let nothing = self.state.total_out() == 0;
+            match end {
+                End::More if nothing && self.doubt > 0 => {}
+                End::More => {
+                    self.doubt = 0;
+                    self.held = Vec::new();
+                }
+                End::Broken if nothing => {
+                    run(rest, &self.held, sink);
+                    run(rest, bytes, sink);
+                    return Some(Layer::Pass);
+                }
+                End::Over(_) | End::Broken => return Some(Layer::Done),
+            }
         }
-        End::Broken => Layer::Done,
+        if bytes.is_empty() {
+            return None;
+        }
+        match inflate(&mut self.state, bytes, rest, sink) {
+            End::More => None,
+            End::Over(_) | End::Broken => Some(Layer::Done),
+        }
     }
 }
 

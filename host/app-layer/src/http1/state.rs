@@ -407,16 +407,20 @@ impl Http1State {
     /// A line of the framing of a chunked body; gives what follows it.
     fn framing_line<'a>(&mut self, d: usize, input: &'a [u8]) -> &'a [u8] {
         let end = memchr::memchr(b'\n', input).map(|lf| lf + 1);
-        let (now, rest) = input.split_at(end.unwrap_or(input.len()));
         let side = &mut self.sides[d];
-        if side.partial.len() + now.len() > self.config.head_limit {
+        let room = self.config.head_limit.saturating_sub(side.partial.len());
+        let wanted = end.unwrap_or(input.len());
+        let (now, rest) = input.split_at(wanted.min(room));
+        side.partial.extend_from_slice(now);
+        // What shows that it is no size may lie before the limit, however much came at once.
+        let no_size = side.at == At::ChunkSize && no_chunk_size(&side.partial);
+        if wanted > room && !no_size {
             if let Some(index) = self.current(d) {
                 self.too_long(d, index);
             }
             return &[];
         }
-        side.partial.extend_from_slice(now);
-        if end.is_none() && !(side.at == At::ChunkSize && no_chunk_size(&side.partial)) {
+        if end.is_none() && !no_size {
             return rest;
         }
         let raw = std::mem::take(&mut side.partial);
@@ -535,12 +539,21 @@ impl Http1State {
             self.sides[0].at = At::Line;
             let rest = std::mem::take(&mut self.sides[0].rest);
             self.bytes(0, &rest);
+            if std::mem::take(&mut self.sides[0].ended) {
+                self.end(0);
+            }
         }
     }
 
     fn end(&mut self, d: usize) {
-        if matches!(self.sides[d].at, At::Over | At::Tunnel) {
-            return;
+        match self.sides[d].at {
+            At::Over | At::Tunnel => return,
+            // The end of what waits, too.
+            At::Wait => {
+                self.sides[d].ended = true;
+                return;
+            }
+            _ => {}
         }
         if let Some(index) = self.current(d) {
             let head = &self.pairs[index].messages[d].head;
@@ -580,7 +593,7 @@ impl Http1State {
         match input {
             Input::Data(bytes) => {
                 // The end was a reset that the sender did not believe, or did not send: messages go on.
-                if std::mem::take(&mut self.sides[d].ended) {
+                if std::mem::take(&mut self.sides[d].ended) && self.sides[d].at == At::Over {
                     self.sides[d].at = At::Line;
                 }
                 self.bytes(d, bytes);

@@ -325,6 +325,11 @@ fn a_body_that_is_not_chunked_after_all_is_seen_at_once() {
         let s = answered(cut, &[Input::Data(text.as_bytes())]);
         let body = get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody);
         assert_eq!(body.as_deref(), Some("XYZ is the body, without any line's end"), "cut {cut}");
+        // A line that would be too long does not come to be one.
+        let long = "no size ".repeat(10_000);
+        let s = answered(cut * 3000, &[Input::Data(format!("{head}{long}").as_bytes())]);
+        let body = get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody);
+        assert_eq!(body.as_deref(), Some(long.as_str()), "cut {cut}");
         let text = format!("{head}5;extension=that-is-long\r\nabcde\r\n0\r\n\r\n");
         let s = answered(cut, &[Input::Data(text.as_bytes())]);
         assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("abcde"), "cut {cut}");
@@ -342,4 +347,16 @@ fn messages_go_on_behind_an_end_that_was_none() {
     s.feed(Direction::ToClient, Input::Data(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), 4);
     assert_eq!(get(&s, 1, Direction::ToServer, Buffer::HttpUri).as_deref(), Some("/2"));
     assert!((0..2).any(|i| get(&s, i, Direction::ToClient, Buffer::HttpStatusCode).as_deref() == Some("404")));
+}
+
+#[test]
+fn requests_behind_a_refused_connect_are_seen_when_the_client_has_ended() {
+    let (request, response) = ODD[11];
+    let mut s = Http1State::new(&Arc::default());
+    s.feed(Direction::ToServer, Input::Data(request), 1);
+    s.feed(Direction::ToServer, Input::Data(b"GET /unfinished HTTP/1.1\r\nHost: b"), 1);
+    s.feed(Direction::ToServer, Input::End, 2);
+    s.feed(Direction::ToClient, Input::Data(response), 3);
+    assert_eq!(get(&s, 1, Direction::ToServer, Buffer::HttpUri).as_deref(), Some("/after"));
+    assert_eq!(get(&s, 2, Direction::ToServer, Buffer::HttpHost).as_deref(), Some("b"));
 }

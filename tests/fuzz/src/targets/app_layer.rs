@@ -353,17 +353,18 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         ended[direction] = input == Input::End;
         let direction = if direction == 0 { Direction::ToServer } else { Direction::ToClient };
         flow.feed(direction, input, 1);
-        events.extend(flow.new_events());
-        announced.extend(flow.take_expected());
-        assert!(announced.len() <= steps.len() * 4096, "announcements are bounded");
-        // What is released now is seen for the last time.
-        let everything = flow.state().is_some_and(|state| state.upgrade().is_some());
-        see(&flow, upgrades, everything, config.transactions, &mut transactions);
-        let before = flow.upgraded();
-        let protocol = flow.protocol();
-        flow.mark_inspected(1);
-        if before != flow.upgraded() || protocol != flow.protocol() {
-            upgrades += 1;
+        loop {
+            events.extend(flow.new_events());
+            announced.extend(flow.take_expected());
+            assert!(announced.len() <= steps.len() * 4096, "announcements are bounded");
+            // What is released now is seen for the last time.
+            let changes = flow.state().is_some_and(|state| state.upgrade().is_some());
+            see(&flow, upgrades, changes, config.transactions, &mut transactions);
+            let more = flow.mark_inspected(1);
+            upgrades += u8::from(changes);
+            if !more {
+                break;
+            }
         }
     }
     see(&flow, upgrades, true, config.transactions, &mut transactions);

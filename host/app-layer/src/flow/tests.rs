@@ -1,0 +1,108 @@
+use super::*;
+use std::collections::BTreeMap;
+use Direction::{ToClient, ToServer};
+
+fn flow(port: u16) -> AppLayerFlow {
+    AppLayerFlow::new(&Arc::default(), 6, 40000, port)
+}
+
+fn events(flow: &mut AppLayerFlow) -> Vec<&'static str> {
+    flow.new_events().collect()
+}
+
+#[test]
+fn what_waits_reaches_the_parser() {
+    let mut f = flow(80);
+    for b in b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n" {
+        f.feed(ToServer, Input::Data(&[*b]), 1);
+    }
+    assert_eq!(f.protocol(), Some(AppProtocol::Http1));
+    let state = f.state().expect("parsed");
+    assert!(matches!(state.buffer(0, ToServer, weir_ir::Buffer::HttpHost, 0), crate::BufferState::Present(_)));
+    // A method that detection does not know: the response decides.
+    let mut f = flow(80);
+    f.feed(ToServer, Input::Data(b"UNKNOWNMETHOD /x HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+    f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), 2);
+    assert_eq!(f.state().map(|s| s.transactions().len()), Some(1));
+    assert_eq!(events(&mut f), [EVENTS[2]]);
+    assert!(events(&mut f).is_empty());
+}
+
+#[test]
+fn directions_that_disagree() {
+    let mut f = flow(80);
+    f.feed(ToServer, Input::Data(b"GET / HTTP/1.1\r\n\r\n"), 1);
+    f.feed(ToClient, Input::Data(b"SSH-2.0-x\r\n"), 2);
+    assert_eq!(events(&mut f), [EVENTS[0]]);
+    let mut f = flow(80);
+    f.feed(ToClient, Input::Data(b"something first of all"), 1);
+    f.feed(ToServer, Input::Data(b"GET / HTTP/1.1\r\n\r\n"), 2);
+    assert_eq!(events(&mut f), [EVENTS[1], EVENTS[2]]);
+    let mut f = flow(9);
+    f.feed(ToClient, Input::Data(b"something first of all"), 1);
+    f.feed(ToServer, Input::Data(b"something else of it"), 2);
+    assert!(f.failed());
+}
+
+#[test]
+fn a_tunnel_is_detected_anew_after_inspection() {
+    let mut f = flow(8080);
+    f.feed(ToServer, Input::Data(b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+    f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\n\r\n"), 2);
+    assert_eq!(f.protocol(), Some(AppProtocol::Http1));
+    assert_eq!(f.state().map(|s| s.transactions().len()), Some(1));
+    assert!(!f.mark_inspected(2));
+    assert!(f.upgraded() && f.undecided());
+    f.feed(ToServer, Input::Data(b"\x16\x03\x01\x00\x05"), 3);
+    assert_eq!((f.protocol(), f.original_protocol()), (Some(AppProtocol::Tls), Some(AppProtocol::Http1)));
+}
+
+/// The last that a flow shows of each transaction, by protocols so far and id: progress and events.
+fn inspections(steps: &[(Direction, &[u8])], cut: usize) -> BTreeMap<(u32, u64), String> {
+    let (mut f, mut seen, mut changes) = (flow(80), BTreeMap::new(), 0);
+    for (direction, part) in steps.iter().flat_map(|(direction, bytes)| bytes.chunks(cut).map(|part| (*direction, part))) {
+        f.feed(direction, Input::Data(part), 1);
+        loop {
+            let mut change = false;
+            if let Some(state) = f.state() {
+                change = state.upgrade().is_some();
+                for t in state.transactions() {
+                    let names: Vec<&str> = t.events.iter().map(|event| state.event_name(*event)).collect();
+                    seen.insert((changes, t.id), format!("{:?} {names:?}", t.progress));
+                }
+            }
+            let more = f.mark_inspected(1);
+            changes += u32::from(change);
+            if !more {
+                break;
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn what_lies_behind_a_protocol_change_keeps_its_order() {
+    // The request decides what the response before it was; behind the response's head the flow begins anew, and what the
+    // server sent there came before the request.
+    let steps: [(Direction, &[u8]); 2] =
+        [(ToClient, b"HTTP/2 101 Go\r\n\r\nbehind"), (ToServer, b"POST /x\r\nHost: a\r\n\r\n")];
+    let whole = inspections(&steps, usize::MAX);
+    assert_eq!(whole[&(1, 0)], "[255, 0] [\"unable_to_match_response_to_request\"]");
+    assert_eq!(whole[&(1, 1)], "[255, 0] [\"request_line_missing_protocol\"]");
+    for cut in 1..24 {
+        assert_eq!(inspections(&steps, cut), whole, "cut {cut}");
+    }
+    // Two changes in one delivery.
+    let connect = b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let steps: [(Direction, &[u8]); 3] = [
+        (ToServer, &[&connect[..], connect, b"GET /inside HTTP/1.1\r\nHost: a\r\n\r\n"].concat()),
+        (ToClient, b"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\nHTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+        (ToServer, b"GET /last HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ];
+    let whole = inspections(&steps, usize::MAX);
+    assert_eq!(whole.keys().copied().collect::<Vec<_>>(), [(0, 0), (1, 0), (2, 0), (2, 1)]);
+    for cut in 1..80 {
+        assert_eq!(inspections(&steps, cut), whole, "cut {cut}");
+    }
+}
