@@ -14,7 +14,7 @@ mod tests;
 
 use crate::config::AppLayerConfig;
 use crate::expectation::Expected;
-use crate::{Direction, Input, ProtocolState, Upgrade};
+use crate::{Direction, Input, Limits, ProtocolState, Upgrade};
 use detecting::{Detecting, Lazy, WAITING_LIMIT};
 use held::{Held, Item};
 use std::sync::Arc;
@@ -193,12 +193,14 @@ impl AppLayerFlow {
         if let Some(upgrade) = upgrade {
             let rest = self.change_protocol(upgrade);
             let queue = queue.get_or_insert_default();
+            // The protocol's successor has seen nothing yet.
+            queue.iter_mut().for_each(|item| item.watched = false);
             rest.into_iter().rev().for_each(|item| queue.push_front(item));
         }
         let Some(mut queue) = queue.filter(|queue| !queue.is_empty()) else { return false };
-        while let (None, Some(mut item)) = (&self.held, queue.pop_front()) {
-            // The protocol's successor has seen nothing yet.
-            if !item.watched || upgrade.is_some() {
+        while self.held.is_none() {
+            let Some(mut item) = queue.pop_front() else { break };
+            if !item.watched {
                 self.take_in(item.direction, item.input(), frame);
             } else if let Some(parsed) = self.parse(item.direction, item.input(), frame) {
                 item.advance(parsed);
@@ -279,6 +281,11 @@ impl AppLayerFlow {
     /// Connections that the flow announced since the last call.
     pub fn take_expected(&mut self) -> Vec<Expected> {
         self.state_mut().map_or_else(Vec::new, |state| state.take_expected())
+    }
+
+    /// What the parser's limits have done since the last call.
+    pub fn take_limits(&mut self) -> Limits {
+        self.state_mut().map_or_else(Limits::default, |state| state.take_limits())
     }
 
     /// The payload is encrypted from here on.

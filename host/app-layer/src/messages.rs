@@ -45,3 +45,16 @@ impl<M> Messages<M> {
         self.messages.clear();
     }
 }
+
+/// Where as many transactions as `limit` live, half of them make room for a new one, the oldest first. Gives how many.
+/// Those are open and have been inspected: [`crate::AppLayerFlow`] gives no parser more at a time than there is room for.
+pub(crate) fn make_room<E>(transactions: &mut Vec<Transaction>, exchanges: &mut Vec<E>, limit: usize) -> u64 {
+    let live = transactions.len().min(exchanges.len());
+    if live < limit {
+        return 0;
+    }
+    let gone = (limit / 2).max(1).min(live);
+    transactions.drain(..gone);
+    exchanges.drain(..gone);
+    gone as u64
+}

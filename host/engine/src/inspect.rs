@@ -3,7 +3,7 @@
 use crate::config::EngineConfig;
 use crate::flow_data::FlowData;
 use std::sync::Arc;
-use weir_app_layer::{AppLayerFlow, Direction, Input};
+use weir_app_layer::{AppLayerFlow, Direction, Input, Limits};
 use weir_contract::protocol::Detection;
 use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
 use weir_flow::Flow;
@@ -18,6 +18,7 @@ pub struct Inspector {
     shared: SharedState,
     matches: Vec<Match>,
     alerts: u64,
+    limits: Limits,
     json: Vec<u8>,
 }
 
@@ -29,6 +30,7 @@ impl Inspector {
             shared: SharedState::default(),
             matches: Vec::new(),
             alerts: 0,
+            limits: Limits::default(),
             json: Vec::new(),
         })
     }
@@ -36,6 +38,11 @@ impl Inspector {
     /// Alerts raised.
     pub fn alerts(&self) -> u64 {
         self.alerts
+    }
+
+    /// What the parsers' limits have kept from inspection.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// What detection counted.
@@ -115,7 +122,13 @@ impl Inspector {
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
         let mut dropped = self.raise_all(context, flow, sink);
         let mut context = *context;
-        while flow.data.app.mark_inspected(context.packet.number) {
+        loop {
+            let reached = flow.data.app.take_limits();
+            self.limits.transactions += reached.transactions;
+            self.limits.bodies += reached.bodies;
+            if !flow.data.app.mark_inspected(context.packet.number) {
+                break;
+            }
             if let Some(facts) = &mut context.flow {
                 say_protocol(facts, &flow.data.app);
             }

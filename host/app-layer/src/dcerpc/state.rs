@@ -2,7 +2,8 @@
 
 use super::association::{Association, Call, Outcome, interface_in, number};
 use super::parser::{HEADER, datagram, header, kinds};
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Limits, Transaction};
+use crate::messages::make_room;
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -29,6 +30,7 @@ pub struct DceRpcState {
     lost: [bool; 2],
     association: Association,
     transactions: Vec<Transaction>,
+    pub(super) limits: Limits,
     exchanges: Vec<Exchange>,
     next: u64,
 }
@@ -43,17 +45,14 @@ impl DceRpcState {
             lost: [false; 2],
             association: Association::default(),
             transactions: Vec::new(),
+            limits: Limits::default(),
             exchanges: Vec::new(),
             next: 0,
         }
     }
 
     fn begin(&mut self, call: Call, datagram: Option<Activity>) -> usize {
-        if self.transactions.len() >= self.config.transactions && !self.transactions.is_empty() {
-            // The oldest call makes room.
-            self.transactions.remove(0);
-            self.exchanges.remove(0);
-        }
+        self.limits.transactions += make_room(&mut self.transactions, &mut self.exchanges, self.config.transactions);
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed: [false; 2], events: Vec::new() });
         self.exchanges.push(Exchange { call, datagram });
         self.next += 1;
@@ -188,6 +187,10 @@ impl ProtocolState for DceRpcState {
 
     fn event_names(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
     }
 
     fn mark_inspected(&mut self) {

@@ -59,13 +59,19 @@ fn a_tunnel_is_detected_anew_after_inspection() {
 
 /// The last that a flow shows of each transaction, by protocols so far and id: progress and events.
 fn inspections(steps: &[(Direction, &[u8])], cut: usize) -> BTreeMap<(u32, u64), String> {
-    let (mut f, mut seen, mut changes) = (flow(80), BTreeMap::new(), 0);
+    inspections_with(AppLayerConfig::default().transactions, steps, cut)
+}
+
+fn inspections_with(most: usize, steps: &[(Direction, &[u8])], cut: usize) -> BTreeMap<(u32, u64), String> {
+    let config = Arc::new(AppLayerConfig { transactions: most, ..AppLayerConfig::default() });
+    let (mut f, mut seen, mut changes) = (AppLayerFlow::new(&config, 6, 40000, 80), BTreeMap::new(), 0);
     for (direction, part) in steps.iter().flat_map(|(direction, bytes)| bytes.chunks(cut).map(|part| (*direction, part))) {
         f.feed(direction, Input::Data(part), 1);
         loop {
             let mut change = false;
             if let Some(state) = f.state() {
                 change = state.upgrade().is_some();
+                assert!(state.transactions().len() <= most, "no more live than may");
                 for t in state.transactions() {
                     let names: Vec<&str> = t.events.iter().map(|event| state.event_name(*event)).collect();
                     seen.insert((changes, t.id), format!("{:?} {names:?}", t.progress));
@@ -104,5 +110,26 @@ fn what_lies_behind_a_protocol_change_keeps_its_order() {
     assert_eq!(whole.keys().copied().collect::<Vec<_>>(), [(0, 0), (1, 0), (2, 0), (2, 1)]);
     for cut in 1..80 {
         assert_eq!(inspections(&steps, cut), whole, "cut {cut}");
+    }
+}
+
+#[test]
+fn a_burst_of_transactions_is_inspected_in_parts() {
+    let inside: Vec<u8> = (0..90).flat_map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()).collect();
+    let answers = b"HTTP/1.1 204 No\r\n\r\n".repeat(90);
+    // With a change of protocol before the burst, and without.
+    let connect = b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let plain: [(Direction, &[u8]); 2] = [(ToServer, &inside), (ToClient, &answers)];
+    let tunnel: [(Direction, &[u8]); 2] =
+        [(ToServer, &[&connect[..], &inside].concat()), (ToClient, &[b"HTTP/1.1 200 OK\r\n\r\n", &answers[..]].concat())];
+    for (steps, changes) in [(plain, 0), (tunnel, 1)] {
+        for most in [3, 8, 20] {
+            let whole = inspections_with(most, &steps, usize::MAX);
+            assert_eq!(whole.range((changes, 0)..).count(), 90, "{whole:?}");
+            assert!(whole.values().all(|last| last.starts_with("[255, 255]") && !last.contains("unable")), "{whole:?}");
+            for cut in [1, 7, 100, 1000] {
+                assert_eq!(inspections_with(most, &steps, cut), whole, "cut {cut}");
+            }
+        }
     }
 }

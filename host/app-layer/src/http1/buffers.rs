@@ -5,7 +5,7 @@ use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
-use crate::{BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction, Upgrade, file};
+use crate::{BufferState, BufferView, COMPLETE, Direction, Input, Limits, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -179,6 +179,10 @@ impl ProtocolState for Http1State {
 
     fn mark_inspected(&mut self) {
         self.release_inspected();
+    }
+
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
     }
 
     fn upgrade(&self) -> Option<Upgrade> {

@@ -8,21 +8,12 @@ use super::body::Coding;
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What went wrong.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Trouble {
-    /// A layer could not decode.
-    pub failed: bool,
-    /// Output was cut at the limit.
-    pub limited: bool,
-}
-
 /// Decoders in the order in which they undo the codings.
 pub struct Chain {
     layers: Vec<Layer>,
     limit: usize,
     out: usize,
-    trouble: Trouble,
+    failed: bool,
     stopped: bool,
 }
 
@@ -52,13 +43,13 @@ impl Chain {
                 }
             })
             .collect();
-        Chain { layers, limit, out: 0, trouble: Trouble::default(), stopped: false }
+        Chain { layers, limit, out: 0, failed: false, stopped: false }
     }
 
     /// Decode `bytes` into `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         if !self.stopped {
-            run(&mut self.layers, bytes, &mut Sink { out, limit: self.limit, made: &mut self.out, trouble: &mut self.trouble });
+            run(&mut self.layers, bytes, &mut Sink { out, limit: self.limit, made: &mut self.out, failed: &mut self.failed });
         }
     }
 
@@ -67,7 +58,7 @@ impl Chain {
         if self.stopped {
             return;
         }
-        let mut sink = Sink { out, limit: self.limit, made: &mut self.out, trouble: &mut self.trouble };
+        let mut sink = Sink { out, limit: self.limit, made: &mut self.out, failed: &mut self.failed };
         for at in 0..self.layers.len() {
             let (head, rest) = self.layers.split_at_mut(at + 1);
             let Some(layer) = head.last_mut() else { continue };
@@ -77,7 +68,7 @@ impl Chain {
                 _ => continue,
             };
             if !held.is_empty() {
-                sink.trouble.failed = true;
+                *sink.failed = true;
                 run(rest, &held, &mut sink);
             }
         }
@@ -88,9 +79,9 @@ impl Chain {
         self.stopped = true;
     }
 
-    /// What went wrong so far.
-    pub fn trouble(&self) -> Trouble {
-        self.trouble
+    /// A layer could not decode.
+    pub fn failed(&self) -> bool {
+        self.failed
     }
 }
 
@@ -98,7 +89,7 @@ struct Sink<'a> {
     out: &'a mut Vec<u8>,
     limit: usize,
     made: &'a mut usize,
-    trouble: &'a mut Trouble,
+    failed: &'a mut bool,
 }
 
 impl Sink<'_> {
@@ -108,14 +99,13 @@ impl Sink<'_> {
 
     /// A layer cannot go on. What lies behind the limit is not looked at, however much of it came at once.
     fn broken(&mut self) {
-        self.trouble.failed |= !self.full();
+        *self.failed |= !self.full();
     }
 }
 
 /// Push bytes through the layers; the depth of the recursion is their number.
 fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
     if bytes.is_empty() || sink.full() {
-        sink.trouble.limited |= !bytes.is_empty();
         return;
     }
     let Some((layer, rest)) = layers.split_first_mut() else {
@@ -123,7 +113,6 @@ fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
         let take = bytes.len().min(room);
         sink.out.extend_from_slice(&bytes[..take]);
         *sink.made += take;
-        sink.trouble.limited |= take < bytes.len();
         return;
     };
     match layer {
@@ -314,7 +303,7 @@ impl Gzip {
                 }
                 _ if self.members == 0 => {
                     // Not gzip at all.
-                    sink.trouble.failed = true;
+                    *sink.failed = true;
                     run(rest, &pending, sink);
                     return Some(Layer::Pass);
                 }

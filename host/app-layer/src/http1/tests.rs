@@ -1,5 +1,5 @@
 use super::*;
-use crate::{BufferState, COMPLETE, Direction, Input, ProtocolState, Upgrade};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Upgrade};
 use std::sync::Arc;
 use weir_ir::Buffer;
 
@@ -359,4 +359,33 @@ fn requests_behind_a_refused_connect_are_seen_when_the_client_has_ended() {
     s.feed(Direction::ToClient, Input::Data(response), 3);
     assert_eq!(get(&s, 1, Direction::ToServer, Buffer::HttpUri).as_deref(), Some("/after"));
     assert_eq!(get(&s, 2, Direction::ToServer, Buffer::HttpHost).as_deref(), Some("b"));
+}
+
+#[test]
+fn responses_to_requests_that_were_let_go_are_framed_as_theirs() {
+    let config = AppLayerConfig { transactions: 4, ..AppLayerConfig::default() };
+    let mut s = Http1State::new(&Arc::new(config));
+    for n in 0..12 {
+        let method = if n % 3 == 0 { "HEAD" } else { "GET" };
+        s.feed(Direction::ToServer, Input::Data(format!("{method} /{n} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()), 1);
+        assert!(s.transactions().len() <= 4);
+        s.mark_inspected();
+    }
+    assert_eq!(s.take_limits().transactions, 8);
+    for n in 0..12u16 {
+        let head = format!("HTTP/1.1 {} OK\r\nContent-Length: 4\r\n\r\n", 210 + n);
+        let body: &[u8] = if n % 3 == 0 { b"" } else { b"body" };
+        s.feed(Direction::ToClient, Input::Data(&[head.as_bytes(), body].concat()), 2);
+        let index = s.transactions().iter().position(|t| t.progress == [COMPLETE; 2]).expect("the response is complete");
+        assert_eq!((s.transactions()[index].id, s.transactions()[index].changed), (n.into(), [false, true]));
+        assert_eq!(get(&s, index, Direction::ToClient, Buffer::HttpStatusCode), Some((210 + n).to_string()));
+        assert!(s.transactions()[index].events.is_empty());
+        s.mark_inspected();
+    }
+    assert!(!s.is_open(Direction::ToServer));
+    // A request without protocol has a response without head.
+    s.feed(Direction::ToServer, Input::Data(b"GET /old\r\n\r\n"), 3);
+    (0..4).for_each(|_| s.feed(Direction::ToServer, Input::Data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 3));
+    s.feed(Direction::ToClient, Input::Data(b"<html>"), 4);
+    assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("<html>"));
 }

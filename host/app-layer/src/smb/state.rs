@@ -7,7 +7,8 @@ use super::ntlmssp::{Identity, identity};
 use super::transfer::{Transfer, Trouble};
 use super::{smb1, smb2};
 use crate::dcerpc::{Association, Call, Outcome};
-use crate::{AppLayerConfig, COMPLETE, Direction, Input, Transaction};
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Limits, Transaction};
+use crate::messages::make_room;
 use std::sync::Arc;
 
 /// Most trees, and open files, that are remembered.
@@ -69,6 +70,7 @@ pub struct SmbState {
     config: Arc<AppLayerConfig>,
     framing: [Framing; 2],
     pub(super) transactions: Vec<Transaction>,
+    pub(super) limits: Limits,
     pub(super) exchanges: Vec<Exchange>,
     next: u64,
     /// Trees that are shares of pipes, and others.
@@ -86,6 +88,7 @@ impl SmbState {
             config: Arc::clone(config),
             framing: Default::default(),
             transactions: Vec::new(),
+            limits: Limits::default(),
             exchanges: Vec::new(),
             next: 0,
             trees: Vec::new(),
@@ -208,12 +211,8 @@ impl SmbState {
     }
 
     fn begin(&mut self, d: usize, message: &Message, kind: Kind) -> usize {
-        let full = self.transactions.len() >= self.config.transactions;
-        if full && !self.transactions.is_empty() {
-            // The oldest one makes room.
-            self.transactions.remove(0);
-            self.exchanges.remove(0);
-        }
+        let gone = make_room(&mut self.transactions, &mut self.exchanges, self.config.transactions);
+        self.limits.transactions += gone;
         let mut changed = [false; 2];
         changed[d] = true;
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
@@ -228,7 +227,7 @@ impl SmbState {
         });
         self.next += 1;
         let index = self.exchanges.len() - 1;
-        if full {
+        if gone > 0 {
             self.event(index, d, Event::TooManyTransactions);
         }
         index
