@@ -2,8 +2,8 @@
 
 use super::association::{Association, Call, Outcome, interface_in, number};
 use super::parser::{HEADER, datagram, header, kinds};
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Limits, Transaction};
 use crate::messages::make_room;
+use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, Limits, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;

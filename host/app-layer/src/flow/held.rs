@@ -1,7 +1,13 @@
 //! Input that waits until detection has seen the transactions before it, in order of arrival.
 
-use crate::{Direction, Input};
+use super::detecting::{Detecting, Lazy};
+use super::{AppLayerFlow, Phase};
+use crate::{Direction, Input, Upgrade};
 use std::collections::VecDeque;
+use weir_contract::protocol::{AppProtocol, Carrier};
+
+/// Fewest bytes that make a transaction: a character and its line end, or the header of the smallest message.
+const TRANSACTION_MIN: usize = 2;
 
 #[derive(Debug)]
 enum What {
@@ -50,3 +56,121 @@ impl Item {
 
 /// The queue. It holds what came with one packet: it is emptied before the next one.
 pub(super) type Held = VecDeque<Item>;
+
+impl AppLayerFlow {
+    /// Detection has seen the transactions as they are now. A protocol change that the parser declared takes effect, so
+    /// that its last transactions are inspected first, and the parser goes on with what was held. True when that was
+    /// anything: there is something to inspect again.
+    #[must_use = "what the parser goes on with has to be inspected, too"]
+    pub fn mark_inspected(&mut self, frame: u64) -> bool {
+        let Phase::Parsing(state) = &mut self.phase else { return false };
+        state.mark_inspected();
+        let upgrade = state.upgrade();
+        let mut queue = self.held.take();
+        if let Some(upgrade) = upgrade {
+            let rest = self.change_protocol(upgrade);
+            let queue = queue.get_or_insert_default();
+            // The protocol's successor has seen nothing yet.
+            queue.iter_mut().for_each(|item| item.watched = false);
+            rest.into_iter().rev().for_each(|item| queue.push_front(item));
+        }
+        let Some(mut queue) = queue.filter(|queue| !queue.is_empty()) else { return false };
+        while self.held.is_none() {
+            let Some(mut item) = queue.pop_front() else { break };
+            if !item.watched {
+                self.take_in(item.direction, item.input(), frame);
+            } else if let Some(parsed) = self.parse(item.direction, item.input(), frame) {
+                item.advance(parsed);
+                queue.push_front(item);
+                break;
+            }
+        }
+        match &mut self.held {
+            Some(held) => held.append(&mut queue),
+            None if queue.is_empty() => {}
+            held => *held = Some(queue),
+        }
+        true
+    }
+
+    /// The parser's protocol ends. Gives what it kept for the next one: what it was last fed with came last.
+    fn change_protocol(&mut self, upgrade: Upgrade) -> Vec<Item> {
+        let Phase::Parsing(state) = &mut self.phase else { return Vec::new() };
+        let before = state.protocol();
+        let mut kept = Vec::new();
+        // Bytes to the client make servers change: what is kept of the other direction came before them.
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let rest = state.take_rest(direction);
+            if !rest.is_empty() {
+                kept.push(Item::new(direction, Input::Data(&rest), false));
+            }
+            if self.ended[direction as usize] {
+                kept.push(Item::new(direction, Input::End, false));
+            }
+        }
+        self.upgraded = true;
+        self.original.get_or_insert(before);
+        self.watch = None;
+        self.by_side = [None; 2];
+        self.side_failed = [false; 2];
+        self.phase = match upgrade.protocol {
+            // What was announced must still be what comes.
+            Some(AppProtocol::Tls) => {
+                Phase::Detecting(Lazy(Some(Box::new(Detecting {
+                    expected: Some(AppProtocol::Tls),
+                    ..Detecting::default()
+                }))))
+            }
+            Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
+                Some(state) => Phase::Parsing(state),
+                None => Phase::Opaque(Some(protocol)),
+            },
+            None => Phase::Detecting(Lazy::default()),
+        };
+        kept
+    }
+
+    pub(super) fn hold(&mut self, item: Item) {
+        self.held.get_or_insert_default().push_back(item);
+    }
+
+    /// Give the parser an input that detection has seen, or hold what it cannot have yet.
+    pub(super) fn parse_or_hold(&mut self, direction: Direction, input: Input<'_>, frame: u64) {
+        let parsed = if self.held.is_some() { Some(0) } else { self.parse(direction, input, frame) };
+        if let Some(parsed) = parsed {
+            let rest = match input {
+                Input::Data(bytes) => Input::Data(bytes.get(parsed..).unwrap_or(&[])),
+                other => other,
+            };
+            self.hold(Item::new(direction, rest, true));
+        }
+    }
+
+    /// Give the parser an input. If its transactions must be inspected before it can have all of it: how many bytes it
+    /// has taken.
+    fn parse(&mut self, direction: Direction, input: Input<'_>, frame: u64) -> Option<usize> {
+        let Phase::Parsing(state) = &mut self.phase else { return None };
+        if state.upgrade().is_some() {
+            return Some(0);
+        }
+        let (Input::Data(bytes), Some(Carrier::Tcp)) = (input, self.carrier) else {
+            state.feed(direction, input, frame);
+            return None;
+        };
+        // Pieces in which no more transactions can begin than there is room for.
+        let most = self.config.transactions;
+        let mut parsed = 0;
+        loop {
+            let room = most.saturating_sub(state.transactions().len()).saturating_mul(TRANSACTION_MIN).max(1);
+            let (piece, rest) = bytes.get(parsed..)?.split_at_checked(room).unwrap_or((&bytes[parsed..], &[]));
+            state.feed(direction, Input::Data(piece), frame);
+            parsed += piece.len();
+            if rest.is_empty() {
+                return None;
+            }
+            if state.upgrade().is_some() || state.transactions().len() >= most / 2 {
+                return Some(parsed);
+            }
+        }
+    }
+}

@@ -1,6 +1,6 @@
 use super::*;
-use std::collections::BTreeMap;
 use Direction::{ToClient, ToServer};
+use std::collections::BTreeMap;
 
 fn flow(port: u16) -> AppLayerFlow {
     AppLayerFlow::new(&Arc::default(), 6, 40000, port)
@@ -65,7 +65,9 @@ fn inspections(steps: &[(Direction, &[u8])], cut: usize) -> BTreeMap<(u32, u64),
 fn inspections_with(most: usize, steps: &[(Direction, &[u8])], cut: usize) -> BTreeMap<(u32, u64), String> {
     let config = Arc::new(AppLayerConfig { transactions: most, ..AppLayerConfig::default() });
     let (mut f, mut seen, mut changes) = (AppLayerFlow::new(&config, 6, 40000, 80), BTreeMap::new(), 0);
-    for (direction, part) in steps.iter().flat_map(|(direction, bytes)| bytes.chunks(cut).map(|part| (*direction, part))) {
+    for (direction, part) in
+        steps.iter().flat_map(|(direction, bytes)| bytes.chunks(cut).map(|part| (*direction, part)))
+    {
         f.feed(direction, Input::Data(part), 1);
         loop {
             let mut change = false;
@@ -120,8 +122,10 @@ fn a_burst_of_transactions_is_inspected_in_parts() {
     // With a change of protocol before the burst, and without.
     let connect = b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n";
     let plain: [(Direction, &[u8]); 2] = [(ToServer, &inside), (ToClient, &answers)];
-    let tunnel: [(Direction, &[u8]); 2] =
-        [(ToServer, &[&connect[..], &inside].concat()), (ToClient, &[b"HTTP/1.1 200 OK\r\n\r\n", &answers[..]].concat())];
+    let tunnel: [(Direction, &[u8]); 2] = [
+        (ToServer, &[&connect[..], &inside].concat()),
+        (ToClient, &[b"HTTP/1.1 200 OK\r\n\r\n", &answers[..]].concat()),
+    ];
     for (steps, changes) in [(plain, 0), (tunnel, 1)] {
         for most in [3, 8, 20] {
             let whole = inspections_with(most, &steps, usize::MAX);

@@ -4,8 +4,8 @@ use super::events::Event;
 use super::parser::{Reply, Verb, extended_port, port, reply, split, verb};
 use crate::expectation::{Content, Expected, FileTransfer};
 use crate::line::{Lines, Piece};
-use crate::{AppLayerConfig, COMPLETE, Direction, Input, Limits, Transaction, Upgrade};
 use crate::messages::make_room;
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Limits, Transaction, Upgrade};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 

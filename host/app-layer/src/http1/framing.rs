@@ -255,7 +255,11 @@ impl Http1State {
             .iter()
             .fold(0u64, |n, b| n.saturating_mul(16).saturating_add((*b as char).to_digit(16).unwrap_or(0).into()));
         if count == 0 || value > i32::MAX as u64 {
-            self.event(d, index, if d == 0 { Event::InvalidRequestChunkLength } else { Event::InvalidResponseChunkLength });
+            self.event(
+                d,
+                index,
+                if d == 0 { Event::InvalidRequestChunkLength } else { Event::InvalidResponseChunkLength },
+            );
             // Not chunked after all: what is left is the body.
             self.sides[d].at = At::Close;
             self.body(d, raw);
@@ -292,4 +296,3 @@ pub(super) fn starts_like_status(line: &[u8]) -> bool {
     let start = line.iter().position(|b| *b != 0 && !super::text::is_space(*b)).unwrap_or(line.len());
     line[start..].iter().zip(b"http").all(|(a, b)| a.eq_ignore_ascii_case(b))
 }
-

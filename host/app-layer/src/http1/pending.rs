@@ -37,11 +37,15 @@ impl Http1State {
         let waiting = if self.sides[0].at == At::Wait { self.sides[0].next.checked_sub(1) } else { None };
         let busy = [self.sides[0].current, self.sides[1].current, waiting];
         let mut forgotten = std::mem::take(&mut self.forgotten);
-        let kinds: Vec<Option<Kind>> = self.pairs.iter().map(|pair| match pair.messages[0].first() {
-            _ if pair.version_09 => Some(Kind::Version09),
-            b"HEAD" => Some(Kind::Head),
-            _ => None,
-        }).collect();
+        let kinds: Vec<Option<Kind>> = self
+            .pairs
+            .iter()
+            .map(|pair| match pair.messages[0].first() {
+                _ if pair.version_09 => Some(Kind::Version09),
+                b"HEAD" => Some(Kind::Head),
+                _ => None,
+            })
+            .collect();
         let mut kinds = kinds.into_iter();
         let mut gone = 0;
         self.remove(|t| {

@@ -1,8 +1,8 @@
 //! MQTT of one flow.
 
 use super::parser::{Packet, header, kinds, packet};
-use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Limits, Transaction};
 use crate::messages::make_room;
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, Limits, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
