@@ -128,10 +128,14 @@ impl Pipeline {
         if p.intact && !shared {
             staged.directions = if direction == 0 { DirectionMask::TO_SERVER.0 } else { DirectionMask::TO_CLIENT.0 };
         }
-        staged.classes = match p.detector.answer() {
-            _ if !p.intact || p.start_lost != [false; 2] => u64::MAX,
+        let whole = p.intact && p.start_lost == [false; 2];
+        if whole && p.decided == Detection::Unknown {
+            p.decided = p.detector.answer();
+        }
+        staged.classes = match p.decided {
+            _ if !p.intact => u64::MAX,
             // The host's parser may still read the bytes of an undecided stream, but not those of a datagram.
-            Detection::Unknown if key.protocol != 17 => u64::MAX,
+            Detection::Unknown if key.protocol != 17 || !whole => u64::MAX,
             known => 1 << known.class(),
         };
         staged
@@ -196,6 +200,7 @@ impl Pipeline {
             state_unsure: false,
             sequence: SequenceState::default(),
             detector: Detector::default(),
+            decided: Detection::Unknown,
             start_lost: [false; 2],
             tail: [([0; c::TAIL_LENGTH], 0); 2],
             stream_offset: [None; 2],
@@ -220,7 +225,7 @@ impl Pipeline {
 impl ParseState {
     /// Protocol class for descriptors and flow records.
     pub(crate) fn class(&self) -> u8 {
-        if self.intact && self.start_lost == [false; 2] { self.detector.answer().class() } else { 0 }
+        if self.intact { self.decided.class() } else { 0 }
     }
 
     /// Keep the last bytes of a payload that continues its stream, folded.
