@@ -63,6 +63,8 @@ pub struct AppLayerFlow {
     events: u8,
     reported: u8,
     upgraded: bool,
+    /// The parser was given something since the last inspection.
+    fed: bool,
     /// What waits for [`AppLayerFlow::mark_inspected`].
     held: Option<Box<Held>>,
 }
@@ -89,6 +91,7 @@ impl AppLayerFlow {
             events: 0,
             reported: 0,
             upgraded: false,
+            fed: false,
             held: None,
         }
     }
@@ -249,7 +252,7 @@ impl AppLayerFlow {
 
     /// Nothing is held: the input's turn has come.
     fn take_in(&mut self, direction: Direction, input: Input<'_>, frame: u64) {
-        if matches!(&self.phase, Phase::Parsing(state) if state.upgrade().is_some()) {
+        if matches!(&self.phase, Phase::Parsing(state) if state.pauses()) {
             self.hold(Item::new(direction, input, false));
             return;
         }

@@ -177,7 +177,12 @@ pub trait ProtocolState: Send {
     fn upgrade(&self) -> Option<Upgrade> {
         None
     }
-    /// Bytes of a direction that came behind an [`Upgrade`] and belong to what follows; given once.
+    /// Nothing more may be fed before [`Self::mark_inspected`] and [`Self::take_rest`] of both directions.
+    fn pauses(&self) -> bool {
+        self.upgrade().is_some()
+    }
+    /// Bytes of a direction that the parser kept while it [pauses](Self::pauses): for what follows an [`Upgrade`],
+    /// without one for itself. Given once, those to the server first.
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         let _ = direction;
         Vec::new()

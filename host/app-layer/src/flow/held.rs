@@ -65,14 +65,18 @@ impl AppLayerFlow {
     pub fn mark_inspected(&mut self, frame: u64) -> bool {
         let Phase::Parsing(state) = &mut self.phase else { return false };
         state.mark_inspected();
-        let upgrade = state.upgrade();
+        self.fed = false;
         let mut queue = self.held.take();
-        if let Some(upgrade) = upgrade {
-            let rest = self.change_protocol(upgrade);
+        if state.pauses() {
+            let upgrade = state.upgrade();
+            let rest = self.take_rest();
             let queue = queue.get_or_insert_default();
-            // The protocol's successor has seen nothing yet.
-            queue.iter_mut().for_each(|item| item.watched = false);
             rest.into_iter().rev().for_each(|item| queue.push_front(item));
+            if let Some(upgrade) = upgrade {
+                // The protocol's successor has seen nothing yet.
+                queue.iter_mut().for_each(|item| item.watched = false);
+                self.change_protocol(upgrade);
+            }
         }
         let Some(mut queue) = queue.filter(|queue| !queue.is_empty()) else { return false };
         while self.held.is_none() {
@@ -93,21 +97,27 @@ impl AppLayerFlow {
         true
     }
 
-    /// The parser's protocol ends. Gives what it kept for the next one: what it was last fed with came last.
-    fn change_protocol(&mut self, upgrade: Upgrade) -> Vec<Item> {
+    /// What a parser that pauses has kept.
+    fn take_rest(&mut self) -> Vec<Item> {
         let Phase::Parsing(state) = &mut self.phase else { return Vec::new() };
-        let before = state.protocol();
         let mut kept = Vec::new();
-        // Bytes to the client make servers change: what is kept of the other direction came before them.
+        // Bytes to the client make parsers pause: what is kept of the other direction came before them.
         for direction in [Direction::ToServer, Direction::ToClient] {
             let rest = state.take_rest(direction);
             if !rest.is_empty() {
-                kept.push(Item::new(direction, Input::Data(&rest), false));
+                kept.push(Item::new(direction, Input::Data(&rest), true));
             }
             if self.ended[direction as usize] {
-                kept.push(Item::new(direction, Input::End, false));
+                kept.push(Item::new(direction, Input::End, true));
             }
         }
+        kept
+    }
+
+    /// The parser's protocol ends.
+    fn change_protocol(&mut self, upgrade: Upgrade) {
+        let Phase::Parsing(state) = &self.phase else { return };
+        let before = state.protocol();
         self.upgraded = true;
         self.original.get_or_insert(before);
         self.watch = None;
@@ -127,7 +137,6 @@ impl AppLayerFlow {
             },
             None => Phase::Detecting(Lazy::default()),
         };
-        kept
     }
 
     pub(super) fn hold(&mut self, item: Item) {
@@ -150,26 +159,26 @@ impl AppLayerFlow {
     /// has taken.
     fn parse(&mut self, direction: Direction, input: Input<'_>, frame: u64) -> Option<usize> {
         let Phase::Parsing(state) = &mut self.phase else { return None };
-        if state.upgrade().is_some() {
-            return Some(0);
-        }
-        let (Input::Data(bytes), Some(Carrier::Tcp)) = (input, self.carrier) else {
-            state.feed(direction, input, frame);
-            return None;
-        };
-        // Pieces in which no more transactions can begin than there is room for.
         let most = self.config.transactions;
+        let stream = self.carrier == Some(Carrier::Tcp);
         let mut parsed = 0;
         loop {
+            if state.pauses() || (self.fed && stream && state.transactions().len() >= most / 2) {
+                return Some(parsed);
+            }
+            self.fed = true;
+            let (Input::Data(bytes), true) = (input, stream) else {
+                state.feed(direction, input, frame);
+                return None;
+            };
+            // No more transactions can begin in a piece than there is room for.
             let room = most.saturating_sub(state.transactions().len()).saturating_mul(TRANSACTION_MIN).max(1);
-            let (piece, rest) = bytes.get(parsed..)?.split_at_checked(room).unwrap_or((&bytes[parsed..], &[]));
+            let left = bytes.get(parsed..).unwrap_or(&[]);
+            let piece = left.get(..room).unwrap_or(left);
             state.feed(direction, Input::Data(piece), frame);
             parsed += piece.len();
-            if rest.is_empty() {
+            if parsed >= bytes.len() {
                 return None;
-            }
-            if state.upgrade().is_some() || state.transactions().len() >= most / 2 {
-                return Some(parsed);
             }
         }
     }

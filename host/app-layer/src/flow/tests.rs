@@ -137,3 +137,69 @@ fn a_burst_of_transactions_is_inspected_in_parts() {
         }
     }
 }
+
+#[test]
+fn what_waited_behind_a_refused_connect_is_inspected_in_parts() {
+    let connect = b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n";
+    let requests: Vec<u8> = (0..90).flat_map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()).collect();
+    let refused = [&b"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n."[..], &b"HTTP/1.1 204 No\r\n\r\n".repeat(90)].concat();
+    let steps: [(Direction, &[u8]); 2] = [(ToServer, &[&connect[..], &requests].concat()), (ToClient, &refused)];
+    for most in [3, 20, 256] {
+        let whole = inspections_with(most, &steps, usize::MAX);
+        assert_eq!(whole.len(), 91, "{whole:?}");
+        assert!(whole.values().all(|last| last == "[255, 255] []"), "{whole:?}");
+        for cut in [1, 7, 100, 1000] {
+            assert_eq!(inspections_with(most, &steps, cut), whole, "cut {cut}");
+        }
+    }
+}
+
+/// A flow with a CONNECT that is refused, and what waited behind it.
+fn refused(waiting: &[Input<'_>]) -> AppLayerFlow {
+    let mut f = flow(80);
+    f.feed(ToServer, Input::Data(b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
+    waiting.iter().for_each(|input| f.feed(ToServer, *input, 1));
+    f.feed(ToClient, Input::Data(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"), 2);
+    assert!(f.mark_inspected(2));
+    f
+}
+
+fn uri(f: &AppLayerFlow, index: usize) -> Option<&[u8]> {
+    match f.state()?.buffer(index, ToServer, weir_ir::Buffer::HttpUri, 0) {
+        crate::BufferState::Present(view) => Some(view.bytes),
+        _ => None,
+    }
+}
+
+#[test]
+fn requests_behind_a_refused_connect_survive_an_end_and_a_gap() {
+    // The client has ended; its last request is incomplete.
+    let f = refused(&[Input::Data(b"GET /one HTTP/1.1\r\n\r\n"), Input::Data(b"GET /two HTTP/1.1\r\nHost: b"), Input::End]);
+    assert_eq!((uri(&f, 0), uri(&f, 1)), (Some(&b"/one"[..]), Some(&b"/two"[..])));
+    assert!(f.state().is_some_and(|state| state.transactions()[1].progress[0] == crate::COMPLETE));
+    // More waited than is kept.
+    let body = [b'x'; 100_000];
+    let head = b"POST /up HTTP/1.1\r\nContent-Length: 100000\r\n\r\n";
+    let mut f = refused(&[Input::Data(head), Input::Data(&body[..50_000]), Input::Data(&body[50_000..])]);
+    f.feed(ToServer, Input::Data(b"GET /behind HTTP/1.1\r\n\r\n"), 3);
+    assert_eq!((uri(&f, 0), uri(&f, 1)), (Some(&b"/up"[..]), Some(&b"/behind"[..])));
+}
+
+#[test]
+fn many_small_deliveries_of_one_packet_are_no_way_around() {
+    // As when a segment fills a gap: nothing is inspected between the deliveries.
+    let mut f = flow(80);
+    let mut seen = std::collections::BTreeSet::new();
+    for n in 0..2000 {
+        f.feed(ToServer, Input::Data(format!("GET /{n} HTTP/1.1\r\n\r\n").as_bytes()), 1);
+        assert!(f.state().is_some_and(|state| state.transactions().len() <= 256));
+    }
+    f.feed(ToServer, Input::End, 1);
+    loop {
+        seen.extend((0..f.state().map_or(0, |state| state.transactions().len())).filter_map(|i| uri(&f, i)).map(<[u8]>::to_vec));
+        if !f.mark_inspected(1) {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 2000);
+}

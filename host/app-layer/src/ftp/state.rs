@@ -91,8 +91,8 @@ impl FtpState {
         let mut line = std::mem::take(&mut self.line);
         while !input.is_empty() {
             if self.upgrade.is_some() {
-                let room = self.config.head_limit.saturating_sub(self.rest[d].len());
-                self.rest[d].extend_from_slice(input.get(..room).unwrap_or(input));
+                // The rest of one delivery: nothing is fed before the change takes effect.
+                self.rest[d].extend_from_slice(input);
                 break;
             }
             if let Some(piece) = self.lines[d].next(&mut input, LINE_LIMIT, &mut line) {

@@ -189,6 +189,10 @@ impl ProtocolState for Http1State {
         self.upgrade
     }
 
+    fn pauses(&self) -> bool {
+        self.upgrade.is_some() || self.resumes
+    }
+
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         self.take_rest_of(direction)
     }

@@ -6,7 +6,7 @@
 use super::events::Event;
 use super::state::{At, HEADERS, Http1State};
 
-/// Bytes kept behind a CONNECT or an upgrade until it is clear what they are.
+/// Bytes kept behind a CONNECT until its response says what they are.
 const REST_LIMIT: usize = 64 * 1024;
 /// A response line that is none and longer than this is a body without head.
 const JUNK_MAX: usize = 1024;
@@ -16,9 +16,16 @@ impl Http1State {
         while !input.is_empty() {
             input = match self.sides[d].at {
                 At::Over => return,
+                // The rest of one delivery: nothing is fed while the parser pauses.
+                _ if self.resumes || self.upgrade.is_some() => {
+                    self.sides[d].rest.extend_from_slice(input);
+                    return;
+                }
                 At::Wait | At::Tunnel => {
-                    let room = REST_LIMIT.saturating_sub(self.sides[d].rest.len());
-                    self.sides[d].rest.extend_from_slice(&input[..input.len().min(room)]);
+                    let side = &mut self.sides[d];
+                    let (kept, lost) = input.split_at(input.len().min(REST_LIMIT.saturating_sub(side.rest.len())));
+                    side.rest.extend_from_slice(kept);
+                    side.rest_lost += lost.len() as u64;
                     return;
                 }
                 At::Close => {

@@ -61,6 +61,8 @@ pub(super) struct Side {
     pub(super) next: u64,
     /// Bytes for what comes after.
     pub(super) rest: Vec<u8>,
+    /// How many more there were.
+    pub(super) rest_lost: u64,
     /// The direction ended.
     ended: bool,
 }
@@ -75,6 +77,7 @@ impl Default for Side {
             current: None,
             next: 0,
             rest: Vec::new(),
+            rest_lost: 0,
             ended: false,
         }
     }
@@ -104,6 +107,10 @@ pub struct Http1State {
     pub(super) pairs: Vec<Box<Pair>>,
     pub(super) pool: Vec<Box<Pair>>,
     pub(super) upgrade: Option<Upgrade>,
+    /// The request side goes on with what waited behind a CONNECT; nothing else may come before that.
+    pub(super) resumes: bool,
+    /// So many bytes until the gap in what waited.
+    until_gap: usize,
     pub(super) forgotten: Forgotten,
     /// Since they were last asked for.
     pub(super) limits: Limits,
@@ -119,6 +126,8 @@ impl Http1State {
             pairs: Vec::new(),
             pool: Vec::new(),
             upgrade: None,
+            resumes: false,
+            until_gap: 0,
             forgotten: Forgotten::default(),
             limits: Limits::default(),
         }
@@ -272,15 +281,12 @@ impl Http1State {
         }
     }
 
-    /// The response to a CONNECT refused it: what waited is HTTP.
+    /// The response to a CONNECT refused it: what waited is HTTP. It is given to the parser like any other input.
     pub(super) fn resume_request(&mut self) {
         if self.sides[0].at == At::Wait {
             self.sides[0].at = At::Line;
-            let rest = std::mem::take(&mut self.sides[0].rest);
-            self.bytes(0, &rest);
-            if std::mem::take(&mut self.sides[0].ended) {
-                self.end(0);
-            }
+            self.sides[0].ended = false;
+            self.resumes = true;
         }
     }
 
@@ -336,6 +342,13 @@ impl Http1State {
                     self.sides[d].at = At::Line;
                 }
                 self.bytes(d, bytes);
+                if d == 0 && self.until_gap > 0 {
+                    self.until_gap = self.until_gap.saturating_sub(bytes.len());
+                    if self.until_gap == 0 {
+                        let lost = std::mem::take(&mut self.sides[0].rest_lost);
+                        self.gap(0, lost);
+                    }
+                }
             }
             Input::Gap(length) => self.gap(d, length),
             Input::End => self.end(d),
@@ -368,7 +381,13 @@ impl Http1State {
     }
 
     pub(super) fn take_rest_of(&mut self, direction: Direction) -> Vec<u8> {
-        std::mem::take(&mut self.sides[direction as usize].rest)
+        let side = &mut self.sides[direction as usize];
+        let rest = std::mem::take(&mut side.rest);
+        if direction == Direction::ToServer && side.rest_lost > 0 {
+            self.until_gap = rest.len();
+        }
+        self.resumes &= direction == Direction::ToServer;
+        rest
     }
 
     /// Something begun could be completed by later bytes.

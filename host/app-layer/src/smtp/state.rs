@@ -94,9 +94,8 @@ impl SmtpState {
     }
 
     pub(super) fn keep(&mut self, d: usize, bytes: &[u8]) {
-        // The change takes effect with the next inspection; what comes until then is one packet's.
-        let room = self.config.head_limit.saturating_sub(self.rest[d].len());
-        self.rest[d].extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        // The rest of one delivery: nothing is fed before the change takes effect.
+        self.rest[d].extend_from_slice(bytes);
     }
 
     pub(super) fn event(&mut self, d: usize, event: Event) {
