@@ -284,6 +284,7 @@ mod tests {
         let mut state = DceRpcState::new(&Default::default(), true);
         for n in 0..5000 {
             state.feed(ToServer, Input::Data(&request(n, 3, 0, 1, b"x")), 1);
+            state.mark_inspected();
         }
         assert!(state.transactions().len() <= 256);
         state.feed(ToServer, Input::Data(&[0xff; 20]), 2);

@@ -125,12 +125,10 @@ impl AppLayerFlow {
         self.side_failed = [false; 2];
         self.phase = match upgrade.protocol {
             // What was announced must still be what comes.
-            Some(AppProtocol::Tls) => {
-                Phase::Detecting(Lazy(Some(Box::new(Detecting {
-                    expected: Some(AppProtocol::Tls),
-                    ..Detecting::default()
-                }))))
-            }
+            Some(AppProtocol::Tls) => Phase::Detecting(Lazy(Some(Box::new(Detecting {
+                expected: Some(AppProtocol::Tls),
+                ..Detecting::default()
+            })))),
             Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
                 Some(state) => Phase::Parsing(state),
                 None => Phase::Opaque(Some(protocol)),

@@ -141,8 +141,10 @@ fn a_burst_of_transactions_is_inspected_in_parts() {
 #[test]
 fn what_waited_behind_a_refused_connect_is_inspected_in_parts() {
     let connect = b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n";
-    let requests: Vec<u8> = (0..90).flat_map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()).collect();
-    let refused = [&b"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n."[..], &b"HTTP/1.1 204 No\r\n\r\n".repeat(90)].concat();
+    let requests: Vec<u8> =
+        (0..90).flat_map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()).collect();
+    let refused =
+        [&b"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n."[..], &b"HTTP/1.1 204 No\r\n\r\n".repeat(90)].concat();
     let steps: [(Direction, &[u8]); 2] = [(ToServer, &[&connect[..], &requests].concat()), (ToClient, &refused)];
     for most in [3, 20, 256] {
         let whole = inspections_with(most, &steps, usize::MAX);
@@ -174,7 +176,8 @@ fn uri(f: &AppLayerFlow, index: usize) -> Option<&[u8]> {
 #[test]
 fn requests_behind_a_refused_connect_survive_an_end_and_a_gap() {
     // The client has ended; its last request is incomplete.
-    let f = refused(&[Input::Data(b"GET /one HTTP/1.1\r\n\r\n"), Input::Data(b"GET /two HTTP/1.1\r\nHost: b"), Input::End]);
+    let f =
+        refused(&[Input::Data(b"GET /one HTTP/1.1\r\n\r\n"), Input::Data(b"GET /two HTTP/1.1\r\nHost: b"), Input::End]);
     assert_eq!((uri(&f, 0), uri(&f, 1)), (Some(&b"/one"[..]), Some(&b"/two"[..])));
     assert!(f.state().is_some_and(|state| state.transactions()[1].progress[0] == crate::COMPLETE));
     // More waited than is kept.
@@ -196,7 +199,9 @@ fn many_small_deliveries_of_one_packet_are_no_way_around() {
     }
     f.feed(ToServer, Input::End, 1);
     loop {
-        seen.extend((0..f.state().map_or(0, |state| state.transactions().len())).filter_map(|i| uri(&f, i)).map(<[u8]>::to_vec));
+        seen.extend(
+            (0..f.state().map_or(0, |state| state.transactions().len())).filter_map(|i| uri(&f, i)).map(<[u8]>::to_vec),
+        );
         if !f.mark_inspected(1) {
             break;
         }

@@ -25,8 +25,8 @@ enum Kind {
 pub(super) struct Forgotten(VecDeque<(u64, Kind)>);
 
 impl Http1State {
-    /// When as many transactions live as may, half of them go: the oldest whose request is complete and whose response
-    /// has not begun.
+    /// When as many transactions live as may, half of them go: the oldest whose request is complete and inspected, and
+    /// whose response has not begun.
     pub(super) fn make_room(&mut self) {
         let most = self.config.transactions;
         if self.transactions.len() < most {
@@ -50,7 +50,12 @@ impl Http1State {
         let mut gone = 0;
         self.remove(|t| {
             let kind = kinds.next().flatten();
-            if room == 0 || t.progress[0] != COMPLETE || t.progress[1] != 0 || busy.contains(&Some(t.id)) {
+            if room == 0
+                || t.changed != [false; 2]
+                || t.progress[0] != COMPLETE
+                || t.progress[1] != 0
+                || busy.contains(&Some(t.id))
+            {
                 return false;
             }
             if let Some(kind) = kind.filter(|_| forgotten.0.len() < REMEMBERED_MAX) {

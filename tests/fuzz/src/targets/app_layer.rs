@@ -290,6 +290,8 @@ const SMALL: AppLayerConfig = AppLayerConfig {
 /// More transactions than an input can begin; and so few that most inputs begin more.
 const MANY: usize = 1 << 16;
 const FEW: usize = 3;
+/// Most transactions that one record of an input can hold: inputs have 16 KiB, messages of SMB 32 bytes and more.
+const RECORD_MAX: usize = 512;
 
 /// Runs a conversation as it is and cut in other places. Parsers are asked after every delivery, as by the engine.
 pub fn any_cut(bytes: &[u8], carrier: u8, port: u16) {
@@ -387,8 +389,8 @@ fn see(
 ) {
     let Some(state) = flow.state() else { return };
     let live = state.transactions();
-    // Parsers may keep as many again that are complete and wait to be inspected.
-    assert!(live.len() <= 2 * most, "transactions are bounded");
+    // One record may hold several messages; all of them wait to be inspected.
+    assert!(live.len() <= most + RECORD_MAX, "transactions are bounded");
     assert!(live.windows(2).all(|pair| pair[0].id < pair[1].id), "in order of their ids");
     let mut json = Vec::new();
     let seen = |t: &Transaction| everything || t.progress == [COMPLETE; 2] && t.changed != [false; 2];
