@@ -44,6 +44,8 @@ pub struct ParseState {
     pub timestamp: [Option<u32>; 2],
     /// Stream bytes before the next payload; none where not known.
     pub stream_offset: [Option<u64>; 2],
+    /// By direction: stream bytes that the host has for sure, the last number known; never goes down.
+    pub stream_least: [u32; 2],
     /// State.
     pub state: FlowState,
     /// Steps of the handshake seen: SYN, SYN+ACK, ACK.
@@ -459,6 +461,7 @@ mod tests {
             start_lost: [false; 2],
             tail: [([0; c::TAIL_LENGTH], 0); 2],
             stream_offset: [None; 2],
+            stream_least: [0; 2],
             timestamp: [None; 2],
             state: FlowState::New,
             handshake: 0,

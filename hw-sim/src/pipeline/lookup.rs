@@ -30,6 +30,8 @@ pub(super) struct Staged {
     pub(super) stream_first: Option<([u8; c::FIRST_BYTES], u8)>,
     pub(super) stream_start_lost: bool,
     pub(super) stream_offset: Option<u64>,
+    /// Stream bytes of the other direction before the frame, where the host is sure to have as many or more.
+    pub(super) reverse_bytes: Option<u32>,
     pub(super) next_sequence: u32,
 }
 
@@ -52,6 +54,7 @@ impl Pipeline {
             stream_first: None,
             stream_start_lost: false,
             stream_offset: None,
+            reverse_bytes: None,
             next_sequence: 0,
         };
         let Some((key, hash, from_lower)) = taken.key else { return staged };
@@ -107,6 +110,9 @@ impl Pipeline {
                     staged.stream_start_lost = midstream || !p.intact;
                 }
                 staged.next_sequence = p.sequence.directions[direction].next;
+                // The host counts what it accepts; where the two could differ the number is not known.
+                let sure = p.intact && !p.state_unsure && p.handshake >= 3;
+                staged.reverse_bytes = sure.then_some(p.stream_least[1 - direction]);
             }
             None => {
                 if p.packets[0] > 0 && p.packets[1] > 0 {
@@ -204,6 +210,7 @@ impl Pipeline {
             start_lost: [false; 2],
             tail: [([0; c::TAIL_LENGTH], 0); 2],
             stream_offset: [None; 2],
+            stream_least: [0; 2],
             timestamp: [None; 2],
             state: FlowState::New,
             handshake: 0,
