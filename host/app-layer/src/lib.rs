@@ -140,6 +140,15 @@ impl<'a> BufferState<'a> {
     }
 }
 
+/// What limits have kept from inspection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Transactions let go before they were complete, because more than [`AppLayerConfig::transactions`] were open.
+    pub transactions: u64,
+    /// Bodies that reached [`AppLayerConfig::body_limit`] or [`AppLayerConfig::inflate_limit`].
+    pub bodies: u64,
+}
+
 /// What every protocol's flow state offers.
 pub trait ProtocolState: Send {
     /// The protocol.
@@ -168,10 +177,19 @@ pub trait ProtocolState: Send {
     fn upgrade(&self) -> Option<Upgrade> {
         None
     }
-    /// Bytes of a direction that came behind an [`Upgrade`] and belong to what follows; given once.
+    /// Nothing more may be fed before [`Self::mark_inspected`] and [`Self::take_rest`] of both directions.
+    fn pauses(&self) -> bool {
+        self.upgrade().is_some()
+    }
+    /// Bytes of a direction that the parser kept while it [pauses](Self::pauses): for what follows an [`Upgrade`],
+    /// without one for itself. Given once, those to the server first.
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         let _ = direction;
         Vec::new()
+    }
+    /// What limits have done since the last call.
+    fn take_limits(&mut self) -> Limits {
+        Limits::default()
     }
     /// Connections announced since the last call.
     fn take_expected(&mut self) -> Vec<expectation::Expected> {

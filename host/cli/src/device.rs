@@ -268,9 +268,7 @@ fn host_totals(loaded: &Loaded, runtime: &DeviceRuntime<Simulator>, tables: &Tab
     h.history_packets = counted.history.frames;
     h.history_bytes = counted.history.bytes;
     h.history_truncated = counted.truncated;
-    if engine.flow_table_full > 0 {
-        h.limits.insert("flow.max".to_owned(), engine.flow_table_full);
-    }
+    h.limits = engine.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     let mut by_cause: BTreeMap<String, Cause> = BTreeMap::new();
     for (cause, amount) in &counted.causes {
         let name = match cause {

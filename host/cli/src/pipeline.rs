@@ -235,9 +235,7 @@ pub fn run_full(
     totals.host.flows = counters.flows;
     totals.host.alerts = counters.alerts;
     totals.host.cpu_seconds = cpu_seconds() - cpu;
-    if counters.flow_table_full > 0 {
-        totals.host.limits.insert("flow.max".to_owned(), counters.flow_table_full);
-    }
+    totals.host.limits = counters.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     totals.seconds.load = loaded.seconds;
     totals.seconds.run = start.elapsed().as_secs_f64();
     totals.compute_shares();

@@ -5,7 +5,7 @@ use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
 use std::sync::Arc;
 use weir_app_layer::expectation::{Expectations, Pair};
-use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
+use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input, Limits};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::EventSink;
@@ -25,8 +25,22 @@ pub struct EngineCounters {
     pub flows: u64,
     /// Packets that got no flow because the table was full (voids a comparison).
     pub flow_table_full: u64,
+    /// What the parsers' limits have kept from inspection.
+    pub parsers: Limits,
     /// Alerts raised.
     pub alerts: u64,
+}
+
+impl EngineCounters {
+    /// Limits that were reached, by the names of their settings.
+    pub fn limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = [
+            ("flow.max", self.flow_table_full),
+            ("app-layer.transactions", self.parsers.transactions),
+            ("app-layer.body-limit", self.parsers.bodies),
+        ];
+        all.into_iter().filter(|(_, n)| *n > 0)
+    }
 }
 
 /// A datagram put together from fragments that waits until the host has its flow's earlier frames.
@@ -100,7 +114,8 @@ impl Engine {
 
     /// Counters.
     pub fn counters(&self) -> EngineCounters {
-        EngineCounters { alerts: self.inner.inspector.alerts(), ..self.inner.counters }
+        let inspector = &self.inner.inspector;
+        EngineCounters { alerts: inspector.alerts(), parsers: inspector.limits(), ..self.inner.counters }
     }
 
     /// What detection counted.
@@ -447,6 +462,11 @@ fn tcp(
     flow.data.detect = Some(detect);
     flow.data.session = Some(session);
     inspector.end_packet(&context, flow, sink);
+    // What the parser went on with counts as well.
+    for expected in flow.data.app.take_expected() {
+        expectations.announce(ends, packet.number, packet.time.0, expected);
+    }
+    flow.data.encrypted |= flow.data.app.encrypted() && !config.inspect_encrypted;
     if flow.data.encrypted {
         flow.data.windows.iter_mut().for_each(RawWindow::release);
     }

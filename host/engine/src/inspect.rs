@@ -3,7 +3,7 @@
 use crate::config::EngineConfig;
 use crate::flow_data::FlowData;
 use std::sync::Arc;
-use weir_app_layer::{AppLayerFlow, Direction, Input};
+use weir_app_layer::{AppLayerFlow, Direction, Input, Limits};
 use weir_contract::protocol::Detection;
 use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
 use weir_flow::Flow;
@@ -18,6 +18,7 @@ pub struct Inspector {
     shared: SharedState,
     matches: Vec<Match>,
     alerts: u64,
+    limits: Limits,
     json: Vec<u8>,
 }
 
@@ -34,6 +35,7 @@ impl Inspector {
             shared: SharedState::default(),
             matches: Vec::new(),
             alerts: 0,
+            limits: Limits::default(),
             json: Vec::new(),
         })
     }
@@ -41,6 +43,11 @@ impl Inspector {
     /// Alerts raised.
     pub fn alerts(&self) -> u64 {
         self.alerts
+    }
+
+    /// What the parsers' limits have kept from inspection.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// What detection counted.
@@ -115,8 +122,31 @@ impl Inspector {
         }
     }
 
-    /// The packet is through: alerts go out, inspected transactions are released. Gives whether the flow is dropped.
+    /// The packet is through: alerts go out, inspected transactions are released. What the parser had to leave until
+    /// then is parsed and inspected as if a packet of its own had brought it. Gives whether the flow is dropped.
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
+        let mut dropped = self.raise_all(context, flow, sink);
+        let mut context = *context;
+        loop {
+            let reached = flow.data.app.take_limits();
+            self.limits.transactions += reached.transactions;
+            self.limits.bodies += reached.bodies;
+            if !flow.data.app.mark_inspected(context.packet.number) {
+                break;
+            }
+            if let Some(facts) = &mut context.flow {
+                say_protocol(facts, &flow.data.app);
+            }
+            let FlowData { app, detect, windows, .. } = &mut flow.data;
+            if let Some(detect) = detect {
+                self.transactions(detect, &context, app, windows);
+            }
+            dropped |= self.raise_all(&context, flow, sink);
+        }
+        dropped
+    }
+
+    fn raise_all(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
         self.matches.clear();
         self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
         let mut dropped = false;
@@ -124,7 +154,6 @@ impl Inspector {
             dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
             self.raise(n, context.packet, Some(flow), sink);
         }
-        flow.data.app.mark_inspected(context.packet.number);
         dropped
     }
 

@@ -5,7 +5,7 @@ use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
-use crate::{BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction, Upgrade, file};
+use crate::{BufferState, BufferView, COMPLETE, Direction, Input, Limits, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -181,8 +181,16 @@ impl ProtocolState for Http1State {
         self.release_inspected();
     }
 
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
+    }
+
     fn upgrade(&self) -> Option<Upgrade> {
         self.upgrade
+    }
+
+    fn pauses(&self) -> bool {
+        self.upgrade.is_some() || self.resumes
     }
 
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {

@@ -1,7 +1,8 @@
 //! HTTP/1 (RFC 9112), as tolerant as libhtp: whatever a server or client might accept is parsed, nothing is rejected
 //! into invisibility.
 //!
-//! `state` frames the two directions and pairs messages, `request` and `response` give heads their meaning, `message`
+//! `framing` frames the two directions, `state` pairs messages, `pending` bounds how many are open, `request` and
+//! `response` give heads their meaning, `message`
 //! takes heads apart and joins buffers, `uri` normalises, `body` and `decode` undo content codings, `multipart` finds
 //! uploaded files, `buffers` answers detection.
 
@@ -10,9 +11,11 @@ mod body;
 mod buffers;
 mod decode;
 mod events;
+mod framing;
 mod loss;
 mod message;
 mod multipart;
+mod pending;
 mod request;
 mod response;
 mod state;

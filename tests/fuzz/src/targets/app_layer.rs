@@ -287,20 +287,18 @@ const SMALL: AppLayerConfig = AppLayerConfig {
     file_digests: true,
 };
 
-/// More transactions than an input can begin. What is complete and not yet inspected counts as open, so the bound on open
-/// transactions depends on how much comes at once; it is tried apart from the comparison.
+/// More transactions than an input can begin; and so few that most inputs begin more.
 const MANY: usize = 1 << 16;
 const FEW: usize = 3;
+/// Most transactions that one record of an input can hold: inputs have 16 KiB, messages of SMB 32 bytes and more.
+const RECORD_MAX: usize = 512;
 
 /// Runs a conversation as it is and cut in other places. Parsers are asked after every delivery, as by the engine.
 pub fn any_cut(bytes: &[u8], carrier: u8, port: u16) {
     let conversation = Conversation::decode(bytes);
-    let usual = AppLayerConfig { transactions: MANY, ..AppLayerConfig::default() };
-    let config = Arc::new(if conversation.seed & 1 == 0 { usual } else { SMALL });
-    if conversation.seed & 14 == 0 {
-        let few = Arc::new(AppLayerConfig { transactions: FEW, ..*config });
-        outcome(&conversation.steps, &few, carrier, port);
-    }
+    let limits = if conversation.seed & 1 == 0 { AppLayerConfig::default() } else { SMALL };
+    let transactions = if conversation.seed & 6 == 0 { FEW } else { MANY };
+    let config = Arc::new(AppLayerConfig { transactions, ..limits });
     let whole = outcome(&conversation.steps, &config, carrier, port);
     let other = if carrier == 6 { cut(&conversation) } else { conversation.steps.clone() };
     let pieces = outcome(&other, &config, carrier, port);
@@ -353,17 +351,18 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         ended[direction] = input == Input::End;
         let direction = if direction == 0 { Direction::ToServer } else { Direction::ToClient };
         flow.feed(direction, input, 1);
-        events.extend(flow.new_events());
-        announced.extend(flow.take_expected());
-        assert!(announced.len() <= steps.len() * 4096, "announcements are bounded");
-        // What is released now is seen for the last time.
-        let everything = flow.state().is_some_and(|state| state.upgrade().is_some());
-        see(&flow, upgrades, everything, config.transactions, &mut transactions);
-        let before = flow.upgraded();
-        let protocol = flow.protocol();
-        flow.mark_inspected(1);
-        if before != flow.upgraded() || protocol != flow.protocol() {
-            upgrades += 1;
+        loop {
+            events.extend(flow.new_events());
+            announced.extend(flow.take_expected());
+            assert!(announced.len() <= steps.len() * 4096, "announcements are bounded");
+            // What is released now is seen for the last time.
+            let changes = flow.state().is_some_and(|state| state.upgrade().is_some());
+            see(&flow, upgrades, changes, config.transactions, &mut transactions);
+            let more = flow.mark_inspected(1);
+            upgrades += u8::from(changes);
+            if !more {
+                break;
+            }
         }
     }
     see(&flow, upgrades, true, config.transactions, &mut transactions);
@@ -390,8 +389,8 @@ fn see(
 ) {
     let Some(state) = flow.state() else { return };
     let live = state.transactions();
-    // Parsers may keep as many again that are complete and wait to be inspected.
-    assert!(live.len() <= 2 * most, "transactions are bounded");
+    // One record may hold several messages; all of them wait to be inspected.
+    assert!(live.len() <= most + RECORD_MAX, "transactions are bounded");
     assert!(live.windows(2).all(|pair| pair[0].id < pair[1].id), "in order of their ids");
     let mut json = Vec::new();
     let seen = |t: &Transaction| everything || t.progress == [COMPLETE; 2] && t.changed != [false; 2];
