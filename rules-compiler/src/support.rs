@@ -32,7 +32,7 @@ const DETECTED: &[AppProtocol] = &[
     AppProtocol::Ftp, AppProtocol::Imap, AppProtocol::Krb5, AppProtocol::Snmp, AppProtocol::Sip, AppProtocol::Mqtt,
     AppProtocol::Quic, AppProtocol::Nfs, AppProtocol::Tftp, AppProtocol::Dhcp, AppProtocol::Ntp, AppProtocol::Ike,
     AppProtocol::Rdp, AppProtocol::Telnet, AppProtocol::Modbus, AppProtocol::Dnp3, AppProtocol::Enip,
-    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap,
+    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap, AppProtocol::Doh2,
 ];
 
 /// Parsed protocols.
@@ -41,7 +41,7 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
     AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
-    AppProtocol::Mqtt, AppProtocol::Rfb,
+    AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -76,6 +76,7 @@ const KEYWORDS: &[&str] = &[
     "ntp.mode", "ntp.stratum", "ntp.reference_id", "dhcp.leasetime", "dhcp.renewal_time", "dhcp.rebinding_time",
     "mqtt.protocol_version", "mqtt.type", "mqtt.flags", "mqtt.qos", "mqtt.reason_code", "mqtt.connack.session_present",
     "mqtt.connect.flags", "rfb.sectype", "rfb.secresult",
+    "http2.frametype", "http2.errorcode", "http2.priority", "http2.window", "http2.size_update", "http2.settings",
 ];
 
 impl Default for Support {

@@ -162,7 +162,9 @@ impl AppLayerFlow {
 
     /// The protocol before it changed; the present one if it has not.
     pub fn original_protocol(&self) -> Option<AppProtocol> {
-        self.original.or(self.protocol())
+        // HTTP/2 turns out to carry DNS within the same parser.
+        let began = self.protocol().map(|p| if p == AppProtocol::Doh2 { AppProtocol::Http2 } else { p });
+        self.original.or(began)
     }
 
     /// What is known of each direction: its own bytes decide, once they have come. The first datagram of a direction
@@ -217,6 +219,7 @@ impl AppLayerFlow {
         state.mark_inspected();
         let Some(upgrade) = state.upgrade() else { return };
         let before = state.protocol();
+        let successor = state.take_successor();
         let rests = [Direction::ToServer, Direction::ToClient].map(|d| (d, state.take_rest(d)));
         self.upgraded = true;
         self.original.get_or_insert(before);
@@ -231,7 +234,7 @@ impl AppLayerFlow {
                     ..Detecting::default()
                 }))))
             }
-            Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
+            Some(protocol) => match successor.or_else(|| crate::parser_of(protocol, &self.config, self.carrier)) {
                 Some(state) => Phase::Parsing(state),
                 None => Phase::Opaque(Some(protocol)),
             },

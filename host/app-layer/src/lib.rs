@@ -19,6 +19,7 @@ pub mod flow;
 pub mod ftp;
 pub mod ftp_data;
 pub mod http1;
+pub mod http2;
 mod json;
 pub mod krb5;
 mod line;
@@ -51,6 +52,7 @@ pub(crate) fn parser_of(
 ) -> Option<Box<dyn ProtocolState>> {
     match protocol {
         AppProtocol::Http1 => Some(Box::new(http1::Http1State::new(config))),
+        AppProtocol::Http2 | AppProtocol::Doh2 => Some(Box::new(http2::Http2State::new(config))),
         AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
         AppProtocol::Ftp => Some(Box::new(ftp::FtpState::new(config))),
@@ -152,6 +154,10 @@ pub trait ProtocolState: Send {
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_>;
     /// Non-byte facts by condition, for `weir_ir::AppLayerCondition` (rcode, versions, lengths …): numeric value by name.
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64>;
+    /// One of the numbers of this name does: where a transaction has several.
+    fn any_number(&self, index: usize, direction: Direction, name: &str, holds: &mut dyn FnMut(u64) -> bool) -> bool {
+        self.number(index, direction, name).is_some_and(holds)
+    }
     /// Names of the protocol's events, by index (`http.` etc. prefix not included).
     fn event_names(&self) -> &'static [&'static str];
     /// Name of an event index.
@@ -166,6 +172,10 @@ pub trait ProtocolState: Send {
     }
     /// The flow changes protocol from the given stream offset of each direction on (CONNECT, h2c, STARTTLS).
     fn upgrade(&self) -> Option<Upgrade> {
+        None
+    }
+    /// The parser of the protocol behind an [`Upgrade`], where it is to know what came before; given once.
+    fn take_successor(&mut self) -> Option<Box<dyn ProtocolState>> {
         None
     }
     /// Bytes of a direction that came behind an [`Upgrade`] and belong to what follows; given once.

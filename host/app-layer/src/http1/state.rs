@@ -109,6 +109,7 @@ pub struct Http1State {
     pub(super) pairs: Vec<Box<Pair>>,
     pool: Vec<Box<Pair>>,
     pub(super) upgrade: Option<Upgrade>,
+    pub(super) successor: Option<Box<dyn crate::ProtocolState>>,
 }
 
 impl Http1State {
@@ -121,6 +122,7 @@ impl Http1State {
             pairs: Vec::new(),
             pool: Vec::new(),
             upgrade: None,
+            successor: None,
         }
     }
 

@@ -47,6 +47,7 @@ macro_rules! protocols {
 
 protocols! {
     "app-http1", 6, 80, Http1, HTTP, HTTP_SEEDS;
+    "app-http2", 6, 80, Http2, HTTP2, HTTP2_SEEDS;
     "app-dns-udp", 17, 53, Dns, DNS, DNS_SEEDS;
     "app-dns-tcp", 6, 53, Dns, DNS, DNS_TCP_SEEDS;
     "app-tls", 6, 443, Tls, TLS, TLS_SEEDS;
@@ -95,6 +96,28 @@ const HTTP_SEEDS: Seeds = &[
         (0, b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
         (1, b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n"),
         (0, b"\x81\x05hello"),
+    ],
+];
+
+const HTTP2: &[&[u8]] = &[
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x00\x00\x00\x04\x01\x00\x00\x00\x00", b"\x00\x00\x03\x01\x05\x00\x00\x00\x03\x82\x87\x84", b"\x00\x00\x01\x09\x04\x00\x00\x00\x01\x88",
+    b"\x00\x00\x04\x00\x01\x00\x00\x00\x01body", b"\x00\x00\x05\x05\x04\x00\x00\x00\x01\x00\x00\x00\x02\x82", b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08",
+    b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\xff\xff", b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x0b", b"\x00\x00\x05\x02\x00\x00\x00\x00\x05\x00\x00\x00\x00\xff",
+    b"\x40\x01a\x01b", b"\xbe", b"\x3f\xe1\x1f", b"\x20", b"\x5c\x041234", b"\x0f\x0d\x041234", b"\x5a\x04gzip", b"\x5f\x17application/dns-message", b"\xff\xff\xff\xff\x0f", b"\x2d", b"\x09",
+];
+const HTTP2_SEEDS: Seeds = &[
+    &[
+        (0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64"),
+        (0, b"\x00\x00\x14\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff\x53\x01x"),
+        (1, b"\x00\x00\x00\x04\x01\x00\x00\x00\x00\x00\x00\x01\x01\x00\x00\x00\x00\x01\x88\x00\x00\x06\x09\x04\x00\x00\x00\x01\x5a\x04gzip"),
+        (1, b"\x00\x00\x19\x00\x01\x00\x00\x00\x01\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcbH\xcd\xc9\xc9\x07\x00\x86\xa6\x106\x05\x00\x00\x00"),
+        (0, b"\x00\x00\x03\x01\x04\x00\x00\x00\x03\x83\x86\x84\x00\x00\x07\x00\x09\x00\x00\x00\x03\x02hell\x00\x00"),
+        (1, b"\x00\x00\x07\x05\x04\x00\x00\x00\x03\x00\x00\x00\x02\x82\x86\x84\x00\x00\x04\x03\x00\x00\x00\x00\x03\x00\x00\x00\x08"),
+    ],
+    &[
+        (0, b"GET /up HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
+        (1, b"HTTP/1.1 101 S\r\nUpgrade: h2c\r\n\r\n\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"),
+        (0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ],
 ];
 
@@ -395,7 +418,7 @@ fn see(
     assert!(live.windows(2).all(|pair| pair[0].id < pair[1].id), "in order of their ids");
     let mut json = Vec::new();
     let seen = |t: &Transaction| everything || t.progress == [COMPLETE; 2] && t.changed != [false; 2];
-    let own = |buffer: &&Buffer| buffer.protocol().is_none_or(|p| p == state.protocol());
+    let own = |buffer: &&Buffer| buffer.protocol().is_none_or(|p| p.includes(state.protocol()));
     for (index, transaction) in live.iter().enumerate().filter(|(_, t)| seen(t)) {
         let mut text = String::new();
         let names: Vec<&str> = transaction.events.iter().map(|event| state.event_name(*event)).collect();

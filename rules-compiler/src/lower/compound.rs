@@ -1,0 +1,104 @@
+//! Keywords whose value names a field of the parser before it compares it.
+//!
+//! The field becomes part of the condition's name (`http2.settings.4`), which the parser answers as it does any other.
+
+use super::{Fault, Lowered, Lowering, number};
+use crate::keywords::Keyword;
+use crate::syntax::OptionSyntax;
+use weir_ir::{AppLayerCondition, Comparison};
+
+/// Settings of HTTP/2 (RFC 9113 section 6.5.2).
+const HTTP2_SETTINGS: &[(&str, u64)] = &[
+    ("SETTINGS_HEADER_TABLE_SIZE", 1),
+    ("SETTINGS_ENABLE_PUSH", 2),
+    ("SETTINGS_MAX_CONCURRENT_STREAMS", 3),
+    ("SETTINGS_INITIAL_WINDOW_SIZE", 4),
+    ("SETTINGS_MAX_FRAME_SIZE", 5),
+    ("SETTINGS_MAX_HEADER_LIST_SIZE", 6),
+];
+
+impl Lowering<'_, '_> {
+    /// The conditions of such a keyword; none if it is not one.
+    pub(super) fn compound(
+        &mut self,
+        option: &OptionSyntax,
+        keyword: &'static Keyword,
+    ) -> Lowered<Option<Vec<AppLayerCondition>>> {
+        let conditions = match keyword.name {
+            "http2.settings" => vec![self.http2_setting(option)?],
+            _ => return Ok(None),
+        };
+        Ok(Some(conditions))
+    }
+
+    fn named(&mut self, name: &str, comparison: Option<Comparison>) -> AppLayerCondition {
+        AppLayerCondition::Named(self.session.intern(name), comparison)
+    }
+
+    fn compared(&self, option: &OptionSyntax, text: &str, max: u64, names: &[(&str, u64)]) -> Lowered<Comparison> {
+        number::comparison(text, max, names).map_err(|e| self.wrong(option, e))
+    }
+
+    /// `SETTINGS_MAX_FRAME_SIZE >16384`, `4`, …
+    fn http2_setting(&mut self, option: &OptionSyntax) -> Lowered<AppLayerCondition> {
+        let text = self.value(option)?.trim().to_owned();
+        let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        let id = find(name, HTTP2_SETTINGS)
+            .or_else(|| number::unsigned(name).filter(|n| *n <= 0xffff))
+            .ok_or_else(|| self.unknown(option, name, "setting of HTTP/2", HTTP2_SETTINGS))?;
+        let comparison = match rest.trim() {
+            "" => None,
+            rest => Some(self.compared(option, rest, u64::from(u32::MAX), &[])?),
+        };
+        Ok(self.named(&format!("http2.settings.{id}"), comparison))
+    }
+
+    fn unknown(&self, option: &OptionSyntax, name: &str, what: &str, names: &[(&str, u64)]) -> Fault {
+        let near = crate::diag::nearest(name, names.iter().map(|n| n.0)).map(|n| format!("; did you mean `{n}`?"));
+        self.wrong(option, format!("`{name}` is no {what}{}", near.unwrap_or_default()))
+    }
+}
+
+/// A number by its name, in any case.
+fn find(name: &str, names: &[(&str, u64)]) -> Option<u64> {
+    names.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|n| n.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{LoadOptions, RuleSource, Support, VariableTable, load};
+    use weir_ir::{AppLayerCondition, Comparison};
+
+    /// The conditions of a rule with this option; none if it is rejected.
+    fn conditions(protocol: &str, option: &str) -> Option<Vec<(String, Option<Comparison>)>> {
+        let text = format!("alert {protocol} any any -> any any ({option}; sid:1;)");
+        let options = LoadOptions { support: Support::everything(), ..LoadOptions::default() };
+        let set = load(&[RuleSource::from_text("x", text.as_str())], &VariableTable::default(), &options);
+        let rule = set.rules.first()?;
+        Some(
+            rule.app_layer
+                .iter()
+                .filter_map(|c| match c {
+                    AppLayerCondition::Named(name, comparison) => Some((name.to_string(), *comparison)),
+                    _ => None,
+                })
+                .collect(),
+        )
+    }
+
+    fn one(name: &str, comparison: Option<Comparison>) -> Option<Vec<(String, Option<Comparison>)>> {
+        Some(vec![(name.to_owned(), comparison)])
+    }
+
+    #[test]
+    fn http2_settings() {
+        let of = |option: &str| conditions("http2", option);
+        assert_eq!(of("http2.settings:SETTINGS_HEADER_TABLE_SIZE>1000"), one("http2.settings.1", Some(Comparison::Greater(1000))));
+        assert_eq!(of("http2.settings:SETTINGS_ENABLE_PUSH"), one("http2.settings.2", None));
+        assert_eq!(of("http2.settings:settings_max_frame_size 7"), one("http2.settings.5", Some(Comparison::Equal(7))));
+        assert_eq!(of("http2.settings:8 1"), one("http2.settings.8", Some(Comparison::Equal(1))));
+        assert_eq!(of("http2.settings:SETTINGS_NONE"), None);
+        assert_eq!(of("http2.settings:70000"), None);
+    }
+}
