@@ -28,6 +28,7 @@ mod messages;
 mod mime;
 pub mod mqtt;
 pub mod ntp;
+pub mod quic;
 pub mod rfb;
 pub mod sip;
 pub mod smb;
@@ -66,6 +67,7 @@ pub(crate) fn parser_of(
         AppProtocol::Snmp => Some(Box::new(snmp::SnmpState::new(config))),
         AppProtocol::Ntp => Some(Box::new(ntp::NtpState::new(config))),
         AppProtocol::Dhcp => Some(Box::new(dhcp::DhcpState::new(config))),
+        AppProtocol::Quic => Some(Box::new(quic::QuicState::new(config))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }

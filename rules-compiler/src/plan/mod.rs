@@ -284,10 +284,8 @@ fn complete(rule: &Rule, builder: &mut Builder<'_>, tried: &[Choice]) -> Choice 
     for record in &mut records {
         record.class_mask &= base::header_protocol(rule).map_or(u64::MAX, base::classes);
         for run in &rule.buffers {
-            if let Some(p) = run.buffer.protocol() {
-                record.class_mask &= base::classes(p);
-                record.transports &= base::transports_of(p);
-            }
+            record.class_mask &= base::buffer_classes(run.buffer);
+            record.transports &= base::buffer_transports(run.buffer);
         }
         if base::packet_only(rule) && rule.buffers.iter().all(|b| b.buffer == Buffer::Payload) {
             packet::narrow(rule, record);

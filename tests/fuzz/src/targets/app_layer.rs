@@ -64,6 +64,7 @@ protocols! {
     "app-sip-tcp", 6, 5060, Sip, SIP, SIP_SEEDS;
     "app-mqtt", 6, 1883, Mqtt, MQTT, MQTT_SEEDS;
     "app-rfb", 6, 5900, Rfb, RFB, RFB_SEEDS;
+    "app-quic", 17, 443, Quic, QUIC, QUIC_SEEDS;
     "app-dhcp", 17, 67, Dhcp, DHCP, DHCP_SEEDS;
 }
 
@@ -270,6 +271,15 @@ const RFB_SEEDS: Seeds = &[&[
     (1, b"\x00\x00\x00\x000123456789abcdef0123\x00\x00\x00\x04desk"),
 ]];
 
+const QUIC: &[&[u8]] = &[
+    b"\xc3\x00\x00\x00\x01", b"\xd3\x6b\x33\x43\xcf", b"\xc3\xff\x00\x00\x1d", b"\xc3Q046\x50", b"\x80\x00\x00\x00\x00", b"\xf0\x00\x00\x00\x01", b"\x00\x00\x44\x9e", b"\x08",
+    b"CHLO\x02\x00\x00\x00SNI\x00\x03\x00\x00\x00UAID\x05\x00\x00\x00a.bme", b"\xa0\x01\x00\x1d", b"\x06\x00\x40",
+];
+const QUIC_SEEDS: Seeds = &[
+    &[(0, b"\xc3Q046\x5012345678\x00\x00\x00\x01hashhashhash\xa0\x01\x00\x20CHLO\x02\x00\x00\x00SNI\x00\x03\x00\x00\x00UAID\x05\x00\x00\x00a.bme")],
+    &[(1, b"\xcf\x00\x00\x00\x01\x00\x08\xf0\x67\xa5\x50\x2a\x42\x62\xb5\x00\x40\x75\xc0\xd9\x5a\x48\x2c\xd0\x99\x1c\xd2\x5b\x0a\xac\x40\x6a\x58\x16\xb6\x39\x41\x00\xf3")],
+];
+
 const DHCP: &[&[u8]] = &[b"\x63\x82\x53\x63", b"\x35\x01\x01", b"\x33\x04\x00\x00\x0e\x10", b"\xff", b"\x00", b"\x33\x02", b"\x3a\x04"];
 const DHCP_SEEDS: Seeds = &[&[(0, b"\x01\x01\x06\x00 too short"), (1, b"\x02\x01\x06\x00")]];
 
@@ -390,6 +400,8 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         }
     }
     see(&flow, upgrades, true, config.transactions, &mut transactions);
+    // What came behind a change of protocol waits to be inspected.
+    flow.mark_inspected(1);
     events.sort_unstable();
     let mut text = String::new();
     let open = [Direction::ToServer, Direction::ToClient].map(|d| flow.is_open(d));
@@ -418,7 +430,7 @@ fn see(
     assert!(live.windows(2).all(|pair| pair[0].id < pair[1].id), "in order of their ids");
     let mut json = Vec::new();
     let seen = |t: &Transaction| everything || t.progress == [COMPLETE; 2] && t.changed != [false; 2];
-    let own = |buffer: &&Buffer| buffer.protocol().is_none_or(|p| p.includes(state.protocol()));
+    let own = |buffer: &&Buffer| buffer.protocol().is_none_or(|p| p.includes(state.protocol()) || p == AppProtocol::Tls);
     for (index, transaction) in live.iter().enumerate().filter(|(_, t)| seen(t)) {
         let mut text = String::new();
         let names: Vec<&str> = transaction.events.iter().map(|event| state.event_name(*event)).collect();
