@@ -42,6 +42,7 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
     AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2, AppProtocol::Quic,
+    AppProtocol::Ldap,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -77,6 +78,7 @@ const KEYWORDS: &[&str] = &[
     "mqtt.protocol_version", "mqtt.type", "mqtt.flags", "mqtt.qos", "mqtt.reason_code", "mqtt.connack.session_present",
     "mqtt.connect.flags", "rfb.sectype", "rfb.secresult",
     "http2.frametype", "http2.errorcode", "http2.priority", "http2.window", "http2.size_update", "http2.settings",
+    "ldap.request.operation", "ldap.responses.operation", "ldap.responses.result_code", "ldap.responses.count",
 ];
 
 impl Default for Support {

@@ -55,6 +55,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A text, empty or not.
+    pub(crate) fn string(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        string(value, self.out);
+    }
+
     /// A number.
     pub(crate) fn number(&mut self, key: &str, value: u64) {
         self.key(key);

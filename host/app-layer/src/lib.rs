@@ -16,18 +16,21 @@ pub mod dns;
 pub mod expectation;
 mod file;
 pub mod flow;
+mod framed;
 pub mod ftp;
 pub mod ftp_data;
 pub mod http1;
 pub mod http2;
 mod json;
 pub mod krb5;
+pub mod ldap;
 mod line;
 mod magic;
 mod messages;
 mod mime;
 pub mod mqtt;
 pub mod ntp;
+mod pairs;
 pub mod quic;
 pub mod rfb;
 pub mod sip;
@@ -68,6 +71,7 @@ pub(crate) fn parser_of(
         AppProtocol::Ntp => Some(Box::new(ntp::NtpState::new(config))),
         AppProtocol::Dhcp => Some(Box::new(dhcp::DhcpState::new(config))),
         AppProtocol::Quic => Some(Box::new(quic::QuicState::new(config))),
+        AppProtocol::Ldap => Some(Box::new(ldap::LdapState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }

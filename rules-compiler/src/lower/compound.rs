@@ -3,7 +3,7 @@
 //! The field becomes part of the condition's name (`http2.settings.4`), which the parser answers as it does any other.
 
 use super::{Fault, Lowered, Lowering, number};
-use crate::keywords::Keyword;
+use crate::keywords::{Keyword, numbers_of};
 use crate::syntax::OptionSyntax;
 use weir_ir::{AppLayerCondition, Comparison};
 
@@ -26,6 +26,7 @@ impl Lowering<'_, '_> {
     ) -> Lowered<Option<Vec<AppLayerCondition>>> {
         let conditions = match keyword.name {
             "http2.settings" => vec![self.http2_setting(option)?],
+            "ldap.responses.operation" | "ldap.responses.result_code" => vec![self.of_response(option, keyword)?],
             _ => return Ok(None),
         };
         Ok(Some(conditions))
@@ -52,6 +53,22 @@ impl Lowering<'_, '_> {
             rest => Some(self.compared(option, rest, u64::from(u32::MAX), &[])?),
         };
         Ok(self.named(&format!("http2.settings.{id}"), comparison))
+    }
+
+    /// `search_result_done`, `>3,all`, `success,-1`: of any response, of all, or of one by its place.
+    fn of_response(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered<AppLayerCondition> {
+        let text = self.value(option)?.into_owned();
+        let (value, place) = text.split_once(',').map_or((text.as_str(), "any"), |(a, b)| (a, b.trim()));
+        let comparison = self.compared(option, value, u64::from(u32::MAX), numbers_of(keyword.name))?;
+        let name = match place {
+            "any" => keyword.name.to_owned(),
+            "all" => format!("{}.all", keyword.name),
+            place => match number::signed(place) {
+                Some(n) => format!("{}.{n}", keyword.name),
+                None => return Err(self.wrong(option, format!("`{place}` is neither a place, `any` nor `all`"))),
+            },
+        };
+        Ok(self.named(&name, Some(comparison)))
     }
 
     fn unknown(&self, option: &OptionSyntax, name: &str, what: &str, names: &[(&str, u64)]) -> Fault {
@@ -100,5 +117,17 @@ mod tests {
         assert_eq!(of("http2.settings:8 1"), one("http2.settings.8", Some(Comparison::Equal(1))));
         assert_eq!(of("http2.settings:SETTINGS_NONE"), None);
         assert_eq!(of("http2.settings:70000"), None);
+    }
+
+    #[test]
+    fn ldap_responses() {
+        let of = |option: &str| conditions("ldap", option);
+        assert_eq!(of("ldap.responses.operation:search_result_done"), one("ldap.responses.operation", Some(Comparison::Equal(5))));
+        assert_eq!(of("ldap.responses.operation:>3,all"), one("ldap.responses.operation.all", Some(Comparison::Greater(3))));
+        assert_eq!(
+            of("ldap.responses.result_code:size_limit_exceeded, -1"),
+            one("ldap.responses.result_code.-1", Some(Comparison::Equal(4)))
+        );
+        assert_eq!(of("ldap.responses.result_code:4,first"), None);
     }
 }
