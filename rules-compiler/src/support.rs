@@ -32,7 +32,7 @@ const DETECTED: &[AppProtocol] = &[
     AppProtocol::Ftp, AppProtocol::Imap, AppProtocol::Krb5, AppProtocol::Snmp, AppProtocol::Sip, AppProtocol::Mqtt,
     AppProtocol::Quic, AppProtocol::Nfs, AppProtocol::Tftp, AppProtocol::Dhcp, AppProtocol::Ntp, AppProtocol::Ike,
     AppProtocol::Rdp, AppProtocol::Telnet, AppProtocol::Modbus, AppProtocol::Dnp3, AppProtocol::Enip,
-    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap, AppProtocol::Doh2,
+    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap, AppProtocol::Doh2, AppProtocol::WebSocket,
 ];
 
 /// Parsed protocols.
@@ -42,7 +42,7 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
     AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2, AppProtocol::Quic,
-    AppProtocol::Ldap,
+    AppProtocol::Ldap, AppProtocol::WebSocket, AppProtocol::Tftp, AppProtocol::Pop3, AppProtocol::Mdns,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -79,6 +79,7 @@ const KEYWORDS: &[&str] = &[
     "mqtt.connect.flags", "rfb.sectype", "rfb.secresult",
     "http2.frametype", "http2.errorcode", "http2.priority", "http2.window", "http2.size_update", "http2.settings",
     "ldap.request.operation", "ldap.responses.operation", "ldap.responses.result_code", "ldap.responses.count",
+    "websocket.opcode", "websocket.mask", "websocket.flags",
 ];
 
 impl Default for Support {

@@ -31,6 +31,7 @@ mod mime;
 pub mod mqtt;
 pub mod ntp;
 mod pairs;
+pub mod pop3;
 pub mod quic;
 pub mod rfb;
 pub mod sip;
@@ -38,7 +39,9 @@ pub mod smb;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;
+pub mod tftp;
 pub mod tls;
+pub mod websocket;
 mod wire;
 
 pub use config::AppLayerConfig;
@@ -72,6 +75,10 @@ pub(crate) fn parser_of(
         AppProtocol::Dhcp => Some(Box::new(dhcp::DhcpState::new(config))),
         AppProtocol::Quic => Some(Box::new(quic::QuicState::new(config))),
         AppProtocol::Ldap => Some(Box::new(ldap::LdapState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::WebSocket => Some(Box::new(websocket::WebSocketState::new(config))),
+        AppProtocol::Tftp => Some(Box::new(tftp::TftpState::new(config))),
+        AppProtocol::Pop3 => Some(Box::new(pop3::Pop3State::new(config))),
+        AppProtocol::Mdns => Some(Box::new(dns::DnsState::mdns(config))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }

@@ -17,6 +17,9 @@ const HTTP2_SETTINGS: &[(&str, u64)] = &[
     ("SETTINGS_MAX_HEADER_LIST_SIZE", 6),
 ];
 
+/// Bits of a frame's first byte (RFC 6455 section 5.2, RFC 7692 section 6).
+const WEBSOCKET_FLAGS: &[(&str, u64)] = &[("fin", 0x80), ("comp", 0x40)];
+
 impl Lowering<'_, '_> {
     /// The conditions of such a keyword; none if it is not one.
     pub(super) fn compound(
@@ -27,6 +30,7 @@ impl Lowering<'_, '_> {
         let conditions = match keyword.name {
             "http2.settings" => vec![self.http2_setting(option)?],
             "ldap.responses.operation" | "ldap.responses.result_code" => vec![self.of_response(option, keyword)?],
+            "websocket.flags" => return self.bits(option, keyword, WEBSOCKET_FLAGS).map(Some),
             _ => return Ok(None),
         };
         Ok(Some(conditions))
@@ -69,6 +73,21 @@ impl Lowering<'_, '_> {
             },
         };
         Ok(self.named(&name, Some(comparison)))
+    }
+
+    /// `fin,!comp`: bits that are set or not, or a comparison.
+    fn bits(&mut self, option: &OptionSyntax, keyword: &'static Keyword, names: &[(&str, u64)]) -> Lowered<Vec<AppLayerCondition>> {
+        let text = self.value(option)?.into_owned();
+        let mut comparisons = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            let (negated, name) = part.strip_prefix('!').map_or((false, part), |rest| (true, rest.trim()));
+            comparisons.push(match find(name, names) {
+                Some(bit) if negated => Comparison::NoBit(bit),
+                Some(bit) => Comparison::AnyBit(bit),
+                None => self.compared(option, part, u64::from(u32::MAX), names)?,
+            });
+        }
+        Ok(comparisons.into_iter().map(|c| self.named(keyword.name, Some(c))).collect())
     }
 
     fn unknown(&self, option: &OptionSyntax, name: &str, what: &str, names: &[(&str, u64)]) -> Fault {
@@ -129,5 +148,16 @@ mod tests {
             one("ldap.responses.result_code.-1", Some(Comparison::Equal(4)))
         );
         assert_eq!(of("ldap.responses.result_code:4,first"), None);
+    }
+
+    #[test]
+    fn websocket_flags() {
+        let bit = |comparison| ("websocket.flags".to_owned(), Some(comparison));
+        assert_eq!(
+            conditions("websocket", "websocket.flags:fin,!comp"),
+            Some(vec![bit(Comparison::AnyBit(0x80)), bit(Comparison::NoBit(0x40))])
+        );
+        assert_eq!(conditions("websocket", "websocket.flags:&0x40"), Some(vec![bit(Comparison::AnyBit(0x40))]));
+        assert_eq!(conditions("websocket", "websocket.flags:none"), None);
     }
 }

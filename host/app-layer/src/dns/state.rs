@@ -26,6 +26,7 @@ const EVENTS: [&str; 10] = [
 pub struct DnsState {
     limit: usize,
     tcp: bool,
+    multicast: bool,
     /// TCP: bytes of an incomplete message, by direction.
     partial: [Vec<u8>; 2],
     /// TCP: framing is lost.
@@ -41,12 +42,18 @@ impl DnsState {
         DnsState {
             limit: config.transactions,
             tcp,
+            multicast: false,
             partial: Default::default(),
             lost: [false; 2],
             transactions: Vec::new(),
             messages: Vec::new(),
             next: 0,
         }
+    }
+
+    /// State of a flow of multicast DNS (RFC 6762).
+    pub fn mdns(config: &Arc<AppLayerConfig>) -> Self {
+        DnsState { multicast: true, ..DnsState::new(config, false) }
     }
 
     fn message(&mut self, direction: Direction, bytes: &[u8]) {
@@ -64,6 +71,8 @@ impl DnsState {
             events.push(0);
         }
         match (direction, message.is_response()) {
+            // Everybody asks and answers in the same direction.
+            _ if self.multicast => {}
             (Direction::ToServer, true) => events.push(1),
             (Direction::ToClient, false) => events.push(2),
             _ => {}
@@ -110,7 +119,7 @@ impl DnsState {
 
 impl ProtocolState for DnsState {
     fn protocol(&self) -> AppProtocol {
-        AppProtocol::Dns
+        if self.multicast { AppProtocol::Mdns } else { AppProtocol::Dns }
     }
 
     fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
@@ -156,6 +165,9 @@ impl ProtocolState for DnsState {
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some((direction, message)) = self.messages.get(index) else { return };
+        if self.multicast {
+            return view::log_multicast(message, out);
+        }
         view::log(message, *direction, self.transactions.get(index).map_or(0, |t| t.id), out);
     }
 }

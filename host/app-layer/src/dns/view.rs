@@ -12,11 +12,13 @@ pub(crate) fn buffer(message: &Message, direction: Direction, buffer: Buffer, in
     match buffer {
         // dns.query looks at requests (Suricata 8: to the server only).
         Buffer::DnsQuery if direction == Direction::ToServer => of(&message.questions, instance),
-        Buffer::DnsQueryName => of(&message.questions, instance),
-        Buffer::DnsAnswerName => of(&message.answers, instance),
-        Buffer::DnsAuthoritiesName => of(&message.authorities, instance),
-        Buffer::DnsAdditionalsName => of(&message.additionals, instance),
-        Buffer::DnsResponseName if direction == Direction::ToClient => {
+        Buffer::DnsQueryName | Buffer::MdnsQueryName => of(&message.questions, instance),
+        Buffer::DnsAnswerName | Buffer::MdnsAnswerName => of(&message.answers, instance),
+        Buffer::DnsAuthoritiesName | Buffer::MdnsAuthoritiesName => of(&message.authorities, instance),
+        Buffer::DnsAdditionalsName | Buffer::MdnsAdditionalsName => of(&message.additionals, instance),
+        Buffer::DnsResponseName | Buffer::MdnsResponseName
+            if direction == Direction::ToClient || buffer == Buffer::MdnsResponseName && message.is_response() =>
+        {
             let all = message.questions.iter().chain(&message.answers).chain(&message.authorities).chain(&message.additionals);
             match all.skip(instance).map(|r| r.name.as_slice()).next() {
                 Some(bytes) => BufferState::whole(bytes),
@@ -63,6 +65,33 @@ pub(crate) fn log(message: &Message, direction: Direction, transaction: u64, out
         out.push(b'}');
     }
     out.extend_from_slice(b"]}");
+}
+
+/// The EVE object of a multicast message.
+pub(crate) fn log_multicast(message: &Message, out: &mut Vec<u8>) {
+    let mut mdns = crate::json::Object::begin("mdns", out);
+    mdns.text("type", Some(if message.is_response() { b"response" } else { b"request" }));
+    mdns.number("id", message.id.into());
+    mdns.number("opcode", message.opcode().into());
+    mdns.number("rcode", message.rcode().into());
+    for (key, records) in [
+        ("queries", &message.questions),
+        ("answers", &message.answers),
+        ("authorities", &message.authorities),
+        ("additionals", &message.additionals),
+    ] {
+        if !records.is_empty() {
+            mdns.list(key, |list| {
+                for record in records {
+                    list.object(|o| {
+                        o.string("rrname", &record.name);
+                        o.string("rrtype", record_type(record.kind).as_bytes());
+                    });
+                }
+            });
+        }
+    }
+    mdns.end();
 }
 
 /// Mnemonic of a type (IANA DNS parameters); others as TYPEn (RFC 3597).

@@ -206,8 +206,9 @@ impl ProtocolState for LdapState {
         std::mem::take(&mut self.rest[direction as usize])
     }
 
-    fn is_open(&self, direction: Direction) -> bool {
-        !self.pairs.transactions.is_empty() || self.framed.is_open(direction as usize)
+    fn is_open(&self, _direction: Direction) -> bool {
+        // A response changes what the flow is; all else is complete in the frame that a rule is for.
+        self.pairs.waiting(|request| request.name.as_deref() == Some(START_TLS)).is_some()
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {

@@ -66,6 +66,10 @@ protocols! {
     "app-rfb", 6, 5900, Rfb, RFB, RFB_SEEDS;
     "app-ldap", 6, 389, Ldap, LDAP, LDAP_SEEDS;
     "app-ldap-udp", 17, 389, Ldap, LDAP, LDAP_SEEDS;
+    "app-pop3", 6, 110, Pop3, POP3, POP3_SEEDS;
+    "app-websocket", 6, 80, Http1, WEBSOCKET, WEBSOCKET_SEEDS;
+    "app-tftp", 17, 69, Tftp, TFTP, TFTP_SEEDS;
+    "app-mdns", 17, 5353, Mdns, DNS, DNS_SEEDS;
     "app-quic", 17, 443, Quic, QUIC, QUIC_SEEDS;
     "app-dhcp", 17, 67, Dhcp, DHCP, DHCP_SEEDS;
 }
@@ -282,6 +286,32 @@ const QUIC_SEEDS: Seeds = &[
     &[(1, b"\xcf\x00\x00\x00\x01\x00\x08\xf0\x67\xa5\x50\x2a\x42\x62\xb5\x00\x40\x75\xc0\xd9\x5a\x48\x2c\xd0\x99\x1c\xd2\x5b\x0a\xac\x40\x6a\x58\x16\xb6\x39\x41\x00\xf3")],
 ];
 
+const POP3: &[&[u8]] = &[b"+OK\r\n", b"-ERR no\r\n", b"+ \r\n", b".\r\n", b"..x\r\n", b"USER me\r\n", b"PASS x\r\n", b"LIST\r\n", b"TOP 1 2\r\n", b"RETR 1\r\n", b"CAPA\r\n", b"STLS\r\n", b"AUTH PLAIN\r\n", b"\n", b"\x16\x03\x01"];
+const POP3_SEEDS: Seeds = &[&[
+    (1, b"+OK ready\r\n"),
+    (0, b"USER me\r\nPASS x\r\nLIST\r\n"),
+    (1, b"+OK\r\n+OK\r\n+OK 1\r\n1 5\r\n.\r\n"),
+    (0, b"AUTH PLAIN\r\n"),
+    (1, b"+ \r\n"),
+    (0, b"AGEAYg==\r\nSTLS\r\n"),
+    (1, b"-ERR\r\n+OK begin\r\n"),
+    (0, b"\x16\x03\x01\x00\x05"),
+]];
+
+const WEBSOCKET: &[&[u8]] = &[
+    b"\x81\x05hello", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\x01\x03Hel", b"\x80\x02lo", b"\x00\x02xx", b"\x89\x00", b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00", b"\x82\x7e\x01\x00",
+    b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", b"\x88\x02\x03\xe8",
+];
+const WEBSOCKET_SEEDS: Seeds = &[&[
+    (0, b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"),
+    (1, b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"),
+    (0, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
+    (1, b"\x01\x03Hel\x89\x05Hello\x80\x02lo\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"),
+]];
+
+const TFTP: &[&[u8]] = &[b"\x00\x01", b"\x00\x02", b"octet\x00", b"\x00\x03\x00\x01", b"\x00"];
+const TFTP_SEEDS: Seeds = &[&[(0, b"\x00\x01rfc1350.txt\x00octet\x00"), (1, b"\x00\x05\x00\x01no\x00")]];
+
 const LDAP: &[&[u8]] = &[
     b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00", b"\x30\x05\x02\x01\x03\x42\x00", b"\x30\x06\x02\x01\x06\x50\x01\x05", b"\x64", b"\x65", b"\x66", b"\x68", b"\x6c", b"\x6e",
     b"\x77\x18\x80\x161.3.6.1.4.1.1466.20037", b"\x78\x07\x0a\x01\x00\x04\x00\x04\x00", b"\x31\x04\x04\x02cn", b"\x30\x84\x00\x00\x00\x05", b"\xa3",
@@ -299,7 +329,12 @@ const DHCP: &[&[u8]] = &[b"\x63\x82\x53\x63", b"\x35\x01\x01", b"\x33\x04\x00\x0
 const DHCP_SEEDS: Seeds = &[&[(0, b"\x01\x01\x06\x00 too short"), (1, b"\x02\x01\x06\x00")]];
 
 /// Non-byte facts that parsers answer.
-const NUMBERS: [&str; 22] = [
+const NUMBERS: [&str; 27] = [
+    "websocket.opcode",
+    "websocket.flags",
+    "websocket.mask",
+    "ldap.request.operation",
+    "ldap.responses.count",
     "filesize",
     "ftp.dynamic_port",
     "ftp.reply_received",
