@@ -43,6 +43,7 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
     AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2, AppProtocol::Quic,
     AppProtocol::Ldap, AppProtocol::WebSocket, AppProtocol::Tftp, AppProtocol::Pop3, AppProtocol::Mdns,
+    AppProtocol::Dnp3,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -80,6 +81,7 @@ const KEYWORDS: &[&str] = &[
     "http2.frametype", "http2.errorcode", "http2.priority", "http2.window", "http2.size_update", "http2.settings",
     "ldap.request.operation", "ldap.responses.operation", "ldap.responses.result_code", "ldap.responses.count",
     "websocket.opcode", "websocket.mask", "websocket.flags",
+    "dnp3_func", "dnp3_ind", "dnp3_obj",
 ];
 
 impl Default for Support {

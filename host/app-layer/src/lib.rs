@@ -12,6 +12,7 @@ pub mod config;
 pub mod dcerpc;
 mod digest;
 pub mod dhcp;
+pub mod dnp3;
 pub mod dns;
 pub mod expectation;
 mod file;
@@ -79,6 +80,7 @@ pub(crate) fn parser_of(
         AppProtocol::Tftp => Some(Box::new(tftp::TftpState::new(config))),
         AppProtocol::Pop3 => Some(Box::new(pop3::Pop3State::new(config))),
         AppProtocol::Mdns => Some(Box::new(dns::DnsState::mdns(config))),
+        AppProtocol::Dnp3 => Some(Box::new(dnp3::Dnp3State::new(config))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }

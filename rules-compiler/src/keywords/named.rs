@@ -19,6 +19,7 @@ pub fn numbers_of(keyword: &str) -> &'static [NamedValue] {
         "nfs_procedure" => &[],
         "ldap.request.operation" | "ldap.responses.operation" => LDAP_OPERATION,
         "ldap.responses.result_code" => LDAP_RESULT,
+        "dnp3_func" => DNP3_FUNCTION,
         "ftp.mode" => &[("active", 0), ("passive", 1)],
         "ftp.reply_received" | "krb5.weak_encryption" | "mqtt.connack.session_present" | "websocket.mask" => BOOLEAN,
         _ => &[],
@@ -128,4 +129,17 @@ const LDAP_RESULT: &[NamedValue] = &[
     ("unavailable", 52), ("unwilling_to_perform", 53), ("loop_detect", 54), ("naming_violation", 64),
     ("object_class_violation", 65), ("not_allowed_on_non_leaf", 66), ("not_allowed_on_rdn", 67),
     ("entry_already_exists", 68), ("object_class_mods_prohibited", 69), ("affects_multiple_dsas", 71), ("other", 80),
+];
+
+/// IEEE 1815, table 4-1.
+#[rustfmt::skip]
+const DNP3_FUNCTION: &[NamedValue] = &[
+    ("confirm", 0), ("read", 1), ("write", 2), ("select", 3), ("operate", 4), ("direct_operate", 5),
+    ("direct_operate_nr", 6), ("immed_freeze", 7), ("immed_freeze_nr", 8), ("freeze_clear", 9), ("freeze_clear_nr", 10),
+    ("freeze_at_time", 11), ("freeze_at_time_nr", 12), ("cold_restart", 13), ("warm_restart", 14),
+    ("initialize_data", 15), ("initialize_appl", 16), ("start_appl", 17), ("stop_appl", 18), ("save_config", 19),
+    ("enable_unsolicited", 20), ("disable_unsolicited", 21), ("assign_class", 22), ("delay_measure", 23),
+    ("record_current_time", 24), ("open_file", 25), ("close_file", 26), ("delete_file", 27), ("get_file_info", 28),
+    ("authenticate_file", 29), ("abort_file", 30), ("activate_config", 31), ("authenticate_req", 32),
+    ("authenticate_err", 33), ("response", 129), ("unsolicited_resp", 130), ("authenticate_resp", 131),
 ];

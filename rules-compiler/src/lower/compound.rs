@@ -20,6 +20,16 @@ const HTTP2_SETTINGS: &[(&str, u64)] = &[
 /// Bits of a frame's first byte (RFC 6455 section 5.2, RFC 7692 section 6).
 const WEBSOCKET_FLAGS: &[(&str, u64)] = &[("fin", 0x80), ("comp", 0x40)];
 
+/// Internal indications (IEEE 1815 clause 4.5), first octet high.
+#[rustfmt::skip]
+const DNP3_INDICATIONS: &[(&str, u64)] = &[
+    ("all_stations", 0x0100), ("class_1_events", 0x0200), ("class_2_events", 0x0400), ("class_3_events", 0x0800),
+    ("need_time", 0x1000), ("local_control", 0x2000), ("device_trouble", 0x4000), ("device_restart", 0x8000),
+    ("no_func_code_support", 0x0001), ("object_unknown", 0x0002), ("parameter_error", 0x0004),
+    ("event_buffer_overflow", 0x0008), ("already_executing", 0x0010), ("config_corrupt", 0x0020), ("reserved_2", 0x0040),
+    ("reserved_1", 0x0080),
+];
+
 impl Lowering<'_, '_> {
     /// The conditions of such a keyword; none if it is not one.
     pub(super) fn compound(
@@ -31,6 +41,8 @@ impl Lowering<'_, '_> {
             "http2.settings" => vec![self.http2_setting(option)?],
             "ldap.responses.operation" | "ldap.responses.result_code" => vec![self.of_response(option, keyword)?],
             "websocket.flags" => return self.bits(option, keyword, WEBSOCKET_FLAGS).map(Some),
+            "dnp3_ind" => vec![self.any_of(option, keyword, DNP3_INDICATIONS)?],
+            "dnp3_obj" => vec![self.dnp3_object(option, keyword)?],
             _ => return Ok(None),
         };
         Ok(Some(conditions))
@@ -88,6 +100,28 @@ impl Lowering<'_, '_> {
             });
         }
         Ok(comparisons.into_iter().map(|c| self.named(keyword.name, Some(c))).collect())
+    }
+
+    /// `a,b`: one of the bits is set.
+    fn any_of(&mut self, option: &OptionSyntax, keyword: &'static Keyword, names: &[(&str, u64)]) -> Lowered<AppLayerCondition> {
+        let text = self.value(option)?.into_owned();
+        let mut mask = 0;
+        for part in text.split(',').map(str::trim) {
+            mask |= find(part, names)
+                .or_else(|| number::unsigned(part).filter(|n| (1..=0xffff).contains(n)))
+                .ok_or_else(|| self.unknown(option, part, "indication of DNP3", names))?;
+        }
+        Ok(self.named(keyword.name, Some(Comparison::AnyBit(mask))))
+    }
+
+    /// `group,variation`
+    fn dnp3_object(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered<AppLayerCondition> {
+        let text = self.value(option)?.into_owned();
+        let octet = |part: &str| number::unsigned(part.trim()).filter(|n| *n <= 255);
+        match text.split_once(',').and_then(|(a, b)| Some((octet(a)?, octet(b)?))) {
+            Some((group, variation)) => Ok(self.named(keyword.name, Some(Comparison::Equal(group << 8 | variation)))),
+            None => Err(self.wrong(option, format!("`{text}` is no group and variation"))),
+        }
     }
 
     fn unknown(&self, option: &OptionSyntax, name: &str, what: &str, names: &[(&str, u64)]) -> Fault {
@@ -159,5 +193,14 @@ mod tests {
         );
         assert_eq!(conditions("websocket", "websocket.flags:&0x40"), Some(vec![bit(Comparison::AnyBit(0x40))]));
         assert_eq!(conditions("websocket", "websocket.flags:none"), None);
+    }
+
+    #[test]
+    fn dnp3() {
+        let of = |option: &str| conditions("dnp3", option);
+        assert_eq!(of("dnp3_func:cold_restart"), one("dnp3_func", Some(Comparison::Equal(13))));
+        assert_eq!(of("dnp3_ind:need_time,device_restart"), one("dnp3_ind", Some(Comparison::AnyBit(0x9000))));
+        assert_eq!(of("dnp3_obj:22,01"), one("dnp3_obj", Some(Comparison::Equal(22 << 8 | 1))));
+        assert_eq!((of("dnp3_obj:22"), of("dnp3_obj:300,1"), of("dnp3_ind:no")), (None, None, None));
     }
 }
