@@ -43,7 +43,7 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
     AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2, AppProtocol::Quic,
     AppProtocol::Ldap, AppProtocol::WebSocket, AppProtocol::Tftp, AppProtocol::Pop3, AppProtocol::Mdns,
-    AppProtocol::Dnp3,
+    AppProtocol::Dnp3, AppProtocol::Pgsql,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.

@@ -32,6 +32,7 @@ mod mime;
 pub mod mqtt;
 pub mod ntp;
 mod pairs;
+pub mod pgsql;
 pub mod pop3;
 pub mod quic;
 pub mod rfb;
@@ -81,6 +82,7 @@ pub(crate) fn parser_of(
         AppProtocol::Pop3 => Some(Box::new(pop3::Pop3State::new(config))),
         AppProtocol::Mdns => Some(Box::new(dns::DnsState::mdns(config))),
         AppProtocol::Dnp3 => Some(Box::new(dnp3::Dnp3State::new(config))),
+        AppProtocol::Pgsql => Some(Box::new(pgsql::PgsqlState::new(config))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
