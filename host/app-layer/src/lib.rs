@@ -14,6 +14,7 @@ mod digest;
 pub mod dhcp;
 pub mod dnp3;
 pub mod dns;
+pub mod enip;
 pub mod expectation;
 mod file;
 pub mod flow;
@@ -83,6 +84,7 @@ pub(crate) fn parser_of(
         AppProtocol::Mdns => Some(Box::new(dns::DnsState::mdns(config))),
         AppProtocol::Dnp3 => Some(Box::new(dnp3::Dnp3State::new(config))),
         AppProtocol::Pgsql => Some(Box::new(pgsql::PgsqlState::new(config))),
+        AppProtocol::Enip => Some(Box::new(enip::EnipState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }

@@ -19,6 +19,8 @@ pub fn numbers_of(keyword: &str) -> &'static [NamedValue] {
         "nfs_procedure" => &[],
         "ldap.request.operation" | "ldap.responses.operation" => LDAP_OPERATION,
         "ldap.responses.result_code" => LDAP_RESULT,
+        "enip_command" | "enip.command" => ENIP_COMMAND,
+        "enip.status" => ENIP_STATUS,
         "dnp3_func" => DNP3_FUNCTION,
         "ftp.mode" => &[("active", 0), ("passive", 1)],
         "ftp.reply_received" | "krb5.weak_encryption" | "mqtt.connack.session_present" | "websocket.mask" => BOOLEAN,
@@ -142,4 +144,18 @@ const DNP3_FUNCTION: &[NamedValue] = &[
     ("record_current_time", 24), ("open_file", 25), ("close_file", 26), ("delete_file", 27), ("get_file_info", 28),
     ("authenticate_file", 29), ("abort_file", 30), ("activate_config", 31), ("authenticate_req", 32),
     ("authenticate_err", 33), ("response", 129), ("unsolicited_resp", 130), ("authenticate_resp", 131),
+];
+
+/// CIP Networks Library volume 2, table 2-3.2.
+#[rustfmt::skip]
+const ENIP_COMMAND: &[NamedValue] = &[
+    ("nop", 0), ("list_services", 4), ("list_identity", 99), ("list_interfaces", 100), ("register_session", 101),
+    ("unregister_session", 102), ("send_rr_data", 111), ("send_unit_data", 112), ("indicate_status", 114), ("cancel", 115),
+];
+
+/// CIP Networks Library volume 2, table 2-3.3.
+#[rustfmt::skip]
+const ENIP_STATUS: &[NamedValue] = &[
+    ("success", 0), ("invalid_cmd", 1), ("no_resources", 2), ("incorrect_data", 3), ("invalid_session", 100),
+    ("invalid_length", 101), ("unsupported_protocol_revision", 105), ("encapsulation_header_error", 106),
 ];

@@ -43,6 +43,7 @@ impl Lowering<'_, '_> {
             "websocket.flags" => return self.bits(option, keyword, WEBSOCKET_FLAGS).map(Some),
             "dnp3_ind" => vec![self.any_of(option, keyword, DNP3_INDICATIONS)?],
             "dnp3_obj" => vec![self.dnp3_object(option, keyword)?],
+            "cip_service" => vec![self.cip_service(option)?],
             _ => return Ok(None),
         };
         Ok(Some(conditions))
@@ -124,6 +125,21 @@ impl Lowering<'_, '_> {
         }
     }
 
+    /// `service[,class[,attribute]]`
+    fn cip_service(&mut self, option: &OptionSyntax) -> Lowered<AppLayerCondition> {
+        let text = self.value(option)?.into_owned();
+        let parts: Option<Vec<u64>> = text.split(',').map(number::unsigned).collect();
+        let (name, value) = match parts.as_deref() {
+            Some(&[service @ 0..=127]) => ("cip_service", service),
+            Some(&[service @ 0..=127, class @ 0..=65_535]) => ("cip_service.class", service << 32 | class),
+            Some(&[service @ 0..=127, class @ 0..=65_535, attribute @ 0..=65_535]) => {
+                ("cip_service.attribute", service << 32 | class << 16 | attribute)
+            }
+            _ => return Err(self.wrong(option, format!("`{text}` is no service with class and attribute"))),
+        };
+        Ok(self.named(name, Some(Comparison::Equal(value))))
+    }
+
     fn unknown(&self, option: &OptionSyntax, name: &str, what: &str, names: &[(&str, u64)]) -> Fault {
         let near = crate::diag::nearest(name, names.iter().map(|n| n.0)).map(|n| format!("; did you mean `{n}`?"));
         self.wrong(option, format!("`{name}` is no {what}{}", near.unwrap_or_default()))
@@ -202,5 +218,14 @@ mod tests {
         assert_eq!(of("dnp3_ind:need_time,device_restart"), one("dnp3_ind", Some(Comparison::AnyBit(0x9000))));
         assert_eq!(of("dnp3_obj:22,01"), one("dnp3_obj", Some(Comparison::Equal(22 << 8 | 1))));
         assert_eq!((of("dnp3_obj:22"), of("dnp3_obj:300,1"), of("dnp3_ind:no")), (None, None, None));
+    }
+
+    #[test]
+    fn cip_services() {
+        let of = |option: &str| conditions("enip", option);
+        assert_eq!(of("cip_service:75"), one("cip_service", Some(Comparison::Equal(75))));
+        assert_eq!(of("cip_service:16,246,6"), one("cip_service.attribute", Some(Comparison::Equal(16 << 32 | 246 << 16 | 6))));
+        assert_eq!(of("enip_command:list_identity"), one("enip_command", Some(Comparison::Equal(99))));
+        assert_eq!((of("cip_service:200"), of("cip_service:1,2,3,4")), (None, None));
     }
 }
