@@ -98,6 +98,7 @@ pub struct AppLayerFlow {
     events: u8,
     reported: u8,
     upgraded: bool,
+    parser: u32,
 }
 
 impl AppLayerFlow {
@@ -122,7 +123,13 @@ impl AppLayerFlow {
             events: 0,
             reported: 0,
             upgraded: false,
+            parser: 0,
         }
+    }
+
+    /// Which parser the flow has, counted up with each change of protocol: transactions are numbered within it.
+    pub fn parser(&self) -> u32 {
+        self.parser
     }
 
     /// The protocol, once decided.
@@ -222,6 +229,7 @@ impl AppLayerFlow {
         let successor = state.take_successor();
         let rests = [Direction::ToServer, Direction::ToClient].map(|d| (d, state.take_rest(d)));
         self.upgraded = true;
+        self.parser += 1;
         self.original.get_or_insert(before);
         self.watch = None;
         self.by_side = [None; 2];

@@ -119,7 +119,13 @@ impl Inspector {
             dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
             self.raise(n, context.packet, Some(flow), sink);
         }
+        let before = flow.data.app.parser();
         flow.data.app.mark_inspected(context.packet.number);
+        if flow.data.app.parser() != before
+            && let Some(detect) = flow.data.detect.as_deref_mut()
+        {
+            detect.protocol_changed();
+        }
         dropped
     }
 

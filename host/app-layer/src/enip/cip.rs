@@ -5,6 +5,9 @@ use crate::wire::le16;
 /// Most messages within one, and segments of a path.
 const MULTIPLE_MAX: usize = 64;
 const SEGMENTS_MAX: usize = 16;
+const ATTRIBUTES_MAX: usize = 64;
+const GET_LIST: u8 = 0x03;
+const SET_LIST: u8 = 0x04;
 const MULTIPLE: u8 = 0x0a;
 
 /// Kinds of segments that rules ask for.
@@ -22,6 +25,8 @@ pub struct Cip {
     pub service: u8,
     pub response: bool,
     pub path: Vec<Segment>,
+    /// Attributes that a list names (services 3 and 4).
+    pub attributes: Vec<u16>,
     pub status: u8,
     pub extended: Option<u16>,
     /// Messages within.
@@ -64,7 +69,15 @@ fn one(bytes: &[u8]) -> Option<(Cip, &[u8])> {
     let words = usize::from(*bytes.get(1)?);
     let path = bytes.get(2..2 + 2 * words)?;
     segments(path, &mut cip.path);
-    Some((cip, bytes.get(2 + 2 * words..).unwrap_or(&[])))
+    let body = bytes.get(2 + 2 * words..).unwrap_or(&[]);
+    // Count and numbers; behind the first number of a list that is set comes a value of unknown size.
+    let count = match cip.service {
+        GET_LIST => usize::from(le16(body, 0).unwrap_or(0)).min(ATTRIBUTES_MAX),
+        SET_LIST => usize::from(le16(body, 0).unwrap_or(0)).min(1),
+        _ => 0,
+    };
+    cip.attributes = (0..count).map_while(|n| le16(body, 2 + 2 * n)).collect();
+    Some((cip, body))
 }
 
 /// Logical segments (volume 1, appendix C-1.4.2) at the start of a path.
@@ -104,6 +117,8 @@ mod tests {
         assert_eq!((get.service, get.path.as_slice()), (14, &[Segment::Class(1), Segment::Instance(1), Segment::Attribute(5)][..]));
         let wide = read(&[0x03, 4, 0x21, 0, 0x8b, 1, 0x25, 0, 2, 0]).unwrap();
         assert_eq!(wide.path, [Segment::Class(0x18b), Segment::Instance(2)]);
+        let list = read(&[0x03, 2, 0x20, 1, 0x24, 1, 2, 0, 5, 0, 7, 0]).unwrap();
+        assert_eq!(list.attributes, [5, 7]);
         let error = read(&[0x8e, 0, 1, 1, 0x0c, 1]).unwrap();
         assert_eq!((error.response, error.status, error.extended), (true, 1, Some(0x010c)));
         // Two within one.

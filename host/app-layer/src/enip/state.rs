@@ -161,7 +161,10 @@ impl ProtocolState for EnipState {
             "enip.extended_status" => any(&|cip| cip.extended.map(u64::from)),
             "enip.cip_class" => any(&segment(|s| if let Segment::Class(n) = s { Some(*n) } else { None })),
             "enip.cip_instance" => any(&segment(|s| if let Segment::Instance(n) = s { Some(*n) } else { None })),
-            "enip.cip_attribute" => any(&segment(|s| if let Segment::Attribute(n) = s { Some(*n) } else { None })),
+            "enip.cip_attribute" => {
+                any(&segment(|s| if let Segment::Attribute(n) = s { Some(*n) } else { None }))
+                    || m.cip.as_ref().is_some_and(|cip| cip.all().flat_map(|c| &c.attributes).any(|n| holds((*n).into())))
+            }
             // Service, with class and attribute where they are asked for: eight, thirty-two and sixteen bits.
             "cip_service" => any(&|cip| Some(u64::from(cip.service))),
             "cip_service.class" => any(&|cip| {
