@@ -444,6 +444,16 @@ mod tests {
     }
 
     #[test]
+    fn the_single_byte_is_of_the_protocol() {
+        let mut flow = crate::AppLayerFlow::new(&Default::default(), 6, 40000, 5432);
+        flow.feed(ToServer, Input::Data(SSL), 1);
+        flow.mark_inspected(1);
+        flow.feed(ToClient, Input::Data(b"N"), 2);
+        flow.mark_inspected(2);
+        assert_eq!((flow.protocol(), flow.new_events().count()), (Some(AppProtocol::Pgsql), 0));
+    }
+
+    #[test]
     fn oddities_and_bounds() {
         let mut s = PgsqlState::new(&Default::default());
         s.feed(ToServer, Input::Data(&[0, 0, 0, 3, 0]), 1);
