@@ -133,12 +133,6 @@ impl List<'_> {
         string(value, self.out);
     }
 
-    /// A number.
-    pub(crate) fn number(&mut self, value: u64) {
-        self.next();
-        self.out.extend_from_slice(value.to_string().as_bytes());
-    }
-
     /// An object.
     pub(crate) fn object(&mut self, write: impl FnOnce(&mut Object<'_>)) {
         self.next();

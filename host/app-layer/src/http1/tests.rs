@@ -343,3 +343,14 @@ fn messages_go_on_behind_an_end_that_was_none() {
     assert_eq!(get(&s, 1, Direction::ToServer, Buffer::HttpUri).as_deref(), Some("/2"));
     assert!((0..2).any(|i| get(&s, i, Direction::ToClient, Buffer::HttpStatusCode).as_deref() == Some("404")));
 }
+
+#[test]
+fn a_head_too_long_is_cut_at_the_limit_in_any_cut() {
+    let config = Arc::new(crate::AppLayerConfig { head_limit: 100, ..Default::default() });
+    let bytes = [&b"GET / HTTP/1.1\r\nHost: a\r\nX: "[..], &[b'x'; 200]].concat();
+    for step in [1, 7, 1000] {
+        let mut state = Http1State::new(&config);
+        bytes.chunks(step).for_each(|part| state.feed(Direction::ToServer, Input::Data(part), 1));
+        assert_eq!(state.pairs[0].messages[0].head.len(), 100, "{step}");
+    }
+}
