@@ -67,6 +67,7 @@ pub struct AppLayerFlow {
     fed: bool,
     /// What waits for [`AppLayerFlow::mark_inspected`].
     held: Option<Box<Held>>,
+    parser: u32,
 }
 
 impl AppLayerFlow {
@@ -93,7 +94,13 @@ impl AppLayerFlow {
             upgraded: false,
             fed: false,
             held: None,
+            parser: 0,
         }
+    }
+
+    /// Which parser the flow has, counted up with each change of protocol: transactions are numbered within it.
+    pub fn parser(&self) -> u32 {
+        self.parser
     }
 
     /// The protocol, once decided.
@@ -133,7 +140,9 @@ impl AppLayerFlow {
 
     /// The protocol before it changed; the present one if it has not.
     pub fn original_protocol(&self) -> Option<AppProtocol> {
-        self.original.or(self.protocol())
+        // HTTP/2 turns out to carry DNS within the same parser.
+        let began = self.protocol().map(|p| if p == AppProtocol::Doh2 { AppProtocol::Http2 } else { p });
+        self.original.or(began)
     }
 
     /// What is known of each direction: its own bytes decide, once they have come. The first datagram of a direction

@@ -12,28 +12,39 @@ pub mod config;
 pub mod dcerpc;
 mod digest;
 pub mod dhcp;
+pub mod dnp3;
 pub mod dns;
+pub mod enip;
 pub mod expectation;
 mod file;
 pub mod flow;
+mod framed;
 pub mod ftp;
 pub mod ftp_data;
 pub mod http1;
+pub mod http2;
 mod json;
 pub mod krb5;
+pub mod ldap;
 mod line;
 mod magic;
 mod messages;
 mod mime;
 pub mod mqtt;
 pub mod ntp;
+mod pairs;
+pub mod pgsql;
+pub mod pop3;
+pub mod quic;
 pub mod rfb;
 pub mod sip;
 pub mod smb;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;
+pub mod tftp;
 pub mod tls;
+pub mod websocket;
 mod wire;
 
 pub use config::AppLayerConfig;
@@ -51,6 +62,7 @@ pub(crate) fn parser_of(
 ) -> Option<Box<dyn ProtocolState>> {
     match protocol {
         AppProtocol::Http1 => Some(Box::new(http1::Http1State::new(config))),
+        AppProtocol::Http2 | AppProtocol::Doh2 => Some(Box::new(http2::Http2State::new(config))),
         AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
         AppProtocol::Ftp => Some(Box::new(ftp::FtpState::new(config))),
@@ -64,6 +76,15 @@ pub(crate) fn parser_of(
         AppProtocol::Snmp => Some(Box::new(snmp::SnmpState::new(config))),
         AppProtocol::Ntp => Some(Box::new(ntp::NtpState::new(config))),
         AppProtocol::Dhcp => Some(Box::new(dhcp::DhcpState::new(config))),
+        AppProtocol::Quic => Some(Box::new(quic::QuicState::new(config))),
+        AppProtocol::Ldap => Some(Box::new(ldap::LdapState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::WebSocket => Some(Box::new(websocket::WebSocketState::new(config))),
+        AppProtocol::Tftp => Some(Box::new(tftp::TftpState::new(config))),
+        AppProtocol::Pop3 => Some(Box::new(pop3::Pop3State::new(config))),
+        AppProtocol::Mdns => Some(Box::new(dns::DnsState::mdns(config))),
+        AppProtocol::Dnp3 => Some(Box::new(dnp3::Dnp3State::new(config))),
+        AppProtocol::Pgsql => Some(Box::new(pgsql::PgsqlState::new(config))),
+        AppProtocol::Enip => Some(Box::new(enip::EnipState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
@@ -161,6 +182,10 @@ pub trait ProtocolState: Send {
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_>;
     /// Non-byte facts by condition, for `weir_ir::AppLayerCondition` (rcode, versions, lengths …): numeric value by name.
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64>;
+    /// One of the numbers of this name does: where a transaction has several.
+    fn any_number(&self, index: usize, direction: Direction, name: &str, holds: &mut dyn FnMut(u64) -> bool) -> bool {
+        self.number(index, direction, name).is_some_and(holds)
+    }
     /// Names of the protocol's events, by index (`http.` etc. prefix not included).
     fn event_names(&self) -> &'static [&'static str];
     /// Name of an event index.
@@ -175,6 +200,10 @@ pub trait ProtocolState: Send {
     }
     /// The flow changes protocol from the given stream offset of each direction on (CONNECT, h2c, STARTTLS).
     fn upgrade(&self) -> Option<Upgrade> {
+        None
+    }
+    /// The parser of the protocol behind an [`Upgrade`], where it is to know what came before; given once.
+    fn take_successor(&mut self) -> Option<Box<dyn ProtocolState>> {
         None
     }
     /// Nothing more may be fed before [`Self::mark_inspected`] and [`Self::take_rest`] of both directions.

@@ -153,6 +153,11 @@ pub struct Open {
 }
 
 impl FlowDetect {
+    /// The flow has another parser now, which numbers its transactions anew.
+    pub fn protocol_changed(&mut self) {
+        self.transactions.clear();
+    }
+
     /// What is open in `direction`. `window_start` is the stream offset of the oldest byte the next delivery will see.
     pub fn is_open(&self, direction: Direction, window_start: u64) -> Open {
         let side = direction as usize;

@@ -131,7 +131,14 @@ impl Inspector {
             let reached = flow.data.app.take_limits();
             self.limits.transactions += reached.transactions;
             self.limits.bodies += reached.bodies;
-            if !flow.data.app.mark_inspected(context.packet.number) {
+            let before = flow.data.app.parser();
+            let more = flow.data.app.mark_inspected(context.packet.number);
+            if flow.data.app.parser() != before
+                && let Some(detect) = flow.data.detect.as_deref_mut()
+            {
+                detect.protocol_changed();
+            }
+            if !more {
                 break;
             }
             if let Some(facts) = &mut context.flow {

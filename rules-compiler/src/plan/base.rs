@@ -89,6 +89,29 @@ fn can_hold(r: &Record) -> bool {
         && r.position_min <= r.position_max
 }
 
+/// Protocols whose parsers fill a buffer; none: not bound to one. Fingerprints of hellos are made over TCP and in QUIC.
+pub fn protocols_of(buffer: Buffer) -> Option<&'static [AppProtocol]> {
+    use AppProtocol as P;
+    macro_rules! one {
+        ($($name:ident)*) => { match buffer.protocol()? { $(P::$name => Some(&[P::$name]),)* } };
+    }
+    match buffer {
+        Buffer::Ja3Hash | Buffer::Ja3String | Buffer::Ja3sHash | Buffer::Ja3sString | Buffer::Ja4Hash => Some(&[P::Tls, P::Quic]),
+        _ => one!(Http Http1 Http2 Dns Tls Smtp Ftp FtpData Ssh Smb DceRpc Imap Pop3 Krb5 Snmp Sip Rfb Mqtt Quic Nfs Tftp Dhcp
+            Ntp Ike Rdp Telnet Modbus Dnp3 Enip BittorrentDht Pgsql Ldap WebSocket Mdns Doh2),
+    }
+}
+
+/// Class mask of a buffer's protocols.
+pub fn buffer_classes(buffer: Buffer) -> u64 {
+    protocols_of(buffer).map_or(u64::MAX, |all| all.iter().fold(0, |mask, p| mask | classes(*p)))
+}
+
+/// Transports that can carry a buffer's protocols.
+pub fn buffer_transports(buffer: Buffer) -> u8 {
+    protocols_of(buffer).map_or(TransportMask::ALL.0, |all| all.iter().fold(0, |mask, p| mask | transports_of(*p)))
+}
+
 /// Transports that can carry a protocol.
 pub fn transports_of(protocol: AppProtocol) -> u8 {
     use AppProtocol as P;

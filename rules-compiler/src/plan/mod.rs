@@ -237,7 +237,7 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         };
         choices.extend(found.into_iter().flatten());
     }
-    if is_http_rule(rule) {
+    if is_http_rule(rule) || may_be_doh(rule) {
         let extra = http::http2(rule, builder);
         for choice in choices.iter_mut().filter(|c| c.class != Class::Header) {
             choice.conditions.extend(extra.iter().copied());
@@ -260,9 +260,15 @@ fn is_http_rule(rule: &Rule) -> bool {
     http_only(rule) || rule.buffers.iter().any(|b| http::is_http(b.buffer))
 }
 
+/// The rule is inspected on DNS messages, which HTTP/2 may carry, compressed or in base64.
+fn may_be_doh(rule: &Rule) -> bool {
+    use weir_contract::protocol::AppProtocol as P;
+    matches!(base::header_protocol(rule), Some(P::Dns | P::Doh2)) || rule.buffers.iter().any(|b| b.buffer.protocol() == Some(P::Dns))
+}
+
 fn http_only(rule: &Rule) -> bool {
     use weir_contract::protocol::AppProtocol as P;
-    matches!(base::header_protocol(rule), Some(P::Http | P::Http1 | P::Http2))
+    matches!(base::header_protocol(rule), Some(P::Http | P::Http1 | P::Http2 | P::Doh2))
         || rule.buffers.iter().any(|b| b.buffer != Buffer::FileData && http::is_http(b.buffer))
 }
 
@@ -308,10 +314,8 @@ fn complete(rule: &Rule, builder: &mut Builder<'_>, tried: &[Choice]) -> Choice 
     for record in &mut records {
         record.class_mask &= base::header_protocol(rule).map_or(u64::MAX, base::classes);
         for run in &rule.buffers {
-            if let Some(p) = run.buffer.protocol() {
-                record.class_mask &= base::classes(p);
-                record.transports &= base::transports_of(p);
-            }
+            record.class_mask &= base::buffer_classes(run.buffer);
+            record.transports &= base::buffer_transports(run.buffer);
         }
         if base::packet_only(rule) && rule.buffers.iter().all(|b| b.buffer == Buffer::Payload) {
             packet::narrow(rule, record);

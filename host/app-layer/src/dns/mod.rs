@@ -2,6 +2,7 @@
 
 mod parser;
 mod state;
+pub(crate) mod view;
 
 pub use parser::{Message, Record, parse_message};
 pub use state::DnsState;

@@ -1,6 +1,7 @@
 //! Transactions, buffers and events of DNS.
 
-use super::parser::{Message, Record, parse_message};
+use super::parser::{Message, parse_message};
+use super::view;
 use crate::{
     AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction,
 };
@@ -25,6 +26,7 @@ const EVENTS: [&str; 10] = [
 pub struct DnsState {
     limit: usize,
     tcp: bool,
+    multicast: bool,
     /// TCP: bytes of an incomplete message, by direction.
     partial: [Vec<u8>; 2],
     /// TCP: framing is lost.
@@ -40,12 +42,18 @@ impl DnsState {
         DnsState {
             limit: config.transactions,
             tcp,
+            multicast: false,
             partial: Default::default(),
             lost: [false; 2],
             transactions: Vec::new(),
             messages: Vec::new(),
             next: 0,
         }
+    }
+
+    /// State of a flow of multicast DNS (RFC 6762).
+    pub fn mdns(config: &Arc<AppLayerConfig>) -> Self {
+        DnsState { multicast: true, ..DnsState::new(config, false) }
     }
 
     fn message(&mut self, direction: Direction, bytes: &[u8]) {
@@ -63,6 +71,8 @@ impl DnsState {
             events.push(0);
         }
         match (direction, message.is_response()) {
+            // Everybody asks and answers in the same direction.
+            _ if self.multicast => {}
             (Direction::ToServer, true) => events.push(1),
             (Direction::ToClient, false) => events.push(2),
             _ => {}
@@ -105,21 +115,11 @@ impl DnsState {
         partial.drain(..at);
         self.partial[d] = partial;
     }
-
-    fn name_of(&self, index: usize, direction: Direction, instance: usize, pick: impl Fn(&Message) -> &[Record]) -> BufferState<'_> {
-        match self.messages.get(index) {
-            Some((d, message)) if *d == direction => match pick(message).get(instance) {
-                Some(record) => BufferState::whole(&record.name),
-                None => BufferState::Absent,
-            },
-            _ => BufferState::Absent,
-        }
-    }
 }
 
 impl ProtocolState for DnsState {
     fn protocol(&self) -> AppProtocol {
-        AppProtocol::Dns
+        if self.multicast { AppProtocol::Mdns } else { AppProtocol::Dns }
     }
 
     fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
@@ -139,41 +139,15 @@ impl ProtocolState for DnsState {
     }
 
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
-        let at = |pick: fn(&Message) -> &[Record]| self.name_of(index, direction, instance, pick);
-        match buffer {
-            // dns.query looks at requests (Suricata 8: to the server only).
-            Buffer::DnsQuery if direction == Direction::ToServer => at(|m| &m.questions),
-            Buffer::DnsQueryName => at(|m| &m.questions),
-            Buffer::DnsAnswerName => at(|m| &m.answers),
-            Buffer::DnsAuthoritiesName => at(|m| &m.authorities),
-            Buffer::DnsAdditionalsName => at(|m| &m.additionals),
-            Buffer::DnsResponseName if direction == Direction::ToClient => {
-                let Some((d, m)) = self.messages.get(index) else { return BufferState::Absent };
-                if *d != direction {
-                    return BufferState::Absent;
-                }
-                let all = m.questions.iter().chain(&m.answers).chain(&m.authorities).chain(&m.additionals);
-                match all.skip(instance).map(|r| r.name.as_slice()).next() {
-                    Some(bytes) => BufferState::whole(bytes),
-                    None => BufferState::Absent,
-                }
-            }
+        match self.messages.get(index) {
+            Some((d, message)) if *d == direction => view::buffer(message, direction, buffer, instance),
             _ => BufferState::Absent,
         }
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
         let (d, message) = self.messages.get(index)?;
-        if *d != direction {
-            return None;
-        }
-        match name {
-            "dns.opcode" => Some(u64::from(message.opcode())),
-            // The field is there in requests as well, usually zero.
-            "dns.rcode" => Some(u64::from(message.rcode())),
-            "dns.rrtype" => message.questions.first().or(message.answers.first()).map(|r| u64::from(r.kind)),
-            _ => None,
-        }
+        if *d == direction { view::number(message, name) } else { None }
     }
 
     fn event_names(&self) -> &'static [&'static str] {
@@ -191,55 +165,9 @@ impl ProtocolState for DnsState {
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some((direction, message)) = self.messages.get(index) else { return };
-        let kind = if *direction == Direction::ToServer { "request" } else { "response" };
-        out.extend_from_slice(
-            format!(
-                "\"dns\":{{\"version\":3,\"type\":\"{kind}\",\"tx_id\":{},\"id\":{},\"flags\":\"{:x}\",\"opcode\":{}",
-                self.transactions.get(index).map_or(0, |t| t.id),
-                message.id,
-                message.flags,
-                message.opcode()
-            )
-            .as_bytes(),
-        );
-        out.extend_from_slice(b",\"queries\":[");
-        for (n, question) in message.questions.iter().enumerate() {
-            if n > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(b"{\"rrname\":");
-            crate::json::string(&question.name, out);
-            out.extend_from_slice(b",\"rrtype\":");
-            crate::json::string(record_type(question.kind).as_bytes(), out);
-            out.push(b'}');
+        if self.multicast {
+            return view::log_multicast(message, out);
         }
-        out.extend_from_slice(b"]}");
+        view::log(message, *direction, self.transactions.get(index).map_or(0, |t| t.id), out);
     }
-}
-
-/// Mnemonic of a type (IANA DNS parameters); others as TYPEn (RFC 3597).
-fn record_type(kind: u16) -> String {
-    let name = match kind {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        10 => "NULL",
-        12 => "PTR",
-        15 => "MX",
-        16 => "TXT",
-        28 => "AAAA",
-        33 => "SRV",
-        35 => "NAPTR",
-        41 => "OPT",
-        43 => "DS",
-        46 => "RRSIG",
-        48 => "DNSKEY",
-        64 => "SVCB",
-        65 => "HTTPS",
-        252 => "AXFR",
-        255 => "ANY",
-        _ => return format!("TYPE{kind}"),
-    };
-    name.to_owned()
 }

@@ -116,9 +116,11 @@ impl AppLayerFlow {
 
     /// The parser's protocol ends.
     fn change_protocol(&mut self, upgrade: Upgrade) {
-        let Phase::Parsing(state) = &self.phase else { return };
+        let Phase::Parsing(state) = &mut self.phase else { return };
         let before = state.protocol();
+        let successor = state.take_successor();
         self.upgraded = true;
+        self.parser += 1;
         self.original.get_or_insert(before);
         self.watch = None;
         self.by_side = [None; 2];
@@ -129,7 +131,7 @@ impl AppLayerFlow {
                 expected: Some(AppProtocol::Tls),
                 ..Detecting::default()
             })))),
-            Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
+            Some(protocol) => match successor.or_else(|| crate::parser_of(protocol, &self.config, self.carrier)) {
                 Some(state) => Phase::Parsing(state),
                 None => Phase::Opaque(Some(protocol)),
             },

@@ -193,6 +193,10 @@ impl ProtocolState for Http1State {
         self.upgrade.is_some() || self.resumes
     }
 
+    fn take_successor(&mut self) -> Option<Box<dyn ProtocolState>> {
+        self.successor.take()
+    }
+
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         self.take_rest_of(direction)
     }

@@ -97,6 +97,9 @@ impl Http1State {
         let end = memchr::memchr(b'\n', input).map(|lf| lf + 1);
         let (now, rest) = input.split_at(end.unwrap_or(input.len()));
         if head.len() + now.len() > limit {
+            // What is kept of it does not depend on how it came.
+            let room = limit.saturating_sub(head.len());
+            head.extend_from_slice(now.get(..room).unwrap_or(now));
             self.too_long(d, index);
             return &[];
         }
@@ -189,6 +192,7 @@ impl Http1State {
         }
         let (now, rest) = input.split_at(end.unwrap_or(input.len()));
         if before + now.len() > limit {
+            head.extend_from_slice(now.get(..limit.saturating_sub(before)).unwrap_or(now));
             self.too_long(d, index);
             return &[];
         }

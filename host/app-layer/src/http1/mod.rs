@@ -24,6 +24,9 @@ mod uri;
 
 pub use state::Http1State;
 pub use uri::normalise;
+pub(crate) use body::Body;
+pub(crate) use multipart::parameter;
+pub(crate) use uri::{last_segment, split_port};
 
 #[cfg(test)]
 mod tests;

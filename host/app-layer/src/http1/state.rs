@@ -114,6 +114,7 @@ pub struct Http1State {
     pub(super) forgotten: Forgotten,
     /// Since they were last asked for.
     pub(super) limits: Limits,
+    pub(super) successor: Option<Box<dyn crate::ProtocolState>>,
 }
 
 impl Http1State {
@@ -130,6 +131,7 @@ impl Http1State {
             until_gap: 0,
             forgotten: Forgotten::default(),
             limits: Limits::default(),
+            successor: None,
         }
     }
 

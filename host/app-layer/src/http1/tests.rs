@@ -381,3 +381,14 @@ fn responses_to_requests_that_were_let_go_are_framed_as_theirs() {
     s.feed(Direction::ToClient, Input::Data(b"<html>"), 4);
     assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("<html>"));
 }
+
+#[test]
+fn a_head_too_long_is_cut_at_the_limit_in_any_cut() {
+    let config = Arc::new(crate::AppLayerConfig { head_limit: 100, ..Default::default() });
+    let bytes = [&b"GET / HTTP/1.1\r\nHost: a\r\nX: "[..], &[b'x'; 200]].concat();
+    for step in [1, 7, 1000] {
+        let mut state = Http1State::new(&config);
+        bytes.chunks(step).for_each(|part| state.feed(Direction::ToServer, Input::Data(part), 1));
+        assert_eq!(state.pairs[0].messages[0].head.len(), 100, "{step}");
+    }
+}

@@ -276,6 +276,8 @@ impl Program {
 
     /// Indices of the pattern groups that apply to transactions of a protocol, by direction index.
     pub(crate) fn groups_of(&self, protocol: AppProtocol, direction: usize) -> &[u16] {
+        // A flow of HTTP/2 may turn out to carry DNS, and what was searched is known by its place in the list.
+        let protocol = if protocol == AppProtocol::Http2 { AppProtocol::Doh2 } else { protocol };
         self.by_protocol.get(protocol as usize * 2 + direction).map_or(&[], |l| l)
     }
 
