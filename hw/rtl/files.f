@@ -1,9 +1,15 @@
 hw/rtl/pkg/weir_contract_pkg.sv
 hw/rtl/pkg/weir_sequence_pkg.sv
+hw/rtl/parse/weir_parse_pkg.sv
 hw/rtl/common/weir_ram_1r1w.sv
 hw/rtl/common/weir_fifo.sv
 hw/rtl/csr/weir_csr_global.sv
 hw/rtl/csr/weir_csr_queue.sv
+hw/rtl/parse/weir_parse_words.sv
+hw/rtl/parse/weir_parse_collect.sv
+hw/rtl/parse/weir_parse_extension.sv
+hw/rtl/parse/weir_option_walk.sv
+hw/rtl/parse/weir_parse.sv
 hw/rtl/spike/weir_flow_parse.sv
 hw/rtl/spike/weir_flow_verdict.sv
 hw/rtl/spike/weir_flow_spike.sv
