@@ -47,8 +47,8 @@ module weir_option_walk
     w = from;
     for (int unsigned n = 0; n < STEP; n++) begin
       kind = bytes[n];
-      // A length byte behind the end is 0.
-      length = 6'(n) + 6'd1 < from.count ? bytes[n+1] : 8'd0;
+      // Behind the end there is no length byte; no length would be good there.
+      length = bytes[n+1];
       if (!w.done && w.skip == '0) begin
         if (6'(n) >= from.count || kind == 8'd0) begin
           w.done = 1'b1;

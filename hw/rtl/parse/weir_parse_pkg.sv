@@ -207,13 +207,10 @@ package weir_parse_pkg;
     return r;
   endfunction
 
-  // Ones' complement sum is that of a valid checksum (RFC 1071).
+  // Ones' complement sum is that of a valid checksum (RFC 1071). One carry round is enough: the upper half counts the
+  // carries of at most 2^15 words.
   function automatic logic sum_is_valid(input logic [31:0] total);
-    logic [16:0] once;
-    logic [15:0] twice;
-    once = 17'(total[31:16]) + 17'(total[15:0]);
-    twice = once[15:0] + 16'(once[16]);
-    return twice == 16'hffff;
+    return 17'(total[31:16]) + 17'(total[15:0]) == 17'h0ffff;
   endfunction
 
   // Length of a TCP option that the kind allows.

@@ -28,8 +28,8 @@ fn beats(frame: &Frame, checksums: bool, bytes: usize, out: &mut Vec<u8>) -> usi
     for (n, chunk) in chunks.iter().enumerate() {
         let begin = out.len();
         out.extend(*chunk);
-        // What stands behind the frame must not matter.
-        out.resize(begin + bytes, 0xa5);
+        // What stands behind the frame must not matter; this would make an LLC header a SNAP header.
+        out.resize(begin + bytes, 0xaa);
         out.extend([chunk.len() as u8, u8::from(n + 1 == chunks.len())]);
         out.extend(frame.link.to_le_bytes());
         out.extend(frame.wire_length.to_le_bytes());
@@ -171,6 +171,16 @@ fn on_made_frames(model: Model, bytes: usize, who: &str) {
     let mut long = whole.clone();
     long.data.resize(70_000, 7);
     frames.push(long);
+    // 802.3 frames cut around their LLC header, which may lie across beats.
+    for tags in 0..4 {
+        for length in 0..4 {
+            let mut data = vec![0; 12];
+            (0..tags).for_each(|_| data.extend([0x81, 0, 0, 5]));
+            data.extend([0, 38]);
+            data.resize(data.len() + length, 0xaa);
+            frames.push(Frame { link: 1, wire_length: data.len() as u32, data, origin: "made".into() });
+        }
+    }
     frames.push(whole);
     let seen = compare(model, bytes, &frames, seed);
     assert_eq!(seen & parse_guards(), parse_guards(), "every guard of the parser occurs");
