@@ -1,8 +1,11 @@
 hw/rtl/pkg/weir_contract_pkg.sv
 hw/rtl/pkg/weir_sequence_pkg.sv
 hw/rtl/parse/weir_parse_pkg.sv
+hw/rtl/match/weir_match_pkg.sv
 hw/rtl/common/weir_ram_1r1w.sv
+hw/rtl/common/weir_ram_2r.sv
 hw/rtl/common/weir_fifo.sv
+hw/rtl/common/weir_delay.sv
 hw/rtl/csr/weir_csr_global.sv
 hw/rtl/csr/weir_csr_queue.sv
 hw/rtl/parse/weir_parse_words.sv
@@ -10,6 +13,11 @@ hw/rtl/parse/weir_parse_collect.sv
 hw/rtl/parse/weir_parse_extension.sv
 hw/rtl/parse/weir_option_walk.sv
 hw/rtl/parse/weir_parse.sv
+hw/rtl/match/weir_match_windows.sv
+hw/rtl/match/weir_match_bloom.sv
+hw/rtl/match/weir_match_pick.sv
+hw/rtl/match/weir_match_exact.sv
+hw/rtl/match/weir_match.sv
 hw/rtl/spike/weir_flow_parse.sv
 hw/rtl/spike/weir_flow_verdict.sv
 hw/rtl/spike/weir_flow_spike.sv

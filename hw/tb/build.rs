@@ -34,6 +34,20 @@ const PARSE: &[&str] = &[
     "parse/weir_parse.sv",
 ];
 
+const MATCH: &[&str] = &[
+    "pkg/weir_contract_pkg.sv",
+    "parse/weir_parse_pkg.sv",
+    "match/weir_match_pkg.sv",
+    "common/weir_ram_2r.sv",
+    "common/weir_fifo.sv",
+    "common/weir_delay.sv",
+    "match/weir_match_windows.sv",
+    "match/weir_match_bloom.sv",
+    "match/weir_match_pick.sv",
+    "match/weir_match_exact.sv",
+    "match/weir_match.sv",
+];
+
 const MODELS: &[Model] = &[
     Model {
         name: "flow_spike",
@@ -63,6 +77,20 @@ const MODELS: &[Model] = &[
         parameters: &["-GBYTES=16"],
         sources: PARSE,
         bench: &["sv/weir_tb_parse.sv"],
+    },
+    Model { name: "literal", top: "weir_tb_match", parameters: &[], sources: MATCH, bench: &["sv/weir_tb_match.sv"] },
+    Model {
+        name: "literal_narrow",
+        top: "weir_tb_match",
+        // Every length, small tables.
+        parameters: &[
+            "-GBYTES=16",
+            "-GPARTITIONS=20'h32222",
+            "-GBLOOM_LOG2=40'h0e0b0b0b0b",
+            "-GBUCKETS_LOG2=40'h0707070707",
+        ],
+        sources: MATCH,
+        bench: &["sv/weir_tb_match.sv"],
     },
 ];
 
@@ -151,10 +179,12 @@ fn build(model: &Model, verilator: &str, runtime: &Path, out: &Path, rtl: &Path)
     if !status.success() {
         return Err(format!("Verilator rejects {}", model.name).into());
     }
-    let sources: Vec<PathBuf> = fs::read_dir(&folder)?
+    let (slow, fast): (Vec<PathBuf>, Vec<PathBuf>) = fs::read_dir(&folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == "cpp"))
-        .collect();
-    compiler(runtime, &folder).include("cpp").files(sources).file(shim).compile(&library);
+        .partition(|path| path.to_string_lossy().contains("__Slow"));
+    // What runs once is not worth the compiler's time.
+    let objects = compiler(runtime, &folder).opt_level(0).files(slow).compile_intermediates();
+    compiler(runtime, &folder).include("cpp").files(fast).file(shim).objects(objects).compile(&library);
     Ok(fs::write(stamp, now)?)
 }

@@ -65,6 +65,8 @@ macro_rules! models {
 models! {
     Parse rtl_parse "parse" weir_parse_new weir_parse_free weir_parse_run,
     ParseNarrow rtl_parse_narrow "parse_narrow" weir_parse_narrow_new weir_parse_narrow_free weir_parse_narrow_run,
+    Literal rtl_literal "literal" weir_literal_new weir_literal_free weir_literal_run,
+    LiteralNarrow rtl_literal_narrow "literal_narrow" weir_literal_narrow_new weir_literal_narrow_free weir_literal_narrow_run,
 }
 
 /// What a run gave.
