@@ -2,6 +2,7 @@ hw/rtl/pkg/weir_contract_pkg.sv
 hw/rtl/pkg/weir_sequence_pkg.sv
 hw/rtl/parse/weir_parse_pkg.sv
 hw/rtl/match/weir_match_pkg.sv
+hw/rtl/judge/weir_judge_pkg.sv
 hw/rtl/common/weir_ram_1r1w.sv
 hw/rtl/common/weir_ram_2r.sv
 hw/rtl/common/weir_fifo.sv
@@ -18,6 +19,8 @@ hw/rtl/match/weir_match_bloom.sv
 hw/rtl/match/weir_match_pick.sv
 hw/rtl/match/weir_match_exact.sv
 hw/rtl/match/weir_match.sv
+hw/rtl/judge/weir_range_search.sv
+hw/rtl/judge/weir_judge.sv
 hw/rtl/spike/weir_flow_parse.sv
 hw/rtl/spike/weir_flow_verdict.sv
 hw/rtl/spike/weir_flow_spike.sv

@@ -48,6 +48,8 @@ const MATCH: &[&str] = &[
     "match/weir_match.sv",
 ];
 
+const SEARCH: &[&str] = &["common/weir_ram_1r1w.sv", "common/weir_fifo.sv", "judge/weir_range_search.sv"];
+
 const MODELS: &[Model] = &[
     Model {
         name: "flow_spike",
@@ -92,6 +94,49 @@ const MODELS: &[Model] = &[
         sources: MATCH,
         bench: &["sv/weir_tb_match.sv"],
     },
+    Model {
+        name: "judge",
+        top: "weir_tb_judge",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "match/weir_match_pkg.sv",
+            "judge/weir_judge_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "judge/weir_judge.sv",
+        ],
+        bench: &["sv/weir_tb_judge.sv"],
+    },
+    Model {
+        name: "range_search",
+        top: "weir_tb_range_search",
+        parameters: &["-GKEY_BITS=128", "-GLOG2=8"],
+        sources: SEARCH,
+        bench: &["sv/weir_tb_range_search.sv"],
+    },
+    Model {
+        name: "range_search4",
+        top: "weir_tb_range_search",
+        parameters: &["-GKEY_BITS=32", "-GLOG2=15"],
+        sources: SEARCH,
+        bench: &["sv/weir_tb_range_search.sv"],
+    },
+];
+
+const FLAGS: &[&str] = &[
+    "--cc",
+    "-O3",
+    "--assert",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--no-timing",
+    "-Wno-fatal",
+    "--output-split",
+    "20000",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -157,8 +202,8 @@ fn build(model: &Model, verilator: &str, runtime: &Path, out: &Path, rtl: &Path)
         model.sources.iter().map(|f| rtl.join(f)).chain(model.bench.iter().map(PathBuf::from)).collect();
     // Unchanged sources: the library of the last build is good.
     let mut hasher = DefaultHasher::new();
-    (model.top, model.parameters, verilator).hash(&mut hasher);
-    for file in files.iter().chain([&shim, &PathBuf::from("cpp/harness.hpp"), &PathBuf::from("build.rs")]) {
+    (model.top, model.parameters, verilator, FLAGS).hash(&mut hasher);
+    for file in files.iter().chain([&shim, &PathBuf::from("cpp/harness.hpp")]) {
         fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?.hash(&mut hasher);
     }
     let (stamp, now) = (out.join(format!("{library}.stamp")), hasher.finish().to_string());
@@ -169,8 +214,8 @@ fn build(model: &Model, verilator: &str, runtime: &Path, out: &Path, rtl: &Path)
     }
     let _ = fs::remove_dir_all(&folder);
     let status = Command::new(verilator)
-        .args(["--cc", "-O3", "--assert", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "-Wno-fatal"])
-        .args(["--output-split", "20000", "--prefix", &format!("V{}", model.name), "--top-module", model.top])
+        .args(FLAGS)
+        .args(["--prefix", &format!("V{}", model.name), "--top-module", model.top])
         .args(model.parameters)
         .arg("--Mdir")
         .arg(&folder)

@@ -47,6 +47,8 @@ pub fn run(root: &Path, arguments: &MutantArguments) -> Result<bool> {
                 .current_dir(root)
                 .env("WEIR_RTL", &copy)
                 .env("WEIR_RTL_MODELS", &mutation.models)
+                // Apart, so that the models of the unchanged RTL stay built.
+                .env("CARGO_TARGET_DIR", root.join("target/mutants/build"))
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
             command.status()
