@@ -17,6 +17,8 @@ mod room;
 mod tcp;
 mod verdict;
 
+pub use lookup::{Arrival, Staged};
+
 use crate::counters::Counters;
 use crate::dma::{Bus, DmaFault};
 use crate::flow::{self, FlowTable, HostTimeouts};
