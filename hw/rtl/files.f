@@ -1,8 +1,11 @@
 hw/rtl/pkg/weir_contract_pkg.sv
 hw/rtl/pkg/weir_sequence_pkg.sv
+hw/rtl/pkg/weir_signatures_pkg.sv
 hw/rtl/parse/weir_parse_pkg.sv
 hw/rtl/match/weir_match_pkg.sv
 hw/rtl/judge/weir_judge_pkg.sv
+hw/rtl/flow/weir_detect_pkg.sv
+hw/rtl/flow/weir_flow_pkg.sv
 hw/rtl/common/weir_ram_1r1w.sv
 hw/rtl/common/weir_ram_2r.sv
 hw/rtl/common/weir_fifo.sv
@@ -21,6 +24,7 @@ hw/rtl/match/weir_match_exact.sv
 hw/rtl/match/weir_match.sv
 hw/rtl/judge/weir_range_search.sv
 hw/rtl/judge/weir_judge.sv
+hw/rtl/flow/weir_flow_access.sv
 hw/rtl/spike/weir_flow_parse.sv
 hw/rtl/spike/weir_flow_verdict.sv
 hw/rtl/spike/weir_flow_spike.sv

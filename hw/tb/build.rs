@@ -95,6 +95,23 @@ const MODELS: &[Model] = &[
         bench: &["sv/weir_tb_match.sv"],
     },
     Model {
+        name: "flow",
+        top: "weir_tb_flow",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "pkg/weir_sequence_pkg.sv",
+            "pkg/weir_signatures_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "flow/weir_detect_pkg.sv",
+            "flow/weir_flow_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "flow/weir_flow_access.sv",
+        ],
+        bench: &["sv/weir_tb_flow.sv"],
+    },
+    Model {
         name: "judge",
         top: "weir_tb_judge",
         parameters: &[],
