@@ -6,6 +6,7 @@ hw/rtl/match/weir_match_pkg.sv
 hw/rtl/judge/weir_judge_pkg.sv
 hw/rtl/flow/weir_detect_pkg.sv
 hw/rtl/flow/weir_flow_pkg.sv
+hw/rtl/verdict/weir_verdict_pkg.sv
 hw/rtl/common/weir_ram_1r1w.sv
 hw/rtl/common/weir_ram_2r.sv
 hw/rtl/common/weir_fifo.sv
@@ -25,6 +26,7 @@ hw/rtl/match/weir_match.sv
 hw/rtl/judge/weir_range_search.sv
 hw/rtl/judge/weir_judge.sv
 hw/rtl/flow/weir_flow_access.sv
+hw/rtl/verdict/weir_verdict_access.sv
 hw/rtl/spike/weir_flow_parse.sv
 hw/rtl/spike/weir_flow_verdict.sv
 hw/rtl/spike/weir_flow_spike.sv

@@ -112,6 +112,19 @@ const MODELS: &[Model] = &[
         bench: &["sv/weir_tb_flow.sv"],
     },
     Model {
+        name: "verdict",
+        top: "weir_tb_verdict",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "verdict/weir_verdict_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "verdict/weir_verdict_access.sv",
+        ],
+        bench: &["sv/weir_tb_verdict.sv"],
+    },
+    Model {
         name: "judge",
         top: "weir_tb_judge",
         parameters: &[],
