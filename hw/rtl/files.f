@@ -25,6 +25,8 @@ hw/rtl/match/weir_match_exact.sv
 hw/rtl/match/weir_match.sv
 hw/rtl/judge/weir_range_search.sv
 hw/rtl/judge/weir_judge.sv
+hw/rtl/flow/weir_flow_key.sv
+hw/rtl/flow/weir_flow_table.sv
 hw/rtl/flow/weir_flow_access.sv
 hw/rtl/verdict/weir_verdict_access.sv
 hw/rtl/spike/weir_flow_parse.sv

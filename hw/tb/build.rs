@@ -112,6 +112,19 @@ const MODELS: &[Model] = &[
         bench: &["sv/weir_tb_flow.sv"],
     },
     Model {
+        name: "flow_table",
+        top: "weir_tb_flow_table",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "common/weir_fifo.sv",
+            "flow/weir_flow_key.sv",
+            "flow/weir_flow_table.sv",
+        ],
+        bench: &["sv/weir_tb_flow_table.sv"],
+    },
+    Model {
         name: "verdict",
         top: "weir_tb_verdict",
         parameters: &[],

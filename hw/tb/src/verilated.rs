@@ -68,6 +68,7 @@ models! {
     Literal rtl_literal "literal" weir_literal_new weir_literal_free weir_literal_run,
     LiteralNarrow rtl_literal_narrow "literal_narrow" weir_literal_narrow_new weir_literal_narrow_free weir_literal_narrow_run,
     Flow rtl_flow "flow" weir_flow_new weir_flow_free weir_flow_run,
+    FlowTable rtl_flow_table "flow_table" weir_flow_table_new weir_flow_table_free weir_flow_table_run,
     Verdict rtl_verdict "verdict" weir_verdict_new weir_verdict_free weir_verdict_run,
     Judge rtl_judge "judge" weir_judge_new weir_judge_free weir_judge_run,
     RangeSearch rtl_range_search "range_search" weir_range_search_new weir_range_search_free weir_range_search_run,

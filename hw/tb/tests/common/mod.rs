@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod made;
+pub mod parsed;
 pub mod tables;
 
 use std::path::{Path, PathBuf};
