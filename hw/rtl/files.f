@@ -3,6 +3,7 @@ hw/rtl/pkg/weir_sequence_pkg.sv
 hw/rtl/pkg/weir_signatures_pkg.sv
 hw/rtl/parse/weir_parse_pkg.sv
 hw/rtl/match/weir_match_pkg.sv
+hw/rtl/match/weir_facts_pkg.sv
 hw/rtl/judge/weir_judge_pkg.sv
 hw/rtl/flow/weir_detect_pkg.sv
 hw/rtl/flow/weir_flow_pkg.sv
@@ -18,6 +19,7 @@ hw/rtl/parse/weir_parse_collect.sv
 hw/rtl/parse/weir_parse_extension.sv
 hw/rtl/parse/weir_option_walk.sv
 hw/rtl/parse/weir_parse.sv
+hw/rtl/match/weir_facts.sv
 hw/rtl/match/weir_match_windows.sv
 hw/rtl/match/weir_match_bloom.sv
 hw/rtl/match/weir_match_pick.sv

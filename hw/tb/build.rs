@@ -50,6 +50,15 @@ const MATCH: &[&str] = &[
 
 const SEARCH: &[&str] = &["common/weir_ram_1r1w.sv", "common/weir_fifo.sv", "judge/weir_range_search.sv"];
 
+const FACTS: &[&str] = &[
+    "pkg/weir_contract_pkg.sv",
+    "parse/weir_parse_pkg.sv",
+    "match/weir_match_pkg.sv",
+    "match/weir_facts_pkg.sv",
+    "common/weir_fifo.sv",
+    "match/weir_facts.sv",
+];
+
 const MODELS: &[Model] = &[
     Model {
         name: "flow_spike",
@@ -93,6 +102,14 @@ const MODELS: &[Model] = &[
         ],
         sources: MATCH,
         bench: &["sv/weir_tb_match.sv"],
+    },
+    Model { name: "facts", top: "weir_tb_facts", parameters: &[], sources: FACTS, bench: &["sv/weir_tb_facts.sv"] },
+    Model {
+        name: "facts_narrow",
+        top: "weir_tb_facts",
+        parameters: &["-GBYTES=16"],
+        sources: FACTS,
+        bench: &["sv/weir_tb_facts.sv"],
     },
     Model {
         name: "flow",

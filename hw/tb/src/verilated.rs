@@ -67,6 +67,8 @@ models! {
     ParseNarrow rtl_parse_narrow "parse_narrow" weir_parse_narrow_new weir_parse_narrow_free weir_parse_narrow_run,
     Literal rtl_literal "literal" weir_literal_new weir_literal_free weir_literal_run,
     LiteralNarrow rtl_literal_narrow "literal_narrow" weir_literal_narrow_new weir_literal_narrow_free weir_literal_narrow_run,
+    Facts rtl_facts "facts" weir_facts_new weir_facts_free weir_facts_run,
+    FactsNarrow rtl_facts_narrow "facts_narrow" weir_facts_narrow_new weir_facts_narrow_free weir_facts_narrow_run,
     Flow rtl_flow "flow" weir_flow_new weir_flow_free weir_flow_run,
     FlowTable rtl_flow_table "flow_table" weir_flow_table_new weir_flow_table_free weir_flow_table_run,
     Verdict rtl_verdict "verdict" weir_verdict_new weir_verdict_free weir_verdict_run,
