@@ -65,31 +65,28 @@ module weir_judge
     logic               guard;    // from a guard, else (in a list) from a hit
     logic [5:0]         number;   // of the guard
     logic signed [20:0] position; // of the hit
-    logic               side;     // which facts
   } ask_t;
 
   state_e state_q, state_d;
-  frame_facts_t [1:0] facts_q;
-  logic side_q, side_d;
+  frame_facts_t facts_q;  // the last question is two cycles old when the next frame's come
   logic [63:0] guards_q, guards_d, fired_q, fired_d;
   logic [31:0] entries_q, entries_d, at_q, at_d, left_q, left_d;
   logic signed [20:0] position_q, position_d;
   logic limited_q, limited_d;
   logic [5:0] number_q, number_d;
-  logic [1:0][63:0] heard_q;
-  logic [1:0][31:0] counted_q;
+  logic [63:0] heard_q;
+  logic [31:0] counted_q;
   list_range_t [1:0][GUARDS_MAX-1:0] guard_lists_q;
   logic [1:0][63:0] armed_q;
   logic bank, take_facts;
   ask_t ask;
   logic [31:0] address;
 
-  assign bank = facts_q[side_q].bank;
+  assign bank = facts_q.bank;
 
   // ---- what is asked next
   always_comb begin
     state_d = state_q;
-    side_d = side_q;
     guards_d = guards_q;
     fired_d = fired_q;
     entries_d = entries_q;
@@ -102,7 +99,6 @@ module weir_judge
     hit_ready_o = 1'b0;
     take_facts = 1'b0;
     ask = '0;
-    ask.side = side_q;
     ask.position = position_q;
     ask.number = number_q;
     address = at_q;
@@ -111,7 +107,6 @@ module weir_judge
         facts_ready_o = 1'b1;
         if (facts_valid_i) begin
           take_facts = 1'b1;
-          side_d = !side_q;
           entries_d = '0;
           limited_d = 1'b0;
           fired_d = facts_i.guards;
@@ -184,7 +179,6 @@ module weir_judge
   end
 
   always_ff @(posedge clk_i) begin
-    side_q <= side_d;
     guards_q <= guards_d;
     fired_q <= fired_d;
     entries_q <= entries_d;
@@ -193,10 +187,10 @@ module weir_judge
     position_q <= position_d;
     limited_q <= limited_d;
     number_q <= number_d;
-    if (take_facts) facts_q[side_d] <= facts_i;
+    if (take_facts) facts_q <= facts_i;
     if (state_q == ENDING) begin
-      heard_q[side_q]   <= fired_q;
-      counted_q[side_q] <= entries_q;
+      heard_q   <= fired_q;
+      counted_q <= entries_q;
     end
     if (write_i && write_table_i == 3'd3) begin
       guard_lists_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:0];
@@ -262,16 +256,16 @@ module weir_judge
   logic rows_q;
   logic [1:0][PORT_SETS-1:0] port_rows;
   logic [1:0][ADDRESS_SETS-1:0] address_rows;
-  logic [1:0][1:0][PORT_SETS-1:0] ports_q;         // by side: source, destination
-  logic [1:0][1:0][ADDRESS_SETS-1:0] addresses_q;
+  logic [1:0][PORT_SETS-1:0] ports_q;        // source, destination
+  logic [1:0][ADDRESS_SETS-1:0] addresses_q;
   logic write_ports, write_addresses;
   assign write_ports = write_i && write_table_i == 3'd4;
   assign write_addresses = write_i && write_table_i == 3'd5;
 
   for (genvar end_of = 0; end_of < 2; end_of++) begin : g_end
     logic [15:0] port_class, address_class;
-    assign port_class = end_of == 0 ? facts_q[side_q].source_port : facts_q[side_q].destination_port;
-    assign address_class = end_of == 0 ? facts_q[side_q].source_address : facts_q[side_q].destination_address;
+    assign port_class = end_of == 0 ? facts_q.source_port : facts_q.destination_port;
+    assign address_class = end_of == 0 ? facts_q.source_address : facts_q.destination_address;
 
     weir_ram_1r1w #(
         .ADDRESS_BITS(PORT_CLASSES_LOG2 + 1),
@@ -301,8 +295,8 @@ module weir_judge
   always_ff @(posedge clk_i) begin
     rows_q <= state_q == ROWS;
     if (rows_q) begin
-      ports_q[side_q] <= port_rows;
-      addresses_q[side_q] <= address_rows;
+      ports_q <= port_rows;
+      addresses_q <= address_rows;
     end
   end
 
@@ -311,11 +305,11 @@ module weir_judge
   logic members;
   logic [7:0] scopes_q;
   always_comb begin
-    members = ports_q[ask_2_q.side][0][($clog2(PORT_SETS))'(record_of.source_ports)] &&
-              ports_q[ask_2_q.side][1][($clog2(PORT_SETS))'(record_of.destination_ports)] &&
-              addresses_q[ask_2_q.side][0][($clog2(ADDRESS_SETS))'(record_of.source_addresses)] &&
-              addresses_q[ask_2_q.side][1][($clog2(ADDRESS_SETS))'(record_of.destination_addresses)];
-    said = record_says(record_of, facts_q[ask_2_q.side], members, !ask_2_q.header && !ask_2_q.guard,
+    members = ports_q[0][($clog2(PORT_SETS))'(record_of.source_ports)] &&
+              ports_q[1][($clog2(PORT_SETS))'(record_of.destination_ports)] &&
+              addresses_q[0][($clog2(ADDRESS_SETS))'(record_of.source_addresses)] &&
+              addresses_q[1][($clog2(ADDRESS_SETS))'(record_of.destination_addresses)];
+    said = record_says(record_of, facts_q, members, !ask_2_q.header && !ask_2_q.guard,
                        ask_2_q.position);
   end
 
@@ -351,8 +345,8 @@ module weir_judge
       end
     end
     if (ask_3_q.ending) begin
-      sum.entries = counted_q[ask_3_q.side];
-      sum.heard = heard_q[ask_3_q.side] & (wanted_q | ~PAYLOAD_FACTS);
+      sum.entries = counted_q;
+      sum.heard = heard_q & (wanted_q | ~PAYLOAD_FACTS);
     end
   end
 

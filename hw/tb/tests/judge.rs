@@ -227,7 +227,7 @@ fn made_image(r: &mut Random, seed: u64) -> Vec<u8> {
     b.port_classes.iter_mut().enumerate().for_each(|(n, class)| *class = (n % 5) as u16);
     b.port_sets = vec![vec![0, 1], vec![2, 4]];
     let mut ids = Vec::new();
-    for n in 0..150 {
+    for _ in 0..150 {
         let mut record = Record::ALWAYS;
         record.scopes = 1 << r.of(&[0, 1, 2, 3, 4, 5, 7]);
         if r.once_in(2) {
@@ -269,7 +269,7 @@ fn made_image(r: &mut Random, seed: u64) -> Vec<u8> {
             record.anchor_mask[0] = r.of(&[0, 0xff, 0xdf]);
             record.anchor_value[0] = r.of(b"GPa");
         }
-        match n % 3 {
+        match r.below(3) {
             0 => b.header(record),
             1 => {
                 let id = b.record(record);
