@@ -8,6 +8,7 @@ hw/rtl/judge/weir_judge_pkg.sv
 hw/rtl/flow/weir_detect_pkg.sv
 hw/rtl/flow/weir_flow_pkg.sv
 hw/rtl/verdict/weir_verdict_pkg.sv
+hw/rtl/dma/weir_dma_pkg.sv
 hw/rtl/common/weir_ram_1r1w.sv
 hw/rtl/common/weir_ram_2r.sv
 hw/rtl/common/weir_fifo.sv
@@ -31,6 +32,7 @@ hw/rtl/flow/weir_flow_key.sv
 hw/rtl/flow/weir_flow_table.sv
 hw/rtl/flow/weir_flow_access.sv
 hw/rtl/verdict/weir_verdict_access.sv
+hw/rtl/dma/weir_queue_writer.sv
 hw/rtl/spike/weir_flow_parse.sv
 hw/rtl/spike/weir_flow_verdict.sv
 hw/rtl/spike/weir_flow_spike.sv

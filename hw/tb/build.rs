@@ -142,6 +142,13 @@ const MODELS: &[Model] = &[
         bench: &["sv/weir_tb_flow_table.sv"],
     },
     Model {
+        name: "queue_writer",
+        top: "weir_tb_queue_writer",
+        parameters: &[],
+        sources: &["pkg/weir_contract_pkg.sv", "dma/weir_dma_pkg.sv", "dma/weir_queue_writer.sv"],
+        bench: &["sv/weir_tb_queue_writer.sv"],
+    },
+    Model {
         name: "verdict",
         top: "weir_tb_verdict",
         parameters: &[],

@@ -71,6 +71,7 @@ models! {
     FactsNarrow rtl_facts_narrow "facts_narrow" weir_facts_narrow_new weir_facts_narrow_free weir_facts_narrow_run,
     Flow rtl_flow "flow" weir_flow_new weir_flow_free weir_flow_run,
     FlowTable rtl_flow_table "flow_table" weir_flow_table_new weir_flow_table_free weir_flow_table_run,
+    QueueWriter rtl_queue_writer "queue_writer" weir_queue_writer_new weir_queue_writer_free weir_queue_writer_run,
     Verdict rtl_verdict "verdict" weir_verdict_new weir_verdict_free weir_verdict_run,
     Judge rtl_judge "judge" weir_judge_new weir_judge_free weir_judge_run,
     RangeSearch rtl_range_search "range_search" weir_range_search_new weir_range_search_free weir_range_search_run,
