@@ -261,7 +261,8 @@ fn frames_of_captures() {
     let seed = seed();
     for stalls in [STALLS[0], STALLS[3]] {
         let totals = bench.compare([&tables, &tables], &frames, &[], seed, stalls);
-        println!("{} frames, {stalls:?}: {totals:?}", frames.len());
+        let beats: usize = frames.iter().map(|frame| frame.data.len().div_ceil(64)).sum();
+        println!("{} frames, {beats} beats, {stalls:?}: {totals:?}", frames.len());
         assert!(totals.hits > 2_000, "{totals:?}");
     }
 }
