@@ -8,7 +8,7 @@ use crate::literal::product;
 use weir_contract::constants as c;
 use weir_contract::enums::FlowState;
 use weir_contract::layouts::FlowKey;
-use weir_contract::protocol::Detector;
+use weir_contract::protocol::{Detection, Detector};
 use weir_contract::sequence::SequenceState;
 
 /// Ways of a bucket; a key has two buckets.
@@ -33,6 +33,9 @@ pub struct ParseState {
     pub sequence: SequenceState,
     /// Protocol detection.
     pub detector: Detector,
+    /// Its answer, where it came while no byte of either direction's beginning was lost: what is lost later does not
+    /// change it.
+    pub decided: Detection,
     /// First bytes of a direction were lost before they were complete.
     pub start_lost: [bool; 2],
     /// Last folded bytes by direction, and how many.
@@ -41,6 +44,8 @@ pub struct ParseState {
     pub timestamp: [Option<u32>; 2],
     /// Stream bytes before the next payload; none where not known.
     pub stream_offset: [Option<u64>; 2],
+    /// By direction: stream bytes that the host has for sure, the last number known; never goes down.
+    pub stream_least: [u32; 2],
     /// State.
     pub state: FlowState,
     /// Steps of the handshake seen: SYN, SYN+ACK, ACK.
@@ -540,9 +545,11 @@ mod tests {
             state_unsure: false,
             sequence: SequenceState::default(),
             detector: Detector::default(),
+            decided: Detection::Unknown,
             start_lost: [false; 2],
             tail: [([0; c::TAIL_LENGTH], 0); 2],
             stream_offset: [None; 2],
+            stream_least: [0; 2],
             timestamp: [None; 2],
             state: FlowState::New,
             handshake: 0,

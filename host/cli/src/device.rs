@@ -168,7 +168,8 @@ impl Behind<'_> {
         let engine_config = settings::engine(config, validate);
         let raw_window = engine_config.raw_window;
         let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
-        let mut runtime = DeviceRuntime::new(driver, engine, raw_window, vlan_key);
+        let gates = tables.plan.gates.iter().map(|name| &**name);
+        let mut runtime = DeviceRuntime::new(driver, engine, gates, raw_window, vlan_key);
         let mut last_time = 0;
         let mut frames = 0u64;
         let mut taken_at = 0;

@@ -220,6 +220,11 @@ impl FlowDetect {
         program.names().bits.get(name).is_some_and(|bit| self.bits.binary_search(&bit).is_ok())
     }
 
+    /// One of these bits, sorted by number, is set.
+    pub fn has_any_bit(&self, bits: &[u32]) -> bool {
+        self.bits.iter().any(|bit| bits.binary_search(bit).is_ok())
+    }
+
     /// Names of the bits that are set (for records).
     pub fn bit_names<'p>(&'p self, program: &'p Program) -> impl Iterator<Item = &'p str> {
         self.bits.iter().filter_map(|&bit| program.names().bits.name(bit))

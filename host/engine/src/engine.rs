@@ -92,6 +92,12 @@ impl Engine {
         self.decoder.hold_datagrams();
     }
 
+    /// Numbers of flowbits by name, of those that a rule names.
+    pub fn flowbits<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<u32> {
+        let bits = &self.inner.inspector.program().names().bits;
+        names.into_iter().filter_map(|name| bits.get(name)).collect()
+    }
+
     /// Counters.
     pub fn counters(&self) -> EngineCounters {
         EngineCounters { alerts: self.inner.inspector.alerts(), ..self.inner.counters }

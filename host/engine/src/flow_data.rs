@@ -227,6 +227,11 @@ impl DeviceLink {
 }
 
 impl FlowData {
+    /// One of these flowbits, sorted by number, is set.
+    pub fn has_any_bit(&self, bits: &[u32]) -> bool {
+        self.detect.as_ref().is_some_and(|detect| detect.has_any_bit(bits))
+    }
+
     /// The device has the flow back.
     pub fn is_released(&self) -> bool {
         self.device.entry.is_some() && !self.device.diverted

@@ -22,6 +22,11 @@ pub struct Inspector {
 }
 
 impl Inspector {
+    /// The program.
+    pub fn program(&self) -> &Program {
+        self.inner.program()
+    }
+
     /// For a program; `None` when memory is exhausted.
     pub fn new(program: Arc<Program>, _config: &EngineConfig) -> Option<Inspector> {
         Some(Inspector {

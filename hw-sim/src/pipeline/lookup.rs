@@ -39,6 +39,8 @@ pub struct Staged {
     pub stream_start_lost: bool,
     /// As in `FrameFacts`.
     pub stream_offset: Option<u64>,
+    /// Stream bytes of the other direction before the frame, where the host is sure to have as many or more.
+    pub reverse_bytes: Option<u32>,
     /// TCP: next expected sequence number of the direction.
     pub next_sequence: u32,
 }
@@ -59,6 +61,7 @@ impl Staged {
             stream_first: None,
             stream_start_lost: false,
             stream_offset: None,
+            reverse_bytes: None,
             next_sequence: 0,
         }
     }
@@ -209,6 +212,9 @@ impl ParseState {
                     staged.stream_start_lost = midstream || !p.intact;
                 }
                 staged.next_sequence = p.sequence.directions[direction].next;
+                // The host counts what it accepts; where the two could differ the number is not known.
+                let sure = p.intact && !p.state_unsure && p.handshake >= 3;
+                staged.reverse_bytes = sure.then_some(p.stream_least[1 - direction]);
             }
             None => {
                 if p.packets[0] > 0 && p.packets[1] > 0 {
@@ -230,10 +236,14 @@ impl ParseState {
         if p.intact && !shared {
             staged.directions = if direction == 0 { DirectionMask::TO_SERVER.0 } else { DirectionMask::TO_CLIENT.0 };
         }
-        staged.classes = match p.detector.answer() {
-            _ if !p.intact || p.start_lost != [false; 2] => u64::MAX,
+        let whole = p.intact && p.start_lost == [false; 2];
+        if whole && p.decided == Detection::Unknown {
+            p.decided = p.detector.answer();
+        }
+        staged.classes = match p.decided {
+            _ if !p.intact => u64::MAX,
             // The host's parser may still read the bytes of an undecided stream, but not those of a datagram.
-            Detection::Unknown if key.protocol != 17 => u64::MAX,
+            Detection::Unknown if key.protocol != 17 || !whole => u64::MAX,
             known => 1 << known.class(),
         };
         staged
@@ -249,9 +259,11 @@ impl ParseState {
             state_unsure: false,
             sequence: SequenceState::default(),
             detector: Detector::default(),
+            decided: Detection::Unknown,
             start_lost: [false; 2],
             tail: [([0; c::TAIL_LENGTH], 0); 2],
             stream_offset: [None; 2],
+            stream_least: [0; 2],
             timestamp: [None; 2],
             state: FlowState::New,
             handshake: 0,
@@ -286,7 +298,7 @@ impl ParseState {
 
     /// Protocol class for descriptors and flow records.
     pub(crate) fn class(&self) -> u8 {
-        if self.intact && self.start_lost == [false; 2] { self.detector.answer().class() } else { 0 }
+        if self.intact { self.decided.class() } else { 0 }
     }
 
     /// Keep the last bytes of a payload that continues its stream, folded.

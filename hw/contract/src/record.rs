@@ -36,6 +36,8 @@ pub struct FrameFacts {
     pub stream_start_lost: bool,
     /// Bytes of the direction's stream before this payload; `None`: not known, any position satisfies the range.
     pub stream_offset: Option<u64>,
+    /// Stream bytes of the other direction before the frame; `None`: not known for sure, any bound holds.
+    pub reverse_bytes: Option<u32>,
     /// Classes of source and destination address.
     pub address_classes: (u16, u16),
     /// Classes of source and destination port.
@@ -72,6 +74,7 @@ pub fn holds(record: &Record, facts: &FrameFacts, hit: Option<Hit>, sets: &impl 
         && icmp(record, facts)
         && protocol(record, facts)
         && payload_length(record, facts)
+        && reverse(record, facts)
         && hit.is_none_or(|hit| position(record, facts, hit))
         && anchor(record, facts)
         && sets.port(record.source_ports, facts.port_classes.0)
@@ -106,6 +109,12 @@ fn protocol(record: &Record, facts: &FrameFacts) -> bool {
 fn payload_length(record: &Record, facts: &FrameFacts) -> bool {
     facts.payload_length >= u32::from(record.payload_min)
         && (record.payload_max == u16::MAX || facts.payload_length <= u32::from(record.payload_max))
+}
+
+/// The other direction has not had more than so many stream bytes.
+#[inline]
+pub fn reverse(record: &Record, facts: &FrameFacts) -> bool {
+    record.reverse_max == u16::MAX || facts.reverse_bytes.is_none_or(|bytes| bytes <= u32::from(record.reverse_max))
 }
 
 fn position(record: &Record, facts: &FrameFacts, hit: Hit) -> bool {
@@ -150,6 +159,7 @@ impl Record {
         directions: u8::MAX,
         states: u8::MAX,
         payload_max: u16::MAX,
+        reverse_max: u16::MAX,
         icmp_type_max: u8::MAX,
         icmp_code_max: u8::MAX,
         protocol_max: u8::MAX,
@@ -175,7 +185,6 @@ impl Record {
             versions: self.versions | !known_versions,
             directions: self.directions | !known_directions,
             states: self.states | !known_states,
-            reserved0: 0,
             reserved1: [0; 16],
             ..*self
         }
@@ -212,6 +221,7 @@ mod tests {
             stream_first: Some((*b"POST /a HTTP/1.1", 16)),
             stream_start_lost: false,
             stream_offset: Some(100),
+            reverse_bytes: Some(7),
             address_classes: (1, 2),
             port_classes: (3, 4),
             scopes: u8::MAX,
@@ -239,6 +249,7 @@ mod tests {
         assert!(!holds(&|r| r.protocol_min = 7));
         assert!(!holds(&|r| r.payload_min = 21));
         assert!(!holds(&|r| r.payload_max = 19));
+        assert!(holds(&|r| r.reverse_max = 7) && !holds(&|r| r.reverse_max = 6));
         assert!(holds(&|r| (r.source_ports, r.destination_ports) = (3, 4)));
         assert!(!holds(&|r| r.source_ports = 4));
         assert!(!holds(&|r| r.destination_addresses = 1));

@@ -37,6 +37,7 @@ package weir_flow_pkg;
     logic [1:0][31:0] timestamp;
     logic [1:0]       has_offset;
     logic [1:0][63:0] offset;
+    logic [1:0][31:0] least;        // stream bytes that the host has for sure
     tail_t [1:0]      tail;
     logic [1:0][7:0]  tcp_flags;
     logic [1:0][63:0] packets;
@@ -46,6 +47,7 @@ package weir_flow_pkg;
     logic [63:0]      last_frame;
     logic [63:0]      last_time;
     logic [63:0]      reported;
+    logic [7:0]       decided;      // class, where it came while no byte of either beginning was lost
     detector_t        detector;
   } flow_state_t;
 
@@ -79,6 +81,8 @@ package weir_flow_pkg;
     logic             stream_start_lost;
     logic             has_stream_offset;
     logic [63:0]      stream_offset;
+    logic             has_reverse_bytes;
+    logic [31:0]      reverse_bytes;  // of the other direction, where the host is sure to have as many
     logic [31:0]      next_number;
   } staged_t;
 
@@ -190,7 +194,7 @@ package weir_flow_pkg;
     logic [1:0] state_before;
     logic [31:0] length, last, client, server, from_start, fresh, age;
     logic [63:0] idle, old_offset;
-    logic d, syn, fin, rst, ack, ack_odd, checksum_bad, ignored, old, trouble, lose, push, good, open, udp;
+    logic d, syn, fin, rst, ack, ack_odd, checksum_bad, ignored, old, trouble, lose, push, good, open, udp, whole;
     logic is_syn, is_answer, shared, had_offset;
     logic [15:0] client_port, server_port;
 
@@ -277,7 +281,10 @@ package weir_flow_pkg;
         g.may_continue = 1'b1;
         s.tail[d] = append_tail(s.tail[d], p.last, p.last_count);
         if (ignored) lose = 1'b1;
-        else if (s.has_offset[d]) s.offset[d] = s.offset[d] + 64'(length);
+        else if (s.has_offset[d]) begin
+          s.offset[d] = s.offset[d] + 64'(length);
+          s.least[d] = s.offset[d][63:32] != '0 ? '1 : s.offset[d][31:0];
+        end
       end
       if (update.kind == SEGMENT_UNTRACKED && c.midstream) g.guards[GUARD_STREAM_STATE] = 1'b1;
       if (trouble) begin
@@ -358,6 +365,9 @@ package weir_flow_pkg;
       if (g.has_stream_offset) g.stream_offset = old_offset;
       push = g.continues && had_offset;
       g.next_number = s.numbers[d].next;
+      // The host counts what it accepts; where the two could differ the number is not known.
+      g.has_reverse_bytes = s.intact && !s.state_unsure && s.handshake == 2'd3;
+      if (g.has_reverse_bytes) g.reverse_bytes = s.least[!d];
       if (s.numbers[d].valid) begin
         g.has_stream_first = 1'b1;
         g.stream_start_lost = s.start_lost[d] || !s.intact;
@@ -387,8 +397,11 @@ package weir_flow_pkg;
     if (s.state_unsure || shared) g.states = 8'h0f;
     else g.states = (8'd1 << state_before) | (8'd1 << s.state);
     if (s.intact && !shared) g.directions = d ? 8'd2 : 8'd1;
-    if (s.intact && s.start_lost == '0 && (s.detector.answer != CLASS_UNKNOWN || udp)) begin
-      g.classes = 64'd1 << s.detector.answer[5:0];
+    // What is lost after the answer does not change it.
+    whole = s.intact && s.start_lost == '0;
+    if (whole && s.decided == CLASS_UNKNOWN) s.decided = s.detector.answer;
+    if (s.intact && (s.decided != CLASS_UNKNOWN || (udp && whole))) begin
+      g.classes = 64'd1 << s.decided[5:0];
     end
 
     r.state = s;

@@ -28,6 +28,8 @@ package weir_judge_pkg;
     logic             stream_start_lost;
     logic             has_stream_offset;
     logic [63:0]      stream_offset;
+    logic             has_reverse_bytes;
+    logic [31:0]      reverse_bytes;      // stream bytes of the other direction
     logic [15:0]      source_address;     // classes
     logic [15:0]      destination_address;
     logic [15:0]      source_port;
@@ -73,7 +75,7 @@ package weir_judge_pkg;
                                         input logic members, input logic hit,
                                         input logic signed [20:0] position);
     said_t said;
-    logic tcp, icmp, protocol, payload, place, anchor, packet, stream, at_packet, at_stream;
+    logic tcp, icmp, protocol, payload, reverse, place, anchor, packet, stream, at_packet, at_stream;
     logic signed [65:0] in_stream;
 
     protocol = (r.protocol_min == 8'd0 && r.protocol_max == 8'd255) ||
@@ -89,6 +91,8 @@ package weir_judge_pkg;
             f.icmp_code >= r.icmp_code_min && f.icmp_code <= r.icmp_code_max);
     payload = f.payload_length >= 32'(r.payload_min) &&
               (r.payload_max == 16'hffff || f.payload_length <= 32'(r.payload_max));
+
+    reverse = r.reverse_max == 16'hffff || !f.has_reverse_bytes || f.reverse_bytes <= 32'(r.reverse_max);
 
     packet = r.flags[RECORD_FLAGS_POSITION_PACKET_BIT];
     stream = r.flags[RECORD_FLAGS_POSITION_STREAM_BIT];
@@ -106,7 +110,7 @@ package weir_judge_pkg;
              (stream && (f.stream_start_lost ||
                          (f.has_stream_first && anchor_equals(r, f.stream_first, f.stream_count))));
 
-    said.holds = said.lasting && tcp && icmp && payload && place && anchor &&
+    said.holds = said.lasting && tcp && icmp && payload && reverse && place && anchor &&
                  (r.scopes & (f.scopes | 8'(1 << SCOPES_ALWAYS_BIT))) != '0;
     return said;
   endfunction

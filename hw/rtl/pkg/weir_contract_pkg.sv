@@ -696,7 +696,7 @@ package weir_contract_pkg;
     logic [15:0][7:0] anchor_value;
     logic signed [31:0] position_max;
     logic signed [31:0] position_min;
-    logic [15:0] reserved0;
+    logic [15:0] reverse_max;
     logic [7:0] protocol_max;
     logic [7:0] protocol_min;
     logic [7:0] icmp_code_max;

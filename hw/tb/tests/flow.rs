@@ -50,7 +50,7 @@ fn state_bits(w: &mut BitWriter, p: &ParseState) {
     }
     pair(w, [0, 1].map(|d| p.detector.first_bytes(d).len() as u64), 5);
     pair(w, [0, 1].map(|d| p.detector.is_blind(d).into()), 1);
-    w.number(p.detector.answer().class().into(), 8);
+    w.number(p.detector.answer().class().into(), 8).number(p.decided.class().into(), 8);
     w.number(p.reported, 64).number(p.last.1, 64).number(p.last.0, 64).number(p.first.1, 64).number(p.first.0, 64);
     pair(w, p.bytes, 64);
     pair(w, p.packets, 64);
@@ -59,6 +59,7 @@ fn state_bits(w: &mut BitWriter, p: &ParseState) {
         let tail = &bytes[..usize::from(count)];
         w.array(tail).array(&vec![0; 7 - tail.len()]).number(count.into(), 3);
     }
+    pair(w, p.stream_least.map(u64::from), 32);
     known(w, p.stream_offset, 64, |n| n);
     known(w, p.timestamp, 32, u64::from);
     known(w, p.fin, 32, u64::from);
@@ -74,6 +75,7 @@ fn state_bits(w: &mut BitWriter, p: &ParseState) {
 /// Fields of `staged_t`, last first.
 fn staged_bits(w: &mut BitWriter, s: &Staged) {
     w.number(s.next_sequence.into(), 32);
+    w.number(s.reverse_bytes.unwrap_or(0).into(), 32).number(s.reverse_bytes.is_some().into(), 1);
     w.number(s.stream_offset.unwrap_or(0), 64).number(s.stream_offset.is_some().into(), 1);
     w.number(s.stream_start_lost.into(), 1);
     let (bytes, count) = s.stream_first.unwrap_or_default();
@@ -182,7 +184,7 @@ impl Bench {
             for (i, ((staged, state), out)) in expected.iter().zip(run.out.chunks(OUT_STRIDE)).enumerate() {
                 let mut want = BitWriter::default();
                 staged_bits(&mut want, &staged.clone().unwrap_or_else(blank_staged));
-                let staged_length = 64 + 8 + 64 + 8 + 59 + 2 + 1 + 5 + 128 + 1 + 1 + 64 + 32 + 1;
+                let staged_length = 64 + 8 + 64 + 8 + 59 + 2 + 1 + 5 + 128 + 1 + 1 + 64 + 33 + 32 + 1;
                 state_bits(&mut want, state);
                 let want = want.into_bytes(OUT_STRIDE);
                 // Staged means nothing behind a command.
@@ -221,6 +223,7 @@ fn blank_staged() -> Staged {
         stream_first: None,
         stream_start_lost: false,
         stream_offset: None,
+        reverse_bytes: None,
         next_sequence: 0,
     }
 }

@@ -52,6 +52,7 @@ fn facts_bits(case: &Case) -> Vec<u8> {
     w.number(case.guards, 64).number(f.scopes.into(), 8);
     w.number(f.port_classes.1.into(), 16).number(f.port_classes.0.into(), 16);
     w.number(f.address_classes.1.into(), 16).number(f.address_classes.0.into(), 16);
+    w.number(f.reverse_bytes.unwrap_or(0).into(), 32).number(f.reverse_bytes.is_some().into(), 1);
     w.number(f.stream_offset.unwrap_or(0), 64).number(f.stream_offset.is_some().into(), 1);
     w.number(f.stream_start_lost.into(), 1);
     let (bytes, count) = f.stream_first.unwrap_or_default();
@@ -161,6 +162,7 @@ fn judge(tables: &Tables, case: &Case) -> Judged {
                 tcp_flags_value: 0,
                 payload_min: 0,
                 payload_max: u16::MAX,
+                reverse_max: u16::MAX,
                 icmp_type_min: 0,
                 icmp_type_max: 255,
                 icmp_code_min: 0,
@@ -215,6 +217,7 @@ fn facts(r: &mut Random, ports: u64, addresses: u64, texts: &[Vec<u8>]) -> Frame
         stream_first: if r.once_in(3) { None } else { Some(first(r)) },
         stream_start_lost: r.once_in(4),
         stream_offset: r.of(&[None, Some(0), Some(90), Some(1 << 20), Some(u64::MAX), Some(i64::MAX as u64)]),
+        reverse_bytes: r.of(&[None, Some(0), Some(7), Some(8), Some(70_000)]),
         address_classes: (pick(r, addresses), pick(r, addresses)),
         port_classes: (pick(r, ports), pick(r, ports)),
         scopes: if r.once_in(2) { u8::MAX } else { r.below(256) as u8 },
@@ -252,6 +255,9 @@ fn made_image(r: &mut Random, seed: u64) -> Vec<u8> {
         }
         if r.once_in(3) {
             record.payload_max = record.payload_min + r.below(9) as u16;
+        }
+        if r.once_in(4) {
+            record.reverse_max = r.of(&[0, 7, 9]);
         }
         if r.once_in(4) {
             (record.tcp_flags_mask, record.tcp_flags_value) = (0x12, r.of(&[0x02, 0x10, 0x12]));

@@ -11,7 +11,8 @@ use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
 use weir_contract::layouts::Record;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_ir::buffer::BufferDirection;
-use weir_ir::{AppLayerCondition, Buffer, Event, PacketCondition, Rule, RuleProtocol};
+use weir_ir::condition::StreamSide;
+use weir_ir::{AppLayerCondition, Buffer, Comparison, Event, PacketCondition, Rule, RuleProtocol, StreamSize};
 
 /// Bit of a protocol class.
 pub const fn class_bit(protocol: AppProtocol) -> u64 {
@@ -221,6 +222,27 @@ pub fn scopes(rule: &Rule) -> u8 {
     out
 }
 
+/// Most stream bytes that the other direction may have had, by `stream_size`. The engine counts sequence numbers, SYN
+/// and FIN included, so never less than the device; what holds later held before, because neither count goes down.
+fn reverse_max(rule: &Rule, directions: u8) -> u16 {
+    let reverse = |side| match side {
+        StreamSide::Client => directions == TO_CLIENT,
+        StreamSide::Server => directions == TO_SERVER,
+        StreamSide::Both => directions == TO_CLIENT || directions == TO_SERVER,
+        StreamSide::Either => false,
+    };
+    let most = |size: &Comparison| match *size {
+        Comparison::Equal(n) | Comparison::LessEqual(n) | Comparison::Within(_, n) => Some(n),
+        Comparison::Less(n) | Comparison::Between(_, n) => Some(n.saturating_sub(1)),
+        _ => None,
+    };
+    let bounds = rule.packet.iter().filter_map(|condition| match condition {
+        PacketCondition::StreamSize(StreamSize { side, size }) if reverse(*side) => most(size),
+        _ => None,
+    });
+    bounds.min().and_then(|most| u16::try_from(most).ok()).unwrap_or(u16::MAX)
+}
+
 /// Records of the rule's header for frames in `directions`: one, or two where both orders of the ends count.
 pub fn base_records(rule: &Rule, sets: &mut Sets, directions: u8) -> Vec<Record> {
     let wanted = flow_directions(rule);
@@ -250,6 +272,7 @@ pub fn base_records(rule: &Rule, sets: &mut Sets, directions: u8) -> Vec<Record>
         destination_addresses: sets.address(&rule.header.destination),
         ..Record::ALWAYS
     };
+    let forward = Record { reverse_max: reverse_max(rule, directions), ..forward };
     let mut out = vec![forward];
     if conflict || rule.header.bidirectional {
         let backward = Record {

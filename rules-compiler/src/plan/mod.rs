@@ -23,6 +23,7 @@ pub mod deferred;
 pub mod dns;
 pub mod event;
 pub mod files;
+pub mod gate;
 pub mod http;
 pub mod packet;
 pub mod pattern;
@@ -37,6 +38,7 @@ pub use sets::Sets;
 
 use cost::Statistics;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use weir_contract::enums::TransportMask;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
@@ -64,6 +66,8 @@ pub struct Options {
     pub exact_case: bool,
     /// Tables may leave out rules that only touch their own flow (class D).
     pub deferred: bool,
+    /// Rules may wait for a flowbit whose setters divert (class D).
+    pub gates: bool,
 }
 
 impl Default for Options {
@@ -78,6 +82,7 @@ impl Default for Options {
             positions: true,
             exact_case: true,
             deferred: true,
+            gates: true,
         }
     }
 }
@@ -102,6 +107,8 @@ pub struct Plan {
     pub common: Vec<Condition>,
     /// Sets that the records name.
     pub sets: Sets,
+    /// Flowbits that keep a flow with the host while they are set: rules that wait for one have no conditions.
+    pub gates: BTreeSet<Arc<str>>,
     /// Bytes whose `%HH` escapes raise the escape guards.
     pub percent: BTreeSet<u8>,
     /// Bytes whose `=HH` escapes raise the quoted-printable guard.
@@ -150,12 +157,16 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
     let mut out = Plan {
         rules: Vec::with_capacity(rules.len()),
         common: Vec::new(),
+        gates: BTreeSet::new(),
         sets: Sets::default(),
         percent: BTreeSet::new(),
         equals: BTreeSet::new(),
     };
-    for (index, rule) in rules.iter().enumerate() {
-        let choice = plan_rule(rule, &mut builder);
+    let mut choices: Vec<Choice> = rules.iter().map(|rule| plan_rule(rule, &mut builder)).collect();
+    if options.gates && options.class(Class::Deferred) {
+        out.gates = gate::apply(rules, &mut choices, &mut builder);
+    }
+    for (index, choice) in choices.into_iter().enumerate() {
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()
         } else {
@@ -192,6 +203,11 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
             };
         }
     }
+    direct(rule, builder)
+}
+
+/// The cheapest provable plan of a rule that is to divert by itself.
+fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     let mut choices = Vec::new();
     if !rule.events.is_empty() {
         choices.extend(event::choice(rule, builder));
