@@ -64,8 +64,10 @@ pub fn run(root: &Path, arguments: &MutantArguments) -> Result<bool> {
 }
 
 fn read(path: &Path) -> Result<Vec<Mutation>> {
-    let table: toml::Table =
-        fs::read_to_string(path).with_context(|| path.display().to_string())?.parse().with_context(|| path.display().to_string())?;
+    let table: toml::Table = fs::read_to_string(path)
+        .with_context(|| path.display().to_string())?
+        .parse()
+        .with_context(|| path.display().to_string())?;
     let Some(entries) = table.get("mutation").and_then(|v| v.as_array()) else {
         bail!("{}: no [[mutation]]", path.display());
     };

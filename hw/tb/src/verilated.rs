@@ -122,8 +122,7 @@ impl Harness {
         assert!(in_stride > 0 && input.len().is_multiple_of(in_stride));
         let count = input.len() / in_stride;
         let room = expected + 16;
-        let mut run =
-            Run { out: vec![0; room * out_stride], in_cycles: vec![0; count], out_cycles: vec![0; room] };
+        let mut run = Run { out: vec![0; room * out_stride], in_cycles: vec![0; count], out_cycles: vec![0; room] };
         let mut batch = Batch {
             input: input.as_ptr(),
             in_count: count,

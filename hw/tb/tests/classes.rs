@@ -74,12 +74,7 @@ fn made(r: &mut Random) -> AddressClasses {
         let length = r.below(129) as u8;
         let raw = u128::from(r.below(u64::MAX) & 0x8100_00ff) << 90 | u128::from(r.below(4));
         let mask = !u128::MAX.checked_shr(length.into()).unwrap_or(0);
-        v6.push(AddressPrefixV6 {
-            address: (raw & mask).to_be_bytes(),
-            length,
-            class: r.below(9) as u16,
-            reserved: 0,
-        });
+        v6.push(AddressPrefixV6 { address: (raw & mask).to_be_bytes(), length, class: r.below(9) as u16, reserved: 0 });
     }
     v6.sort_by_key(|p| (p.address, p.length));
     v6.dedup_by_key(|p| (p.address, p.length));

@@ -68,7 +68,11 @@ fn compare(harness: &mut Harness, bytes: usize, banks: &[GuardParameters; 2], fr
             let got = [0, 8].map(|at| u64::from_le_bytes(out[at..at + 8].try_into().unwrap()));
             let what = || {
                 let text = payload[..payload.len().min(300)].escape_ascii();
-                format!("frame {i}: {:?} + {text} ({}), {stalls:?}, WEIR_SEED={seed}", frame.tail.escape_ascii(), payload.len())
+                format!(
+                    "frame {i}: {:?} + {text} ({}), {stalls:?}, WEIR_SEED={seed}",
+                    frame.tail.escape_ascii(),
+                    payload.len()
+                )
             };
             assert_eq!(got.map(|set| format!("{set:#x}")), want.map(|set| format!("{set:#x}")), "{}", what());
             seen |= want[0] & !want[1] | want[1];

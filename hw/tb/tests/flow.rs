@@ -237,7 +237,8 @@ fn beats_of(r: &mut Random, frames: impl Iterator<Item = (Parsed, Vec<u8>, usize
     for (number, (parsed, payload, length)) in (1..).zip(frames) {
         let Some((source, destination)) = parsed.ends.filter(|_| parsed.keyed) else { continue };
         now += if r.once_in(200) { r.below(400) } else { r.below(3) };
-        let (key, from_lower) = flow_key((source, parsed.ports.0), (destination, parsed.ports.1), parsed.protocol, [0; 2]);
+        let (key, from_lower) =
+            flow_key((source, parsed.ports.0), (destination, parsed.ports.1), parsed.protocol, [0; 2]);
         let raw = key.to_bytes();
         let mut created = false;
         let slot = *slots.entry(raw).or_insert_with(|| {

@@ -49,8 +49,7 @@ fn step(table: &mut FlowTable, item: &Item, constants: &[u64; 6], vlan_key: bool
             let p = &item.parsed;
             let (source, destination) = p.ends.unwrap();
             let vlan = if vlan_key { p.vlan } else { [0; 2] };
-            let (key, from_lower) =
-                flow_key((source, p.ports.0), (destination, p.ports.1), p.protocol, vlan);
+            let (key, from_lower) = flow_key((source, p.ports.0), (destination, p.ports.1), p.protocol, vlan);
             let hash = flow_hash(&key, constants);
             answer.key = Some((key, hash, from_lower));
             // As `Pipeline::entry` does.
@@ -176,7 +175,9 @@ fn items(r: &mut Random, count: usize, flows: u64) -> Vec<Item> {
 #[test]
 fn equals_the_model_s_table() {
     if Harness::new(Model::FlowTable).is_none() {
-        eprintln!("SKIPPED: equals_the_model_s_table: the model FlowTable was not built (hw/tools/install brings Verilator)");
+        eprintln!(
+            "SKIPPED: equals_the_model_s_table: the model FlowTable was not built (hw/tools/install brings Verilator)"
+        );
         return;
     }
     let seed = seed();
@@ -201,7 +202,10 @@ fn equals_the_model_s_table() {
                 let want = step(&mut table, item, &constants, vlan_key);
                 let got = answer(item, out);
                 // Without an entry there is no generation to speak of.
-                let got = Answer { generation: if item.op == 3 || item.op == 0 && !want.live { 0 } else { got.generation }, ..got };
+                let got = Answer {
+                    generation: if item.op == 3 || item.op == 0 && !want.live { 0 } else { got.generation },
+                    ..got
+                };
                 assert_eq!(got, want, "item {i} {item:?}, {flows} flows, latency {latency}, WEIR_SEED={seed}");
                 if latency == 0 && stalls == STALLS[0] && item.op == 0 && want.live && !want.created {
                     fastest = fastest.min(run.out_cycles[i] - run.in_cycles[i]);

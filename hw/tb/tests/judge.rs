@@ -310,7 +310,8 @@ fn cases(r: &mut Random, banks: [(&[u8], &Tables); 2], count: usize, texts: &[Ve
                 .take(4000)
                 .collect();
             let most = r.of(&[1, 1, 4, 12]);
-            let hits = (0..r.below(most)).map(|_| Hit { position: r.below(120) as i32 - 7, ..r.of(&entries) }).collect();
+            let hits =
+                (0..r.below(most)).map(|_| Hit { position: r.below(120) as i32 - 7, ..r.of(&entries) }).collect();
             let guards = (0..r.of(&[0, 0, 1, 3])).fold(0, |set, _| set | 1u64 << r.below(64));
             let facts = facts(r, g.port_classes.into(), g.address_classes.into(), texts);
             Case { bank, facts, guards, hits, candidate_limit: r.once_in(20) }

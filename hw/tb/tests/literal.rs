@@ -47,7 +47,16 @@ fn beats(frame: &Scanned, bytes: usize, out: &mut Vec<u8>) -> usize {
     count
 }
 
-fn write(op: u8, bank: usize, length: usize, part: usize, address: usize, data: &[u8], bytes: usize, out: &mut Vec<u8>) {
+fn write(
+    op: u8,
+    bank: usize,
+    length: usize,
+    part: usize,
+    address: usize,
+    data: &[u8],
+    bytes: usize,
+    out: &mut Vec<u8>,
+) {
     let begin = out.len();
     out.resize(begin + bytes, 0);
     out.extend([op, 0, bank as u8]);
@@ -273,12 +282,7 @@ fn latency_and_throughput() {
     let Some(mut bench) = Bench::new(Model::LiteralNarrow, 16, "latency_and_throughput") else { return };
     let (tables, _) = tables::made(5, 3, 1000);
     bench.write(&fill(&tables, 0, 16));
-    let quiet = |length: usize| Scanned {
-        bank: 0,
-        data: vec![b'z'; length],
-        payload: 10..length,
-        tail: Vec::new(),
-    };
+    let quiet = |length: usize| Scanned { bank: 0, data: vec![b'z'; length], payload: 10..length, tail: Vec::new() };
     let totals = bench.compare([&tables, &tables], &[quiet(100)], &[], 1, STALLS[0]);
     assert_eq!(totals.timed, 1);
     let frames: Vec<Scanned> = (0..400).map(|n| quiet(16 + n % 3 * 100)).collect();

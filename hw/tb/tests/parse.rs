@@ -95,7 +95,14 @@ fn answer(bytes: &[u8]) -> Answer {
     }
 }
 
-fn run(model: Model, bytes: usize, frames: &[Frame], checksums: bool, seed: u64, stalls: Stalls) -> Option<(Run, Vec<usize>)> {
+fn run(
+    model: Model,
+    bytes: usize,
+    frames: &[Frame],
+    checksums: bool,
+    seed: u64,
+    stalls: Stalls,
+) -> Option<(Run, Vec<usize>)> {
     let mut harness = Harness::new(model)?;
     let mut input = Vec::new();
     let mut last = Vec::new();
@@ -141,9 +148,30 @@ fn compare(model: Model, bytes: usize, frames: &[Frame], seed: u64) -> u64 {
 fn parse_guards() -> u64 {
     use Guard::*;
     [
-        NonIp, MalformedLink, MalformedIp, MalformedTransport, IpOptions, IpFragment, TunnelIp, TunnelGre, TunnelMpls,
-        TunnelPppoe, TunnelUdp, VlanDepth, ExtHeaderUnknown, ExtHeader, ChecksumIp, ChecksumL4, TruncatedCapture,
-        UnsupportedLink, TcpOptionsOdd, IcmpError, HeaderOdd, TcpFlagsOdd, Urgent, Reset,
+        NonIp,
+        MalformedLink,
+        MalformedIp,
+        MalformedTransport,
+        IpOptions,
+        IpFragment,
+        TunnelIp,
+        TunnelGre,
+        TunnelMpls,
+        TunnelPppoe,
+        TunnelUdp,
+        VlanDepth,
+        ExtHeaderUnknown,
+        ExtHeader,
+        ChecksumIp,
+        ChecksumL4,
+        TruncatedCapture,
+        UnsupportedLink,
+        TcpOptionsOdd,
+        IcmpError,
+        HeaderOdd,
+        TcpFlagsOdd,
+        Urgent,
+        Reset,
     ]
     .iter()
     .fold(0, |set, guard| set | guard.bit())

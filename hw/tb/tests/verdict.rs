@@ -228,7 +228,9 @@ fn traffic(r: &mut Random, slots: u64, count: usize) -> Vec<Beat> {
 #[test]
 fn random_frames_and_commands() {
     let Some(mut harness) = Harness::new(Model::Verdict) else {
-        eprintln!("SKIPPED: random_frames_and_commands: the model Verdict was not built (hw/tools/install brings Verilator)");
+        eprintln!(
+            "SKIPPED: random_frames_and_commands: the model Verdict was not built (hw/tools/install brings Verilator)"
+        );
         return;
     };
     let seed = seed();
