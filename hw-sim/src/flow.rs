@@ -125,6 +125,81 @@ impl VerdictState {
         self.unrecorded
     }
 
+    /// A frame of the flow, judged: whether it goes to the host and to history. `placed`: there is room for its record.
+    pub fn admit(&mut self, number: u64, trouble: bool, placed: bool) -> Admitted {
+        let admitted = Admitted {
+            sticky: self.sticky,
+            divert: trouble || self.sticky,
+            recorded: !self.is_settled(),
+            newly: trouble && !self.sticky,
+        };
+        if trouble {
+            self.sticky = true;
+            self.diverted = true;
+            self.last_trouble = number;
+        }
+        if (admitted.recorded || admitted.divert) && !placed {
+            self.miss(number);
+        }
+        admitted
+    }
+
+    /// The host does not have what frame `number` held.
+    pub fn miss(&mut self, number: u64) {
+        self.hole = true;
+        self.last_trouble = number;
+    }
+
+    /// A record that the host was not given joins the chain.
+    pub fn link(&mut self, position: u64) {
+        self.previous = position;
+        if self.chain_count == 0 {
+            self.chain_first = position;
+        }
+        self.chain_count += 1;
+    }
+
+    /// The host was given a frame with its record (none: there is none), and the chain before it.
+    pub fn give(&mut self, position: Option<u64>) {
+        self.take_chain();
+        if let Some(position) = position {
+            self.previous = position;
+        }
+    }
+
+    /// RELEASE: nothing the host has not processed was trouble.
+    pub fn release(&mut self, bound: u64) -> bool {
+        let free = self.sticky && self.last_trouble <= bound;
+        if free {
+            self.sticky = false;
+            self.hole = false;
+        }
+        free
+    }
+
+    /// SETTLE.
+    pub fn settle(&mut self, scopes: u8, keep_history: bool) {
+        self.scopes = scopes;
+        self.unrecorded = scopes != u8::MAX && !keep_history;
+        if self.is_settled() {
+            self.take_chain();
+        }
+    }
+
+    /// BYPASS.
+    pub fn bypass(&mut self) {
+        self.bypassed = true;
+        self.take_chain();
+    }
+
+    /// DIVERT behind frame `number`: whether the flow was not sticky before.
+    pub fn divert(&mut self, number: u64) -> bool {
+        self.diverted = true;
+        self.bypassed = false;
+        self.last_trouble = self.last_trouble.max(number);
+        !std::mem::replace(&mut self.sticky, true)
+    }
+
     /// Newest record of the chain, how many, and the oldest.
     pub fn chain(&self) -> Chain {
         Chain {
@@ -141,6 +216,19 @@ impl VerdictState {
         self.chain_first = c::POSITION_NONE;
         chain
     }
+}
+
+/// What [`VerdictState::admit`] says of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The flow was diverted before.
+    pub sticky: bool,
+    /// To the host.
+    pub divert: bool,
+    /// To history, diverted or not.
+    pub recorded: bool,
+    /// The flow is diverted from here on.
+    pub newly: bool,
 }
 
 /// Records of a flow that the host was not given yet.

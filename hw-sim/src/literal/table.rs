@@ -45,6 +45,11 @@ impl LengthTable {
         LengthTable { shape, length, bloom, exact, multiplier: family.multiplier(length) }
     }
 
+    /// Hash constant.
+    pub fn multiplier(&self) -> u64 {
+        self.multiplier
+    }
+
     /// Index among the window lengths.
     pub fn index(&self) -> usize {
         self.length.saturating_sub(WINDOW_MIN)

@@ -261,6 +261,11 @@ impl Detector {
         &self.bytes[direction & 1][..usize::from(self.length[direction & 1])]
     }
 
+    /// The start of a direction was lost before it was complete.
+    pub const fn is_blind(&self, direction: usize) -> bool {
+        self.blind[direction & 1]
+    }
+
     /// Bytes of a direction are lost: if its start is not complete, it is never classified.
     pub fn lost(&mut self, direction: usize) {
         let d = direction & 1;
