@@ -31,11 +31,10 @@ impl<Q, R> Pairs<Q, R> {
         Pairs { transactions: Vec::new(), pairs: Vec::new(), next: 0, limit, kept: 0 }
     }
 
-    /// A new exchange. None: there are too many; the oldest that is open is closed, so that there will be room.
+    /// A new exchange. Where there are too many, the oldest that are inspected make room.
     fn open(&mut self, d: usize) -> Option<usize> {
-        if self.transactions.len() >= self.limit {
-            self.close_oldest();
-            return None;
+        if crate::messages::make_room(&mut self.transactions, &mut self.pairs, self.limit) > 0 {
+            self.kept = self.pairs.iter().map(|pair| pair.kept).sum();
         }
         let mut changed = [false; 2];
         changed[d] = true;
@@ -169,9 +168,13 @@ mod tests {
         assert!(!pairs.is_answered(1));
         pairs.close(1);
         assert_eq!((pairs.waiting(|q| *q == 2), pairs.response(None, 30, 5)), (None, Some(2)));
-        assert_eq!(pairs.request(4, 1), None, "full");
+        assert_eq!(pairs.request(4, 1), Some(3), "none of them is inspected");
         pairs.release();
-        assert_eq!((pairs.transactions.len(), pairs.kept), (0, 0), "the oldest gave way");
+        assert_eq!((pairs.transactions.len(), pairs.kept), (2, 11));
+        assert_eq!((pairs.request(5, 1), pairs.request(6, 1)), (Some(2), Some(2)), "the oldest gives way");
+        assert_eq!(pairs.kept, 3);
+        pairs.close_all();
+        pairs.release();
         for n in 0..1000 {
             pairs.request(n as u8, 1 << 19);
             pairs.release();

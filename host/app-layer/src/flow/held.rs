@@ -6,8 +6,8 @@ use crate::{Direction, Input, Upgrade};
 use std::collections::VecDeque;
 use weir_contract::protocol::{AppProtocol, Carrier};
 
-/// Fewest bytes that make a transaction: a character and its line end, or the header of the smallest message.
-const TRANSACTION_MIN: usize = 2;
+/// Fewest bytes that make a transaction: one that cannot begin a message makes one for its event.
+const TRANSACTION_MIN: usize = 1;
 
 #[derive(Debug)]
 enum What {
