@@ -134,6 +134,11 @@ impl<'a> BufferState<'a> {
         BufferState::Present(BufferView { bytes, complete: true })
     }
 
+    /// It does not exist.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, BufferState::Absent)
+    }
+
     /// [`Self::whole`], but what is empty does not exist.
     pub fn filled(bytes: &'a [u8]) -> Self {
         if bytes.is_empty() { BufferState::Absent } else { Self::whole(bytes) }
@@ -179,8 +184,72 @@ pub trait ProtocolState: Send {
     }
     /// A transaction is open, or parser state would make later bytes complete something begun earlier (for release).
     fn is_open(&self, direction: Direction) -> bool;
+    /// The transaction is done: nothing that its log record tells can change any more.
+    fn is_loggable(&self, index: usize) -> bool {
+        self.transactions().get(index).is_some_and(|t| t.progress == [COMPLETE; 2])
+    }
+    /// Direction of the transaction's log record; none: that of the flow.
+    fn log_direction(&self, index: usize) -> Option<Direction> {
+        let _ = index;
+        None
+    }
+    /// Type of the transaction's log record; none: it has none.
+    fn log_kind(&self, index: usize) -> Option<&'static str> {
+        let _ = index;
+        Some(record_kind(self.protocol()))
+    }
+    /// Files that the transaction carries in a direction, in order.
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        let _ = (index, direction);
+        Vec::new()
+    }
     /// EVE objects of the protocol for transaction `index`, as key and JSON value text (`"http":{…}`); appended to `out`.
     fn log(&self, index: usize, out: &mut Vec<u8>);
+}
+
+/// Name of a protocol in EVE records: HTTP/1 is plain `http`.
+pub const fn eve_name(protocol: AppProtocol) -> &'static str {
+    match protocol {
+        AppProtocol::Http1 => "http",
+        protocol => protocol.name(),
+    }
+}
+
+/// Type of the records of a protocol's transactions.
+pub const fn record_kind(protocol: AppProtocol) -> &'static str {
+    match protocol {
+        AppProtocol::FtpData => "ftp_data",
+        AppProtocol::BittorrentDht => "bittorrent_dht",
+        // The `http` object has the version.
+        AppProtocol::Http2 => "http",
+        protocol => eve_name(protocol),
+    }
+}
+
+/// A file as logs see it.
+#[derive(Debug, Clone)]
+pub struct FileView<'a> {
+    /// Name.
+    pub name: std::borrow::Cow<'a, [u8]>,
+    /// Bytes seen.
+    pub size: u64,
+    /// Its end was seen.
+    pub closed: bool,
+    /// Nothing more of it will be kept, though its end was not seen.
+    pub truncated: bool,
+    /// Bytes are missing.
+    pub gaps: bool,
+    /// First and last byte, of a file that came in ranges.
+    pub range: Option<(u64, u64)>,
+    /// MD5, SHA-1, SHA-256 of the whole file.
+    pub digests: [Option<&'a [u8]>; 3],
+    /// What is kept of its content.
+    pub content: &'a [u8],
+}
+
+/// What a content is, as `file.magic` says.
+pub fn describe(content: &[u8]) -> &'static str {
+    magic::describe(content)
 }
 
 /// Declared protocol change.

@@ -25,6 +25,10 @@ pub struct FlowData {
     pub encrypted: bool,
     /// The device's side of the flow.
     pub device: DeviceLink,
+    /// What logs keep, where there are any.
+    pub log: Option<Box<crate::log::FlowLog>>,
+    /// A rule dropped it, and what it said is carried out.
+    pub dropped: bool,
 }
 
 /// A flow after its first packet.

@@ -2,6 +2,7 @@
 
 use crate::config::EngineConfig;
 use crate::flow_data::FlowData;
+use crate::log::{self, Demand};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Direction, Input};
 use weir_contract::protocol::Detection;
@@ -19,6 +20,7 @@ pub struct Inspector {
     matches: Vec<Match>,
     alerts: u64,
     json: Vec<u8>,
+    demand: Demand,
 }
 
 impl Inspector {
@@ -30,7 +32,13 @@ impl Inspector {
             matches: Vec::new(),
             alerts: 0,
             json: Vec::new(),
+            demand: Demand::default(),
         })
+    }
+
+    /// What the sink asks for.
+    pub fn set_demand(&mut self, demand: Demand) {
+        self.demand = demand;
     }
 
     /// Alerts raised.
@@ -108,6 +116,9 @@ impl Inspector {
         for n in 0..self.matches.len() {
             self.raise(n, packet, None, sink);
         }
+        if self.demand.anomalies {
+            log::anomalies(packet, None, StreamEvents::default(), &[], sink);
+        }
     }
 
     /// The packet is through: alerts go out, inspected transactions are released. Gives whether the flow is dropped.
@@ -119,6 +130,13 @@ impl Inspector {
             dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
             self.raise(n, context.packet, Some(flow), sink);
         }
+        if self.demand.anomalies {
+            log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
+        }
+        if self.demand.transactions || self.demand.anomalies {
+            let facts = packet_facts(context.packet, false);
+            log::transactions(flow, &facts, false, &mut self.json, sink);
+        }
         flow.data.app.mark_inspected(context.packet.number);
         dropped
     }
@@ -129,22 +147,11 @@ impl Inspector {
         let Some(rule) = program.source(m.rule) else { return };
         self.alerts += 1;
         let facts = packet_facts(packet, exchanged(&m, flow, packet));
-        let flow_facts = flow.map(|flow| {
-            let ends = flow_ends(flow);
-            weir_output::FlowFacts {
-                id: flow_id(ends, flow.first_frame, flow.first_time),
-                first_frame: flow.first_frame,
-                ends,
-                start: flow.first_time,
-                last: flow.last_time,
-                packets: flow.packets,
-                bytes: flow.bytes,
-            }
-        });
+        let flow_facts = flow.map(flow_facts);
         self.json.clear();
         let mut protocol = None;
         if let Some(flow) = flow {
-            protocol = flow.data.app.protocol().map(weir_contract::protocol::AppProtocol::name);
+            protocol = log::protocol_name(&flow.data.app);
             if let (Some(id), Some(state)) = (m.transaction(), flow.data.app.state()) {
                 if let Ok(index) = state.transactions().binary_search_by_key(&id, |t| t.id) {
                     state.log(index, &mut self.json);
@@ -170,7 +177,18 @@ impl Inspector {
                 reject: None,
             },
             flowbits: &[],
+            flowints: &[],
+            outer: None,
         });
+    }
+
+    /// The flow is over: transactions that did not come to their end are written as they are.
+    pub fn log_rest(&mut self, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        if self.demand.transactions || self.demand.anomalies {
+            let packet = end_packet_of(flow, flow_ends(flow));
+            let facts = PacketFacts { pseudo: true, ..packet_facts(&packet, false) };
+            log::transactions(flow, &facts, true, &mut self.json, sink);
+        }
     }
 
     /// The input is over while the flow lives: what its end completes is inspected with the number of its last frame.
@@ -222,7 +240,21 @@ fn exchanged(m: &Match, flow: Option<&Flow<FlowData>>, packet: &Packet<'_>) -> b
     to_server != (direction == Direction::ToServer)
 }
 
-fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
+/// Facts of a flow, for records.
+pub(crate) fn flow_facts(flow: &Flow<FlowData>) -> weir_output::FlowFacts {
+    let ends = flow_ends(flow);
+    weir_output::FlowFacts {
+        id: flow_id(ends, flow.first_frame, flow.first_time),
+        first_frame: flow.first_frame,
+        ends,
+        start: flow.first_time,
+        last: flow.last_time,
+        packets: flow.packets,
+        bytes: flow.bytes,
+    }
+}
+
+pub(crate) fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
     let k = &flow.key;
     let ends = Endpoints {
         source: k.address_a,
@@ -236,7 +268,7 @@ fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
     if flow.initiator_is_a { ends } else { ends.exchanged() }
 }
 
-fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> {
+pub(crate) fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> {
     let ends = packet.ip.as_ref().map(|ip| {
         let ends = Endpoints {
             source: ip.source,
@@ -261,6 +293,10 @@ fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> 
         ether_type: packet.ether_type,
         data: packet.data,
         payload: packet.payload,
+        tunnel: None,
+        pseudo: false,
+        link: if packet.ethernet.is_some() { 1 } else { 12 },
+        ethernet: packet.ethernet,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod device;
 pub mod engine;
 pub mod flow_data;
 mod inspect;
+pub mod log;
 
 pub use config::EngineConfig;
 pub use device::{DeviceRuntime, HostCause, RuntimeCounters};

@@ -133,6 +133,16 @@ section! {
             "Bytes of a TLS handshake message.", |n| (1 << 10..=16 << 20).contains(&n.0), "1 KiB to 16 MiB";
         encryption: EncryptionHandling = EncryptionHandling::Bypass, "app-layer.tls.encryption-handling",
             "Payload of TLS and SSH sessions once it is encrypted.";
+        disabled: Vec<String> = vec![], "app-layer.disabled",
+            "Protocols that are not parsed, by the names rules have for them; their flows count as of no known protocol.";
+    }
+}
+
+section! {
+    /// Decisions.
+    InlineSection, inline, INLINE {
+        simulate: bool = false, "inline.simulate",
+            "Carry out drop and reject on a capture as an inline system would: packets of a dropped flow are not inspected any more.";
     }
 }
 
@@ -202,6 +212,10 @@ section! {
         rule_reference: bool = true, "output.rule-reference", "`reference` of the rule in alerts.";
         rule_text: bool = false, "output.rule-text", "Text of the rule in alerts.";
         app_layer: bool = true, "output.app-layer", "Application-layer objects in alerts.";
+        netflow: bool = false, "output.netflow", "Write netflow records, one for each direction of a flow.";
+        files: bool = false, "output.files", "Write a record for each file that a protocol carries.";
+        protocols: Vec<String> = vec![], "output.protocols",
+            "Write a record for each transaction of these protocols, by the names of their record types (`http`, `dns`, `tls`, ...).";
         verdict: bool = true, "output.verdict", "The decision on the packet in alerts.";
         community_id: bool = false, "output.community-id", "Community ID of the flow.";
         community_id_seed: u16 = 0, "output.community-id-seed", "Seed of the Community ID; the same on all sensors.";
@@ -209,7 +223,7 @@ section! {
 }
 
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, PCRE, DEVICE, OUTPUT];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, PCRE, DEVICE, OUTPUT];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -228,6 +242,8 @@ pub struct Config {
     pub flow: FlowSection,
     /// `app-layer.*`
     pub app_layer: AppLayerSection,
+    /// `inline.*`
+    pub inline: InlineSection,
     /// `pcre.*`
     pub pcre: PcreSection,
     /// `device.*`

@@ -5,7 +5,7 @@ use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
-use crate::{BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction, Upgrade, file};
+use crate::{BufferState, BufferView, COMPLETE, Direction, FileView, Input, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -23,6 +23,11 @@ fn body(message: &Message) -> BufferState<'_> {
     } else {
         BufferState::NotYet
     }
+}
+
+/// What Suricata names a file that nothing else names: the path of the target as it was sent, without its query.
+fn last_path(target: &[u8]) -> &[u8] {
+    target.split(|b| *b == b'?').next().unwrap_or_default()
 }
 
 impl Http1State {
@@ -193,6 +198,10 @@ impl ProtocolState for Http1State {
         self.side_open(direction as usize)
     }
 
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        self.file_views(index, direction)
+    }
+
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some(pair) = self.pairs.get(index) else { return };
         let [request, response] = &pair.messages;
@@ -221,6 +230,52 @@ impl ProtocolState for Http1State {
 }
 
 impl Http1State {
+    fn file_views(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        let (Some(pair), Some(transaction)) = (self.pairs.get(index), self.transactions.get(index)) else {
+            return Vec::new();
+        };
+        let m = &pair.messages[direction as usize];
+        if transaction.progress[direction as usize] < HEADERS {
+            return Vec::new();
+        }
+        let body = &m.body;
+        if let Some(multipart) = &m.multipart {
+            let parts = multipart.parts.iter().filter(|part| !part.name.is_empty());
+            return parts
+                .map(|part| {
+                    let content = body.data.get(part.data.clone()).unwrap_or(&[]);
+                    FileView {
+                        name: part.name.as_slice().into(),
+                        size: content.len() as u64,
+                        closed: part.complete && !body.full(),
+                        truncated: body.full() || (body.complete && !part.complete),
+                        gaps: body.holed,
+                        range: None,
+                        digests: [None; 3],
+                        content,
+                    }
+                })
+                .collect();
+        }
+        let request = direction == Direction::ToServer;
+        if body.received == 0 || self.file(index, request, Buffer::FileData, 0).is_absent() {
+            return Vec::new();
+        }
+        let disposition = || m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
+        let name = disposition().unwrap_or_else(|| last_path(pair.messages[0].second().unwrap_or_default()).to_vec());
+        let truncated = body.holed || (body.full() && body.size() > body.data.len() as u64);
+        vec![FileView {
+            name: name.into(),
+            size: if truncated { body.data.len() as u64 } else { body.size() },
+            closed: body.complete && !truncated,
+            truncated,
+            gaps: body.holed,
+            range: None,
+            digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256].map(|buffer| body.sum(buffer)),
+            content: &body.data,
+        }]
+    }
+
     /// Both directions are at the start of a message.
     pub fn idle(&self) -> bool {
         self.sides.iter().all(|side| side.at == At::Line && side.current.is_none())

@@ -3,7 +3,7 @@
 use super::events::NAMES;
 use super::state::{Exchange, Kind, SmbState};
 use crate::dcerpc::{number, stub};
-use crate::{BufferState, Direction, Input, ProtocolState, Transaction, file};
+use crate::{BufferState, Direction, FileView, Input, ProtocolState, Transaction, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -64,6 +64,13 @@ impl ProtocolState for SmbState {
 
     fn is_open(&self, direction: Direction) -> bool {
         self.side_open(direction as usize)
+    }
+
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        match self.exchanges.get(index).map(|exchange| &exchange.kind) {
+            Some(Kind::File(transfer, own)) if *own == direction as usize => vec![transfer.file.view()],
+            _ => Vec::new(),
+        }
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {

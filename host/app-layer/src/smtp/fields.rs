@@ -3,7 +3,7 @@
 use super::events::NAMES;
 use super::state::SmtpState;
 use crate::mime::Message;
-use crate::{BufferState, Direction, Input, ProtocolState, Transaction, Upgrade, file};
+use crate::{BufferState, Direction, FileView, Input, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -120,6 +120,12 @@ impl ProtocolState for SmtpState {
 
     fn is_open(&self, direction: Direction) -> bool {
         self.side_open(direction as usize)
+    }
+
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        let message = self.mails.get(index).and_then(|mail| mail.message.as_ref());
+        let message = message.filter(|_| direction == Direction::ToServer);
+        message.map_or_else(Vec::new, |message| message.files().iter().map(file::File::view).collect())
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
