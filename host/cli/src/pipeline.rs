@@ -269,6 +269,7 @@ pub fn run_full(
     totals.host.bytes = counters.bytes;
     totals.host.flows = counters.flows;
     totals.host.alerts = counters.alerts;
+    totals.named = engine.statistics();
     totals.host.cpu_seconds = cpu_seconds() - cpu;
     if counters.flow_table_full > 0 {
         totals.host.limits.insert("flow.max".to_owned(), counters.flow_table_full);

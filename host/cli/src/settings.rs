@@ -48,6 +48,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             disabled: disabled(&config.app_layer.disabled),
         },
         inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,
+        inline: config.inline.simulate,
         flow_id_seed: config.flow.id_seed,
     }
 }

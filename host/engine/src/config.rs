@@ -21,6 +21,8 @@ pub struct EngineConfig {
     pub app_layer: weir_app_layer::AppLayerConfig,
     /// Go on inspecting payload once a session is encrypted.
     pub inspect_encrypted: bool,
+    /// Carry decisions out: what a rule drops is not inspected further, nor are the other packets of its flow.
+    pub inline: bool,
     /// Secret that makes flow identifiers; the same input gives the same ids.
     pub flow_id_seed: u64,
 }
@@ -35,6 +37,7 @@ impl Default for EngineConfig {
             max_flows: 4_000_000,
             app_layer: weir_app_layer::AppLayerConfig::default(),
             inspect_encrypted: false,
+            inline: false,
             flow_id_seed: 0x5745_4952,
         }
     }

@@ -4,6 +4,7 @@ use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
 use crate::log::{self, Demand, FlowLog};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_app_layer::expectation::{Expectations, Pair};
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
@@ -76,7 +77,7 @@ impl Engine {
                     file_digests: program.wants_file_digests(),
                     ..config.app_layer
                 }),
-                inspector: Inspector::new(program, &config)?,
+                inspector: Inspector::new(program, config.inline)?,
                 config,
                 counters: EngineCounters::default(),
                 expectations: Expectations::default(),
@@ -99,6 +100,37 @@ impl Engine {
     /// Counters.
     pub fn counters(&self) -> EngineCounters {
         EngineCounters { alerts: self.inner.inspector.alerts(), ..self.inner.counters }
+    }
+
+    /// Counters by the names that Suricata's statistics have.
+    pub fn statistics(&self) -> BTreeMap<String, u64> {
+        let counters = self.counters();
+        let mut all = self.inner.inspector.statistics.named();
+        for (name, value) in [
+            ("decoder.pkts", counters.frames),
+            ("decoder.bytes", counters.bytes),
+            ("flow.total", counters.flows),
+            ("detect.alert", counters.alerts),
+            ("detect.alerts_suppressed", self.detection().suppressed),
+        ] {
+            all.insert(name.to_owned(), value);
+        }
+        if self.inner.config.inline {
+            let decisions = self.inner.inspector.decisions();
+            for (name, value) in [
+                ("ips.accepted", decisions.accepted),
+                ("ips.blocked", decisions.blocked),
+                ("ips.rejected", decisions.rejected),
+                ("ips.drop_reason.rules", 0),
+                ("ips.drop_reason.flow_drop", 0),
+            ] {
+                all.insert(name.to_owned(), value);
+            }
+            for (reason, count) in &decisions.reasons {
+                all.insert(format!("ips.drop_reason.{reason}"), *count);
+            }
+        }
+        all
     }
 
     /// What detection counted.
@@ -230,6 +262,7 @@ impl Engine {
 impl Inner {
     fn packet(&mut self, packet: &Packet<'_>, length: u32, sink: &mut dyn EventSink) {
         self.counters.packets += 1;
+        self.inspector.statistics.packet(packet);
         let Some((key, source_is_a)) = key_of(packet) else {
             self.inspector.lone_packet(packet, sink);
             return;
@@ -265,6 +298,10 @@ impl Inner {
         flow.bytes[direction] += u64::from(length);
         if let Some(log) = &mut flow.data.log {
             log.packet(packet, direction);
+        }
+        if flow.data.dropped {
+            self.inspector.dropped_before(packet, flow, direction, sink);
+            return;
         }
         match packet.transport {
             Transport::Tcp(_) => {
@@ -312,6 +349,7 @@ impl Inner {
             device: DeviceLink::default(),
             log: self.demand.is_some_and(Demand::of_flows).then(Box::<FlowLog>::default),
             dropped: false,
+            drop_logged: 0,
         };
         let id = self.flows.insert(key, initiator_is_a, packet.number, packet.time.0, data);
         self.counters.flows += u64::from(id.is_some());

@@ -29,6 +29,8 @@ pub struct FlowData {
     pub log: Option<Box<crate::log::FlowLog>>,
     /// A rule dropped it, and what it said is carried out.
     pub dropped: bool,
+    /// Directions of which a dropped packet has been reported.
+    pub drop_logged: u8,
 }
 
 /// A flow after its first packet.
@@ -241,7 +243,7 @@ impl FlowData {
     pub fn answer(&mut self, raw_window: usize) -> Answer {
         let link = &mut self.device;
         // After a change of protocol the device's class no longer holds.
-        if !link.diverted || link.entry.is_none() || self.app.upgraded() {
+        if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
             return Answer::Keep;
         }
         if self.encrypted {

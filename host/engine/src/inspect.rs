@@ -1,6 +1,5 @@
 //! Detection as the engine uses it: contexts for packets, the order of inspections, matches to alerts.
 
-use crate::config::EngineConfig;
 use crate::flow_data::FlowData;
 use crate::log::{self, Demand};
 use std::sync::Arc;
@@ -9,6 +8,8 @@ use weir_contract::protocol::Detection;
 use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
 use weir_flow::Flow;
 use weir_output::community::flow_id;
+use crate::statistics::Statistics;
+use crate::verdict::{self, Decisions, DropReason};
 use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, Verdict, VerdictAction};
 use weir_packet::{Packet, Time, Transport};
 use weir_reassembly::{RawWindow, Session, StreamEvents};
@@ -21,11 +22,15 @@ pub struct Inspector {
     alerts: u64,
     json: Vec<u8>,
     demand: Demand,
+    inline: bool,
+    decisions: Decisions,
+    /// Counters of packets.
+    pub statistics: Statistics,
 }
 
 impl Inspector {
     /// For a program; `None` when memory is exhausted.
-    pub fn new(program: Arc<Program>, _config: &EngineConfig) -> Option<Inspector> {
+    pub fn new(program: Arc<Program>, inline: bool) -> Option<Inspector> {
         Some(Inspector {
             inner: weir_detect::Inspector::new(program)?,
             shared: SharedState::default(),
@@ -33,7 +38,15 @@ impl Inspector {
             alerts: 0,
             json: Vec::new(),
             demand: Demand::default(),
+            inline,
+            decisions: Decisions::default(),
+            statistics: Statistics::default(),
         })
+    }
+
+    /// Packets by what was decided.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// What the sink asks for.
@@ -113,23 +126,71 @@ impl Inspector {
         self.inner.packet(&context, None, &mut self.shared);
         self.matches.clear();
         self.inner.finish(&context, None, &mut self.shared, &mut self.matches);
-        for n in 0..self.matches.len() {
-            self.raise(n, packet, None, sink);
-        }
+        let direction = context.flow.map_or(0, |f| f.direction as usize);
+        self.decide(packet, None, direction, sink);
         if self.demand.anomalies {
             log::anomalies(packet, None, StreamEvents::default(), &[], sink);
         }
     }
 
-    /// The packet is through: alerts go out, inspected transactions are released. Gives whether the flow is dropped.
-    pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
+    /// Alerts of the matches of a packet, what they decide, and what a drop record says of it.
+    fn decide(
+        &mut self,
+        packet: &Packet<'_>,
+        mut flow: Option<&mut Flow<FlowData>>,
+        direction: usize,
+        sink: &mut dyn EventSink,
+    ) {
+        let verdict = verdict::of(&self.matches, self.inline);
+        for n in 0..self.matches.len() {
+            self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
+        }
+        if !self.inline {
+            return;
+        }
+        // The end of a flow is no packet.
+        if packet.data.is_empty() {
+            return;
+        }
+        if verdict.action != VerdictAction::Drop {
+            self.decisions.count(None, false);
+            return;
+        }
+        self.decisions.count(Some(DropReason::Rules), verdict.reject.is_some());
+        let dropping = |m: &&Match| matches!(m.effect, Effect::Drop | Effect::Reject(_));
+        let program = Arc::clone(self.inner.program());
+        let rule = self.matches.iter().find(dropping).and_then(|m| program.source(m.rule));
+        let whole_flow = self.matches.iter().filter(dropping).any(|m| m.whole_flow);
+        if let Some(flow) = flow.as_deref_mut() {
+            flow.data.dropped |= whole_flow;
+            if flow.data.dropped {
+                flow.data.drop_logged |= 1 << direction;
+            }
+        }
+        verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
+    }
+
+    /// A packet of a flow that was dropped before.
+    pub fn dropped_before(
+        &mut self,
+        packet: &Packet<'_>,
+        flow: &mut Flow<FlowData>,
+        direction: usize,
+        sink: &mut dyn EventSink,
+    ) {
+        self.decisions.count(Some(DropReason::Flow), false);
+        let verdict = Verdict { action: VerdictAction::Drop, reject: None };
+        let again = flow.data.drop_logged >> direction & 1 != 0;
+        flow.data.drop_logged |= 1 << direction;
+        verdict::record(packet, Some(flow), direction, DropReason::Flow, (verdict, None, again), sink);
+    }
+
+    /// The packet is through: alerts go out, inspected transactions are released.
+    pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
         self.matches.clear();
         self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
-        let mut dropped = false;
-        for n in 0..self.matches.len() {
-            dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
-            self.raise(n, context.packet, Some(flow), sink);
-        }
+        let direction = context.flow.map_or(0, |f| f.direction as usize);
+        self.decide(context.packet, Some(flow), direction, sink);
         if self.demand.anomalies {
             log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
         }
@@ -138,14 +199,24 @@ impl Inspector {
             log::transactions(flow, &facts, false, &mut self.json, sink);
         }
         flow.data.app.mark_inspected(context.packet.number);
-        dropped
     }
 
-    fn raise(&mut self, n: usize, packet: &Packet<'_>, flow: Option<&Flow<FlowData>>, sink: &mut dyn EventSink) {
+    fn raise(
+        &mut self,
+        n: usize,
+        packet: &Packet<'_>,
+        mut flow: Option<&mut Flow<FlowData>>,
+        verdict: Verdict,
+        sink: &mut dyn EventSink,
+    ) {
         let Some(m) = self.matches.get(n).copied().filter(|m| m.alert) else { return };
         let program = Arc::clone(self.inner.program());
         let Some(rule) = program.source(m.rule) else { return };
         self.alerts += 1;
+        if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
+            log.alerted = true;
+        }
+        let flow = flow.as_deref();
         let facts = packet_facts(packet, exchanged(&m, flow, packet));
         let flow_facts = flow.map(flow_facts);
         self.json.clear();
@@ -167,15 +238,12 @@ impl Inspector {
             app: AppLayerFacts { protocol, transaction: m.transaction(), objects: &self.json },
             payload: Some(packet.payload),
             from_stream: m.scope == weir_detect::Scope::Stream,
-            blocked: false,
-            verdict: Verdict {
-                action: match m.effect {
-                    Effect::Drop | Effect::Reject(_) => VerdictAction::Drop,
-                    Effect::Pass => VerdictAction::Pass,
-                    Effect::None => VerdictAction::Alert,
-                },
-                reject: None,
+            blocked: match m.effect {
+                Effect::Reject(_) => true,
+                Effect::Drop => self.inline,
+                Effect::Pass | Effect::None => false,
             },
+            verdict,
             flowbits: &[],
             flowints: &[],
             outer: None,

@@ -11,6 +11,8 @@ pub mod engine;
 pub mod flow_data;
 mod inspect;
 pub mod log;
+pub mod statistics;
+pub mod verdict;
 
 pub use config::EngineConfig;
 pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
