@@ -203,6 +203,17 @@ pub trait ProtocolState: Send {
         let _ = (index, direction);
         Vec::new()
     }
+    /// Records that the log of a transaction consists of.
+    fn log_parts(&self, index: usize, settings: &LogSettings) -> usize {
+        let _ = (index, settings);
+        1
+    }
+    /// [`Self::log`] as the settings of a log want it; false if they want no record of this one.
+    fn log_as(&self, index: usize, part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let _ = (part, settings);
+        self.log(index, out);
+        true
+    }
     /// EVE objects of the protocol for transaction `index`, as key and JSON value text (`"http":{…}`); appended to `out`.
     fn log(&self, index: usize, out: &mut Vec<u8>);
 }
@@ -223,6 +234,38 @@ pub const fn record_kind(protocol: AppProtocol) -> &'static str {
         // The `http` object has the version.
         AppProtocol::Http2 => "http",
         protocol => eve_name(protocol),
+    }
+}
+
+/// Settings of a log, by the dotted names that Suricata's configuration has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogSettings(pub std::collections::BTreeMap<String, String>);
+
+impl LogSettings {
+    /// A value.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A truth: `yes`, `true`, `on`, `1`, `enabled`.
+    pub fn is(&self, name: &str, default: bool) -> bool {
+        self.text(name).map_or(default, |v| matches!(v.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1" | "enabled"))
+    }
+
+    /// The items of a list; none if there is no list.
+    pub fn list(&self, name: &str) -> Option<Vec<&str>> {
+        let prefix = format!("{name}.");
+        let items: Vec<&str> = self
+            .0
+            .iter()
+            .filter(|(key, _)| key.strip_prefix(&prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        if !items.is_empty() {
+            return Some(items);
+        }
+        let text = self.text(name)?.trim_matches(['[', ']']);
+        Some(text.split(',').map(str::trim).filter(|t| !t.is_empty()).collect())
     }
 }
 

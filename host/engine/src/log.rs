@@ -5,11 +5,12 @@
 
 use crate::flow_data::FlowData;
 use crate::inspect::{flow_ends, flow_facts, packet_facts};
-use weir_app_layer::{AppLayerFlow, Direction, ProtocolState, eve_name};
+use std::collections::BTreeMap;
+use weir_app_layer::{AppLayerFlow, Direction, LogSettings, ProtocolState, eve_name};
 use weir_flow::{Flow, FlowPhase};
 use weir_output::{
     AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
-    TcpFlowFacts, TransactionRecord,
+    RecordSource, TcpFlowFacts, TransactionRecord,
 };
 use weir_packet::{Packet, Transport};
 use weir_reassembly::StreamEvents;
@@ -132,6 +133,21 @@ pub fn transactions(
     flow.data.log = Some(log);
 }
 
+/// A transaction as the source of its records.
+struct Source<'a> {
+    state: &'a dyn ProtocolState,
+    index: usize,
+}
+
+impl RecordSource for Source<'_> {
+    fn parts(&self, settings: &BTreeMap<String, String>) -> usize {
+        self.state.log_parts(self.index, &LogSettings(settings.clone()))
+    }
+    fn write(&self, part: usize, settings: &BTreeMap<String, String>, out: &mut Vec<u8>) -> bool {
+        self.state.log_as(self.index, part, &LogSettings(settings.clone()), out)
+    }
+}
+
 struct Writer<'a> {
     state: &'a dyn ProtocolState,
     ends: weir_output::Endpoints,
@@ -153,8 +169,7 @@ impl<'a> Writer<'a> {
         if !self.sink.wants_transactions(kind) {
             return;
         }
-        self.json.clear();
-        self.state.log(index, self.json);
+        let source = Source { state: self.state, index };
         let direction = self.state.log_direction(index).unwrap_or(Direction::ToServer);
         let record = TransactionRecord {
             kind,
@@ -163,8 +178,9 @@ impl<'a> Writer<'a> {
             app: AppLayerFacts {
                 protocol: Some(eve_name(self.state.protocol())),
                 transaction: Some(id),
-                objects: self.json,
+                objects: &[],
             },
+            source: &source,
         };
         self.sink.transaction(&record);
     }

@@ -27,7 +27,7 @@ pub use fast::FastLog;
 pub use file::OutputFile;
 pub use record::{
     AlertRecord, AnomalyLayer, AnomalyRecord, AppLayerFacts, DropRecord, Endpoints, EventSink, FileRecord, FlowEnd,
-    FlowFacts, FlowRecord, FlowState, HeaderFacts, NullSink, PacketFacts, RejectTarget, TaggedRecord, TcpFlowFacts,
+    FlowFacts, FlowRecord, FlowState, HeaderFacts, NullSink, PacketFacts, RecordSource, RejectTarget, TaggedRecord, TcpFlowFacts,
     TransactionRecord, Verdict, VerdictAction,
 };
 pub use reference::ReferencePrefixes;

@@ -1,6 +1,7 @@
 //! The facts of an event, as the engine hands them over: borrowed, without text that a writer could make itself.
 
 use crate::OutputError;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use weir_ir::Rule;
 
@@ -295,7 +296,7 @@ pub struct HeaderFacts {
 }
 
 /// A transaction that is complete, for the log of its protocol.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct TransactionRecord<'a> {
     /// Type of the record (`http`, `dns`, …).
     pub kind: &'a str,
@@ -305,6 +306,16 @@ pub struct TransactionRecord<'a> {
     pub flow: FlowFacts,
     /// Protocol, number and objects.
     pub app: AppLayerFacts<'a>,
+    /// Writes the objects.
+    pub source: &'a dyn RecordSource,
+}
+
+/// Writes the objects of a record as a log wants them.
+pub trait RecordSource {
+    /// Records that there are.
+    fn parts(&self, settings: &BTreeMap<String, String>) -> usize;
+    /// Appends the members of one of them; false if the settings want none.
+    fn write(&self, part: usize, settings: &BTreeMap<String, String>, out: &mut Vec<u8>) -> bool;
 }
 
 /// A file that is complete, or that no more will come of.

@@ -1,8 +1,9 @@
 //! Transactions, buffers and events of DNS.
 
+use super::log;
 use super::parser::{Message, Record, parse_message};
 use crate::{
-    AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction,
+    AppLayerConfig, BufferState, COMPLETE, Direction, Input, LogSettings, ProtocolState, Transaction,
 };
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
@@ -189,57 +190,25 @@ impl ProtocolState for DnsState {
         !self.partial[direction as usize].is_empty()
     }
 
-    fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let Some((direction, message)) = self.messages.get(index) else { return };
-        let kind = if *direction == Direction::ToServer { "request" } else { "response" };
-        out.extend_from_slice(
-            format!(
-                "\"dns\":{{\"version\":3,\"type\":\"{kind}\",\"tx_id\":{},\"id\":{},\"flags\":\"{:x}\",\"opcode\":{}",
-                self.transactions.get(index).map_or(0, |t| t.id),
-                message.id,
-                message.flags,
-                message.opcode()
-            )
-            .as_bytes(),
-        );
-        out.extend_from_slice(b",\"queries\":[");
-        for (n, question) in message.questions.iter().enumerate() {
-            if n > 0 {
-                out.push(b',');
-            }
-            out.extend_from_slice(b"{\"rrname\":");
-            crate::json::string(&question.name, out);
-            out.extend_from_slice(b",\"rrtype\":");
-            crate::json::string(record_type(question.kind).as_bytes(), out);
-            out.push(b'}');
-        }
-        out.extend_from_slice(b"]}");
+    fn log_direction(&self, index: usize) -> Option<Direction> {
+        self.messages.get(index).map(|(direction, _)| *direction)
     }
-}
 
-/// Mnemonic of a type (IANA DNS parameters); others as TYPEn (RFC 3597).
-fn record_type(kind: u16) -> String {
-    let name = match kind {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        10 => "NULL",
-        12 => "PTR",
-        15 => "MX",
-        16 => "TXT",
-        28 => "AAAA",
-        33 => "SRV",
-        35 => "NAPTR",
-        41 => "OPT",
-        43 => "DS",
-        46 => "RRSIG",
-        48 => "DNSKEY",
-        64 => "SVCB",
-        65 => "HTTPS",
-        252 => "AXFR",
-        255 => "ANY",
-        _ => return format!("TYPE{kind}"),
-    };
-    name.to_owned()
+    fn is_loggable(&self, _index: usize) -> bool {
+        true
+    }
+
+    fn log_parts(&self, index: usize, settings: &LogSettings) -> usize {
+        self.messages.get(index).map_or(0, |(direction, message)| log::parts(*direction, message, settings))
+    }
+
+    fn log_as(&self, index: usize, part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some((direction, message)) = self.messages.get(index) else { return false };
+        let id = self.transactions.get(index).map_or(0, |t| t.id);
+        log::write((*direction, message, id), part, settings, out)
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        self.log_as(index, 0, &LogSettings::default(), out);
+    }
 }

@@ -5,7 +5,7 @@ use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
-use crate::{BufferState, BufferView, COMPLETE, Direction, FileView, Input, ProtocolState, Transaction, Upgrade, file};
+use crate::{BufferState, BufferView, COMPLETE, Direction, FileView, Input, LogSettings, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -25,7 +25,7 @@ fn body(message: &Message) -> BufferState<'_> {
     }
 }
 
-/// What Suricata names a file that nothing else names: the path of the target as it was sent, without its query.
+/// What a file is named that nothing else names: the normalised target without its query.
 fn last_path(target: &[u8]) -> &[u8] {
     target.split(|b| *b == b'?').next().unwrap_or_default()
 }
@@ -204,28 +204,13 @@ impl ProtocolState for Http1State {
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some(pair) = self.pairs.get(index) else { return };
-        let [request, response] = &pair.messages;
-        let mut object = crate::json::Object::begin("http", out);
-        object.text("hostname", request.host.as_deref());
-        let port = request.target.port.or_else(|| request.header(Known::Host).and_then(|h| super::uri::split_port(h).1));
-        if let Some(Some(port)) = port {
-            object.number("http_port", port.into());
-        }
-        object.text("url", request.second());
-        object.text("http_user_agent", request.header(Known::UserAgent));
-        let content_type = response.header(Known::ContentType);
-        object.text("http_content_type", content_type.map(|value| value.split(|b| *b == b';').next().unwrap_or(value)));
-        object.text("http_refer", request.header(Known::Referer));
-        object.text("http_method", Some(request.first()));
-        object.text("protocol", request.third());
-        if response.status > 0 {
-            object.number("status", response.status.into());
-        }
-        if (300..400).contains(&response.status) {
-            object.text("redirect", response.header(Known::Location));
-        }
-        object.number("length", response.body.received);
-        object.end();
+        super::log::write(&pair.messages, &LogSettings::default(), out);
+    }
+
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some(pair) = self.pairs.get(index) else { return false };
+        super::log::write(&pair.messages, settings, out);
+        true
     }
 }
 
@@ -262,7 +247,7 @@ impl Http1State {
             return Vec::new();
         }
         let disposition = || m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
-        let name = disposition().unwrap_or_else(|| last_path(pair.messages[0].second().unwrap_or_default()).to_vec());
+        let name = disposition().unwrap_or_else(|| last_path(&pair.messages[0].uri).to_vec());
         let truncated = body.holed || (body.full() && body.size() > body.data.len() as u64);
         vec![FileView {
             name: name.into(),
@@ -270,7 +255,9 @@ impl Http1State {
             closed: body.complete && !truncated,
             truncated,
             gaps: body.holed,
-            range: None,
+            range: m.fields().find(|(name, _)| name.eq_ignore_ascii_case(b"content-range")).and_then(|(_, value)| {
+                super::log::content_range(value).map(|(start, end, _)| (start, end))
+            }),
             digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256].map(|buffer| body.sum(buffer)),
             content: &body.data,
         }]

@@ -147,6 +147,8 @@ pub struct Message {
     text: Vec<u8>,
     fields: Vec<Field>,
     known: [u16; KNOWN.len()],
+    /// Bytes of the body on the wire, its framing included.
+    pub wire: u64,
     /// Body.
     pub body: Body,
     /// Files of a multipart body.

@@ -10,6 +10,7 @@ mod body;
 mod buffers;
 mod decode;
 mod events;
+mod log;
 mod loss;
 mod message;
 mod multipart;

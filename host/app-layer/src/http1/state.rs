@@ -427,10 +427,12 @@ impl Http1State {
             return rest;
         }
         let raw = std::mem::take(&mut side.partial);
+        self.count(d, raw.len());
         let mut line = raw.as_slice();
         while let [start @ .., b'\r' | b'\n'] = line {
             line = start;
         }
+        let side = &mut self.sides[d];
         match side.at {
             At::Trailers => {
                 side.trailer += raw.len();
@@ -478,6 +480,13 @@ impl Http1State {
         self.sides[d].at = if value == 0 { At::Trailers } else { At::Chunk(value) };
     }
 
+    /// Bytes of a body's framing.
+    fn count(&mut self, d: usize, bytes: usize) {
+        if let Some(index) = self.current(d) {
+            self.pairs[index].messages[d].wire += bytes as u64;
+        }
+    }
+
     fn too_long(&mut self, d: usize, index: usize) {
         self.event(d, index, if d == 0 { Event::RequestFieldTooLong } else { Event::ResponseFieldTooLong });
         self.complete(d);
@@ -488,6 +497,7 @@ impl Http1State {
         let (Some(index), false) = (self.current(d), bytes.is_empty()) else { return };
         let message = &mut self.pairs[index].messages[d];
         let before = message.body.data.len();
+        message.wire += bytes.len() as u64;
         message.body.push(bytes);
         if message.body.data.len() != before {
             if let Some(multipart) = &mut message.multipart {

@@ -79,8 +79,12 @@ impl ProtocolState for SmbState {
         object.number("id", t.id + 1);
         object.text("command", Some(command_name(exchange).as_bytes()));
         if let Some(status) = exchange.status {
+            if let Some(name) = super::status::name(status) {
+                object.text("status", Some(name.as_bytes()));
+            }
             object.text("status_code", Some(format!("0x{status:x}").as_bytes()));
         }
+        object.number("session_id", exchange.session());
         object.number("tree_id", exchange.tree.into());
         match &exchange.kind {
             Kind::Negotiate(dialects) => object.texts("client_dialects", dialects.iter().map(Vec::as_slice)),

@@ -13,6 +13,7 @@ mod ntlmssp;
 mod smb1;
 mod smb2;
 mod state;
+mod status;
 mod transfer;
 
 pub use state::SmbState;

@@ -51,6 +51,13 @@ pub(super) struct Exchange {
     pub done: bool,
 }
 
+impl Exchange {
+    /// Session that it belongs to.
+    pub fn session(&self) -> u64 {
+        self.key.session
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Open {
     name: Vec<u8>,

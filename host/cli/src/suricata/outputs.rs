@@ -81,7 +81,7 @@ pub fn outputs(root: &Node, remarks: &mut Vec<String>) -> Vec<Output> {
                 if kind != "regular" && kind != "file" {
                     remarks.push(format!("outputs.eve-log.filetype {kind}: records go to a file"));
                 }
-                found.push(Output::Eve { file: file("eve.json"), options: Box::new(eve(node, remarks)) });
+                found.push(Output::Eve { file: file("eve.json"), options: Box::new(eve(root, node, remarks)) });
             }
             "file-store" => found.push(Output::FileStore {
                 directory: node.text("dir").unwrap_or("filestore").to_owned(),
@@ -94,12 +94,17 @@ pub fn outputs(root: &Node, remarks: &mut Vec<String>) -> Vec<Output> {
     found
 }
 
-fn eve(node: &Node, remarks: &mut Vec<String>) -> EveOptions {
+fn eve(root: &Node, node: &Node, remarks: &mut Vec<String>) -> EveOptions {
     let mut options = nothing();
     options.community_id = (node.flag("community-id") == Some(true))
         .then(|| node.number("community-id-seed").and_then(|n| u16::try_from(n).ok()).unwrap_or(0));
     options.ethernet = node.flag("ethernet") == Some(true);
     options.pcap_file = node.flag("pcap-file") == Some(true);
+    for (name, key) in [("ja3-fingerprints", "ja3-fingerprints"), ("ja4-fingerprints", "ja4-fingerprints")] {
+        if let Some(value) = root.text(&format!("app-layer.protocols.tls.{key}")).filter(|v| truth(v).is_some()) {
+            options.protocol_settings.entry("tls".to_owned()).or_default().insert(name.to_owned(), value.to_owned());
+        }
+    }
     if let Some(on) = node.text("metadata").and_then(truth) {
         options.metadata = on;
     }
@@ -154,12 +159,12 @@ fn switch_on(options: &mut EveOptions, kind: &str, details: &Node, remarks: &mut
             options.protocols.insert("ftp_data".to_owned());
         }
         other => {
-            let mut settings = BTreeMap::new();
+            let mut settings: BTreeMap<String, String> = BTreeMap::new();
             details.walk("", &mut |name, value| {
                 settings.insert(name.to_owned(), value.to_owned());
             });
             options.protocols.insert(other.replace('-', "_"));
-            options.protocol_settings.insert(other.replace('-', "_"), settings);
+            options.protocol_settings.entry(other.replace('-', "_")).or_default().extend(settings);
         }
     }
 }

@@ -244,6 +244,7 @@ fn inspect_all(
             Output::Eve { file, options } => {
                 let mut options = (**options).clone();
                 options.references = references(loaded);
+                fingerprints(loaded, &mut options);
                 options.inline = config.inline.simulate;
                 let mut eve = EveWriter::new(create(file)?, options);
                 eve.reading(&files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>());
@@ -264,6 +265,18 @@ fn inspect_all(
         tracing::info!("{remark}");
     }
     sinks.finish().or_internal()
+}
+
+/// JA3 is logged where rules use it, unless the configuration says.
+fn fingerprints(loaded: &Loaded, options: &mut weir_output::EveOptions) {
+    use weir_ir::Buffer;
+    let used = loaded.program.sources().iter().flat_map(|rule| &rule.buffers).any(|b| {
+        matches!(b.buffer, Buffer::Ja3Hash | Buffer::Ja3String | Buffer::Ja3sHash | Buffer::Ja3sString)
+    });
+    if used {
+        let tls = options.protocol_settings.entry("tls".to_owned()).or_default();
+        tls.entry("ja3-fingerprints".to_owned()).or_insert_with(|| "yes".to_owned());
+    }
 }
 
 fn build_info() -> String {

@@ -4,14 +4,17 @@ use super::{EveOptions, packet_head};
 use crate::json::Object;
 use crate::record::{FileRecord, TransactionRecord};
 
-/// Appends the record of a transaction, without a line end.
-pub fn transaction(line: &mut Vec<u8>, options: &EveOptions, record: &TransactionRecord<'_>) {
+/// Record types that name their transaction.
+const NUMBERED: [&str; 3] = ["http", "smtp", "smb"];
+
+/// Appends the record of a transaction with these members, without a line end.
+pub fn transaction(line: &mut Vec<u8>, options: &EveOptions, record: &TransactionRecord<'_>, members: &[u8]) {
     let mut root = Object::new(line);
     packet_head(&mut root, options, record.kind, &record.packet, Some(&record.flow));
-    if let Some(id) = record.app.transaction {
+    if let Some(id) = record.app.transaction.filter(|_| NUMBERED.contains(&record.kind)) {
         root.number("tx_id", id);
     }
-    root.members(record.app.objects);
+    root.members(members);
 }
 
 /// Appends the record of a file, without a line end.

@@ -90,8 +90,16 @@ impl EventSink for EveWriter {
     }
 
     fn transaction(&mut self, record: &TransactionRecord<'_>) {
-        if self.options.protocols.contains(record.kind) {
-            self.emit(|options, line| transaction(line, options, record));
+        if !self.options.protocols.contains(record.kind) {
+            return;
+        }
+        let settings = self.options.protocol_settings.get(record.kind).cloned().unwrap_or_default();
+        let mut members = Vec::new();
+        for part in 0..record.source.parts(&settings) {
+            members.clear();
+            if record.source.write(part, &settings, &mut members) {
+                self.emit(|options, line| transaction(line, options, record, &members));
+            }
         }
     }
 
