@@ -1,6 +1,6 @@
 //! From the configuration to the settings of each room.
 
-use weir_management::{Config, EncryptionHandling, OverlapPolicy};
+use weir_management::{Config, EncryptionHandling, ExceptionPolicy, OverlapPolicy};
 use weir_output::EveOptions;
 use weir_packet::defrag;
 
@@ -49,6 +49,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
         },
         inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,
         inline: config.inline.simulate,
+        midstream_policy: policy(config.stream.midstream_policy),
         flow_id_seed: config.flow.id_seed,
     }
 }
@@ -123,4 +124,17 @@ fn disabled(names: &[String]) -> u64 {
         known.iter().find(|p| p.name() == name).map_or(0, |p| 1u64 << (*p as u8 & 63))
     };
     names.iter().fold(0, |bits, name| bits | bit(name))
+}
+
+fn policy(policy: ExceptionPolicy) -> weir_engine::Policy {
+    use weir_engine::Policy as To;
+    match policy {
+        ExceptionPolicy::Ignore => To::Ignore,
+        ExceptionPolicy::PassPacket => To::PassPacket,
+        ExceptionPolicy::PassFlow => To::PassFlow,
+        ExceptionPolicy::Bypass => To::Bypass,
+        ExceptionPolicy::DropPacket => To::DropPacket,
+        ExceptionPolicy::DropFlow => To::DropFlow,
+        ExceptionPolicy::Reject => To::Reject,
+    }
 }

@@ -153,6 +153,11 @@ pub struct Open {
 }
 
 impl FlowDetect {
+    /// A `pass` rule let the whole flow go.
+    pub fn has_passed(&self) -> bool {
+        self.passed
+    }
+
     /// What is open in `direction`. `window_start` is the stream offset of the oldest byte the next delivery will see.
     pub fn is_open(&self, direction: Direction, window_start: u64) -> Open {
         let side = direction as usize;

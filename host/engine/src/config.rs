@@ -4,6 +4,41 @@ use weir_flow::Timeouts;
 use weir_packet::DecoderConfig;
 use weir_reassembly::SessionConfig;
 
+/// What happens where inspection cannot be what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// Go on as well as possible.
+    #[default]
+    Ignore,
+    /// The packet passes without inspection.
+    PassPacket,
+    /// The flow passes without inspection.
+    PassFlow,
+    /// The flow passes, and is not followed any more.
+    Bypass,
+    /// The packet is dropped.
+    DropPacket,
+    /// The flow is dropped.
+    DropFlow,
+    /// The flow is dropped, and its ends are told.
+    Reject,
+}
+
+impl Policy {
+    /// As records and statistics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Ignore => "ignore",
+            Policy::PassPacket => "pass_packet",
+            Policy::PassFlow => "pass_flow",
+            Policy::Bypass => "bypass",
+            Policy::DropPacket => "drop_packet",
+            Policy::DropFlow => "drop_flow",
+            Policy::Reject => "reject",
+        }
+    }
+}
+
 /// Everything the engine can be told. The defaults are those of the reference semantics.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -23,6 +58,8 @@ pub struct EngineConfig {
     pub inspect_encrypted: bool,
     /// Carry decisions out: what a rule drops is not inspected further, nor are the other packets of its flow.
     pub inline: bool,
+    /// What happens to TCP sessions whose beginning was not seen.
+    pub midstream_policy: Policy,
     /// Secret that makes flow identifiers; the same input gives the same ids.
     pub flow_id_seed: u64,
 }
@@ -38,6 +75,7 @@ impl Default for EngineConfig {
             app_layer: weir_app_layer::AppLayerConfig::default(),
             inspect_encrypted: false,
             inline: false,
+            midstream_policy: Policy::Ignore,
             flow_id_seed: 0x5745_4952,
         }
     }

@@ -303,6 +303,13 @@ impl Inner {
             self.inspector.dropped_before(packet, flow, direction, sink);
             return;
         }
+        if flow.data.bypassed {
+            self.inspector.not_inspected();
+            return;
+        }
+        if begins_midstream(flow, packet) && !self.inspector.midstream(packet, flow, direction, &self.config, sink) {
+            return;
+        }
         match packet.transport {
             Transport::Tcp(_) => {
                 tcp(flow, packet, direction, &self.config, &mut self.expectations, &mut self.inspector, sink);
@@ -349,6 +356,9 @@ impl Inner {
             device: DeviceLink::default(),
             log: self.demand.is_some_and(Demand::of_flows).then(Box::<FlowLog>::default),
             dropped: false,
+            passed: false,
+            bypassed: false,
+            midstream: None,
             drop_logged: 0,
         };
         let id = self.flows.insert(key, initiator_is_a, packet.number, packet.time.0, data);
@@ -379,6 +389,15 @@ impl Inner {
         }
         self.flows.remove(id);
     }
+}
+
+/// A segment that would begin a session, and is no SYN: the beginning was not seen.
+fn begins_midstream(flow: &Flow<FlowData>, packet: &Packet<'_>) -> bool {
+    use weir_packet::tcp_flags::{RST, SYN};
+    let Some(tcp) = packet.tcp() else { return false };
+    !packet.checksum_bad
+        && tcp.flags & (SYN | RST) == 0
+        && flow.data.session.as_ref().is_some_and(|session| session.state() == State::None)
 }
 
 /// Key of a packet's flow; none for frames without IP and for fragments.

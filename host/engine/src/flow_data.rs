@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
 use weir_detect::{FlowDetect, Marks};
+use crate::config::Policy;
 use weir_flow::{FlowId, FlowTable};
 use weir_packet::{Packet, Tcp};
 use weir_reassembly::{RawWindow, Session, SessionConfig, StreamSink};
@@ -27,8 +28,14 @@ pub struct FlowData {
     pub device: DeviceLink,
     /// What logs keep, where there are any.
     pub log: Option<Box<crate::log::FlowLog>>,
-    /// A rule dropped it, and what it said is carried out.
+    /// A rule or a policy dropped it, and what it said is carried out.
     pub dropped: bool,
+    /// A policy let it pass without inspection.
+    pub passed: bool,
+    /// A policy let it pass, and nobody follows it.
+    pub bypassed: bool,
+    /// What the policy for sessions without beginning did.
+    pub midstream: Option<Policy>,
     /// Directions of which a dropped packet has been reported.
     pub drop_logged: u8,
 }

@@ -1,5 +1,6 @@
 //! Detection as the engine uses it: contexts for packets, the order of inspections, matches to alerts.
 
+use crate::config::{EngineConfig, Policy};
 use crate::flow_data::FlowData;
 use crate::log::{self, Demand};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use weir_flow::Flow;
 use weir_output::community::flow_id;
 use crate::statistics::Statistics;
 use crate::verdict::{self, Decisions, DropReason};
-use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, Verdict, VerdictAction};
+use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
 use weir_packet::{Packet, Time, Transport};
 use weir_reassembly::{RawWindow, Session, StreamEvents};
 
@@ -170,6 +171,49 @@ impl Inspector {
         verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
     }
 
+    /// A packet that goes on without inspection.
+    pub fn not_inspected(&mut self) {
+        if self.inline {
+            self.decisions.count(None, false);
+        }
+    }
+
+    /// The policy for sessions without beginning decides about a flow. Gives whether the packet is processed further.
+    pub fn midstream(
+        &mut self,
+        packet: &Packet<'_>,
+        flow: &mut Flow<FlowData>,
+        direction: usize,
+        config: &EngineConfig,
+        sink: &mut dyn EventSink,
+    ) -> bool {
+        let policy = config.midstream_policy;
+        self.statistics.add(&format!("exception_policy.tcp.midstream.{}", policy.name()), 1);
+        flow.data.midstream.get_or_insert(policy);
+        match policy {
+            Policy::Ignore => return true,
+            // What is followed has its records, and no rule looks at it.
+            Policy::PassFlow if config.session.midstream => {
+                flow.data.passed = true;
+                return true;
+            }
+            Policy::PassFlow => flow.data.passed = true,
+            Policy::PassPacket => {}
+            Policy::Bypass => flow.data.bypassed = true,
+            Policy::DropPacket | Policy::DropFlow | Policy::Reject => {
+                let reject = (policy == Policy::Reject).then_some(RejectTarget::Both);
+                let verdict = Verdict { action: VerdictAction::Drop, reject };
+                flow.data.dropped = policy != Policy::DropPacket;
+                flow.data.drop_logged |= 1 << direction;
+                self.decisions.count(Some(DropReason::Midstream), reject.is_some());
+                verdict::record(packet, Some(flow), direction, DropReason::Midstream, (verdict, None, false), sink);
+                return false;
+            }
+        }
+        self.not_inspected();
+        false
+    }
+
     /// A packet of a flow that was dropped before.
     pub fn dropped_before(
         &mut self,
@@ -189,6 +233,9 @@ impl Inspector {
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
         self.matches.clear();
         self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
+        if flow.data.passed {
+            self.matches.clear();
+        }
         let direction = context.flow.map_or(0, |f| f.direction as usize);
         self.decide(context.packet, Some(flow), direction, sink);
         if self.demand.anomalies {

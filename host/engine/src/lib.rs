@@ -14,6 +14,6 @@ pub mod log;
 pub mod statistics;
 pub mod verdict;
 
-pub use config::EngineConfig;
+pub use config::{EngineConfig, Policy};
 pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};

@@ -286,6 +286,7 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
     let Some(log) = &flow.data.log else { return };
     let app = &flow.data.app;
     let state = match flow.phase {
+        _ if flow.data.bypassed => FlowState::Bypassed,
         FlowPhase::New => FlowState::New,
         FlowPhase::Established => FlowState::Established,
         FlowPhase::Closed => FlowState::Closed,
@@ -305,6 +306,8 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
         reason,
         alerted: log.alerted,
         dropped: flow.data.dropped,
+        passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.has_passed()),
+        policy: flow.data.midstream.map(crate::config::Policy::name),
         transactions: log.transactions,
         tcp,
         app_by_side: app.names_by_side(),

@@ -16,6 +16,8 @@ pub enum DropReason {
     Rules,
     /// Its flow was dropped.
     Flow,
+    /// The policy for sessions whose beginning was not seen.
+    Midstream,
 }
 
 impl DropReason {
@@ -24,6 +26,7 @@ impl DropReason {
         match self {
             DropReason::Rules => "rules",
             DropReason::Flow => "flow drop",
+            DropReason::Midstream => "stream midstream",
         }
     }
 
@@ -32,6 +35,7 @@ impl DropReason {
         match self {
             DropReason::Rules => "rules",
             DropReason::Flow => "flow_drop",
+            DropReason::Midstream => "stream_midstream",
         }
     }
 }

@@ -48,6 +48,26 @@ choice! {
 }
 
 choice! {
+    /// What happens where inspection cannot be what it should.
+    ExceptionPolicy {
+        /// Go on as well as possible.
+        Ignore = "ignore",
+        /// The packet passes without inspection.
+        PassPacket = "pass-packet",
+        /// The flow passes without inspection.
+        PassFlow = "pass-flow",
+        /// The flow passes, and is not followed any more.
+        Bypass = "bypass",
+        /// The packet is dropped.
+        DropPacket = "drop-packet",
+        /// The flow is dropped.
+        DropFlow = "drop-flow",
+        /// The flow is dropped, and its ends are told.
+        Reject = "reject",
+    }
+}
+
+choice! {
     /// What the device does when the host has stopped.
     FailMode {
         /// Pass everything, counted as bypassed.
@@ -89,6 +109,8 @@ section! {
     /// TCP streams.
     StreamSection, stream, STREAM {
         midstream: bool = false, "stream.midstream", "Follow TCP sessions whose SYN was not seen.";
+        midstream_policy: ExceptionPolicy = ExceptionPolicy::Ignore, "stream.midstream-policy",
+            "What happens to TCP sessions whose SYN was not seen.";
         depth: Size = Size(1 << 20), "stream.reassembly.depth",
             "Bytes of each direction that are put together; later segments are inspected as packets.",
             |n| n.0 > 0, "at least 1";

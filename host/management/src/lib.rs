@@ -15,7 +15,7 @@ mod position;
 mod value;
 
 pub use config::{
-    AppLayerSection, CaptureSection, Checksums, Config, DefragSection, DeviceSection, EncryptionHandling, FailMode,
+    AppLayerSection, CaptureSection, Checksums, Config, DefragSection, DeviceSection, EncryptionHandling, ExceptionPolicy, FailMode,
     FlowSection, InlineSection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
 };
 pub use error::{ConfigError, Origin, Problem};

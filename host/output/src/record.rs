@@ -243,6 +243,10 @@ pub struct FlowRecord<'a> {
     pub alerted: bool,
     /// It was dropped.
     pub dropped: bool,
+    /// A rule or a policy let it pass.
+    pub passed: bool,
+    /// What the policy for sessions without beginning did.
+    pub policy: Option<&'a str>,
     /// Transactions.
     pub transactions: u64,
     /// TCP only.

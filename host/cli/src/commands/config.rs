@@ -26,7 +26,7 @@ pub fn run(command: &ConfigCommand) -> Result<u8, Failure> {
 fn import(file: &std::path::Path) -> Result<(), Failure> {
     let root = crate::suricata::tree::Node::load(file).or_usage()?;
     let directory = file.parent().unwrap_or(std::path::Path::new(""));
-    let imported = crate::suricata::import::import(&root, directory);
+    let imported = crate::suricata::import::import(&root, directory, false).map_err(|message| anyhow::anyhow!(message)).or_usage()?;
     let (config, outputs) = imported.into_own();
     out!("{}", weir_management::show_changed(&config));
     for remark in &outputs {

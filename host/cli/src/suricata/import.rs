@@ -3,7 +3,7 @@
 use super::outputs::{self, Output};
 use super::tree::Node;
 use std::path::{Path, PathBuf};
-use weir_management::{Checksums, Config, EncryptionHandling, OverlapPolicy, Seconds, Size};
+use weir_management::{Checksums, Config, EncryptionHandling, ExceptionPolicy, OverlapPolicy, Seconds, Size};
 
 /// What came of a suricata.yaml.
 #[derive(Debug, Clone)]
@@ -60,8 +60,9 @@ const READ: &[&str] = &[
     "action-order", "datasets", "reputation", "default-reputation-path", "engine-analysis", "host-mode",
 ];
 
-/// Translates a configuration. `directory` is where relative paths of rules start.
-pub fn import(root: &Node, directory: &Path) -> Imported {
+/// Translates a configuration. `directory` is where relative paths of rules start; `inline`: decisions will be carried
+/// out. The error says what cannot be.
+pub fn import(root: &Node, directory: &Path, inline: bool) -> Result<Imported, String> {
     let mut config = Config::default();
     let mut remarks = Vec::new();
     variables(root, &mut config);
@@ -74,7 +75,56 @@ pub fn import(root: &Node, directory: &Path) -> Imported {
     config.pcre.recursion_limit = number(root, "pcre.match-limit-recursion", config.pcre.recursion_limit);
     let outputs = outputs::outputs(root, &mut remarks);
     unread(root, &mut remarks);
-    Imported { config, outputs, remarks }
+    config.stream.midstream_policy = midstream_policy(root, inline)?;
+    Ok(Imported { config, outputs, remarks })
+}
+
+fn policy(key: &str, text: &str) -> Result<Option<ExceptionPolicy>, String> {
+    Ok(Some(match text {
+        "ignore" => ExceptionPolicy::Ignore,
+        "pass-packet" => ExceptionPolicy::PassPacket,
+        "pass-flow" => ExceptionPolicy::PassFlow,
+        "bypass" => ExceptionPolicy::Bypass,
+        "drop-packet" => ExceptionPolicy::DropPacket,
+        "drop-flow" => ExceptionPolicy::DropFlow,
+        "reject" => ExceptionPolicy::Reject,
+        "auto" => return Ok(None),
+        other => {
+            return Err(format!(
+                "{key}: `{other}` is no exception policy: it is one of auto, drop-packet, drop-flow, reject, bypass, \
+                 pass-packet, pass-flow, ignore"
+            ));
+        }
+    }))
+}
+
+/// What happens to sessions whose beginning was not seen. `auto` drops them inline, where they are not followed.
+fn midstream_policy(root: &Node, inline: bool) -> Result<ExceptionPolicy, String> {
+    let midstream = root.flag("stream.midstream") == Some(true);
+    let auto = if inline && !midstream { ExceptionPolicy::DropFlow } else { ExceptionPolicy::Ignore };
+    let key = "stream.midstream-policy";
+    let Some(text) = root.text(key) else {
+        let key = "exception-policy";
+        let master = root.text(key).map_or(Ok(None), |text| policy(key, text))?.unwrap_or(auto);
+        // Only what can hold for a flow is taken over from the policy for everything.
+        let flow = matches!(
+            master,
+            ExceptionPolicy::PassFlow | ExceptionPolicy::Bypass | ExceptionPolicy::DropFlow | ExceptionPolicy::Reject
+        );
+        let possible = flow && (!midstream || master == ExceptionPolicy::PassFlow);
+        return Ok(if possible { master } else { ExceptionPolicy::Ignore });
+    };
+    let Some(policy) = policy(key, text)? else { return Ok(auto) };
+    let possible = match policy {
+        ExceptionPolicy::Ignore | ExceptionPolicy::PassFlow => true,
+        ExceptionPolicy::PassPacket | ExceptionPolicy::DropPacket => false,
+        ExceptionPolicy::Bypass | ExceptionPolicy::DropFlow | ExceptionPolicy::Reject => !midstream,
+    };
+    if possible {
+        Ok(policy)
+    } else {
+        Err(format!("{key}: `{text}` is not possible {}", if midstream { "with stream.midstream" } else { "for a flow" }))
+    }
 }
 
 fn number(root: &Node, path: &str, default: u32) -> u32 {

@@ -4,6 +4,7 @@
 //! itself. An option that it cannot honour is an error.
 
 pub mod import;
+mod log;
 pub mod options;
 pub mod outputs;
 mod run;

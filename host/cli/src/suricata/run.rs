@@ -1,6 +1,7 @@
 //! `weir suricata`: from its arguments to a run.
 
 use super::import::{self, Imported};
+use super::log::{EngineLog, Level};
 use super::options::SuricataArguments;
 use super::outputs::{self, Output};
 use super::tree::Node;
@@ -19,7 +20,7 @@ use weir_output::{EveWriter, EventSink, FastLog, OutputFile, StatsLog, Tee};
 /// Suricata's version that Weir's behaviour is compared with.
 pub const VERSION: &str = "8.0.8";
 
-/// Runs the command.
+/// Runs the command. Like Suricata's, its exit status is 0 or 1.
 pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
     if arguments.version {
         outln!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION"));
@@ -29,26 +30,49 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
         out!("{}", build_info());
         return Ok(OK);
     }
-    refuse(arguments)?;
-    let root = tree(arguments)?;
+    let fail = |failure: Failure| Failure { code: FINDINGS, ..failure };
+    refuse(arguments).map_err(fail)?;
+    let root = tree(arguments).map_err(fail)?;
     if arguments.dump_config {
         root.walk("", &mut |name, value| outln!("{name} = {value}"));
         return Ok(OK);
     }
+    let directory = arguments
+        .log_dir
+        .clone()
+        .or_else(|| root.text("default-log-dir").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("/var/log/suricata"));
+    let mut log = EngineLog::default();
+    log.say(Level::Info, format!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION")));
+    let result = work(arguments, &root, &directory, &mut log);
+    if let Err(failure) = &result {
+        let remedy = failure.remedy.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+        log.say(Level::Error, format!("{:#}{remedy}", failure.error));
+    }
+    log.write(&root, &directory);
+    Ok(if result.is_ok() { OK } else { FINDINGS })
+}
+
+fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut EngineLog) -> Result<(), Failure> {
     let here = std::env::current_dir().or_internal()?;
-    let mut imported = import::import(&root, &here);
+    let mut imported = import::import(root, &here, arguments.simulate_ips).map_err(|message| Failure {
+        code: FINDINGS,
+        error: anyhow::anyhow!(message),
+        remedy: None,
+    })?;
     if arguments.config.is_none() {
         imported.outputs = outputs::usual();
     }
     let Imported { mut config, outputs, remarks } = imported;
-    remarks.iter().for_each(|remark| tracing::info!("{remark}"));
+    remarks.into_iter().for_each(|remark| log.say(Level::Info, remark));
     apply(arguments, &mut config);
     let loaded = load(arguments, &config)?;
     for rejected in &loaded.ruleset.rejected {
-        eprintln!("error parsing signature \"{}\": {}", rejected.excerpt.trim(), weir_rules::diag::render_text(rejected));
+        let text = weir_rules::diag::render_text(rejected);
+        log.say(Level::Error, format!("error parsing signature \"{}\": {text}", rejected.excerpt.trim()));
     }
     for refused in &loaded.refused {
-        eprintln!("error parsing signature: {refused}");
+        log.say(Level::Error, format!("error parsing signature: {refused}"));
     }
     let broken = !loaded.ruleset.rejected.is_empty() || !loaded.refused.is_empty();
     if broken && (arguments.init_errors_fatal || arguments.test) {
@@ -59,14 +83,9 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
         });
     }
     if arguments.test {
-        outln!("Configuration provided was successfully loaded. Exiting.");
-        return Ok(OK);
+        log.say(Level::Notice, "Configuration provided was successfully loaded. Exiting.");
+        return Ok(());
     }
-    let directory = arguments
-        .log_dir
-        .clone()
-        .or_else(|| root.text("default-log-dir").map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("/var/log/suricata"));
     let Some(read) = &arguments.read else {
         return Err(Failure {
             code: USAGE,
@@ -74,8 +93,7 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
             remedy: Some("name a capture file or a directory of them with -r".to_owned()),
         });
     };
-    inspect_all(&loaded, &config, &outputs, &directory, &captures(read, arguments.pcap_file_recursive)?)?;
-    Ok(OK)
+    inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)
 }
 
 /// Options that would change what Weir does, and that it has not.

@@ -45,6 +45,14 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
         }
         if record.dropped {
             flow.text("action", "drop");
+        } else if record.passed {
+            flow.text("action", "pass");
+        }
+        if let Some(policy) = record.policy {
+            let mut list = flow.array("exception_policy");
+            let mut item = list.item_object();
+            item.text("target", "stream_midstream");
+            item.text("policy", policy);
         }
     }
     community(&mut root, options, &record.flow.ends, record.icmp);
