@@ -49,6 +49,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
         },
         inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,
         inline: config.inline.simulate,
+        file_digests: config.output.file_digests,
         midstream_policy: policy(config.stream.midstream_policy),
         flow_id_seed: config.flow.id_seed,
     }

@@ -58,6 +58,8 @@ pub struct EngineConfig {
     pub inspect_encrypted: bool,
     /// Carry decisions out: what a rule drops is not inspected further, nor are the other packets of its flow.
     pub inline: bool,
+    /// Compute digests of files although no rule asks for them.
+    pub file_digests: bool,
     /// What happens to TCP sessions whose beginning was not seen.
     pub midstream_policy: Policy,
     /// Secret that makes flow identifiers; the same input gives the same ids.
@@ -75,6 +77,7 @@ impl Default for EngineConfig {
             app_layer: weir_app_layer::AppLayerConfig::default(),
             inspect_encrypted: false,
             inline: false,
+            file_digests: false,
             midstream_policy: Policy::Ignore,
             flow_id_seed: 0x5745_4952,
         }

@@ -74,7 +74,7 @@ impl Engine {
             inner: Inner {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
                 app_config: Arc::new(AppLayerConfig {
-                    file_digests: program.wants_file_digests(),
+                    file_digests: config.file_digests || program.wants_file_digests(),
                     ..config.app_layer
                 }),
                 inspector: Inspector::new(program, config.inline)?,
@@ -146,6 +146,7 @@ impl Engine {
             inner.demand = Some(demand);
             inner.inspector.set_demand(demand);
         }
+        inner.inspector.link = u32::from(frame.link) + 1;
         inner.counters.frames += 1;
         inner.counters.bytes += frame.data.len() as u64;
         inner.touched.clear();
@@ -295,7 +296,9 @@ impl Inner {
         flow.last_frame = packet.number;
         flow.last_time = flow.last_time.max(now);
         flow.packets[direction] += 1;
-        flow.bytes[direction] += u64::from(length);
+        // A packet within a tunnel counts for itself.
+        let own = if packet.tunnel_depth == 0 { u64::from(length) } else { packet.data.len() as u64 };
+        flow.bytes[direction] += own;
         if let Some(log) = &mut flow.data.log {
             log.packet(packet, direction);
         }
@@ -393,10 +396,11 @@ impl Inner {
 
 /// A segment that would begin a session, and is no SYN: the beginning was not seen.
 fn begins_midstream(flow: &Flow<FlowData>, packet: &Packet<'_>) -> bool {
-    use weir_packet::tcp_flags::{RST, SYN};
+    use weir_packet::tcp_flags::{ACK, RST, SYN};
     let Some(tcp) = packet.tcp() else { return false };
     !packet.checksum_bad
-        && tcp.flags & (SYN | RST) == 0
+        && tcp.flags & RST == 0
+        && tcp.flags & (SYN | ACK) != SYN
         && flow.data.session.as_ref().is_some_and(|session| session.state() == State::None)
 }
 

@@ -24,6 +24,8 @@ pub struct Inspector {
     json: Vec<u8>,
     demand: Demand,
     inline: bool,
+    /// Link type of the frame that is processed, plus one; 0 before the first.
+    pub link: u32,
     decisions: Decisions,
     /// Counters of packets.
     pub statistics: Statistics,
@@ -40,6 +42,7 @@ impl Inspector {
             json: Vec::new(),
             demand: Demand::default(),
             inline,
+            link: 0,
             decisions: Decisions::default(),
             statistics: Statistics::default(),
         })
@@ -241,7 +244,7 @@ impl Inspector {
         if self.demand.anomalies {
             log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
         }
-        if self.demand.transactions || self.demand.anomalies {
+        if self.demand.of_flows() {
             let facts = packet_facts(context.packet, false);
             log::transactions(flow, &facts, false, &mut self.json, sink);
         }
@@ -264,8 +267,16 @@ impl Inspector {
             log.alerted = true;
         }
         let flow = flow.as_deref();
-        let facts = packet_facts(packet, exchanged(&m, flow, packet));
+        let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
+        // A packet that has the frame's bytes is of the frame's link type.
+        if packet.tunnel_depth == 0 && self.link != 0 && !(facts.reassembled && packet.ethernet.is_none()) {
+            facts.link = self.link - 1;
+        }
         let flow_facts = flow.map(flow_facts);
+        let (bits, ints) = match flow.and_then(|flow| flow.data.detect.as_deref()) {
+            Some(detect) => detect.names(&program),
+            None => (Vec::new(), Vec::new()),
+        };
         self.json.clear();
         let mut protocol = None;
         if let Some(flow) = flow {
@@ -291,15 +302,15 @@ impl Inspector {
                 Effect::Pass | Effect::None => false,
             },
             verdict,
-            flowbits: &[],
-            flowints: &[],
+            flowbits: &bits,
+            flowints: &ints,
             outer: None,
         });
     }
 
     /// The flow is over: transactions that did not come to their end are written as they are.
     pub fn log_rest(&mut self, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
-        if self.demand.transactions || self.demand.anomalies {
+        if self.demand.of_flows() {
             let packet = end_packet_of(flow, flow_ends(flow));
             let facts = PacketFacts { pseudo: true, ..packet_facts(&packet, false) };
             log::transactions(flow, &facts, true, &mut self.json, sink);
@@ -383,6 +394,9 @@ pub(crate) fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
     if flow.initiator_is_a { ends } else { ends.exchanged() }
 }
 
+/// LINKTYPE_RAW: a packet that begins with its IP header.
+const RAW: u32 = 12;
+
 pub(crate) fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> {
     let ends = packet.ip.as_ref().map(|ip| {
         let ends = Endpoints {
@@ -410,7 +424,7 @@ pub(crate) fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> Packe
         payload: packet.payload,
         tunnel: None,
         pseudo: false,
-        link: if packet.ethernet.is_some() { 1 } else { 12 },
+        link: RAW,
         ethernet: packet.ethernet,
     }
 }

@@ -13,7 +13,7 @@ use weir_output::{
     RecordSource, TcpFlowFacts, TransactionRecord,
 };
 use weir_packet::{Packet, Transport};
-use weir_reassembly::StreamEvents;
+use weir_reassembly::{State, StreamEvents};
 
 /// What the sinks of a run ask for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -57,8 +57,8 @@ pub struct FlowLog {
     pub ttl: [Option<(u8, u8)>; 2],
     /// An alert was raised.
     pub alerted: bool,
-    /// Type and code of the first ICMP packet.
-    pub icmp: Option<(u8, u8)>,
+    /// Type and code of the first ICMP packet of each direction.
+    pub icmp: [Option<(u8, u8)>; 2],
     /// Bytes were lost in the direction.
     pub gap: [bool; 2],
 }
@@ -69,7 +69,7 @@ impl FlowLog {
         match packet.transport {
             Transport::Tcp(tcp) => self.flags[direction & 1] |= tcp.flags,
             Transport::Icmpv4(icmp) | Transport::Icmpv6(icmp) => {
-                self.icmp.get_or_insert((icmp.kind, icmp.code));
+                self.icmp[direction & 1].get_or_insert((icmp.kind, icmp.code));
             }
             _ => {}
         }
@@ -281,9 +281,13 @@ pub fn anomalies(
     raised.iter().for_each(|event| say(AnomalyLayer::AppLayer, event));
 }
 
+/// Protocols whose flows have records: TCP, UDP, SCTP, ICMP, ICMPv6, ESP. Those of others are tunnels, whose inner
+/// packets have flows of their own, or have no ends that answer each other.
+const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
+
 /// Writes the record of a flow that is over.
 pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn EventSink) {
-    let Some(log) = &flow.data.log else { return };
+    let Some(log) = flow.data.log.as_ref().filter(|_| RECORDED.contains(&flow.key.protocol)) else { return };
     let app = &flow.data.app;
     let state = match flow.phase {
         _ if flow.data.bypassed => FlowState::Bypassed,
@@ -291,16 +295,18 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
         FlowPhase::Established => FlowState::Established,
         FlowPhase::Closed => FlowState::Closed,
     };
+    let session = flow.data.session.as_ref().filter(|s| s.state() != State::None);
     let tcp = (flow.key.protocol == 6).then(|| TcpFlowFacts {
-        flags: log.flags,
-        state: flow.data.session.as_ref().map_or("none", |s| s.state_name()),
+        flags: if session.is_some() { log.flags } else { [0; 2] },
+        state: session.map(|s| s.state_name()),
         gap: log.gap,
     });
     sink.flow(&FlowRecord {
         flow: flow_facts(flow),
         time,
         vlan: &flow.key.vlan[..flow.key.vlan.iter().take_while(|v| **v != 0).count()],
-        icmp: log.icmp,
+        icmp: log.icmp[0].or(log.icmp[1]),
+        icmp_response: log.icmp[1].filter(|_| log.icmp[0].is_some()),
         app: protocol_name(app),
         state,
         reason,

@@ -106,6 +106,13 @@ impl Statistics {
         ] {
             all.insert(format!("decoder.{name}"), value);
         }
+        for (counter, event) in [
+            ("decoder.unknown_ethertype", "ethernet.unknown_ethertype"),
+            ("decoder.too_many_layers", "too_many_layers"),
+        ] {
+            let count = self.values.get(&format!("decoder.event.{event}")).copied().unwrap_or(0);
+            all.insert(counter.to_owned(), count);
+        }
         all
     }
 }

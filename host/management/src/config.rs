@@ -236,6 +236,7 @@ section! {
         app_layer: bool = true, "output.app-layer", "Application-layer objects in alerts.";
         netflow: bool = false, "output.netflow", "Write netflow records, one for each direction of a flow.";
         files: bool = false, "output.files", "Write a record for each file that a protocol carries.";
+        file_digests: bool = false, "output.file-digests", "Compute MD5, SHA-1 and SHA-256 of files although no rule asks for them.";
         protocols: Vec<String> = vec![], "output.protocols",
             "Write a record for each transaction of these protocols, by the names of their record types (`http`, `dns`, `tls`, ...).";
         verdict: bool = true, "output.verdict", "The decision on the packet in alerts.";

@@ -216,8 +216,8 @@ pub enum FlowState {
 pub struct TcpFlowFacts {
     /// Union of flags by direction: to server, to client.
     pub flags: [u8; 2],
-    /// Name of the connection's state (`established`, `closed`).
-    pub state: &'static str,
+    /// Name of the connection's state (`established`, `closed`); none if it was not followed.
+    pub state: Option<&'static str>,
     /// Bytes were lost in the direction.
     pub gap: [bool; 2],
 }
@@ -233,6 +233,8 @@ pub struct FlowRecord<'a> {
     pub vlan: &'a [u16],
     /// Type and code of the first ICMP packet.
     pub icmp: Option<(u8, u8)>,
+    /// Type and code of the first answer to it.
+    pub icmp_response: Option<(u8, u8)>,
     /// Application protocol.
     pub app: Option<&'a str>,
     /// State.

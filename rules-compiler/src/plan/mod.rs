@@ -62,6 +62,8 @@ pub struct Options {
     pub positions: bool,
     /// Compare case where the rule does.
     pub exact_case: bool,
+    /// Send every frame: some log wants what no rule asks for.
+    pub everything: bool,
     /// Tables may leave out rules that only touch their own flow (class D).
     pub deferred: bool,
 }
@@ -77,6 +79,7 @@ impl Default for Options {
             upgrades: true,
             positions: true,
             exact_case: true,
+            everything: false,
             deferred: true,
         }
     }
@@ -173,6 +176,9 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
     }
     if options.upgrades {
         out.common = upgrade::conditions(rules);
+    }
+    if options.everything {
+        out.common.push(Condition { trigger: Trigger::Frame, record: Record::ALWAYS });
     }
     out.sets = sets;
     out

@@ -11,8 +11,9 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use weir_management::Config;
+use weir_management::{Config, ExceptionPolicy};
 use weir_output::summary::group;
+use weir_rules::plan::Options;
 use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
 
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
@@ -106,12 +107,23 @@ pub(crate) fn inspect(
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim => {
-            let tables = device::tables(loaded)?;
+            let everything = wants_everything(config, sink);
+            let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
             device::Behind { loaded, tables: &tables, config, validate }.run(source, sink, &mut control)
         }
     };
     bar.finish_and_clear();
     totals
+}
+
+/// A log that is on is a demand on the device, as a rule is: records of transactions, files, anomalies and flows tell of
+/// frames that no rule asks for, and so does a run that carries its decisions out.
+fn wants_everything(config: &Config, sink: &dyn EventSink) -> bool {
+    sink.wants_log()
+        || sink.wants_anomalies()
+        || sink.wants_flows()
+        || config.inline.simulate
+        || config.stream.midstream_policy != ExceptionPolicy::Ignore
 }
 
 /// Prefixes of references: those of reference.config, for the systems that the rules use.

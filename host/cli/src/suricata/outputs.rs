@@ -142,6 +142,7 @@ fn switch_on(options: &mut EveOptions, kind: &str, details: &Node, remarks: &mut
         }
         "files" => {
             options.files = true;
+            options.file_digests = [false; 3];
             options.file_magic = details.flag("force-magic") == Some(true);
             for hash in details.texts("force-hash") {
                 match hash.as_str() {

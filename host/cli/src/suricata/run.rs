@@ -66,15 +66,26 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     let Imported { mut config, outputs, remarks } = imported;
     remarks.into_iter().for_each(|remark| log.say(Level::Info, remark));
     apply(arguments, &mut config);
+    config.output.file_digests = outputs.iter().any(|output| match output {
+        Output::Eve { options, .. } => options.file_digests.contains(&true),
+        Output::FileStore { .. } => true,
+        _ => false,
+    });
     let loaded = load(arguments, &config)?;
-    for rejected in &loaded.ruleset.rejected {
+    // A rule that is meant for other versions is skipped, not wrong.
+    let (other, wrong): (Vec<_>, Vec<_>) =
+        loaded.ruleset.rejected.iter().partition(|d| d.cause == weir_rules::diag::Cause::Requires);
+    for skipped in &other {
+        log.say(Level::Info, format!("skipping signature \"{}\": {}", skipped.excerpt.trim(), skipped.message));
+    }
+    for rejected in &wrong {
         let text = weir_rules::diag::render_text(rejected);
         log.say(Level::Error, format!("error parsing signature \"{}\": {text}", rejected.excerpt.trim()));
     }
     for refused in &loaded.refused {
         log.say(Level::Error, format!("error parsing signature: {refused}"));
     }
-    let broken = !loaded.ruleset.rejected.is_empty() || !loaded.refused.is_empty();
+    let broken = !wrong.is_empty() || !loaded.refused.is_empty();
     if broken && (arguments.init_errors_fatal || arguments.test) {
         return Err(Failure {
             code: FINDINGS,

@@ -36,8 +36,10 @@ pub fn file(line: &mut Vec<u8>, options: &EveOptions, record: &FileRecord<'_>) {
     }
     info.flag("gaps", record.gaps);
     info.text("state", record.state);
-    for (name, digest) in ["md5", "sha1", "sha256"].into_iter().zip(record.digests) {
-        if let Some(digest) = digest {
+    for (n, (name, digest)) in ["md5", "sha1", "sha256"].into_iter().zip(record.digests).enumerate() {
+        // Those that rules ask for are shown as well; nobody computes the others.
+        let wanted = options.file_digests[n] || options.file_digests == [false; 3];
+        if let Some(digest) = digest.filter(|_| wanted) {
             info.plain(name, |out| digest.iter().for_each(|b| crate::json::hex_byte(out, *b)));
         }
     }

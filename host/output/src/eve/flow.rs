@@ -14,6 +14,10 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
     vlan(&mut root, record.vlan);
     ends(&mut root, &record.flow.ends, true);
     icmp(&mut root, record.icmp);
+    if let Some((kind, code)) = record.icmp_response {
+        root.number("response_icmp_type", u64::from(kind));
+        root.number("response_icmp_code", u64::from(code));
+    }
     applications(&mut root, record);
     {
         let mut flow = root.object("flow");
@@ -63,7 +67,9 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
         object.plain("tcp_flags_ts", |out| json::hex_byte(out, tcp.flags[0]));
         object.plain("tcp_flags_tc", |out| json::hex_byte(out, tcp.flags[1]));
         flags(&mut object, union);
-        object.text("state", tcp.state);
+        if let Some(state) = tcp.state {
+            object.text("state", state);
+        }
         if tcp.gap[0] {
             object.flag("ts_gap", true);
         }

@@ -182,7 +182,11 @@ pub fn tagged(line: &mut Vec<u8>, options: &EveOptions, record: &TaggedRecord<'_
 fn packet(root: &mut Object<'_>, facts: &PacketFacts<'_>) {
     if !facts.data.is_empty() {
         root.plain("packet", |out| crate::json::base64(out, facts.data));
-        root.object("packet_info").number("linktype", u64::from(facts.link));
+        let mut info = root.object("packet_info");
+        info.number("linktype", u64::from(facts.link));
+        if let Some(name) = link_name(facts.link) {
+            info.text("linktype_name", name);
+        }
     }
 }
 
@@ -237,6 +241,22 @@ fn ethernet(root: &mut Object<'_>, packet: &PacketFacts<'_>) {
             }
         });
     }
+}
+
+/// Name of a link type (tcpdump.org/linktypes).
+fn link_name(link: u32) -> Option<&'static str> {
+    Some(match link {
+        0 => "NULL",
+        1 => "EN10MB",
+        9 => "PPP",
+        12 | 101 => "RAW",
+        104 => "C_HDLC",
+        113 => "LINUX_SLL",
+        228 => "IPv4",
+        229 => "IPv6",
+        276 => "LINUX_SLL2",
+        _ => return None,
+    })
 }
 
 /// Where the packet comes from.
