@@ -139,3 +139,8 @@ fn policy(policy: ExceptionPolicy) -> weir_engine::Policy {
         ExceptionPolicy::Reject => To::Reject,
     }
 }
+
+/// Which actions go first. The configuration has been checked.
+pub fn actions(config: &Config) -> weir_detect::ActionOrder {
+    weir_detect::ActionOrder::from_names(config.rules.action_order.iter().map(String::as_str)).unwrap_or_default()
+}

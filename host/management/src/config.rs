@@ -209,8 +209,14 @@ section! {
     RulesSection, rules, RULES {
         files: Vec<PathBuf> = vec![], "rules.files",
             "Files, or directories of `*.rules`, loaded when the command line names none. Relative paths start at the configuration file.";
+        action_order: Vec<String> = ["pass", "drop", "reject", "alert"].map(str::to_owned).to_vec(), "rules.action-order",
+            "Actions of rules in the order in which matches of a packet are looked at.",
+            |list| { let mut sorted = list.clone(); sorted.sort(); sorted == ["alert", "drop", "pass", "reject"] },
+            "pass, drop, reject and alert, each once";
         classification: Option<PathBuf> = None, "rules.classification-file", "`classification.config`: classes, their descriptions and priorities.";
         reference: Option<PathBuf> = None, "rules.reference-file", "`reference.config`: prefixes of references.";
+        reputation_categories: Option<PathBuf> = None, "rules.reputation-categories-file", "Categories of reputation lists: number, name, description a line.";
+        reputation_files: Vec<PathBuf> = vec![], "rules.reputation-files", "Reputation lists: address or network, category, score a line.";
         threshold: Option<PathBuf> = None, "rules.threshold-file", "`threshold.config`: suppressions, and thresholds by signature.";
     }
 }

@@ -19,6 +19,7 @@ mod meta;
 mod number;
 mod packet;
 mod pcre;
+mod reputation;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -149,6 +150,7 @@ struct Draft {
     /// First keyword that needs a transaction.
     needs_transaction: Option<(Span, &'static str)>,
     fast_pattern: bool,
+    alert: bool,
     has_sid: bool,
     has_priority: bool,
     flow_span: Option<Span>,
@@ -216,6 +218,7 @@ pub(crate) fn lower(
         needs_transaction: None,
         fast_pattern: false,
         has_sid: false,
+        alert: false,
         has_priority: false,
         flow_span: None,
         snort3: false,
@@ -227,6 +230,8 @@ pub(crate) fn lower(
     let Lowering { draft, warnings, .. } = lowering;
     let rule = result.map(|()| {
         let mut rule = draft.rule;
+        // What passes is not told, unless the rule asks for it.
+        rule.noalert |= rule.action == weir_ir::Action::Pass && !draft.alert;
         rule.source.text = String::from_utf8_lossy(text).into();
         rule
     });
@@ -322,6 +327,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::Dataset => self.dataset(option, false),
             Handler::Datarep => self.dataset(option, true),
             Handler::FileDigest(buffer) => self.file_digest(option, buffer),
+            Handler::Reputation => self.reputation(option),
             Handler::Entropy => Err(unsupported(option, keyword, "entropy is not computed")),
             Handler::Sticky(buffer) => self.sticky(option, buffer),
             Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),
@@ -340,6 +346,7 @@ impl<'s> Lowering<'s, '_> {
                 Ok(())
             }
             Handler::Alert => {
+                self.draft.alert = true;
                 self.draft.rule.noalert = false;
                 Ok(())
             }

@@ -71,6 +71,12 @@ pub fn import(root: &Node, directory: &Path, inline: bool) -> Result<Imported, S
     stream(root, &mut config);
     timeouts(root, &mut config);
     application(root, &mut config);
+    let order = root.texts("action-order");
+    if weir_detect::ActionOrder::from_names(order.iter().map(String::as_str)).is_some() {
+        config.rules.action_order = order;
+    } else if !order.is_empty() {
+        return Err("action-order: name pass, drop, reject and alert, each once".to_owned());
+    }
     config.pcre.match_limit = number(root, "pcre.match-limit", config.pcre.match_limit);
     config.pcre.recursion_limit = number(root, "pcre.match-limit-recursion", config.pcre.recursion_limit);
     let outputs = outputs::outputs(root, &mut remarks);
@@ -157,6 +163,10 @@ fn files(root: &Node, directory: &Path, config: &mut Config) {
     config.rules.classification = side("classification-file");
     config.rules.reference = side("reference-config-file");
     config.rules.threshold = side("threshold-file");
+    config.rules.reputation_categories =
+        root.text("reputation-categories-file").map(|text| anchored(directory, text));
+    let lists = root.text("default-reputation-path").map_or(directory.to_owned(), |text| anchored(directory, text));
+    config.rules.reputation_files = root.texts("reputation-files").iter().map(|text| lists.join(text)).collect();
     let base = root.text("default-rule-path").map_or(directory.to_owned(), |text| anchored(directory, text));
     config.rules.files = root.texts("rule-files").iter().map(|text| base.join(text)).collect();
 }
