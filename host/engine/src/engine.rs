@@ -115,6 +115,7 @@ impl Engine {
         ] {
             all.insert(name.to_owned(), value);
         }
+        all.insert("file_store.fs_errors".to_owned(), 0);
         if self.inner.config.inline {
             let decisions = self.inner.inspector.decisions();
             for (name, value) in [

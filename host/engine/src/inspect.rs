@@ -27,6 +27,8 @@ pub struct Inspector {
     /// Link type of the frame that is processed, plus one; 0 before the first.
     pub link: u32,
     decisions: Decisions,
+    /// Files stored.
+    stored: u64,
     /// Counters of packets.
     pub statistics: Statistics,
 }
@@ -44,6 +46,7 @@ impl Inspector {
             inline,
             link: 0,
             decisions: Decisions::default(),
+            stored: 0,
             statistics: Statistics::default(),
         })
     }
@@ -146,6 +149,13 @@ impl Inspector {
         sink: &mut dyn EventSink,
     ) {
         let verdict = verdict::of(&self.matches, self.inline);
+        if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
+            let program = self.inner.program();
+            let asks = |m: &&Match| {
+                program.source(m.rule).is_some_and(|r| r.app_layer.contains(&weir_ir::AppLayerCondition::FileStore))
+            };
+            log.store.extend(self.matches.iter().filter(asks).filter_map(Match::transaction));
+        }
         for n in 0..self.matches.len() {
             self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
         }
@@ -246,7 +256,7 @@ impl Inspector {
         }
         if self.demand.of_flows() {
             let facts = packet_facts(context.packet, false);
-            log::transactions(flow, &facts, false, &mut self.json, sink);
+            log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored), sink);
         }
         flow.data.app.mark_inspected(context.packet.number);
     }
@@ -313,7 +323,7 @@ impl Inspector {
         if self.demand.of_flows() {
             let packet = end_packet_of(flow, flow_ends(flow));
             let facts = PacketFacts { pseudo: true, ..packet_facts(&packet, false) };
-            log::transactions(flow, &facts, true, &mut self.json, sink);
+            log::transactions(flow, &facts, true, (&mut self.json, &mut self.stored), sink);
         }
     }
 
@@ -436,7 +446,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         time: Time(flow.last_time),
         tunnel_depth: flow.key.depth,
         vlan: [flow.key.vlan[0], flow.key.vlan[1], 0],
-        vlan_layers: 0,
+        vlan_layers: flow.key.vlan.iter().take_while(|v| **v != 0).count() as u8,
         ethernet: None,
         ether_type: 0,
         ip: Some(weir_packet::Ip {

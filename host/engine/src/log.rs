@@ -10,7 +10,7 @@ use weir_app_layer::{AppLayerFlow, Direction, LogSettings, ProtocolState, eve_na
 use weir_flow::{Flow, FlowPhase};
 use weir_output::{
     AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
-    RecordSource, TcpFlowFacts, TransactionRecord,
+    RecordSource, Storing, TcpFlowFacts, TransactionRecord,
 };
 use weir_packet::{Packet, Transport};
 use weir_reassembly::{State, StreamEvents};
@@ -38,6 +38,9 @@ impl Demand {
     }
 }
 
+/// Most Ethernet addresses of an end that a flow record shows.
+const ADDRESSES_MAX: usize = 10;
+
 /// What logs keep of a flow.
 #[derive(Debug, Default)]
 pub struct FlowLog {
@@ -55,6 +58,10 @@ pub struct FlowLog {
     pub flags: [u8; 2],
     /// Least and greatest time to live by direction.
     pub ttl: [Option<(u8, u8)>; 2],
+    /// Ethernet addresses of both ends, as they were seen first.
+    pub ethernet: [Vec<[u8; 6]>; 2],
+    /// Transactions whose files a rule asks to be stored.
+    pub store: Vec<u64>,
     /// An alert was raised.
     pub alerted: bool,
     /// Type and code of the first ICMP packet of each direction.
@@ -72,6 +79,14 @@ impl FlowLog {
                 self.icmp[direction & 1].get_or_insert((icmp.kind, icmp.code));
             }
             _ => {}
+        }
+        if let Some((source, destination)) = packet.ethernet {
+            let ends = if direction == 0 { [source, destination] } else { [destination, source] };
+            for (known, address) in self.ethernet.iter_mut().zip(ends) {
+                if known.len() < ADDRESSES_MAX && !known.contains(&address) {
+                    known.push(address);
+                }
+            }
         }
         if let Some(ip) = &packet.ip {
             let (least, most) = self.ttl[direction & 1].get_or_insert((ip.ttl, ip.ttl));
@@ -98,6 +113,7 @@ impl FlowLog {
     fn trim(&mut self, oldest: u64) {
         self.files.retain(|f| f.0 >= oldest);
         self.events.retain(|e| e.0 >= oldest);
+        self.store.retain(|id| *id >= oldest);
         self.written.retain(|id| *id >= oldest);
         self.below = self.below.max(oldest);
     }
@@ -108,14 +124,14 @@ pub fn transactions(
     flow: &mut Flow<FlowData>,
     packet: &PacketFacts<'_>,
     over: bool,
-    json: &mut Vec<u8>,
+    (json, stored): (&mut Vec<u8>, &mut u64),
     sink: &mut dyn EventSink,
 ) {
     let ends = flow_ends(flow);
     let facts = flow_facts(flow);
     let Some(mut log) = flow.data.log.take() else { return };
     if let Some(state) = flow.data.app.state() {
-        let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, sink };
+        let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, stored, sink };
         let live = state.transactions();
         for (index, transaction) in live.iter().enumerate() {
             writer.log.transactions = writer.log.transactions.max(transaction.id + 1);
@@ -132,6 +148,9 @@ pub fn transactions(
     }
     flow.data.log = Some(log);
 }
+
+/// Types of records that have the ends of the datagram that completed the transaction.
+const BY_PACKET: [&str; 7] = ["dhcp", "krb5", "ntp", "sip", "snmp", "quic", "bittorrent_dht"];
 
 /// A transaction as the source of its records.
 struct Source<'a> {
@@ -155,6 +174,8 @@ struct Writer<'a> {
     packet: &'a PacketFacts<'a>,
     log: &'a mut FlowLog,
     json: &'a mut Vec<u8>,
+    /// Files stored so far.
+    stored: &'a mut u64,
     sink: &'a mut dyn EventSink,
 }
 
@@ -170,10 +191,14 @@ impl<'a> Writer<'a> {
             return;
         }
         let source = Source { state: self.state, index };
-        let direction = self.state.log_direction(index).unwrap_or(Direction::ToServer);
+        // Messages that stand for themselves are told as their packets went.
+        let packet = match self.state.log_direction(index) {
+            None if self.ends.protocol == 17 && BY_PACKET.contains(&kind) => *self.packet,
+            direction => self.packet_of(direction.unwrap_or(Direction::ToServer)),
+        };
         let record = TransactionRecord {
             kind,
-            packet: self.packet_of(direction),
+            packet,
             flow: self.facts,
             app: AppLayerFacts {
                 protocol: Some(eve_name(self.state.protocol())),
@@ -197,6 +222,17 @@ impl<'a> Writer<'a> {
                     continue;
                 }
                 self.log.files.push(key);
+                let wanted = match self.sink.storing() {
+                    Storing::Nothing => false,
+                    Storing::Asked => self.log.store.contains(&id),
+                    Storing::All => true,
+                };
+                // What is not kept whole cannot be stored.
+                let whole = file.content.len() as u64 == file.size && file.digests[2].is_some();
+                let stored = (wanted && whole).then(|| {
+                    *self.stored += 1;
+                    *self.stored
+                });
                 self.json.clear();
                 state.log(index, self.json);
                 let record = FileRecord {
@@ -211,7 +247,8 @@ impl<'a> Writer<'a> {
                     size: file.size,
                     state: if file.closed { "CLOSED" } else { "TRUNCATED" },
                     gaps: file.gaps,
-                    stored: false,
+                    stored,
+                    content: file.content,
                     range: file.range,
                     magic: Some(weir_app_layer::describe(file.content)),
                     digests: file.digests,
@@ -305,6 +342,7 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
         flow: flow_facts(flow),
         time,
         vlan: &flow.key.vlan[..flow.key.vlan.iter().take_while(|v| **v != 0).count()],
+        ethernet: [&log.ethernet[0], &log.ethernet[1]],
         icmp: log.icmp[0].or(log.icmp[1]),
         icmp_response: log.icmp[1].filter(|_| log.icmp[0].is_some()),
         app: protocol_name(app),

@@ -12,6 +12,7 @@ pub mod community;
 pub mod eve;
 pub mod fast;
 pub mod file;
+pub mod file_store;
 pub mod json;
 pub mod record;
 pub mod reference;
@@ -25,9 +26,10 @@ pub use collect::{AlertCollector, AlertIdentity};
 pub use eve::{EveOptions, EveWriter};
 pub use fast::FastLog;
 pub use file::OutputFile;
+pub use file_store::FileStore;
 pub use record::{
     AlertRecord, AnomalyLayer, AnomalyRecord, AppLayerFacts, DropRecord, Endpoints, EventSink, FileRecord, FlowEnd,
-    FlowFacts, FlowRecord, FlowState, HeaderFacts, NullSink, PacketFacts, RecordSource, RejectTarget, TaggedRecord, TcpFlowFacts,
+    FlowFacts, FlowRecord, FlowState, HeaderFacts, NullSink, PacketFacts, RecordSource, RejectTarget, Storing, TaggedRecord, TcpFlowFacts,
     TransactionRecord, Verdict, VerdictAction,
 };
 pub use reference::ReferencePrefixes;

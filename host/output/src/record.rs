@@ -231,6 +231,8 @@ pub struct FlowRecord<'a> {
     pub time: u64,
     /// VLAN identifiers.
     pub vlan: &'a [u16],
+    /// Ethernet addresses of initiator and responder.
+    pub ethernet: [&'a [[u8; 6]]; 2],
     /// Type and code of the first ICMP packet.
     pub icmp: Option<(u8, u8)>,
     /// Type and code of the first answer to it.
@@ -341,8 +343,10 @@ pub struct FileRecord<'a> {
     pub state: &'static str,
     /// Bytes are missing.
     pub gaps: bool,
-    /// It was written to the file store.
-    pub stored: bool,
+    /// It goes to the file store, with this number: all of it is in `content`.
+    pub stored: Option<u64>,
+    /// What is kept of its content.
+    pub content: &'a [u8],
     /// First and last byte, of a file that came in ranges.
     pub range: Option<(u64, u64)>,
     /// Kind of content.
@@ -351,6 +355,18 @@ pub struct FileRecord<'a> {
     pub digests: [Option<&'a [u8]>; 3],
     /// Signatures that matched in the file.
     pub signatures: &'a [u32],
+}
+
+/// Files that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Storing {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that a rule asks for.
+    Asked,
+    /// All.
+    All,
 }
 
 /// A packet that a rule's `tag` asked for.
@@ -402,6 +418,10 @@ pub trait EventSink: Send {
     /// The sink wants files.
     fn wants_files(&self) -> bool {
         false
+    }
+    /// Files that the sink stores.
+    fn storing(&self) -> Storing {
+        Storing::Nothing
     }
     /// The sink wants anomalies; false spares the engine making them.
     fn wants_anomalies(&self) -> bool {
@@ -464,6 +484,9 @@ impl<A: EventSink, B: EventSink> EventSink for (A, B) {
     fn wants_files(&self) -> bool {
         self.0.wants_files() || self.1.wants_files()
     }
+    fn storing(&self) -> Storing {
+        self.0.storing().max(self.1.storing())
+    }
     fn wants_anomalies(&self) -> bool {
         self.0.wants_anomalies() || self.1.wants_anomalies()
     }
@@ -506,6 +529,9 @@ impl<S: EventSink + ?Sized> EventSink for &mut S {
     }
     fn wants_files(&self) -> bool {
         (**self).wants_files()
+    }
+    fn storing(&self) -> Storing {
+        (**self).storing()
     }
     fn wants_anomalies(&self) -> bool {
         (**self).wants_anomalies()

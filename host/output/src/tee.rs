@@ -2,7 +2,7 @@
 
 use crate::OutputError;
 use crate::record::{
-    AlertRecord, AnomalyRecord, DropRecord, EventSink, FileRecord, FlowRecord, TaggedRecord, TransactionRecord,
+    AlertRecord, AnomalyRecord, DropRecord, EventSink, FileRecord, FlowRecord, Storing, TaggedRecord, TransactionRecord,
 };
 use crate::totals::RunTotals;
 
@@ -70,6 +70,9 @@ impl EventSink for Tee {
     }
     fn wants_files(&self) -> bool {
         self.sinks.iter().any(|s| s.wants_files())
+    }
+    fn storing(&self) -> Storing {
+        self.sinks.iter().map(|s| s.storing()).max().unwrap_or_default()
     }
     fn wants_anomalies(&self) -> bool {
         self.sinks.iter().any(|s| s.wants_anomalies())

@@ -626,7 +626,10 @@ impl Http1State {
     }
 
     pub(super) fn take_rest_of(&mut self, direction: Direction) -> Vec<u8> {
-        std::mem::take(&mut self.sides[direction as usize].rest)
+        let rest = std::mem::take(&mut self.sides[direction as usize].rest);
+        // Empty lines behind a head belong to nothing.
+        let start = rest.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(rest.len());
+        rest.get(start..).unwrap_or_default().to_vec()
     }
 
     /// Something begun could be completed by later bytes.

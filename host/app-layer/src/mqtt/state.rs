@@ -102,7 +102,9 @@ impl MqttState {
             self.event(index, d, TOO_MANY);
         }
         if done {
-            self.complete(index);
+            // It concerns its own direction only: nothing answers it.
+            self.exchanges[index].done = true;
+            self.transactions[index].progress = [COMPLETE; 2];
         }
         index
     }

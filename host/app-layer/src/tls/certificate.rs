@@ -44,6 +44,23 @@ pub fn parse_certificate(der: &[u8]) -> Certificate {
     certificate
 }
 
+/// What is wrong with a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The length of its outermost element is not that of what came.
+    Length,
+    /// Something within cannot be read.
+    Content,
+}
+
+/// What is wrong with a certificate, as far as it is read here.
+pub fn certificate_fault(der: &[u8]) -> Option<Fault> {
+    if element(der).is_none() {
+        return Some(Fault::Length);
+    }
+    walk(der, &mut Certificate::default()).is_none().then_some(Fault::Content)
+}
+
 fn walk(der: &[u8], out: &mut Certificate) -> Option<()> {
     let (_, outer, _) = element(der)?;
     let (_, mut at, _) = element(outer)?;

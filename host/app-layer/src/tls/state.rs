@@ -1,6 +1,6 @@
 //! Records, handshake messages, the one transaction of a TLS flow, its buffers and events.
 
-use super::certificate::{Certificate, parse_certificate};
+use super::certificate::{Certificate, Fault, certificate_fault, parse_certificate};
 use super::hello::{Hello, Reader, ja3, ja3s, ja4, md5_hex, parse_hello, parse_ssl2_hello};
 use super::log;
 use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, LogSettings, ProtocolState, Transaction};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 17] = [
     "invalid_sslv2_header",
     "invalid_tls_header",
     "invalid_record_version",
@@ -26,6 +26,7 @@ const EVENTS: [&str; 16] = [
     "too_many_records_in_packet",
     "invalid_certificate",
     "certificate_missing_element",
+    "certificate_invalid_length",
 ];
 const INVALID_TLS_HEADER: u16 = 1;
 const INVALID_RECORD_VERSION: u16 = 2;
@@ -34,6 +35,8 @@ const INVALID_HANDSHAKE: u16 = 4;
 const HEARTBEAT: u16 = 5;
 const INVALID_HEARTBEAT: u16 = 6;
 const OVERFLOW_HEARTBEAT: u16 = 7;
+const INVALID_CERTIFICATE: u16 = 14;
+const CERTIFICATE_LENGTH: u16 = 16;
 
 /// Largest record (RFC 5246 section 6.2.3: 2^14 + 2048).
 const RECORD_MAX: usize = (1 << 14) + 2048;
@@ -225,6 +228,11 @@ impl TlsState {
                     if self.sides[d].certificates.is_empty() {
                         let digest = Sha1::digest(der);
                         self.sides[d].sha1 = digest.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
+                    }
+                    match certificate_fault(der) {
+                        None => {}
+                        Some(Fault::Length) => self.event(d, CERTIFICATE_LENGTH),
+                        Some(Fault::Content) => self.event(d, INVALID_CERTIFICATE),
                     }
                     self.sides[d].certificates.push((der.to_vec(), parse_certificate(der)));
                 }

@@ -161,6 +161,10 @@ fn switch_on(options: &mut EveOptions, kind: &str, details: &Node, remarks: &mut
         }
         other => {
             let mut settings: BTreeMap<String, String> = BTreeMap::new();
+            // Suricata reads the version from the environment as well.
+            if let (Ok(version), "dns") = (std::env::var("SURICATA_EVE_DNS_VERSION"), other) {
+                settings.insert("version".to_owned(), version);
+            }
             details.walk("", &mut |name, value| {
                 settings.insert(name.to_owned(), value.to_owned());
             });

@@ -15,10 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use weir_management::{Checksums, Config};
-use weir_output::{EveWriter, EventSink, FastLog, OutputFile, StatsLog, Tee};
+use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, StatsLog, Tee};
 
 /// Suricata's version that Weir's behaviour is compared with.
 pub const VERSION: &str = "8.0.8";
+
+/// Largest file that is stored.
+const STORED_MAX: u64 = 16 << 20;
 
 /// Runs the command. Like Suricata's, its exit status is 0 or 1.
 pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
@@ -71,6 +74,11 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
         Output::FileStore { .. } => true,
         _ => false,
     });
+    // What is stored must be kept.
+    if outputs.iter().any(|output| matches!(output, Output::FileStore { .. })) {
+        config.app_layer.body_limit.0 = config.app_layer.body_limit.0.max(STORED_MAX);
+        config.app_layer.inflate_limit.0 = config.app_layer.inflate_limit.0.max(STORED_MAX);
+    }
     let loaded = load(arguments, &config)?;
     // A rule that is meant for other versions is skipped, not wrong.
     let (other, wrong): (Vec<_>, Vec<_>) =
@@ -281,7 +289,9 @@ fn inspect_all(
             }
             Output::Fast { file } => sinks.push(Box::new(FastLog::new(create(file)?))),
             Output::Stats { file } => sinks.push(Box::new(StatsLog::new(create(file)?))),
-            Output::FileStore { .. } => {}
+            Output::FileStore { directory: below, all, fileinfo } => {
+                sinks.push(Box::new(FileStore::new(directory.join(below), *all, *fileinfo)));
+            }
         }
     }
     for eve in eves {

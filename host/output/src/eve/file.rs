@@ -43,7 +43,10 @@ pub fn file(line: &mut Vec<u8>, options: &EveOptions, record: &FileRecord<'_>) {
             info.plain(name, |out| digest.iter().for_each(|b| crate::json::hex_byte(out, *b)));
         }
     }
-    info.flag("stored", record.stored);
+    info.flag("stored", record.stored.is_some());
+    if let Some(id) = record.stored {
+        info.number("file_id", id);
+    }
     if let Some((start, end)) = record.range {
         info.number("start", start);
         info.number("end", end);

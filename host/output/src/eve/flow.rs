@@ -59,6 +59,15 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
             item.text("policy", policy);
         }
     }
+    if options.ethernet && record.ethernet.iter().any(|list| !list.is_empty()) {
+        let mut ether = root.object("ether");
+        for (key, addresses) in [("dest_macs", record.ethernet[1]), ("src_macs", record.ethernet[0])] {
+            let mut list = ether.array(key);
+            for address in addresses.iter() {
+                list.item_text(&address.map(|b| format!("{b:02x}")).join(":"));
+            }
+        }
+    }
     community(&mut root, options, &record.flow.ends, record.icmp);
     if let Some(tcp) = &record.tcp {
         let union = tcp.flags[0] | tcp.flags[1];

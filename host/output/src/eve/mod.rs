@@ -94,6 +94,13 @@ impl EventSink for EveWriter {
             return;
         }
         let settings = self.options.protocol_settings.get(record.kind).cloned().unwrap_or_default();
+        // The old layout of DNS tells answers in the direction of the flow as well.
+        let old = record.kind == "dns" && settings.get("version").is_some_and(|v| v != "3");
+        let turned = TransactionRecord {
+            packet: PacketFacts { ends: Some(record.flow.ends), ..record.packet },
+            ..*record
+        };
+        let record = if old { &turned } else { record };
         let mut members = Vec::new();
         for part in 0..record.source.parts(&settings) {
             members.clear();
