@@ -59,7 +59,7 @@ pub enum Command {
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Suricata's command line: its options and its configuration file, with Weir's engine.
-    #[command(after_help = SURICATA_EXAMPLES)]
+    #[command(after_help = SURICATA_EXAMPLES, args_override_self = true)]
     Suricata(Box<crate::suricata::SuricataArguments>),
     /// Version, and what this build can do.
     Version,

@@ -386,6 +386,7 @@ impl Inner {
             if let Some(flow) = self.flows.get_mut(id) {
                 flow.data.wake(&self.config.session, &mut self.bedroom);
                 self.inspector.log_rest(flow, sink);
+                self.inspector.count_application(flow);
                 if self.demand.is_some_and(|demand| demand.flows) {
                     log::flow(flow, reason, now, sink);
                 }

@@ -5,7 +5,7 @@ use crate::flow_data::FlowData;
 use crate::log::{self, Demand};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Direction, Input};
-use weir_contract::protocol::Detection;
+use weir_contract::protocol::{AppProtocol, Detection};
 use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
 use weir_flow::Flow;
 use weir_output::community::flow_id;
@@ -184,6 +184,24 @@ impl Inspector {
         verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
     }
 
+    /// Counts an ended flow and its transactions by protocol.
+    pub fn count_application(&mut self, flow: &Flow<FlowData>) {
+        let Some(protocol) = flow.data.app.protocol() else { return };
+        let name = weir_app_layer::record_kind(protocol);
+        let name = if name == "ftp_data" { "ftp-data" } else { name };
+        // Protocols of both transports are counted by transport.
+        let transport = match (protocol, flow.key.protocol) {
+            (AppProtocol::Dns | AppProtocol::Krb5 | AppProtocol::Nfs | AppProtocol::DceRpc, 17) => "_udp",
+            (AppProtocol::Dns | AppProtocol::Krb5 | AppProtocol::Nfs | AppProtocol::DceRpc, 6) => "_tcp",
+            (AppProtocol::Enip | AppProtocol::Sip | AppProtocol::Ldap, 17) => "_udp",
+            (AppProtocol::Enip | AppProtocol::Sip | AppProtocol::Ldap, 6) => "_tcp",
+            _ => "",
+        };
+        self.statistics.add(&format!("app_layer.flow.{name}{transport}"), 1);
+        let transactions = flow.data.log.as_ref().map_or(0, |log| log.transactions);
+        self.statistics.add(&format!("app_layer.tx.{name}{transport}"), transactions);
+    }
+
     /// A packet that goes on without inspection.
     pub fn not_inspected(&mut self) {
         if self.inline {
@@ -294,6 +312,8 @@ impl Inspector {
             if let (Some(id), Some(state)) = (m.transaction(), flow.data.app.state()) {
                 if let Ok(index) = state.transactions().binary_search_by_key(&id, |t| t.id) {
                     state.log(index, &mut self.json);
+                    let stores = rule.app_layer.contains(&weir_ir::AppLayerCondition::FileStore);
+                    log::files_of_alert(state, index, id, (rule.identity.sid, stores), &mut self.json);
                 }
             }
         }

@@ -7,11 +7,13 @@ use crate::flow_data::FlowData;
 use crate::inspect::{flow_ends, flow_facts, packet_facts};
 use std::collections::BTreeMap;
 use weir_app_layer::{AppLayerFlow, Direction, LogSettings, ProtocolState, eve_name};
+use weir_contract::protocol::AppProtocol;
 use weir_flow::{Flow, FlowPhase};
 use weir_output::{
     AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
     RecordSource, Storing, TcpFlowFacts, TransactionRecord,
 };
+use weir_output::json::Object;
 use weir_packet::{Packet, Transport};
 use weir_reassembly::{State, StreamEvents};
 
@@ -276,6 +278,9 @@ impl<'a> Writer<'a> {
         let new = transaction.events.get(entry.1..).unwrap_or_default();
         entry.1 = transaction.events.len();
         for event in new {
+            // Suricata spells the events of SMTP in capitals here.
+            let capitals = (self.state.protocol() == AppProtocol::Smtp)
+                .then(|| self.state.event_name(*event).to_ascii_uppercase());
             self.sink.anomaly(&AnomalyRecord {
                 packet: *self.packet,
                 flow: Some(self.facts),
@@ -285,7 +290,7 @@ impl<'a> Writer<'a> {
                     objects: &[],
                 },
                 layer: AnomalyLayer::AppLayer,
-                event: self.state.event_name(*event),
+                event: capitals.as_deref().unwrap_or_else(|| self.state.event_name(*event)),
             });
         }
     }
@@ -368,4 +373,44 @@ pub fn protocol_name(app: &AppLayerFlow) -> Option<&'static str> {
         None if app.failed() => Some("failed"),
         None => None,
     }
+}
+
+/// Appends the `files` member of an alert in a transaction that carries files.
+pub fn files_of_alert(
+    state: &dyn ProtocolState,
+    index: usize,
+    id: u64,
+    (sid, stores): (u32, bool),
+    out: &mut Vec<u8>,
+) {
+    let files: Vec<_> = [Direction::ToServer, Direction::ToClient]
+        .into_iter()
+        .flat_map(|direction| state.files(index, direction))
+        .collect();
+    if files.is_empty() {
+        return;
+    }
+    if !out.is_empty() {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"files\":[");
+    for (n, file) in files.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        let mut o = Object::new(out);
+        o.bytes("filename", &file.name);
+        if stores {
+            o.array("sid").item_number(u64::from(sid));
+        }
+        o.flag("gaps", file.gaps);
+        o.text("state", if file.closed { "CLOSED" } else if file.truncated { "TRUNCATED" } else { "UNKNOWN" });
+        o.flag("stored", false);
+        if stores {
+            o.flag("storing", true);
+        }
+        o.number("size", file.size);
+        o.number("tx_id", id);
+    }
+    out.push(b']');
 }

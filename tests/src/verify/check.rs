@@ -88,10 +88,16 @@ fn filter(details: &Value, output: &Path) -> Result<()> {
 /// The record has everything that is asked.
 pub fn matches(record: &Value, wanted: &serde_json::Map<String, Value>) -> bool {
     wanted.iter().all(|(key, expected)| match key.as_str() {
-        "has-key" => expected.as_str().is_some_and(|path| find(path, record).is_some()),
-        "not-has-key" => expected.as_str().is_some_and(|path| find(path, record).is_none()),
+        "has-key" => paths(expected).all(|path| find(path, record).is_some()),
+        "not-has-key" => paths(expected).all(|path| find(path, record).is_none()),
         _ => holds(key, record, expected),
     })
+}
+
+/// One path, or a list of them.
+fn paths(value: &Value) -> impl Iterator<Item = &str> {
+    let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+    list.iter().filter_map(Value::as_str)
 }
 
 fn holds(key: &str, record: &Value, expected: &Value) -> bool {
@@ -227,6 +233,8 @@ mod tests {
         assert!(is(&record, json!({"http.list[0].a.__startswith": "xy", "http.list.__contains": "b"})));
         assert!(!is(&record, json!({"http.list[0].a.__endswith": "xy"})));
         assert!(is(&record, json!({"has-key": "http.list[1]", "not-has-key": "http.list[2]"})));
+        assert!(is(&record, json!({"not-has-key": ["none", "http.none"]})));
+        assert!(!is(&record, json!({"not-has-key": ["none", "http.length"]})));
         assert!(!is(&record, json!({"on": 1})));
     }
 }
