@@ -297,7 +297,8 @@ impl Inspector {
         let flow = flow.as_deref();
         let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
         // A packet that has the frame's bytes is of the frame's link type.
-        if packet.tunnel_depth == 0 && self.link != 0 && !(facts.reassembled && packet.ethernet.is_none()) {
+        let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
+        if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
             facts.link = self.link - 1;
         }
         let flow_facts = flow.map(flow_facts);

@@ -434,7 +434,19 @@ impl<'s> Lowering<'s, '_> {
                 "split the rule",
             ));
         }
-        let entry = self.entry(option)?;
+        // What is relative belongs to the content it is relative to, where no sticky buffer says otherwise.
+        let relative = match &item {
+            Match::ByteTest(test) => test.relative,
+            Match::ByteJump(jump) => jump.relative,
+            Match::ByteExtract(extract) => extract.relative,
+            Match::ByteMath(math) => math.relative,
+            _ => false,
+        };
+        let before = self.draft.last_content.filter(|_| relative && self.draft.sticky.is_none());
+        let entry = match before {
+            Some((entry, _)) => entry,
+            None => self.entry(option)?,
+        };
         let Some(target) = self.draft.rule.buffers.get_mut(entry) else {
             return Err(Fault::new(option.span(), Cause::Placement, "the buffer is gone", ""));
         };
