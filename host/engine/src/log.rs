@@ -278,9 +278,8 @@ impl<'a> Writer<'a> {
         let new = transaction.events.get(entry.1..).unwrap_or_default();
         entry.1 = transaction.events.len();
         for event in new {
-            // Suricata spells the events of SMTP in capitals here.
-            let capitals = (self.state.protocol() == AppProtocol::Smtp)
-                .then(|| self.state.event_name(*event).to_ascii_uppercase());
+            let capitals = spelled_in_capitals(self.state.protocol())
+                .then(|| long_name(self.state.event_name(*event)).to_ascii_uppercase());
             self.sink.anomaly(&AnomalyRecord {
                 packet: *self.packet,
                 flow: Some(self.facts),
@@ -293,6 +292,20 @@ impl<'a> Writer<'a> {
                 event: capitals.as_deref().unwrap_or_else(|| self.state.event_name(*event)),
             });
         }
+    }
+}
+
+/// Protocols whose events anomaly records spell in capitals: those whose parsers are the oldest in Suricata.
+fn spelled_in_capitals(protocol: AppProtocol) -> bool {
+    matches!(protocol, AppProtocol::Http1 | AppProtocol::Tls | AppProtocol::Smtp | AppProtocol::FtpData)
+}
+
+/// Events that anomaly records name otherwise than rules.
+fn long_name(event: &'static str) -> &'static str {
+    match event {
+        "response_invalid_protocol" => "response_line_invalid_protocol",
+        "response_invalid_status" => "response_line_invalid_response_status",
+        event => event,
     }
 }
 
@@ -320,7 +333,7 @@ pub fn anomalies(
     };
     packet.events.iter().for_each(|event| say(AnomalyLayer::Decode, &format!("decoder.{}", event.name())));
     stream.iter().for_each(|event| say(AnomalyLayer::Stream, &format!("stream.{}", event.name())));
-    raised.iter().for_each(|event| say(AnomalyLayer::AppLayer, event));
+    raised.iter().for_each(|event| say(AnomalyLayer::AppLayer, &event.to_ascii_uppercase()));
 }
 
 /// Protocols whose flows have records: TCP, UDP, SCTP, ICMP, ICMPv6, ESP. Those of others are tunnels, whose inner

@@ -174,7 +174,8 @@ pub fn anomaly(line: &mut Vec<u8>, options: &EveOptions, record: &AnomalyRecord<
     );
     anomaly.text("event", record.event);
     if record.layer == AnomalyLayer::AppLayer {
-        anomaly.text("layer", "proto_parser");
+        let detecting = record.event.get(..9).is_some_and(|start| start.eq_ignore_ascii_case("applayer_"));
+        anomaly.text("layer", if detecting { "proto_detect" } else { "proto_parser" });
     }
 }
 
