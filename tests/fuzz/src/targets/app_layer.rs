@@ -285,6 +285,7 @@ const SMALL: AppLayerConfig = AppLayerConfig {
     transactions: MANY,
     tls_message_limit: 150,
     file_digests: true,
+    disabled: 0,
 };
 
 /// More transactions than an input can begin. What is complete and not yet inspected counts as open, so the bound on open
