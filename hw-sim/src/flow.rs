@@ -8,7 +8,7 @@ use crate::literal::product;
 use weir_contract::constants as c;
 use weir_contract::enums::FlowState;
 use weir_contract::layouts::FlowKey;
-use weir_contract::protocol::Detector;
+use weir_contract::protocol::{Detection, Detector};
 use weir_contract::sequence::SequenceState;
 
 /// Ways of a bucket; a key has two buckets.
@@ -33,6 +33,9 @@ pub struct ParseState {
     pub sequence: SequenceState,
     /// Protocol detection.
     pub detector: Detector,
+    /// Its answer, where it came while no byte of either direction's beginning was lost: what is lost later does not
+    /// change it.
+    pub decided: Detection,
     /// First bytes of a direction were lost before they were complete.
     pub start_lost: [bool; 2],
     /// Last folded bytes by direction, and how many.
@@ -41,6 +44,8 @@ pub struct ParseState {
     pub timestamp: [Option<u32>; 2],
     /// Stream bytes before the next payload; none where not known.
     pub stream_offset: [Option<u64>; 2],
+    /// By direction: stream bytes that the host has for sure, the last number known; never goes down.
+    pub stream_least: [u32; 2],
     /// State.
     pub state: FlowState,
     /// Steps of the handshake seen: SYN, SYN+ACK, ACK.
@@ -120,6 +125,81 @@ impl VerdictState {
         self.unrecorded
     }
 
+    /// A frame of the flow, judged: whether it goes to the host and to history. `placed`: there is room for its record.
+    pub fn admit(&mut self, number: u64, trouble: bool, placed: bool) -> Admitted {
+        let admitted = Admitted {
+            sticky: self.sticky,
+            divert: trouble || self.sticky,
+            recorded: !self.is_settled(),
+            newly: trouble && !self.sticky,
+        };
+        if trouble {
+            self.sticky = true;
+            self.diverted = true;
+            self.last_trouble = number;
+        }
+        if (admitted.recorded || admitted.divert) && !placed {
+            self.miss(number);
+        }
+        admitted
+    }
+
+    /// The host does not have what frame `number` held.
+    pub fn miss(&mut self, number: u64) {
+        self.hole = true;
+        self.last_trouble = number;
+    }
+
+    /// A record that the host was not given joins the chain.
+    pub fn link(&mut self, position: u64) {
+        self.previous = position;
+        if self.chain_count == 0 {
+            self.chain_first = position;
+        }
+        self.chain_count += 1;
+    }
+
+    /// The host was given a frame with its record (none: there is none), and the chain before it.
+    pub fn give(&mut self, position: Option<u64>) {
+        self.take_chain();
+        if let Some(position) = position {
+            self.previous = position;
+        }
+    }
+
+    /// RELEASE: nothing the host has not processed was trouble.
+    pub fn release(&mut self, bound: u64) -> bool {
+        let free = self.sticky && self.last_trouble <= bound;
+        if free {
+            self.sticky = false;
+            self.hole = false;
+        }
+        free
+    }
+
+    /// SETTLE.
+    pub fn settle(&mut self, scopes: u8, keep_history: bool) {
+        self.scopes = scopes;
+        self.unrecorded = scopes != u8::MAX && !keep_history;
+        if self.is_settled() {
+            self.take_chain();
+        }
+    }
+
+    /// BYPASS.
+    pub fn bypass(&mut self) {
+        self.bypassed = true;
+        self.take_chain();
+    }
+
+    /// DIVERT behind frame `number`: whether the flow was not sticky before.
+    pub fn divert(&mut self, number: u64) -> bool {
+        self.diverted = true;
+        self.bypassed = false;
+        self.last_trouble = self.last_trouble.max(number);
+        !std::mem::replace(&mut self.sticky, true)
+    }
+
     /// Newest record of the chain, how many, and the oldest.
     pub fn chain(&self) -> Chain {
         Chain {
@@ -136,6 +216,19 @@ impl VerdictState {
         self.chain_first = c::POSITION_NONE;
         chain
     }
+}
+
+/// What [`VerdictState::admit`] says of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// The flow was diverted before.
+    pub sticky: bool,
+    /// To the host.
+    pub divert: bool,
+    /// To history, diverted or not.
+    pub recorded: bool,
+    /// The flow is diverted from here on.
+    pub newly: bool,
 }
 
 /// Records of a flow that the host was not given yet.
@@ -452,9 +545,11 @@ mod tests {
             state_unsure: false,
             sequence: SequenceState::default(),
             detector: Detector::default(),
+            decided: Detection::Unknown,
             start_lost: [false; 2],
             tail: [([0; c::TAIL_LENGTH], 0); 2],
             stream_offset: [None; 2],
+            stream_least: [0; 2],
             timestamp: [None; 2],
             state: FlowState::New,
             handshake: 0,

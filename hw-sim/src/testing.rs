@@ -47,6 +47,8 @@ pub struct ImageBuilder {
     pub address_sets: Vec<Vec<u16>>,
     /// Bloom bits of 8-byte windows, log2; other lengths have three less.
     pub bloom_bits: u8,
+    /// Entries of a bucket.
+    pub ways: u8,
 }
 
 impl ImageBuilder {
@@ -67,6 +69,7 @@ impl ImageBuilder {
             v6: Vec::new(),
             address_sets: Vec::new(),
             bloom_bits: 18,
+            ways: 16,
         }
     }
 
@@ -190,7 +193,7 @@ impl ImageBuilder {
         assemble(&blocks, self.records.len() as u32)
     }
 
-    /// Entries of one length in buckets of four, doubled until all fit without moving any.
+    /// Entries of one length in buckets, doubled until all fit without moving any.
     fn exact(
         &self,
         length: usize,
@@ -217,7 +220,7 @@ impl ImageBuilder {
                 (middle, entry)
             })
             .collect();
-        let ways = 16usize;
+        let ways = usize::from(self.ways);
         for log2 in (entries.len() / 8).max(1).next_power_of_two().ilog2()..=24 {
             let mut table = vec![ExactEntry::ZERO; ways << log2];
             let placed = entries.iter().all(|(middle, entry)| {

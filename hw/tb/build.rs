@@ -1,33 +1,236 @@
-//! Verilates the spike and the layout testbench and compiles them into this crate.
+//! Verilates the models of `MODELS` and compiles them into this crate.
 //!
 //! Without Verilator (environment variable VERILATOR, else `verilator` on the path) the crate builds without the RTL and
-//! its tests say SKIPPED; hw/tools/install brings it.
+//! its tests say SKIPPED; hw/tools/install brings it. WEIR_RTL names another folder of RTL than hw/rtl (mutation tests),
+//! WEIR_RTL_MODELS the models to build, separated by commas (default: all).
 
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// A module under test.
+struct Model {
+    /// Name: `V<name>` is its class, `cpp/<name>.cpp` its shim, cfg `rtl_<name>` says that it was built.
+    name: &'static str,
+    top: &'static str,
+    parameters: &'static [&'static str],
+    /// Sources under the RTL folder, packages first.
+    sources: &'static [&'static str],
+    /// Sources of this crate.
+    bench: &'static [&'static str],
+}
+
+const PARSE: &[&str] = &[
+    "pkg/weir_contract_pkg.sv",
+    "parse/weir_parse_pkg.sv",
+    "common/weir_fifo.sv",
+    "parse/weir_parse_words.sv",
+    "parse/weir_parse_collect.sv",
+    "parse/weir_parse_extension.sv",
+    "parse/weir_option_walk.sv",
+    "parse/weir_parse.sv",
+];
+
+const MATCH: &[&str] = &[
+    "pkg/weir_contract_pkg.sv",
+    "parse/weir_parse_pkg.sv",
+    "match/weir_match_pkg.sv",
+    "common/weir_ram_2r.sv",
+    "common/weir_fifo.sv",
+    "common/weir_delay.sv",
+    "match/weir_match_windows.sv",
+    "match/weir_match_bloom.sv",
+    "match/weir_match_pick.sv",
+    "match/weir_match_exact.sv",
+    "match/weir_match.sv",
+];
+
+const SEARCH: &[&str] = &["common/weir_ram_1r1w.sv", "common/weir_fifo.sv", "judge/weir_range_search.sv"];
+
+const FACTS: &[&str] = &[
+    "pkg/weir_contract_pkg.sv",
+    "parse/weir_parse_pkg.sv",
+    "match/weir_match_pkg.sv",
+    "match/weir_facts_pkg.sv",
+    "common/weir_fifo.sv",
+    "match/weir_facts.sv",
+];
+
+const MODELS: &[Model] = &[
+    Model {
+        name: "flow_spike",
+        top: "weir_flow_spike",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_sequence_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "spike/weir_flow_parse.sv",
+            "spike/weir_flow_verdict.sv",
+            "spike/weir_flow_spike.sv",
+        ],
+        bench: &[],
+    },
+    Model {
+        name: "layout",
+        top: "weir_contract_layout_tb",
+        parameters: &[],
+        sources: &["pkg/weir_contract_pkg.sv"],
+        bench: &["generated/weir_contract_layout_tb.sv"],
+    },
+    Model { name: "parse", top: "weir_tb_parse", parameters: &[], sources: PARSE, bench: &["sv/weir_tb_parse.sv"] },
+    Model {
+        name: "parse_narrow",
+        top: "weir_tb_parse",
+        parameters: &["-GBYTES=16"],
+        sources: PARSE,
+        bench: &["sv/weir_tb_parse.sv"],
+    },
+    Model { name: "literal", top: "weir_tb_match", parameters: &[], sources: MATCH, bench: &["sv/weir_tb_match.sv"] },
+    Model {
+        name: "literal_narrow",
+        top: "weir_tb_match",
+        // Every length, small tables.
+        parameters: &[
+            "-GBYTES=16",
+            "-GPARTITIONS=20'h32222",
+            "-GBLOOM_LOG2=40'h0e0b0b0b0b",
+            "-GBUCKETS_LOG2=40'h0707070707",
+        ],
+        sources: MATCH,
+        bench: &["sv/weir_tb_match.sv"],
+    },
+    Model { name: "facts", top: "weir_tb_facts", parameters: &[], sources: FACTS, bench: &["sv/weir_tb_facts.sv"] },
+    Model {
+        name: "facts_narrow",
+        top: "weir_tb_facts",
+        parameters: &["-GBYTES=16"],
+        sources: FACTS,
+        bench: &["sv/weir_tb_facts.sv"],
+    },
+    Model {
+        name: "flow",
+        top: "weir_tb_flow",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "pkg/weir_sequence_pkg.sv",
+            "pkg/weir_signatures_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "flow/weir_detect_pkg.sv",
+            "flow/weir_flow_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "flow/weir_flow_access.sv",
+        ],
+        bench: &["sv/weir_tb_flow.sv"],
+    },
+    Model {
+        name: "flow_table",
+        top: "weir_tb_flow_table",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "common/weir_fifo.sv",
+            "flow/weir_flow_key.sv",
+            "flow/weir_flow_table.sv",
+        ],
+        bench: &["sv/weir_tb_flow_table.sv"],
+    },
+    Model {
+        name: "queue_writer",
+        top: "weir_tb_queue_writer",
+        parameters: &[],
+        sources: &["pkg/weir_contract_pkg.sv", "dma/weir_dma_pkg.sv", "dma/weir_queue_writer.sv"],
+        bench: &["sv/weir_tb_queue_writer.sv"],
+    },
+    Model {
+        name: "verdict",
+        top: "weir_tb_verdict",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "verdict/weir_verdict_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "verdict/weir_verdict_access.sv",
+        ],
+        bench: &["sv/weir_tb_verdict.sv"],
+    },
+    Model {
+        name: "judge",
+        top: "weir_tb_judge",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "match/weir_match_pkg.sv",
+            "judge/weir_judge_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "judge/weir_judge.sv",
+        ],
+        bench: &["sv/weir_tb_judge.sv"],
+    },
+    Model {
+        name: "range_search",
+        top: "weir_tb_range_search",
+        parameters: &["-GKEY_BITS=128", "-GLOG2=8"],
+        sources: SEARCH,
+        bench: &["sv/weir_tb_range_search.sv"],
+    },
+    Model {
+        name: "range_search4",
+        top: "weir_tb_range_search",
+        parameters: &["-GKEY_BITS=32", "-GLOG2=15"],
+        sources: SEARCH,
+        bench: &["sv/weir_tb_range_search.sv"],
+    },
+];
+
+const FLAGS: &[&str] = &[
+    "--cc",
+    "-O3",
+    "--assert",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--no-timing",
+    "-Wno-fatal",
+    "--output-split",
+    "20000",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
-    println!("cargo:rerun-if-env-changed=VERILATOR");
-    println!("cargo:rerun-if-changed=cpp");
-    println!("cargo:rerun-if-changed=../rtl");
-    println!("cargo:rerun-if-changed=generated");
+    for variable in ["VERILATOR", "WEIR_RTL", "WEIR_RTL_MODELS"] {
+        println!("cargo:rerun-if-env-changed={variable}");
+    }
+    for path in ["cpp", "sv", "generated", "../rtl"] {
+        println!("cargo:rerun-if-changed={path}");
+    }
+    for model in MODELS {
+        println!("cargo:rustc-check-cfg=cfg(rtl_{})", model.name);
+    }
     let verilator = env::var("VERILATOR").unwrap_or_else(|_| "verilator".into());
     let Some(runtime) = runtime(&verilator) else {
         println!("cargo:warning=no Verilator: the RTL is not built, its tests will be skipped (see hw/tools/install)");
         return Ok(());
     };
-    println!("cargo:rustc-cfg=have_verilator");
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let sequence = ["pkg/weir_sequence_pkg.sv", "common/weir_ram_1r1w.sv", "common/weir_fifo.sv"];
-    let spike = ["spike/weir_flow_parse.sv", "spike/weir_flow_verdict.sv", "spike/weir_flow_spike.sv"];
-    let files: Vec<PathBuf> = sequence.iter().chain(&spike).map(|f| Path::new("../rtl").join(f)).collect();
-    model(&verilator, &runtime, &out, "Vflow_spike", "weir_flow_spike", &files, Path::new("cpp/flow_spike.cpp"))?;
-    let files =
-        [PathBuf::from("../rtl/pkg/weir_contract_pkg.sv"), PathBuf::from("generated/weir_contract_layout_tb.sv")];
-    model(&verilator, &runtime, &out, "Vlayout", "weir_contract_layout_tb", &files, Path::new("cpp/layout.cpp"))?;
+    let rtl = env::var("WEIR_RTL").map_or_else(|_| PathBuf::from("../rtl"), PathBuf::from);
+    println!("cargo:rerun-if-changed={}", rtl.display());
+    let wanted = env::var("WEIR_RTL_MODELS").ok();
+    for model in MODELS {
+        if wanted.as_ref().is_none_or(|list| list.split(',').any(|name| name == model.name)) {
+            build(model, &verilator, &runtime, &out, &rtl)?;
+            println!("cargo:rustc-cfg=rtl_{}", model.name);
+        }
+    }
     // Verilator's own runtime once, behind the models that use it.
     let mut build = compiler(&runtime, &out);
     for name in ["verilated.cpp", "verilated_threads.cpp"] {
@@ -50,7 +253,7 @@ fn runtime(verilator: &str) -> Option<PathBuf> {
 
 fn compiler(runtime: &Path, include: &Path) -> cc::Build {
     let mut build = cc::Build::new();
-    build.cpp(true).std("c++17").opt_level(2).warnings(false);
+    build.cpp(true).std("c++17").opt_level(2).warnings(false).debug(false);
     for feature in ["VM_COVERAGE", "VM_SC", "VM_TRACE", "VM_TRACE_FST", "VM_TRACE_VCD", "VM_TRACE_SAIF"] {
         build.define(feature, "0");
     }
@@ -58,30 +261,42 @@ fn compiler(runtime: &Path, include: &Path) -> cc::Build {
     build
 }
 
-fn model(
-    verilator: &str,
-    runtime: &Path,
-    out: &Path,
-    prefix: &str,
-    top: &str,
-    files: &[PathBuf],
-    shim: &Path,
-) -> Result<(), Box<dyn Error>> {
-    let folder = out.join(prefix);
+fn build(model: &Model, verilator: &str, runtime: &Path, out: &Path, rtl: &Path) -> Result<(), Box<dyn Error>> {
+    let folder = out.join(model.name);
+    let shim = PathBuf::from(format!("cpp/{}.cpp", model.name));
+    let library = format!("v{}", model.name);
+    let files: Vec<PathBuf> =
+        model.sources.iter().map(|f| rtl.join(f)).chain(model.bench.iter().map(PathBuf::from)).collect();
+    // Unchanged sources: the library of the last build is good.
+    let mut hasher = DefaultHasher::new();
+    (model.top, model.parameters, verilator, FLAGS).hash(&mut hasher);
+    for file in files.iter().chain([&shim, &PathBuf::from("cpp/harness.hpp")]) {
+        fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?.hash(&mut hasher);
+    }
+    let (stamp, now) = (out.join(format!("{library}.stamp")), hasher.finish().to_string());
+    if fs::read_to_string(&stamp).is_ok_and(|old| old == now) && out.join(format!("lib{library}.a")).exists() {
+        println!("cargo:rustc-link-search=native={}", out.display());
+        println!("cargo:rustc-link-lib=static={library}");
+        return Ok(());
+    }
     let _ = fs::remove_dir_all(&folder);
     let status = Command::new(verilator)
-        .args(["--cc", "-O3", "--assert", "--x-assign", "fast", "--x-initial", "fast", "--no-timing", "-Wno-fatal"])
-        .args(["--prefix", prefix, "--top-module", top, "--Mdir"])
+        .args(FLAGS)
+        .args(["--prefix", &format!("V{}", model.name), "--top-module", model.top])
+        .args(model.parameters)
+        .arg("--Mdir")
         .arg(&folder)
-        .args(files)
+        .args(&files)
         .status()?;
     if !status.success() {
-        return Err(format!("Verilator rejects {top}").into());
+        return Err(format!("Verilator rejects {}", model.name).into());
     }
-    let sources: Vec<PathBuf> = fs::read_dir(&folder)?
+    let (slow, fast): (Vec<PathBuf>, Vec<PathBuf>) = fs::read_dir(&folder)?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|e| e == "cpp"))
-        .collect();
-    compiler(runtime, &folder).files(sources).file(shim).compile(&prefix.to_lowercase());
-    Ok(())
+        .partition(|path| path.to_string_lossy().contains("__Slow"));
+    // What runs once is not worth the compiler's time.
+    let objects = compiler(runtime, &folder).opt_level(0).files(slow).compile_intermediates();
+    compiler(runtime, &folder).include("cpp").files(fast).file(shim).objects(objects).compile(&library);
+    Ok(fs::write(stamp, now)?)
 }

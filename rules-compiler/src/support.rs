@@ -32,7 +32,7 @@ const DETECTED: &[AppProtocol] = &[
     AppProtocol::Ftp, AppProtocol::Imap, AppProtocol::Krb5, AppProtocol::Snmp, AppProtocol::Sip, AppProtocol::Mqtt,
     AppProtocol::Quic, AppProtocol::Nfs, AppProtocol::Tftp, AppProtocol::Dhcp, AppProtocol::Ntp, AppProtocol::Ike,
     AppProtocol::Rdp, AppProtocol::Telnet, AppProtocol::Modbus, AppProtocol::Dnp3, AppProtocol::Enip,
-    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap,
+    AppProtocol::BittorrentDht, AppProtocol::Pgsql, AppProtocol::Ldap, AppProtocol::Doh2, AppProtocol::WebSocket,
 ];
 
 /// Parsed protocols.
@@ -41,7 +41,9 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::Http, AppProtocol::Http1, AppProtocol::Dns, AppProtocol::Tls, AppProtocol::Smtp, AppProtocol::Ftp,
     AppProtocol::FtpData, AppProtocol::Ssh, AppProtocol::DceRpc,
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
-    AppProtocol::Mqtt, AppProtocol::Rfb,
+    AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2, AppProtocol::Quic,
+    AppProtocol::Ldap, AppProtocol::WebSocket, AppProtocol::Tftp, AppProtocol::Pop3, AppProtocol::Mdns,
+    AppProtocol::Dnp3, AppProtocol::Pgsql, AppProtocol::Enip,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -76,6 +78,13 @@ const KEYWORDS: &[&str] = &[
     "ntp.mode", "ntp.stratum", "ntp.reference_id", "dhcp.leasetime", "dhcp.renewal_time", "dhcp.rebinding_time",
     "mqtt.protocol_version", "mqtt.type", "mqtt.flags", "mqtt.qos", "mqtt.reason_code", "mqtt.connack.session_present",
     "mqtt.connect.flags", "rfb.sectype", "rfb.secresult",
+    "http2.frametype", "http2.errorcode", "http2.priority", "http2.window", "http2.size_update", "http2.settings",
+    "ldap.request.operation", "ldap.responses.operation", "ldap.responses.result_code", "ldap.responses.count",
+    "websocket.opcode", "websocket.mask", "websocket.flags",
+    "dnp3_func", "dnp3_ind", "dnp3_obj",
+    "enip_command", "enip.command", "cip_service", "enip.cip_attribute", "enip.cip_instance", "enip.cip_class", "enip.cip_status",
+    "enip.extended_status", "enip.status", "enip.identity_status", "enip.state", "enip.capabilities", "enip.protocol_version",
+    "enip.vendor_id", "enip.product_code", "enip.device_type", "enip.revision", "enip.serial",
 ];
 
 impl Default for Support {

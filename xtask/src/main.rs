@@ -1,7 +1,8 @@
-//! Repository tasks: `cargo xtask gen`, `cargo xtask bench`.
+//! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod mutants;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -27,12 +28,15 @@ enum Task {
     /// Measure speed and memory of Weir, and of a peer beside it, in alternating runs.
     #[command(after_help = bench::EXAMPLES)]
     Bench(Box<bench::BenchArguments>),
+    /// Apply each mutation of hw/tb/mutations.toml to a copy of the RTL; its block's test must notice it.
+    RtlMutants(mutants::MutantArguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Gen { check } => generate(check).map(|()| true),
         Task::Bench(arguments) => root().and_then(|root| bench::run(&root, &arguments)),
+        Task::RtlMutants(arguments) => root().and_then(|root| mutants::run(&root, &arguments)),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -2,17 +2,23 @@
 //!
 //! The shared detection function sees the first bytes of each direction; this keeps the bytes that arrived before
 //! the decision (bounded), which the parser is then given in their order.
+//!
+//! The parser is never given more than can be inspected: input behind a change of protocol, or behind as many
+//! transactions as live at a time, is held until [`AppLayerFlow::mark_inspected`]. So neither a change of protocol nor
+//! a burst of transactions depends on how much one delivery brings.
+
+mod detecting;
+mod held;
+#[cfg(test)]
+mod tests;
 
 use crate::config::AppLayerConfig;
 use crate::expectation::Expected;
-use crate::{Direction, Input, ProtocolState};
-use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, LazyLock};
+use crate::{Direction, Input, Limits, ProtocolState};
+use detecting::{Detecting, Lazy, WAITING_LIMIT};
+use held::{Held, Item};
+use std::sync::Arc;
 use weir_contract::protocol::{self, AppProtocol, Carrier, Detection, Detector, detect_side};
-
-/// Bytes per direction kept while the protocol is unknown. Detection decides within the first bytes of a direction, so
-/// only a direction that waits for the other can pile up more.
-const WAITING_LIMIT: usize = 64 * 1024;
 
 /// Events of the layer itself, by Suricata's names.
 pub const EVENTS: [&str; 7] = [
@@ -32,47 +38,6 @@ const SKIPPED: u8 = 1 << 3;
 const NO_TLS: u8 = 1 << 4;
 const UNEXPECTED: u8 = 1 << 5;
 const FAILED: u8 = 1 << 6;
-
-#[derive(Debug, Default)]
-struct Side {
-    waiting: Vec<u8>,
-    ended: bool,
-}
-
-/// While the protocol is not known.
-#[derive(Debug, Default)]
-struct Detecting {
-    detector: Detector,
-    sides: [Side; 2],
-    /// Who sent the first bytes.
-    first: Option<Direction>,
-    /// Gaps fall between what waits; the parser cannot be given what came before one.
-    gap: [u64; 2],
-    /// What a protocol change announced.
-    expected: Option<AppProtocol>,
-}
-
-/// Made when something comes: of a flood's flows most never carry a byte.
-#[derive(Debug, Default)]
-struct Lazy(Option<Box<Detecting>>);
-
-static NOTHING_YET: LazyLock<Detecting> = LazyLock::new(Detecting::default);
-
-impl Deref for Lazy {
-    type Target = Detecting;
-    fn deref(&self) -> &Detecting {
-        match &self.0 {
-            Some(detecting) => detecting,
-            None => &NOTHING_YET,
-        }
-    }
-}
-
-impl DerefMut for Lazy {
-    fn deref_mut(&mut self) -> &mut Detecting {
-        self.0.get_or_insert_default()
-    }
-}
 
 enum Phase {
     Detecting(Lazy),
@@ -98,6 +63,11 @@ pub struct AppLayerFlow {
     events: u8,
     reported: u8,
     upgraded: bool,
+    /// The parser was given something since the last inspection.
+    fed: bool,
+    /// What waits for [`AppLayerFlow::mark_inspected`].
+    held: Option<Box<Held>>,
+    parser: u32,
 }
 
 impl AppLayerFlow {
@@ -122,7 +92,15 @@ impl AppLayerFlow {
             events: 0,
             reported: 0,
             upgraded: false,
+            fed: false,
+            held: None,
+            parser: 0,
         }
+    }
+
+    /// Which parser the flow has, counted up with each change of protocol: transactions are numbered within it.
+    pub fn parser(&self) -> u32 {
+        self.parser
     }
 
     /// The protocol, once decided.
@@ -162,7 +140,9 @@ impl AppLayerFlow {
 
     /// The protocol before it changed; the present one if it has not.
     pub fn original_protocol(&self) -> Option<AppProtocol> {
-        self.original.or(self.protocol())
+        // HTTP/2 turns out to carry DNS within the same parser.
+        let began = self.protocol().map(|p| if p == AppProtocol::Doh2 { AppProtocol::Http2 } else { p });
+        self.original.or(began)
     }
 
     /// What is known of each direction: its own bytes decide, once they have come. The first datagram of a direction
@@ -219,45 +199,6 @@ impl AppLayerFlow {
         EVENTS.iter().enumerate().filter(move |(n, _)| new >> n & 1 != 0).map(|(_, name)| *name)
     }
 
-    /// Detection has seen everything fed so far. A protocol change that the parser declared takes effect now, so that
-    /// its last transactions are inspected first.
-    pub fn mark_inspected(&mut self, frame: u64) {
-        let Phase::Parsing(state) = &mut self.phase else { return };
-        state.mark_inspected();
-        let Some(upgrade) = state.upgrade() else { return };
-        let before = state.protocol();
-        let rests = [Direction::ToServer, Direction::ToClient].map(|d| (d, state.take_rest(d)));
-        self.upgraded = true;
-        self.original.get_or_insert(before);
-        self.watch = None;
-        self.by_side = [None; 2];
-        self.side_failed = [false; 2];
-        self.phase = match upgrade.protocol {
-            // What was announced must still be what comes.
-            Some(AppProtocol::Tls) => {
-                Phase::Detecting(Lazy(Some(Box::new(Detecting {
-                    expected: Some(AppProtocol::Tls),
-                    ..Detecting::default()
-                }))))
-            }
-            Some(protocol) => match crate::parser_of(protocol, &self.config, self.carrier) {
-                Some(state) => Phase::Parsing(state),
-                None => Phase::Opaque(Some(protocol)),
-            },
-            None => Phase::Detecting(Lazy::default()),
-        };
-        for (direction, rest) in rests {
-            if !rest.is_empty() {
-                self.feed(direction, Input::Data(&rest), frame);
-            }
-        }
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            if self.ended[direction as usize] {
-                self.feed(direction, Input::End, frame);
-            }
-        }
-    }
-
     /// The protocol has changed since the flow began: what a device thinks of it no longer holds.
     pub fn upgraded(&self) -> bool {
         self.upgraded
@@ -288,6 +229,11 @@ impl AppLayerFlow {
         self.state_mut().map_or_else(Vec::new, |state| state.take_expected())
     }
 
+    /// What the parser's limits have done since the last call.
+    pub fn take_limits(&mut self) -> Limits {
+        self.state_mut().map_or_else(Limits::default, |state| state.take_limits())
+    }
+
     /// The payload is encrypted from here on.
     pub fn encrypted(&self) -> bool {
         self.state().is_some_and(|state| state.encrypted())
@@ -304,6 +250,9 @@ impl AppLayerFlow {
 
     /// Something begun earlier could be completed by later bytes.
     pub fn is_open(&self, direction: Direction) -> bool {
+        if self.held.is_some() {
+            return true;
+        }
         match &self.phase {
             Phase::Detecting(detecting) => detecting.sides.iter().any(|side| !side.waiting.is_empty()),
             Phase::Parsing(state) => state.is_open(direction),
@@ -311,8 +260,20 @@ impl AppLayerFlow {
         }
     }
 
-    /// Feed one direction.
+    /// Feed one direction. Until [`Self::mark_inspected`] the parser may be given only a part of it.
     pub fn feed(&mut self, direction: Direction, input: Input<'_>, frame: u64) {
+        match &mut self.held {
+            Some(held) => held.push_back(Item::new(direction, input, false)),
+            None => self.take_in(direction, input, frame),
+        }
+    }
+
+    /// Nothing is held: the input's turn has come.
+    fn take_in(&mut self, direction: Direction, input: Input<'_>, frame: u64) {
+        if matches!(&self.phase, Phase::Parsing(state) if state.pauses()) {
+            self.hold(Item::new(direction, input, false));
+            return;
+        }
         match input {
             Input::End => self.ended[direction as usize] = true,
             Input::Data(_) => self.ended[direction as usize] = false,
@@ -321,9 +282,10 @@ impl AppLayerFlow {
         self.watch(direction, input);
         match &mut self.phase {
             Phase::Opaque(_) => {}
-            Phase::Parsing(state) => state.feed(direction, input, frame),
+            Phase::Parsing(_) => self.parse_or_hold(direction, input, frame),
             Phase::Detecting(detecting) => {
                 let d = direction as usize;
+                let mut beyond: &[u8] = &[];
                 match input {
                     Input::Data(bytes) => {
                         detecting.first.get_or_insert(direction);
@@ -331,7 +293,9 @@ impl AppLayerFlow {
                         // Whoever sends on did not believe the reset that seemed to be the end.
                         side.ended = false;
                         let room = WAITING_LIMIT.saturating_sub(side.waiting.len());
-                        side.waiting.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                        let (now, rest) = bytes.split_at(bytes.len().min(room));
+                        side.waiting.extend_from_slice(now);
+                        beyond = rest;
                         if let Some(carrier) = self.carrier {
                             detecting.detector.push(carrier, self.client_port, self.server_port, d, bytes);
                         }
@@ -347,6 +311,9 @@ impl AppLayerFlow {
                     Input::End => detecting.sides[d].ended = true,
                 }
                 self.decide(direction, frame);
+                if !beyond.is_empty() {
+                    self.parse_or_hold(direction, Input::Data(beyond), frame);
+                }
                 // A datagram that leaves the protocol open is not read again (the device relies on it).
                 if let (Phase::Detecting(detecting), Some(Carrier::Udp)) = (&mut self.phase, self.carrier) {
                     detecting.sides[direction as usize].waiting.clear();
@@ -425,23 +392,23 @@ impl AppLayerFlow {
         if carrier == Carrier::Tcp {
             self.sides_at_decision(&detecting, protocol, carrier);
         }
-        let Some(mut state) = crate::parser_of(protocol, &self.config, self.carrier) else { return };
+        let Some(state) = crate::parser_of(protocol, &self.config, self.carrier) else { return };
+        self.phase = Phase::Parsing(state);
         // What waited in the other direction came first; the decision was made by what came now.
         let other = if last == Direction::ToServer { Direction::ToClient } else { Direction::ToServer };
         // A request that waited while the response decided goes first in any case.
         for direction in [other, last] {
             let side = &detecting.sides[direction as usize];
             if detecting.gap[direction as usize] > 0 {
-                state.feed(direction, Input::Gap(detecting.gap[direction as usize]), frame);
+                self.parse_or_hold(direction, Input::Gap(detecting.gap[direction as usize]), frame);
             }
             if !side.waiting.is_empty() {
-                state.feed(direction, Input::Data(&side.waiting), frame);
+                self.parse_or_hold(direction, Input::Data(&side.waiting), frame);
             }
             if side.ended {
-                state.feed(direction, Input::End, frame);
+                self.parse_or_hold(direction, Input::End, frame);
             }
         }
-        self.phase = Phase::Parsing(state);
     }
 
     /// What each direction says by itself when the decision is made.
@@ -473,66 +440,5 @@ impl AppLayerFlow {
 impl std::fmt::Debug for AppLayerFlow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AppLayerFlow").field("protocol", &self.protocol()).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use Direction::{ToClient, ToServer};
-
-    fn flow(port: u16) -> AppLayerFlow {
-        AppLayerFlow::new(&Arc::default(), 6, 40000, port)
-    }
-
-    fn events(flow: &mut AppLayerFlow) -> Vec<&'static str> {
-        flow.new_events().collect()
-    }
-
-    #[test]
-    fn what_waits_reaches_the_parser() {
-        let mut f = flow(80);
-        for b in b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n" {
-            f.feed(ToServer, Input::Data(&[*b]), 1);
-        }
-        assert_eq!(f.protocol(), Some(AppProtocol::Http1));
-        let state = f.state().expect("parsed");
-        assert!(matches!(state.buffer(0, ToServer, weir_ir::Buffer::HttpHost, 0), crate::BufferState::Present(_)));
-        // A method that detection does not know: the response decides.
-        let mut f = flow(80);
-        f.feed(ToServer, Input::Data(b"UNKNOWNMETHOD /x HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
-        f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), 2);
-        assert_eq!(f.state().map(|s| s.transactions().len()), Some(1));
-        assert_eq!(events(&mut f), [EVENTS[2]]);
-        assert!(events(&mut f).is_empty());
-    }
-
-    #[test]
-    fn directions_that_disagree() {
-        let mut f = flow(80);
-        f.feed(ToServer, Input::Data(b"GET / HTTP/1.1\r\n\r\n"), 1);
-        f.feed(ToClient, Input::Data(b"SSH-2.0-x\r\n"), 2);
-        assert_eq!(events(&mut f), [EVENTS[0]]);
-        let mut f = flow(80);
-        f.feed(ToClient, Input::Data(b"something first of all"), 1);
-        f.feed(ToServer, Input::Data(b"GET / HTTP/1.1\r\n\r\n"), 2);
-        assert_eq!(events(&mut f), [EVENTS[1], EVENTS[2]]);
-        let mut f = flow(9);
-        f.feed(ToClient, Input::Data(b"something first of all"), 1);
-        f.feed(ToServer, Input::Data(b"something else of it"), 2);
-        assert!(f.failed());
-    }
-
-    #[test]
-    fn a_tunnel_is_detected_anew_after_inspection() {
-        let mut f = flow(8080);
-        f.feed(ToServer, Input::Data(b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n"), 1);
-        f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\n\r\n"), 2);
-        assert_eq!(f.protocol(), Some(AppProtocol::Http1));
-        assert_eq!(f.state().map(|s| s.transactions().len()), Some(1));
-        f.mark_inspected(2);
-        assert!(f.upgraded() && f.undecided());
-        f.feed(ToServer, Input::Data(b"\x16\x03\x01\x00\x05"), 3);
-        assert_eq!((f.protocol(), f.original_protocol()), (Some(AppProtocol::Tls), Some(AppProtocol::Http1)));
     }
 }

@@ -55,6 +55,12 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// A text, empty or not.
+    pub(crate) fn string(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        string(value, self.out);
+    }
+
     /// A number.
     pub(crate) fn number(&mut self, key: &str, value: u64) {
         self.key(key);
@@ -150,8 +156,51 @@ impl<'a> Object<'a> {
         self.out.push(b'}');
     }
 
+    /// A truth value.
+    pub(crate) fn boolean(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// An array.
+    pub(crate) fn list(&mut self, key: &str, write: impl FnOnce(&mut List<'_>)) {
+        self.key(key);
+        self.out.push(b'[');
+        write(&mut List { out: self.out, first: true });
+        self.out.push(b']');
+    }
+
     /// `}`
     pub(crate) fn end(self) {
+        self.out.push(b'}');
+    }
+}
+
+/// An array that is being written.
+pub(crate) struct List<'a> {
+    out: &'a mut Vec<u8>,
+    first: bool,
+}
+
+impl List<'_> {
+    fn next(&mut self) {
+        if !self.first {
+            self.out.push(b',');
+        }
+        self.first = false;
+    }
+
+    /// A text.
+    pub(crate) fn text(&mut self, value: &[u8]) {
+        self.next();
+        string(value, self.out);
+    }
+
+    /// An object.
+    pub(crate) fn object(&mut self, write: impl FnOnce(&mut Object<'_>)) {
+        self.next();
+        self.out.push(b'{');
+        write(&mut Object { out: self.out, first: true });
         self.out.push(b'}');
     }
 }

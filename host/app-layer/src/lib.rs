@@ -12,28 +12,39 @@ pub mod config;
 pub mod dcerpc;
 mod digest;
 pub mod dhcp;
+pub mod dnp3;
 pub mod dns;
+pub mod enip;
 pub mod expectation;
 mod file;
 pub mod flow;
+mod framed;
 pub mod ftp;
 pub mod ftp_data;
 pub mod http1;
+pub mod http2;
 mod json;
 pub mod krb5;
+pub mod ldap;
 mod line;
 mod magic;
 mod messages;
 mod mime;
 pub mod mqtt;
 pub mod ntp;
+mod pairs;
+pub mod pgsql;
+pub mod pop3;
+pub mod quic;
 pub mod rfb;
 pub mod sip;
 pub mod smb;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;
+pub mod tftp;
 pub mod tls;
+pub mod websocket;
 mod wire;
 
 pub use config::AppLayerConfig;
@@ -51,6 +62,7 @@ pub(crate) fn parser_of(
 ) -> Option<Box<dyn ProtocolState>> {
     match protocol {
         AppProtocol::Http1 => Some(Box::new(http1::Http1State::new(config))),
+        AppProtocol::Http2 | AppProtocol::Doh2 => Some(Box::new(http2::Http2State::new(config))),
         AppProtocol::Dns => Some(Box::new(dns::DnsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Tls => Some(Box::new(tls::TlsState::new(config))),
         AppProtocol::Ftp => Some(Box::new(ftp::FtpState::new(config))),
@@ -64,6 +76,15 @@ pub(crate) fn parser_of(
         AppProtocol::Snmp => Some(Box::new(snmp::SnmpState::new(config))),
         AppProtocol::Ntp => Some(Box::new(ntp::NtpState::new(config))),
         AppProtocol::Dhcp => Some(Box::new(dhcp::DhcpState::new(config))),
+        AppProtocol::Quic => Some(Box::new(quic::QuicState::new(config))),
+        AppProtocol::Ldap => Some(Box::new(ldap::LdapState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::WebSocket => Some(Box::new(websocket::WebSocketState::new(config))),
+        AppProtocol::Tftp => Some(Box::new(tftp::TftpState::new(config))),
+        AppProtocol::Pop3 => Some(Box::new(pop3::Pop3State::new(config))),
+        AppProtocol::Mdns => Some(Box::new(dns::DnsState::mdns(config))),
+        AppProtocol::Dnp3 => Some(Box::new(dnp3::Dnp3State::new(config))),
+        AppProtocol::Pgsql => Some(Box::new(pgsql::PgsqlState::new(config))),
+        AppProtocol::Enip => Some(Box::new(enip::EnipState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
@@ -145,6 +166,15 @@ impl<'a> BufferState<'a> {
     }
 }
 
+/// What limits have kept from inspection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Transactions let go before they were complete, because more than [`AppLayerConfig::transactions`] were open.
+    pub transactions: u64,
+    /// Bodies that reached [`AppLayerConfig::body_limit`] or [`AppLayerConfig::inflate_limit`].
+    pub bodies: u64,
+}
+
 /// What every protocol's flow state offers.
 pub trait ProtocolState: Send {
     /// The protocol.
@@ -157,6 +187,10 @@ pub trait ProtocolState: Send {
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_>;
     /// Non-byte facts by condition, for `weir_ir::AppLayerCondition` (rcode, versions, lengths …): numeric value by name.
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64>;
+    /// One of the numbers of this name does: where a transaction has several.
+    fn any_number(&self, index: usize, direction: Direction, name: &str, holds: &mut dyn FnMut(u64) -> bool) -> bool {
+        self.number(index, direction, name).is_some_and(holds)
+    }
     /// Names of the protocol's events, by index (`http.` etc. prefix not included).
     fn event_names(&self) -> &'static [&'static str];
     /// Name of an event index.
@@ -173,10 +207,23 @@ pub trait ProtocolState: Send {
     fn upgrade(&self) -> Option<Upgrade> {
         None
     }
-    /// Bytes of a direction that came behind an [`Upgrade`] and belong to what follows; given once.
+    /// The parser of the protocol behind an [`Upgrade`], where it is to know what came before; given once.
+    fn take_successor(&mut self) -> Option<Box<dyn ProtocolState>> {
+        None
+    }
+    /// Nothing more may be fed before [`Self::mark_inspected`] and [`Self::take_rest`] of both directions.
+    fn pauses(&self) -> bool {
+        self.upgrade().is_some()
+    }
+    /// Bytes of a direction that the parser kept while it [pauses](Self::pauses): for what follows an [`Upgrade`],
+    /// without one for itself. Given once, those to the server first.
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         let _ = direction;
         Vec::new()
+    }
+    /// What limits have done since the last call.
+    fn take_limits(&mut self) -> Limits {
+        Limits::default()
     }
     /// Connections announced since the last call.
     fn take_expected(&mut self) -> Vec<expectation::Expected> {

@@ -45,3 +45,43 @@ impl<M> Messages<M> {
         self.messages.clear();
     }
 }
+
+/// Where as many transactions as `limit` live, half of them make room for a new one, the oldest first. Gives how many. None
+/// goes that has changed since it was inspected: [`crate::AppLayerFlow`] gives parsers no more at a time than there is room
+/// for, and what one record brings beyond that lives until the next inspection.
+pub(crate) fn make_room<E>(transactions: &mut Vec<Transaction>, exchanges: &mut Vec<E>, limit: usize) -> u64 {
+    if transactions.len() < limit {
+        return 0;
+    }
+    let mut room = (limit / 2).max(1);
+    let stays: Vec<bool> = transactions
+        .iter()
+        .map(|t| {
+            let goes = room > 0 && t.changed == [false; 2];
+            room -= usize::from(goes);
+            !goes
+        })
+        .collect();
+    let before = transactions.len();
+    let (mut one, mut other) = (stays.iter(), stays.iter());
+    transactions.retain(|_| one.next().is_none_or(|stays| *stays));
+    exchanges.retain(|_| other.next().is_none_or(|stays| *stays));
+    (before - transactions.len()) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_inspected_makes_room() {
+        let transaction = |id| Transaction { id, progress: [0; 2], changed: [id % 3 == 0, false], events: Vec::new() };
+        let (mut transactions, mut exchanges): (Vec<_>, Vec<_>) = (0..8).map(|id| (transaction(id), id)).unzip();
+        assert_eq!(make_room(&mut transactions, &mut exchanges, 9), 0);
+        assert_eq!(make_room(&mut transactions, &mut exchanges, 8), 4);
+        assert_eq!(exchanges, [0, 3, 6, 7]);
+        assert!(transactions.iter().map(|t| t.id).eq(exchanges.iter().copied()));
+        transactions.iter_mut().for_each(|t| t.changed[1] = true);
+        assert_eq!(make_room(&mut transactions, &mut exchanges, 1), 0);
+    }
+}

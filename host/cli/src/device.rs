@@ -42,7 +42,8 @@ pub fn tables_with(loaded: &Loaded, options: &Options) -> Result<Tables, Failure
 pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Result<Tables, Failure> {
     let start = Instant::now();
     let rules = loaded.program.sources();
-    let mut plan = plan(rules, options);
+    let patterns = (0..rules.len()).map(|n| loaded.program.stream_pattern(n).map(Into::into)).collect();
+    let mut plan = plan(rules, &Options { patterns, ..options.clone() });
     let image = emit(rules, &mut plan, image).or_internal()?;
     Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
 }
@@ -168,7 +169,8 @@ impl Behind<'_> {
         let engine_config = settings::engine(config, validate);
         let raw_window = engine_config.raw_window;
         let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
-        let mut runtime = DeviceRuntime::new(driver, engine, raw_window, vlan_key);
+        let gates = tables.plan.gates.iter().map(|name| &**name);
+        let mut runtime = DeviceRuntime::new(driver, engine, gates, raw_window, vlan_key);
         let mut last_time = 0;
         let mut frames = 0u64;
         let mut taken_at = 0;
@@ -267,9 +269,7 @@ fn host_totals(loaded: &Loaded, runtime: &DeviceRuntime<Simulator>, tables: &Tab
     h.history_packets = counted.history.frames;
     h.history_bytes = counted.history.bytes;
     h.history_truncated = counted.truncated;
-    if engine.flow_table_full > 0 {
-        h.limits.insert("flow.max".to_owned(), engine.flow_table_full);
-    }
+    h.limits = engine.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     let mut by_cause: BTreeMap<String, Cause> = BTreeMap::new();
     for (cause, amount) in &counted.causes {
         let name = match cause {

@@ -271,9 +271,7 @@ pub fn run_full(
     totals.host.alerts = counters.alerts;
     totals.named = engine.statistics();
     totals.host.cpu_seconds = cpu_seconds() - cpu;
-    if counters.flow_table_full > 0 {
-        totals.host.limits.insert("flow.max".to_owned(), counters.flow_table_full);
-    }
+    totals.host.limits = counters.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     totals.seconds.load = loaded.seconds;
     totals.seconds.run = start.elapsed().as_secs_f64();
     totals.compute_shares();

@@ -169,6 +169,11 @@ impl FlowDetect {
         self.passed
     }
 
+    /// The flow has another parser now, which numbers its transactions anew.
+    pub fn protocol_changed(&mut self) {
+        self.transactions.clear();
+    }
+
     /// What is open in `direction`. `window_start` is the stream offset of the oldest byte the next delivery will see.
     pub fn is_open(&self, direction: Direction, window_start: u64) -> Open {
         let side = direction as usize;
@@ -234,6 +239,11 @@ impl FlowDetect {
     /// The flow's bit of this name is set.
     pub fn has_bit(&self, program: &Program, name: &str) -> bool {
         program.names().bits.get(name).is_some_and(|bit| self.bits.binary_search(&bit).is_ok())
+    }
+
+    /// One of these bits, sorted by number, is set.
+    pub fn has_any_bit(&self, bits: &[u32]) -> bool {
+        self.bits.iter().any(|bit| bits.binary_search(bit).is_ok())
     }
 
     /// Names of the bits that are set (for records).

@@ -99,13 +99,24 @@ pub struct DeviceRuntime<P> {
     frame: HistoryFrame,
     raw_window: usize,
     vlan_key: bool,
+    /// Flowbits that keep a flow with the host, sorted.
+    gates: Vec<u32>,
     counters: RuntimeCounters,
 }
 
 impl<P: PciFunction> DeviceRuntime<P> {
-    /// Over a driver that is set up and holds tables.
-    pub fn new(driver: Driver<P>, mut engine: Engine, raw_window: usize, vlan_key: bool) -> Self {
+    /// Over a driver that is set up and holds tables. `gates` are the flowbits that the tables' plan says keep a flow with
+    /// the host while they are set: rules that wait for one of them have no condition in the tables.
+    pub fn new<'n>(
+        driver: Driver<P>,
+        mut engine: Engine,
+        gates: impl IntoIterator<Item = &'n str>,
+        raw_window: usize,
+        vlan_key: bool,
+    ) -> Self {
         engine.set_behind_device();
+        let mut gates = engine.flowbits(gates);
+        gates.sort_unstable();
         let queues = (0..driver.queues()).map(|_| VecDeque::new()).collect();
         DeviceRuntime {
             driver,
@@ -116,6 +127,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             frame: HistoryFrame::default(),
             raw_window,
             vlan_key,
+            gates,
             counters: RuntimeCounters::default(),
         }
     }
@@ -308,7 +320,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let direction = usize::from(descriptor.flags & FrameFlags::TO_CLIENT.0 != 0);
             link.trouble(direction, descriptor.scopes);
             if !sure {
-                link.trouble(1 - direction, descriptor.scopes & (Scopes::STREAM.0 | Scopes::ALWAYS.0));
+                link.trouble(1 - direction, descriptor.scopes & (Scopes::STREAM.0 | Scopes::STREAM_PATTERN.0 | Scopes::ALWAYS.0));
             }
         }
         // A flow that lost frames cannot be given back: the host's state is not the full engine's.
@@ -316,14 +328,24 @@ impl<P: PciFunction> DeviceRuntime<P> {
             return Ok(());
         }
         let answer = flow.data.answer(raw_window);
-        if answer == Answer::Keep {
+        let entry = (descriptor.flow_index, descriptor.flow_generation);
+        if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());
         }
-        flow.data.device.diverted = false;
-        let entry = (descriptor.flow_index, descriptor.flow_generation);
+        if let Some(flow) = self.engine.flow_mut(id) {
+            flow.data.device.diverted = false;
+        }
         let scopes = if let Answer::Mask(scopes) = answer { scopes } else { u8::MAX };
         self.mask(queue, entry, scopes)?;
         self.driver.flow_command(queue, TxCommand::Release, entry, descriptor.frame_number, 0)
+    }
+
+    /// A flow of the entry has a flowbit set that rules without conditions wait for.
+    fn is_gated(&mut self, entry: (u32, u32)) -> bool {
+        let Some(held) = self.entries.get(&entry.0).filter(|held| held.generation == entry.1) else { return false };
+        let (engine, gates) = (&mut self.engine, &self.gates);
+        !gates.is_empty()
+            && held.flows.iter().any(|id| engine.flow_mut(*id).is_some_and(|flow| flow.data.has_any_bit(gates)))
     }
 
     /// The scopes that can still match in the flow of an entry. An entry may hold several host flows, one after the other

@@ -7,7 +7,7 @@ use crate::log::{self, Demand, FlowLog};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_app_layer::expectation::{Expectations, Pair};
-use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input};
+use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input, Limits};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::{EventSink, FlowEnd};
@@ -27,8 +27,22 @@ pub struct EngineCounters {
     pub flows: u64,
     /// Packets that got no flow because the table was full (voids a comparison).
     pub flow_table_full: u64,
+    /// What the parsers' limits have kept from inspection.
+    pub parsers: Limits,
     /// Alerts raised.
     pub alerts: u64,
+}
+
+impl EngineCounters {
+    /// Limits that were reached, by the names of their settings.
+    pub fn limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = [
+            ("flow.max", self.flow_table_full),
+            ("app-layer.transactions", self.parsers.transactions),
+            ("app-layer.body-limit", self.parsers.bodies),
+        ];
+        all.into_iter().filter(|(_, n)| *n > 0)
+    }
 }
 
 /// A datagram put together from fragments that waits until the host has its flow's earlier frames.
@@ -97,9 +111,16 @@ impl Engine {
         self.decoder.hold_datagrams();
     }
 
+    /// Numbers of flowbits by name, of those that a rule names.
+    pub fn flowbits<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Vec<u32> {
+        let bits = &self.inner.inspector.program().names().bits;
+        names.into_iter().filter_map(|name| bits.get(name)).collect()
+    }
+
     /// Counters.
     pub fn counters(&self) -> EngineCounters {
-        EngineCounters { alerts: self.inner.inspector.alerts(), ..self.inner.counters }
+        let inspector = &self.inner.inspector;
+        EngineCounters { alerts: inspector.alerts(), parsers: inspector.limits(), ..self.inner.counters }
     }
 
     /// Counters by the names that Suricata's statistics have.
@@ -550,6 +571,11 @@ fn tcp(
     flow.data.detect = Some(detect);
     flow.data.session = Some(session);
     inspector.end_packet(&context, flow, sink);
+    // What the parser went on with counts as well.
+    for expected in flow.data.app.take_expected() {
+        expectations.announce(ends, packet.number, packet.time.0, expected);
+    }
+    flow.data.encrypted |= flow.data.app.encrypted() && !config.inspect_encrypted;
     if flow.data.encrypted {
         flow.data.windows.iter_mut().for_each(RawWindow::release);
     }

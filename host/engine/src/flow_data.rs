@@ -185,6 +185,9 @@ pub struct DeviceLink {
     stream_dirty: [bool; 2],
     /// Delivered bytes when the trouble came; [`NO_END`] without trouble.
     stream_end: [u64; 2],
+    pattern_dirty: [bool; 2],
+    /// The same of hits in patterns that the host looks for itself.
+    pattern_end: [u64; 2],
     app_dirty: bool,
     handshake_dirty: bool,
 }
@@ -202,6 +205,13 @@ pub enum Answer {
 
 const NO_END: u64 = u64::MAX;
 
+fn side(direction: usize) -> Direction {
+    if direction == 0 { Direction::ToServer } else { Direction::ToClient }
+}
+
+/// Bytes behind a hit after which the pattern around it has ended.
+const REST: u64 = weir_contract::constants::PATTERN_REST as u64;
+
 impl Default for DeviceLink {
     fn default() -> Self {
         DeviceLink {
@@ -209,6 +219,8 @@ impl Default for DeviceLink {
             diverted: false,
             stream_dirty: [false; 2],
             stream_end: [NO_END; 2],
+            pattern_dirty: [false; 2],
+            pattern_end: [NO_END; 2],
             app_dirty: false,
             handshake_dirty: false,
         }
@@ -223,6 +235,9 @@ impl DeviceLink {
         let scopes = if scopes & Scopes::ALWAYS.0 != 0 { u8::MAX } else { scopes };
         if scopes & Scopes::STREAM.0 != 0 {
             self.stream_dirty[direction & 1] = true;
+        }
+        if scopes & Scopes::STREAM_PATTERN.0 != 0 {
+            self.pattern_dirty[direction & 1] = true;
         }
         if scopes & (Scopes::APP.0 | Scopes::DATAGRAM_FLOW.0) != 0 {
             self.app_dirty = true;
@@ -240,6 +255,11 @@ impl DeviceLink {
 }
 
 impl FlowData {
+    /// One of these flowbits, sorted by number, is set.
+    pub fn has_any_bit(&self, bits: &[u32]) -> bool {
+        self.detect.as_ref().is_some_and(|detect| detect.has_any_bit(bits))
+    }
+
     /// The device has the flow back.
     pub fn is_released(&self) -> bool {
         self.device.entry.is_some() && !self.device.diverted
@@ -275,9 +295,24 @@ impl FlowData {
                     }
                     link.stream_end[d] = NO_END;
                 }
+                if std::mem::take(&mut link.pattern_dirty[d]) {
+                    link.pattern_end[d] = delivered;
+                }
+                if link.pattern_end[d] != NO_END && !reached(d) {
+                    let (kept, start) = self.windows[d].kept();
+                    let oldest = start + kept.len().saturating_sub(raw_window) as u64;
+                    let waits = |detect: &FlowDetect| detect.is_open(side(d), oldest).stream;
+                    if delivered.saturating_sub(link.pattern_end[d]) < REST
+                        || self.detect.as_deref().is_some_and(waits)
+                    {
+                        return Answer::Keep;
+                    }
+                }
+                link.pattern_end[d] = NO_END;
             }
         } else {
             link.stream_dirty = [false; 2];
+            link.pattern_dirty = [false; 2];
         }
         if link.handshake_dirty && self.app.may_encrypt() {
             return Answer::Keep;

@@ -4,7 +4,7 @@ use crate::config::{EngineConfig, Policy};
 use crate::flow_data::FlowData;
 use crate::log::{self, Demand};
 use std::sync::Arc;
-use weir_app_layer::{AppLayerFlow, Direction, Input};
+use weir_app_layer::{AppLayerFlow, Direction, Input, Limits};
 use weir_contract::protocol::{AppProtocol, Detection};
 use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
 use weir_flow::Flow;
@@ -21,6 +21,7 @@ pub struct Inspector {
     shared: SharedState,
     matches: Vec<Match>,
     alerts: u64,
+    limits: Limits,
     json: Vec<u8>,
     demand: Demand,
     inline: bool,
@@ -33,7 +34,31 @@ pub struct Inspector {
     pub statistics: Statistics,
 }
 
+/// What the matches of a packet decide.
+#[derive(Clone, Copy)]
+struct Outcome {
+    verdict: Verdict,
+    /// The rule that drops it.
+    rule: Option<weir_detect::RuleIndex>,
+    /// The drop is for the whole flow.
+    whole_flow: bool,
+}
+
+impl Outcome {
+    /// With what was found later for the same packet.
+    fn and(self, later: Outcome) -> Outcome {
+        let dropped = self.verdict.action == VerdictAction::Drop;
+        let verdict = if dropped || later.verdict.action == VerdictAction::Alert { self.verdict } else { later.verdict };
+        Outcome { verdict, rule: self.rule.or(later.rule), whole_flow: self.whole_flow || later.whole_flow }
+    }
+}
+
 impl Inspector {
+    /// The program.
+    pub fn program(&self) -> &Program {
+        self.inner.program()
+    }
+
     /// For a program; `None` when memory is exhausted.
     pub fn new(program: Arc<Program>, inline: bool) -> Option<Inspector> {
         Some(Inspector {
@@ -41,6 +66,7 @@ impl Inspector {
             shared: SharedState::default(),
             matches: Vec::new(),
             alerts: 0,
+            limits: Limits::default(),
             json: Vec::new(),
             demand: Demand::default(),
             inline,
@@ -64,6 +90,11 @@ impl Inspector {
     /// Alerts raised.
     pub fn alerts(&self) -> u64 {
         self.alerts
+    }
+
+    /// What the parsers' limits have kept from inspection.
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// What detection counted.
@@ -134,20 +165,20 @@ impl Inspector {
         self.matches.clear();
         self.inner.finish(&context, None, &mut self.shared, &mut self.matches);
         let direction = context.flow.map_or(0, |f| f.direction as usize);
-        self.decide(packet, None, direction, sink);
+        let outcome = self.raise_matches(packet, None, sink);
+        self.settle(packet, None, direction, outcome, sink);
         if self.demand.anomalies {
             log::anomalies(packet, None, StreamEvents::default(), &[], sink);
         }
     }
 
-    /// Alerts of the matches of a packet, what they decide, and what a drop record says of it.
-    fn decide(
+    /// Alerts of the matches, and what they decide.
+    fn raise_matches(
         &mut self,
         packet: &Packet<'_>,
         mut flow: Option<&mut Flow<FlowData>>,
-        direction: usize,
         sink: &mut dyn EventSink,
-    ) {
+    ) -> Outcome {
         let verdict = verdict::of(&self.matches, self.inline);
         if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
             let program = self.inner.program();
@@ -159,11 +190,25 @@ impl Inspector {
         for n in 0..self.matches.len() {
             self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
         }
-        if !self.inline {
-            return;
+        let dropping = |m: &&Match| matches!(m.effect, Effect::Drop | Effect::Reject(_));
+        Outcome {
+            verdict,
+            rule: self.matches.iter().find(dropping).map(|m| m.rule),
+            whole_flow: self.matches.iter().filter(dropping).any(|m| m.whole_flow),
         }
+    }
+
+    /// What was decided about a packet is carried out, counted, and told.
+    fn settle(
+        &mut self,
+        packet: &Packet<'_>,
+        mut flow: Option<&mut Flow<FlowData>>,
+        direction: usize,
+        Outcome { verdict, rule, whole_flow }: Outcome,
+        sink: &mut dyn EventSink,
+    ) {
         // The end of a flow is no packet.
-        if packet.data.is_empty() {
+        if !self.inline || packet.data.is_empty() {
             return;
         }
         if verdict.action != VerdictAction::Drop {
@@ -171,16 +216,14 @@ impl Inspector {
             return;
         }
         self.decisions.count(Some(DropReason::Rules), verdict.reject.is_some());
-        let dropping = |m: &&Match| matches!(m.effect, Effect::Drop | Effect::Reject(_));
-        let program = Arc::clone(self.inner.program());
-        let rule = self.matches.iter().find(dropping).and_then(|m| program.source(m.rule));
-        let whole_flow = self.matches.iter().filter(dropping).any(|m| m.whole_flow);
         if let Some(flow) = flow.as_deref_mut() {
             flow.data.dropped |= whole_flow;
             if flow.data.dropped {
                 flow.data.drop_logged |= 1 << direction;
             }
         }
+        let program = Arc::clone(self.inner.program());
+        let rule = rule.and_then(|rule| program.source(rule));
         verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
     }
 
@@ -260,23 +303,56 @@ impl Inspector {
         verdict::record(packet, Some(flow), direction, DropReason::Flow, (verdict, None, again), sink);
     }
 
-    /// The packet is through: alerts go out, inspected transactions are released.
+    /// The packet is through: alerts go out, inspected transactions are released. What the parser had to leave until
+    /// then is parsed and inspected as if a packet of its own had brought it.
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        let mut outcome = self.raise_all(context, flow, sink);
+        if self.demand.anomalies {
+            log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
+        }
+        let mut context = *context;
+        loop {
+            let reached = flow.data.app.take_limits();
+            self.limits.transactions += reached.transactions;
+            self.limits.bodies += reached.bodies;
+            let before = flow.data.app.parser();
+            let more = flow.data.app.mark_inspected(context.packet.number);
+            if flow.data.app.parser() != before {
+                if let Some(detect) = flow.data.detect.as_deref_mut() {
+                    detect.protocol_changed();
+                }
+                if let Some(log) = flow.data.log.as_deref_mut() {
+                    log.protocol_changed();
+                }
+            }
+            if !more {
+                break;
+            }
+            if let Some(facts) = &mut context.flow {
+                say_protocol(facts, &flow.data.app);
+            }
+            let FlowData { app, detect, windows, .. } = &mut flow.data;
+            if let Some(detect) = detect {
+                self.transactions(detect, &context, app, windows);
+            }
+            outcome = outcome.and(self.raise_all(&context, flow, sink));
+        }
+        let direction = context.flow.map_or(0, |f| f.direction as usize);
+        self.settle(context.packet, Some(flow), direction, outcome, sink);
+    }
+
+    fn raise_all(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> Outcome {
         self.matches.clear();
         self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
         if flow.data.passed {
             self.matches.clear();
         }
-        let direction = context.flow.map_or(0, |f| f.direction as usize);
-        self.decide(context.packet, Some(flow), direction, sink);
-        if self.demand.anomalies {
-            log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
-        }
+        let outcome = self.raise_matches(context.packet, Some(flow), sink);
         if self.demand.of_flows() {
             let facts = packet_facts(context.packet, false);
             log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored), sink);
         }
-        flow.data.app.mark_inspected(context.packet.number);
+        outcome
     }
 
     fn raise(

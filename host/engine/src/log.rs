@@ -97,6 +97,15 @@ impl FlowLog {
         }
     }
 
+    /// Another parser numbers its transactions anew.
+    pub fn protocol_changed(&mut self) {
+        self.below = 0;
+        self.written.clear();
+        self.files.clear();
+        self.events.clear();
+        self.store.clear();
+    }
+
     fn is_written(&self, id: u64) -> bool {
         id < self.below || self.written.binary_search(&id).is_ok()
     }

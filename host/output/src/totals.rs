@@ -92,7 +92,8 @@ pub struct HostTotals {
     pub history_truncated: u64,
     /// Flows of the engine (not part of issue 2's list, for `--device none`).
     pub flows: u64,
-    /// Limits that were reached, by name; where two runs differ here, their comparison is void.
+    /// How often limits were reached, by the name of the setting. Where runs differ in `flow.max`, their comparison is
+    /// void; the others belong to flows of which a host behind a device sees fewer.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub limits: BTreeMap<String, u64>,
 }

@@ -99,6 +99,17 @@ struct Stream {
     timestamp: Option<u32>,
     /// Highest sequence number seen (valid packets).
     highest: u32,
+    /// It is, or was, 2^31 or more above the initial one.
+    long: bool,
+}
+
+impl Stream {
+    fn seen(&mut self, end: u32) {
+        if distance(end, self.highest) > 0 {
+            self.highest = end;
+            self.long |= end.wrapping_sub(self.isn) > i32::MAX as u32;
+        }
+    }
 }
 
 /// State of one TCP session.
@@ -172,10 +183,15 @@ impl Session {
         }
     }
 
-    /// Bytes of the stream so far: next sequence number minus initial one, for `stream_size`.
+    /// Bytes of the stream so far: next sequence number minus initial one, for `stream_size`. From 2^31 on it is the
+    /// greatest number: it never goes down, as a count modulo 2^32 would.
     pub fn stream_size(&self, direction: usize) -> u32 {
         let s = &self.streams[direction & 1];
-        if s.tracked { s.highest.wrapping_sub(s.isn) } else { 0 }
+        match (s.tracked, s.long) {
+            (true, true) => u32::MAX,
+            (true, false) => s.highest.wrapping_sub(s.isn),
+            _ => 0,
+        }
     }
 
     /// Delivered bytes (and lost ones) of a direction.
@@ -297,10 +313,7 @@ impl Session {
                     result.in_stream = self.segment(config, d, tcp.sequence, payload, events, sink);
                 }
                 let end = tcp.sequence.wrapping_add(length);
-                let own = &mut self.streams[d];
-                if distance(end, own.highest) > 0 {
-                    own.highest = end;
-                }
+                self.streams[d].seen(end);
             }
             if tcp.flags & tcp_flags::FIN != 0 {
                 let own = &mut self.streams[d];
@@ -458,9 +471,7 @@ impl Session {
         }
         queue.insert(config.policy, offset, payload);
         let end = sequence.wrapping_add(payload.len() as u32);
-        if distance(end, s.highest) > 0 {
-            s.highest = end;
-        }
+        s.seen(end);
     }
 
     fn open(&mut self, d: usize, tcp: &Tcp<'_>) {

@@ -5,7 +5,8 @@
 //! the test `both_forms_agree` holds equal.
 #![allow(unsafe_code)]
 
-use super::first::{FirstStage, Memory, Passed};
+use super::first::{FirstStage, Memory};
+use weir_contract::fold::fold_in_place;
 use weir_contract::hash::clmul;
 
 /// Product of two 64-bit polynomials over GF(2).
@@ -40,17 +41,23 @@ pub(super) fn accelerated() -> bool {
     false
 }
 
-/// Both passes over the positions below `count`, each of which has eight bytes in `bytes`; `out` has an element for
-/// each. Gives how many of them were filled. `None` without the processor's help.
-pub(super) fn passes(
-    stage: &FirstStage,
-    bytes: &[u8],
-    count: usize,
-    memory: &mut Memory,
-    out: &mut [Passed],
-) -> Option<usize> {
+/// [`weir_contract::fold::fold_in_place`], with the widest registers there are.
+#[inline]
+pub(super) fn fold(bytes: &mut [u8]) {
+    #[cfg(target_arch = "x86_64")]
+    if super::gfni::available() {
+        // SAFETY: the processor has AVX-512, as just checked.
+        return unsafe { x86::fold(bytes) };
+    }
+    fold_in_place(bytes);
+}
+
+/// Both passes over the positions below `count`, each of which has eight bytes in `bytes` and an element of
+/// `memory.passed`. Gives how many of these were filled. `None` without the processor's help.
+pub(super) fn passes(stage: &FirstStage, bytes: &[u8], count: usize, memory: &mut Memory) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     if accelerated() {
+        let out = memory.passed.as_mut_slice();
         assert!(bytes.len() >= count + 7 && out.len() >= count);
         // SAFETY: the processor has PCLMULQDQ and BMI2; lengths as just asserted. Every index is masked to its bitmap,
         // and `FirstStage::new` puts each bitmap whole into `words` (an unused length reads word 0). There are matrices
@@ -70,7 +77,7 @@ pub(super) fn passes(
             passed + x86::second(stage, bytes, rest.get_unchecked_mut(..first))
         });
     }
-    let _ = (stage, bytes, count, memory, out);
+    let _ = (stage, bytes, count, memory);
     None
 }
 
@@ -80,6 +87,11 @@ mod x86 {
     use std::arch::x86_64::{__m128i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_cvtsi64_si128, _mm_unpackhi_epi64};
     use weir_contract::constants::WINDOW_MIN;
     use weir_contract::fold::truncate;
+
+    #[target_feature(enable = "avx512f,avx512bw")]
+    pub(super) fn fold(bytes: &mut [u8]) {
+        weir_contract::fold::fold_in_place(bytes);
+    }
 
     #[target_feature(enable = "pclmulqdq,sse2,bmi2")]
     #[inline]

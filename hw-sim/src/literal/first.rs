@@ -49,6 +49,8 @@ pub struct Passed {
 /// Memory reused from frame to frame.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
+    /// An element for each position of the longest payload so far.
+    pub(super) passed: Vec<Passed>,
     #[cfg(target_arch = "x86_64")]
     pub(super) chunk: Box<super::gfni::Chunk>,
 }
@@ -130,38 +132,44 @@ impl FirstStage {
     }
 
     /// Positions below `count` that pass, ascending; only those with eight bytes behind them are looked at.
-    pub fn passed(&self, bytes: &[u8], count: usize, memory: &mut Memory, out: &mut Vec<Passed>) {
+    pub fn passed<'m>(&self, bytes: &[u8], count: usize, memory: &'m mut Memory) -> &'m [Passed] {
         let count = count.min((bytes.len() + 1).saturating_sub(8));
-        if out.len() < count {
-            out.resize(count, Passed::default());
+        if memory.passed.len() < count {
+            memory.passed.resize(count, Passed::default());
         }
-        match passes(self, bytes, count, memory, out) {
-            Some(passed) => out.truncate(passed),
-            None => self.portable(bytes, count, out),
-        }
+        let passed = match passes(self, bytes, count, memory) {
+            Some(passed) => passed,
+            None => self.portable(bytes, count, &mut memory.passed),
+        };
+        memory.passed.get(..passed).unwrap_or(&[])
     }
 
-    fn portable(&self, bytes: &[u8], count: usize, out: &mut Vec<Passed>) {
-        out.clear();
-        for at in 0..count {
-            let Some(window) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) else { return };
+    /// `out` has an element for each position. Gives how many are filled.
+    fn portable(&self, bytes: &[u8], count: usize, out: &mut [Passed]) -> usize {
+        let mut passed = 0;
+        for (at, window) in bytes.windows(8).enumerate().take(count) {
+            let window = window.first_chunk().copied().unwrap_or_default();
             let mut lengths = 0;
             let mut low = 0;
             for (n, lane) in self.lanes.iter().enumerate() {
                 if let Some(rows) = self.rows.get(n) {
-                    low = rows.iter().zip(window).fold(0, |sum, (row, byte)| sum ^ row[usize::from(*byte)]);
+                    low = rows.iter().zip(&window).fold(0, |sum, (row, byte)| sum ^ row[usize::from(*byte)]);
                 }
                 if self.bit(lane.base, (low >> FIRST_SHIFT[n]) as u32 & lane.mask) {
-                    let window = truncate(u64::from_le_bytes(*window), n + WINDOW_MIN);
+                    let window = truncate(u64::from_le_bytes(window), n + WINDOW_MIN);
                     let product = clmul(window, self.multipliers[n]);
                     let second = self.bit(lane.second, (product >> lane.second_shift) as u32 & lane.mask);
                     lengths |= u32::from(second) << n;
                 }
             }
             if lengths != 0 {
-                out.push(Passed { at: at as u32, lengths });
+                if let Some(slot) = out.get_mut(passed) {
+                    *slot = Passed { at: at as u32, lengths };
+                }
+                passed += 1;
             }
         }
+        passed
     }
 
     fn bit(&self, base: u32, index: u32) -> bool {
@@ -202,19 +210,19 @@ mod tests {
             assert_eq!(stage.common, common);
             stage.make_rows();
             let bytes: Vec<u8> = (0..3000).map(|_| splitmix64(&mut state) as u8).collect();
-            let (mut fast, mut slow) = (vec![Passed { at: 9, lengths: 9 }; 5], Vec::new());
-            stage.passed(&bytes, bytes.len(), &mut Memory::default(), &mut fast);
-            stage.portable(&bytes, bytes.len() - 7, &mut slow);
-            assert_eq!(fast, slow);
+            let mut memory = Memory { passed: vec![Passed { at: 9, lengths: 9 }; 5], ..Memory::default() };
+            let mut slow = vec![Passed::default(); bytes.len()];
+            let passed = stage.portable(&bytes, bytes.len() - 7, &mut slow);
+            slow.truncate(passed);
+            assert_eq!(stage.passed(&bytes, bytes.len(), &mut memory), slow);
             // Without matrices, or with bytes that end soon behind the positions.
-            stage.passed(&bytes[..bytes.len() - 1], bytes.len() - 8, &mut Memory::default(), &mut fast);
+            let short = &bytes[..bytes.len() - 1];
             slow.retain(|p| (p.at as usize) < bytes.len() - 8);
-            assert_eq!(fast, slow);
+            assert_eq!(stage.passed(short, bytes.len() - 8, &mut memory), slow);
             #[cfg(target_arch = "x86_64")]
             {
                 stage.matrices = None;
-                stage.passed(&bytes[..bytes.len() - 1], bytes.len() - 8, &mut Memory::default(), &mut fast);
-                assert_eq!(fast, slow);
+                assert_eq!(stage.passed(short, bytes.len() - 8, &mut memory), slow);
             }
             assert!(slow.len() > 500 && slow.len() < 2900);
             // Against the definition, length by length.
@@ -223,7 +231,7 @@ mod tests {
                     let window = weir_contract::fold::window(&bytes, at, table.length).unwrap();
                     set | u32::from(table.bloom_holds(table.middle(window))) << table.index()
                 });
-                let found = fast.iter().find(|p| p.at == at as u32).map_or(0, |p| p.lengths);
+                let found = slow.iter().find(|p| p.at == at as u32).map_or(0, |p| p.lengths);
                 assert_eq!(found, lengths, "{at}");
             }
         }

@@ -15,7 +15,7 @@ pub use first::{FirstStage, Memory, Passed};
 pub use table::{LengthTable, case_lanes};
 
 use weir_contract::constants::WINDOW_LENGTHS;
-use weir_contract::fold::{fold_in_place, truncate};
+use weir_contract::fold::truncate;
 use weir_contract::layouts::HashConstants;
 
 /// A literal that stands in the payload.
@@ -50,7 +50,6 @@ impl Scan {
 pub struct Scratch {
     folded: Vec<u8>,
     memory: Memory,
-    passed: Vec<Passed>,
     candidates: Vec<Candidate>,
 }
 
@@ -59,7 +58,7 @@ pub struct Scratch {
 struct Candidate {
     at: u32,
     /// Position in the filter's list of tables.
-    table: u32,
+    table: u8,
     window: u64,
     middle: u64,
 }
@@ -71,6 +70,8 @@ const PADDING: usize = 8 + 64;
 #[derive(Debug, Clone)]
 pub struct Filter {
     tables: Vec<LengthTable>,
+    /// Position in `tables` by length.
+    by_length: [u8; WINDOW_LENGTHS],
     first: FirstStage,
 }
 
@@ -78,7 +79,8 @@ impl Filter {
     /// Of the lengths in use, shortest first.
     pub fn new(tables: Vec<LengthTable>, constants: HashConstants) -> Self {
         let first = FirstStage::new(&tables, &constants);
-        Filter { tables, first }
+        let position = |n| tables.iter().position(|table| table.index() == n).map_or(u8::MAX, |at| at as u8);
+        Filter { by_length: std::array::from_fn(position), tables, first }
     }
 
     /// Lengths in use.
@@ -92,48 +94,74 @@ impl Filter {
         if self.tables.is_empty() || payload.is_empty() {
             return scan;
         }
-        let Scratch { folded, memory, passed, candidates } = scratch;
+        let Scratch { folded, memory, candidates } = scratch;
         folded.clear();
         folded.extend_from_slice(tail);
         folded.extend_from_slice(payload);
         if let Some(fresh) = folded.get_mut(tail.len()..) {
-            fold_in_place(fresh);
+            clmul::fold(fresh);
         }
         let total = folded.len();
         folded.extend_from_slice(&[0; PADDING]);
-        self.first.passed(folded, total, memory, passed);
         candidates.clear();
-        'positions: for &Passed { at, lengths } in passed.iter() {
+        // Runs of one byte repeat their windows: what was found for the last one of a length stands.
+        let mut last = [(0, 0, false); WINDOW_LENGTHS];
+        'positions: for &Passed { at, lengths } in self.first.passed(folded, total, memory) {
             let Some(word) = folded.get(at as usize..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
             let word = u64::from_le_bytes(*word);
-            for (number, table) in self.tables.iter().enumerate() {
+            let mut left = lengths;
+            while left != 0 {
+                let index = left.trailing_zeros() as usize;
+                left &= left - 1;
+                let (Some(last), Some(number)) = (last.get_mut(index), self.by_length.get(index)) else { continue };
+                let Some(table) = self.tables.get(usize::from(*number)) else { continue };
                 let end = at as usize + table.length;
                 // Windows that end in the tail were seen with an earlier segment.
-                if lengths >> table.index() & 1 == 0 || end > total || end <= tail.len() {
+                if end > total || end <= tail.len() {
                     continue;
                 }
                 let window = truncate(word, table.length);
-                let middle = table.middle(window);
-                if !table.bloom_holds(middle) {
+                if *last == (0, 0, false) || last.0 != window {
+                    let middle = table.middle(window);
+                    *last = (window, middle, table.bloom_holds(middle));
+                    table.prefetch(middle);
+                }
+                let (_, middle, holds) = *last;
+                if !holds {
                     continue;
                 }
                 if candidates.len() as u32 >= limit {
                     scan.limit = true;
                     break 'positions;
                 }
-                scan.candidates[table.index()] += 1;
-                table.prefetch(middle);
-                candidates.push(Candidate { at, table: number as u32, window, middle });
+                scan.candidates[index] += 1;
+                candidates.push(Candidate { at, table: *number, window, middle });
             }
         }
         // Entries lie far apart in memory: all were asked for before the first is looked at.
+        let mut before: Option<(&Candidate, usize)> = None;
         for candidate in candidates.iter() {
-            let Some(table) = self.tables.get(candidate.table as usize) else { continue };
+            let Some(table) = self.tables.get(usize::from(candidate.table)) else { continue };
             let position = candidate.at as i32 - tail.len() as i32;
-            let case = |lanes| known_case(payload, position, lanes);
-            table.matches(candidate.middle, candidate.window, case, |entry| {
-                hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count });
-            });
+            let first = hits.len();
+            let same = before.filter(|(c, _)| c.table == candidate.table && c.window == candidate.window);
+            let cased = match same {
+                Some((_, from)) => {
+                    for n in from..first {
+                        if let Some(hit) = hits.get(n).copied() {
+                            hits.push(Hit { position, ..hit });
+                        }
+                    }
+                    false
+                }
+                None => table.matches(
+                    candidate.middle,
+                    candidate.window,
+                    |lanes| known_case(payload, position, lanes),
+                    |entry| hits.push(Hit { position, list_start: entry.list_start, list_count: entry.list_count }),
+                ),
+            };
+            before = (!cased).then_some((candidate, first));
         }
         scan
     }
@@ -157,7 +185,6 @@ fn known_case(payload: &[u8], position: i32, lanes: u64) -> (u64, u64) {
     }
     (value, known)
 }
-
 
 #[cfg(test)]
 mod tests;

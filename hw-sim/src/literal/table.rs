@@ -45,6 +45,11 @@ impl LengthTable {
         LengthTable { shape, length, bloom, exact, multiplier: family.multiplier(length) }
     }
 
+    /// Hash constant.
+    pub fn multiplier(&self) -> u64 {
+        self.multiplier
+    }
+
     /// Index among the window lengths.
     pub fn index(&self) -> usize {
         self.length.saturating_sub(WINDOW_MIN)
@@ -84,7 +89,8 @@ impl LengthTable {
         }
     }
 
-    /// Entries that a window matches: folded, and in case where the entry asks for it and the case is known.
+    /// Entries that a window matches: folded, and in case where the entry asks for it and the case is known. Tells
+    /// whether the case was asked for.
     #[inline]
     pub fn matches(
         &self,
@@ -92,7 +98,8 @@ impl LengthTable {
         window: u64,
         known_case: impl Fn(u64) -> (u64, u64),
         mut found: impl FnMut(&ExactEntry),
-    ) {
+    ) -> bool {
+        let mut cased = false;
         let ways = usize::from(self.shape.exact_ways);
         let [first, second] = self.buckets(middle);
         let second = (second != first).then_some(second);
@@ -102,6 +109,7 @@ impl LengthTable {
                     continue;
                 }
                 if entry.case_mask != 0 {
+                    cased = true;
                     let (value, known) = known_case(case_lanes(entry.case_mask));
                     if (value ^ entry.value) & known != 0 {
                         continue;
@@ -110,5 +118,6 @@ impl LengthTable {
                 found(entry);
             }
         }
+        cased
     }
 }

@@ -88,6 +88,37 @@ fn equals_brute_force() {
     }
 }
 
+/// Runs of one byte in either case, whose windows repeat: fragments with and without case, and a tail of the same byte.
+#[test]
+fn runs_equal_brute_force() {
+    let mut state = 12;
+    for round in 0..20 {
+        let mut fragments = Vec::new();
+        for _ in 0..12 {
+            let length = 4 + splitmix64(&mut state) as usize % 5;
+            let bytes = vec![b"aA\0"[splitmix64(&mut state) as usize % 3]; length];
+            let case_mask = (splitmix64(&mut state) as u8) & ((1u16 << length) - 1) as u8;
+            fragments.push(Fragment { bytes, case_mask: if round % 2 == 0 { case_mask } else { 0 } });
+        }
+        let tables = tables_of(&fragments, round);
+        for _ in 0..20 {
+            let mut payload = Vec::new();
+            for _ in 0..1 + splitmix64(&mut state) % 4 {
+                let length = splitmix64(&mut state) as usize % 120;
+                payload.extend(std::iter::repeat_n(b"aA\0."[splitmix64(&mut state) as usize % 4], length));
+            }
+            for cut in [0, 5, 7] {
+                let cut = cut.min(payload.len());
+                let mut tail = payload[..cut].to_vec();
+                tail.make_ascii_lowercase();
+                let mut expect = brute(&fragments, &tail, &payload[cut..]);
+                expect.sort_unstable();
+                assert_eq!(run(&tables, &tail, &payload[cut..]), expect, "round {round}, tail {cut}");
+            }
+        }
+    }
+}
+
 /// Whatever the segmentation, no hit of the whole is missed (the case of tail bytes may widen a match).
 #[test]
 fn segments_lose_nothing() {

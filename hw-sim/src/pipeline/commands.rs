@@ -125,23 +125,14 @@ impl Pipeline {
         let Some(flow) = self.flows.named(slot, entry.flow_generation) else { return self.stale() };
         let v = &mut flow.verdict;
         let counter = match command {
-            TxCommand::Release if v.sticky && v.last_trouble <= entry.frame_number => {
-                v.sticky = false;
-                v.hole = false;
-                Counter::ReleaseDone
-            }
+            TxCommand::Release if v.release(entry.frame_number) => Counter::ReleaseDone,
             TxCommand::Release => Counter::ReleaseRefused,
             TxCommand::Settle => {
-                v.scopes = entry.scopes;
-                v.unrecorded = v.scopes != u8::MAX && entry.flags & TxFlags::KEEP_HISTORY.0 == 0;
-                if v.is_settled() {
-                    v.take_chain();
-                }
+                v.settle(entry.scopes, entry.flags & TxFlags::KEEP_HISTORY.0 != 0);
                 Counter::Settles
             }
             TxCommand::Bypass => {
-                v.bypassed = true;
-                v.take_chain();
+                v.bypass();
                 Counter::Bypasses
             }
             _ => {
@@ -198,13 +189,9 @@ impl Pipeline {
         }
         let number = self.number;
         if let Some(flow) = self.flows.get_mut(slot) {
-            let v = &mut flow.verdict;
-            if !std::mem::replace(&mut v.sticky, true) {
+            if flow.verdict.divert(number) {
                 self.counters.count(Counter::DivertNew);
             }
-            v.diverted = true;
-            v.bypassed = false;
-            v.last_trouble = v.last_trouble.max(number);
             // The host knows bytes of the flow that the device did not read.
             let p = &mut flow.parse;
             (p.intact, p.state_unsure, p.start_lost) = (false, true, [true; 2]);

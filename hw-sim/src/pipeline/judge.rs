@@ -196,6 +196,7 @@ impl Pipeline {
             stream_first: staged.stream_first,
             stream_start_lost: staged.stream_start_lost,
             stream_offset: staged.stream_offset,
+            reverse_bytes: staged.reverse_bytes,
             address_classes: (0, 0),
             port_classes: (0, 0),
             scopes: u8::MAX,

@@ -17,6 +17,8 @@ mod room;
 mod tcp;
 mod verdict;
 
+pub use lookup::{Arrival, Staged};
+
 use crate::counters::Counters;
 use crate::dma::{Bus, DmaFault};
 use crate::flow::{self, FlowTable, HostTimeouts};
@@ -304,8 +306,7 @@ impl Pipeline {
     /// The frame was not inspected or did not reach the host: fail mode, and a hole in its flow.
     fn fail(&mut self, staged: &lookup::Staged, closed: DropReason, open: BypassReason, data: &[u8]) {
         if let Some(entry) = staged.slot.and_then(|slot| self.flows.get_mut(slot)) {
-            entry.verdict.hole = true;
-            entry.verdict.last_trouble = self.number;
+            entry.verdict.miss(self.number);
         }
         if self.settings.fail_closed {
             self.drop(closed, data.len());
@@ -317,8 +318,7 @@ impl Pipeline {
     fn mark_hole(&mut self, taken: &Taken<'_>) {
         let Some((key, hash, _)) = taken.key else { return };
         if let Some(entry) = self.flows.find(hash, &key).and_then(|slot| self.flows.get_mut(slot)) {
-            entry.verdict.hole = true;
-            entry.verdict.last_trouble = self.number;
+            entry.verdict.miss(self.number);
         }
     }
 }

@@ -69,8 +69,7 @@ impl Pipeline {
             let number = self.number;
             if let Some(entry) = self.flows.get_mut(resident.index) {
                 let chain = entry.verdict.take_chain();
-                entry.verdict.hole = true;
-                entry.verdict.last_trouble = number;
+                entry.verdict.miss(number);
                 self.counters.add(Counter::HistoryLost, u64::from(chain.count));
             }
         }

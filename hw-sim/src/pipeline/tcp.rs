@@ -72,6 +72,7 @@ impl ParseState {
                     self.lose(d);
                 } else if let Some(offset) = &mut self.stream_offset[d] {
                     *offset += u64::from(length);
+                    self.stream_least[d] = u32::try_from(*offset).unwrap_or(u32::MAX);
                 }
             }
             SegmentClass::Trouble(trouble) => {

@@ -41,19 +41,9 @@ impl Pipeline {
         match staged.slot.and_then(|slot| self.flows.get_mut(slot).map(|entry| (slot, entry))) {
             Some((slot, entry)) => {
                 let (p, v) = (&entry.parse, &mut entry.verdict);
-                raise(v.sticky, FrameFlags::STICKY);
-                divert |= v.sticky;
-                recorded = !v.is_settled();
-                if trouble {
-                    newly = !v.sticky;
-                    v.sticky = true;
-                    v.diverted = true;
-                    v.last_trouble = taken.frame.number;
-                }
-                if (recorded || divert) && taken.place.is_none() {
-                    v.hole = true;
-                    v.last_trouble = taken.frame.number;
-                }
+                let admitted = v.admit(taken.frame.number, trouble, taken.place.is_some());
+                (divert, recorded, newly) = (admitted.divert, admitted.recorded, admitted.newly);
+                raise(admitted.sticky, FrameFlags::STICKY);
                 raise(p.intact, FrameFlags::DIRECTION_SURE);
                 raise(p.midstream, FrameFlags::MIDSTREAM);
                 raise(v.hole, FrameFlags::HOLE);
@@ -127,14 +117,9 @@ impl Pipeline {
         self.counters.count(Counter::HistoryFrames);
         self.counters.add(Counter::HistoryBytes, crate::queue::record_size(taken.data.len()));
         if let Some(entry) = staged.slot.and_then(|slot| self.flows.get_mut(slot)) {
-            let v = &mut entry.verdict;
             // A diverted frame's record is the newest one, but the chain before it is what the descriptor names.
             if !divert {
-                v.previous = place.start;
-                if v.chain_count == 0 {
-                    v.chain_first = place.start;
-                }
-                v.chain_count += 1;
+                entry.verdict.link(place.start);
             }
         }
         Ok(Some(place.start))
@@ -157,10 +142,7 @@ impl Pipeline {
             return Err(Lost::Dma);
         }
         if let Some(entry) = staged.slot.and_then(|slot| self.flows.get_mut(slot)) {
-            entry.verdict.take_chain();
-            if descriptor.position != c::POSITION_NONE {
-                entry.verdict.previous = descriptor.position;
-            }
+            entry.verdict.give(Some(descriptor.position).filter(|position| *position != c::POSITION_NONE));
         }
         self.counters.add(Counter::ChainFrames, u64::from(descriptor.chain_count));
         self.counters.count(Counter::Descriptors);
@@ -207,8 +189,7 @@ impl Pipeline {
             ..Descriptor::ZERO
         };
         if let Err(fault) = q.write_descriptor(&mut self.bus, descriptor, chain.oldest) {
-            entry.verdict.hole = true;
-            entry.verdict.last_trouble = self.number;
+            entry.verdict.miss(self.number);
             self.fault(fault);
             self.counters.add(Counter::HistoryLost, u64::from(chain.count));
             return false;

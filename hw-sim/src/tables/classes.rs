@@ -117,6 +117,16 @@ impl AddressClasses {
         AddressClasses { v4, v4_index, v6 }
     }
 
+    /// Ranges of IPv4 addresses: where each begins, and its class. The first begins at 0.
+    pub fn v4_ranges(&self) -> impl Iterator<Item = (u32, u16)> {
+        self.v4.starts.iter().copied().zip(self.v4.classes.iter().copied())
+    }
+
+    /// Ranges of IPv6 addresses, likewise.
+    pub fn v6_ranges(&self) -> impl Iterator<Item = (u128, u16)> {
+        self.v6.starts.iter().copied().zip(self.v6.classes.iter().copied())
+    }
+
     /// Class of an IPv4 address.
     #[inline]
     pub fn v4(&self, address: u32) -> u16 {

@@ -25,7 +25,7 @@ struct Rest {
     tcp_mask: u8,
     tcp_value: u8,
     scopes: u8,
-    /// Anchor or ICMP condition: ask the whole record.
+    /// Anchor, ICMP or reverse condition: ask the whole record.
     whole: bool,
 }
 
@@ -202,7 +202,7 @@ fn rest(id: u32, r: &Record) -> Rest {
         tcp_mask: r.tcp_flags_mask,
         tcp_value: r.tcp_flags_value,
         scopes: r.scopes,
-        whole: icmp || r.flags & anchored != 0,
+        whole: icmp || r.flags & anchored != 0 || r.reverse_max != u16::MAX,
     }
 }
 
@@ -232,6 +232,9 @@ mod tests {
             r.destination_ports = pick(3) as u16;
             r.payload_min = pick(20) as u16;
             r.payload_max = if pick(2) == 0 { u16::MAX } else { r.payload_min + pick(9) as u16 };
+            if pick(4) == 0 {
+                r.reverse_max = pick(9) as u16;
+            }
             if pick(4) == 0 {
                 r.tcp_flags_mask = 0x12;
                 r.tcp_flags_value = [0x02, 0x10, 0x12][pick(3) as usize];
@@ -271,6 +274,7 @@ mod tests {
                 stream_first: Some(([pick(3) as u8; 16], 1)),
                 stream_start_lost: pick(2) == 0,
                 stream_offset: None,
+                reverse_bytes: (pick(3) != 0).then_some(pick(12) as u32),
                 address_classes: (0, 0),
                 port_classes: (pick(5) as u16, pick(5) as u16),
                 scopes: pick(256) as u8,

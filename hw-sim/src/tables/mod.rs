@@ -70,6 +70,11 @@ impl Tables {
         self.lists.get(start..start + count as usize).unwrap_or(&[])
     }
 
+    /// Classes of addresses.
+    pub fn addresses(&self) -> &AddressClasses {
+        &self.addresses
+    }
+
     /// Class of a port.
     #[inline]
     pub fn port_class(&self, port: u16) -> u16 {

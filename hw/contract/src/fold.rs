@@ -20,6 +20,7 @@ pub const fn fold_word(word: u64) -> u64 {
 }
 
 /// Fold in place.
+#[inline]
 pub fn fold_in_place(bytes: &mut [u8]) {
     bytes.make_ascii_lowercase();
 }

@@ -256,9 +256,14 @@ impl Detector {
         self.answer
     }
 
-    /// First bytes of a direction.
+    /// First bytes of a direction, as far as they came before any were lost.
     pub fn first_bytes(&self, direction: usize) -> &[u8] {
         &self.bytes[direction & 1][..usize::from(self.length[direction & 1])]
+    }
+
+    /// The start of a direction was lost before it was complete.
+    pub const fn is_blind(&self, direction: usize) -> bool {
+        self.blind[direction & 1]
     }
 
     /// Bytes of a direction are lost: if its start is not complete, it is never classified.
@@ -266,7 +271,6 @@ impl Detector {
         let d = direction & 1;
         if usize::from(self.length[d]) < PREFIX {
             self.blind[d] = true;
-            self.length[d] = 0;
         }
     }
 
@@ -282,7 +286,8 @@ impl Detector {
             self.length[d] += take as u8;
         }
         if self.answer == Detection::Unknown {
-            self.answer = detect(carrier, client_port, server_port, self.first_bytes(0), self.first_bytes(1));
+            let seen = |d: usize| if self.blind[d] { &[][..] } else { self.first_bytes(d) };
+            self.answer = detect(carrier, client_port, server_port, seen(0), seen(1));
         }
         self.answer
     }

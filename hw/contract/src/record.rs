@@ -30,12 +30,15 @@ pub struct FrameFacts {
     /// First payload bytes of the packet, and how many there are (at most 16).
     pub packet_first: ([u8; 16], u8),
     /// First bytes of the stream direction, this frame included, and how many are known; `None`: the stream's start is
-    /// not known (midstream, lost), or the frame has no stream.
+    /// not known (midstream), or the frame has no stream.
     pub stream_first: Option<([u8; 16], u8)>,
-    /// Where a stream is tracked but its first bytes are not known: anchors on the stream hold.
+    /// Where a stream is tracked but not all of its first bytes are known: an anchor on the stream holds unless the known
+    /// ones contradict it.
     pub stream_start_lost: bool,
     /// Bytes of the direction's stream before this payload; `None`: not known, any position satisfies the range.
     pub stream_offset: Option<u64>,
+    /// Stream bytes of the other direction before the frame; `None`: not known for sure, any bound holds.
+    pub reverse_bytes: Option<u32>,
     /// Classes of source and destination address.
     pub address_classes: (u16, u16),
     /// Classes of source and destination port.
@@ -72,6 +75,7 @@ pub fn holds(record: &Record, facts: &FrameFacts, hit: Option<Hit>, sets: &impl 
         && icmp(record, facts)
         && protocol(record, facts)
         && payload_length(record, facts)
+        && reverse(record, facts)
         && hit.is_none_or(|hit| position(record, facts, hit))
         && anchor(record, facts)
         && sets.port(record.source_ports, facts.port_classes.0)
@@ -108,6 +112,12 @@ fn payload_length(record: &Record, facts: &FrameFacts) -> bool {
         && (record.payload_max == u16::MAX || facts.payload_length <= u32::from(record.payload_max))
 }
 
+/// The other direction has not had more than so many stream bytes.
+#[inline]
+pub fn reverse(record: &Record, facts: &FrameFacts) -> bool {
+    record.reverse_max == u16::MAX || facts.reverse_bytes.is_none_or(|bytes| bytes <= u32::from(record.reverse_max))
+}
+
 fn position(record: &Record, facts: &FrameFacts, hit: Hit) -> bool {
     let flags = RecordFlags(record.flags);
     let range = i64::from(record.position_min)..=i64::from(record.position_max);
@@ -130,14 +140,15 @@ fn anchor(record: &Record, facts: &FrameFacts) -> bool {
     if !packet && !stream {
         return true;
     }
-    let equal = |(bytes, known): ([u8; 16], u8)| {
+    let equal = |(bytes, known): ([u8; 16], u8), lost: bool| {
         let known = usize::from(known).min(16);
         (0..16).all(|i| {
             let mask = record.anchor_mask[i];
-            mask == 0 || i < known && (bytes[i] ^ record.anchor_value[i]) & mask == 0
+            mask == 0 || if i < known { (bytes[i] ^ record.anchor_value[i]) & mask == 0 } else { lost }
         })
     };
-    packet && equal(facts.packet_first) || stream && (facts.stream_start_lost || facts.stream_first.is_some_and(equal))
+    let lost = facts.stream_start_lost;
+    packet && equal(facts.packet_first, false) || stream && facts.stream_first.map_or(lost, |first| equal(first, lost))
 }
 
 impl Record {
@@ -150,6 +161,7 @@ impl Record {
         directions: u8::MAX,
         states: u8::MAX,
         payload_max: u16::MAX,
+        reverse_max: u16::MAX,
         icmp_type_max: u8::MAX,
         icmp_code_max: u8::MAX,
         protocol_max: u8::MAX,
@@ -175,7 +187,6 @@ impl Record {
             versions: self.versions | !known_versions,
             directions: self.directions | !known_directions,
             states: self.states | !known_states,
-            reserved0: 0,
             reserved1: [0; 16],
             ..*self
         }
@@ -212,6 +223,7 @@ mod tests {
             stream_first: Some((*b"POST /a HTTP/1.1", 16)),
             stream_start_lost: false,
             stream_offset: Some(100),
+            reverse_bytes: Some(7),
             address_classes: (1, 2),
             port_classes: (3, 4),
             scopes: u8::MAX,
@@ -239,6 +251,7 @@ mod tests {
         assert!(!holds(&|r| r.protocol_min = 7));
         assert!(!holds(&|r| r.payload_min = 21));
         assert!(!holds(&|r| r.payload_max = 19));
+        assert!(holds(&|r| r.reverse_max = 7) && !holds(&|r| r.reverse_max = 6));
         assert!(holds(&|r| (r.source_ports, r.destination_ports) = (3, 4)));
         assert!(!holds(&|r| r.source_ports = 4));
         assert!(!holds(&|r| r.destination_addresses = 1));
@@ -266,7 +279,10 @@ mod tests {
         let hold = |flags: RecordFlags, facts: &FrameFacts| holds(&Record { flags: flags.0, ..r }, facts, None, &Sets);
         assert!(hold(RecordFlags::ANCHOR_PACKET, &facts()));
         assert!(!hold(RecordFlags::ANCHOR_STREAM, &facts()));
-        assert!(hold(RecordFlags::ANCHOR_STREAM, &FrameFacts { stream_start_lost: true, ..facts() }));
+        let lost = |stream_first| FrameFacts { stream_start_lost: true, stream_first, ..facts() };
+        assert!(hold(RecordFlags::ANCHOR_STREAM, &lost(None)));
+        assert!(hold(RecordFlags::ANCHOR_STREAM, &lost(Some((*b"GE______________", 2)))), "the third byte is not known");
+        assert!(!hold(RecordFlags::ANCHOR_STREAM, &lost(Some((*b"GI______________", 2)))), "the known ones contradict");
         assert!(!hold(RecordFlags::ANCHOR_PACKET, &FrameFacts { packet_first: (*b"GET /index.html ", 2), ..facts() }));
     }
 

@@ -531,7 +531,7 @@ fn record() {
     assert_eq!(v.icmp_code_max, 0x8);
     assert_eq!(v.protocol_min, 0x51);
     assert_eq!(v.protocol_max, 0x9a);
-    assert_eq!(v.reserved0, 0x2ce3);
+    assert_eq!(v.reverse_max, 0x2ce3);
     assert_eq!(v.position_min as u32, 0x5007be75);
     assert_eq!(v.position_max as u32, 0x742be299);
     assert_eq!(v.anchor_value[0], 0xbd);

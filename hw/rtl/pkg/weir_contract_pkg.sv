@@ -48,6 +48,7 @@ package weir_contract_pkg;
   localparam logic [15:0] SET_ANY = 16'h0;
   localparam logic [31:0] COUNTER_BASE = 32'h8000;
   localparam logic [31:0] GUARD_COUNTER_BASE = 32'h9000;
+  localparam logic [63:0] PATTERN_REST = 64'h18;
 
   typedef enum logic [7:0] {
     DESCRIPTOR_KIND_FRAME = 8'd1,
@@ -230,6 +231,7 @@ package weir_contract_pkg;
   localparam int unsigned SCOPES_HANDSHAKE_BIT = 3;
   localparam int unsigned SCOPES_DATAGRAM_FLOW_BIT = 4;
   localparam int unsigned SCOPES_HEADER_BIT = 5;
+  localparam int unsigned SCOPES_STREAM_PATTERN_BIT = 6;
   localparam int unsigned SCOPES_ALWAYS_BIT = 7;
 
   localparam int unsigned TRANSPORT_MASK_TCP_BIT = 0;
@@ -696,7 +698,7 @@ package weir_contract_pkg;
     logic [15:0][7:0] anchor_value;
     logic signed [31:0] position_max;
     logic signed [31:0] position_min;
-    logic [15:0] reserved0;
+    logic [15:0] reverse_max;
     logic [7:0] protocol_max;
     logic [7:0] protocol_min;
     logic [7:0] icmp_code_max;

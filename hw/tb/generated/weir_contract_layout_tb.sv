@@ -470,7 +470,7 @@ module weir_contract_layout_tb;
     if (record.icmp_code_max != 8'h8) $fatal(1, "record.icmp_code_max");
     if (record.protocol_min != 8'h51) $fatal(1, "record.protocol_min");
     if (record.protocol_max != 8'h9a) $fatal(1, "record.protocol_max");
-    if (record.reserved0 != 16'h2ce3) $fatal(1, "record.reserved0");
+    if (record.reverse_max != 16'h2ce3) $fatal(1, "record.reverse_max");
     if (unsigned'(record.position_min) != 32'h5007be75) $fatal(1, "record.position_min");
     if (unsigned'(record.position_max) != 32'h742be299) $fatal(1, "record.position_max");
     if (record.anchor_value[0] != 8'hbd) $fatal(1, "record.anchor_value[0]");

@@ -1,11 +1,14 @@
 //! RTL under Verilator, driven from Rust.
 //!
-//! Place: tests of `hw/rtl` against the functions of `weir-contract`. Whole batches cross the language border in one
-//! call. Without Verilator at build time [`available`] is false and every run says so; tests skip loudly.
+//! Place: tests of `hw/rtl` against the functions of `weir-contract` and the stages of the model. Whole batches cross the
+//! language border in one call. A model that was not built (no Verilator, or not asked for) is none; tests skip loudly.
 
+pub mod bits;
+mod spike;
 mod verilated;
 
-pub use verilated::{Beat, Result as BeatResult, available, flow_spike, layout};
+pub use spike::{Beat, Result as BeatResult, available, flow_spike, layout};
+pub use verilated::{Harness, Model, Run};
 
 /// Stalls of the interfaces, in thousandths of cycles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,3 +20,11 @@ pub struct Stalls {
     /// Output.
     pub output: u32,
 }
+
+/// No stalls, and mixes of them.
+pub const STALLS: [Stalls; 4] = [
+    Stalls { input: 0, matching: 0, output: 0 },
+    Stalls { input: 300, matching: 0, output: 0 },
+    Stalls { input: 0, matching: 0, output: 500 },
+    Stalls { input: 200, matching: 0, output: 300 },
+];

@@ -18,6 +18,10 @@ pub fn numbers_of(keyword: &str) -> &'static [NamedValue] {
         "websocket.opcode" => WEBSOCKET_OPCODE,
         "nfs_procedure" => &[],
         "ldap.request.operation" | "ldap.responses.operation" => LDAP_OPERATION,
+        "ldap.responses.result_code" => LDAP_RESULT,
+        "enip_command" | "enip.command" => ENIP_COMMAND,
+        "enip.status" => ENIP_STATUS,
+        "dnp3_func" => DNP3_FUNCTION,
         "ftp.mode" => &[("active", 0), ("passive", 1)],
         "ftp.reply_received" | "krb5.weak_encryption" | "mqtt.connack.session_present" | "websocket.mask" => BOOLEAN,
         _ => &[],
@@ -111,4 +115,47 @@ const LDAP_OPERATION: &[NamedValue] = &[
     ("del_request", 10), ("del_response", 11), ("mod_dn_request", 12), ("mod_dn_response", 13), ("compare_request", 14),
     ("compare_response", 15), ("abandon_request", 16), ("search_result_reference", 19), ("extended_request", 23),
     ("extended_response", 24), ("intermediate_response", 25),
+];
+
+/// RFC 4511, section 4.1.9.
+#[rustfmt::skip]
+const LDAP_RESULT: &[NamedValue] = &[
+    ("success", 0), ("operations_error", 1), ("protocol_error", 2), ("time_limit_exceeded", 3),
+    ("size_limit_exceeded", 4), ("compare_false", 5), ("compare_true", 6), ("auth_method_not_supported", 7),
+    ("stronger_auth_required", 8), ("referral", 10), ("admin_limit_exceeded", 11),
+    ("unavailable_critical_extension", 12), ("confidentiality_required", 13), ("sasl_bind_in_progress", 14),
+    ("no_such_attribute", 16), ("undefined_attribute_type", 17), ("inappropriate_matching", 18),
+    ("constraint_violation", 19), ("attribute_or_value_exists", 20), ("invalid_attribute_syntax", 21),
+    ("no_such_object", 32), ("alias_problem", 33), ("invalid_dns_syntax", 34), ("alias_dereferencing_problem", 36),
+    ("inappropriate_authentication", 48), ("invalid_credentials", 49), ("insufficient_access_rights", 50), ("busy", 51),
+    ("unavailable", 52), ("unwilling_to_perform", 53), ("loop_detect", 54), ("naming_violation", 64),
+    ("object_class_violation", 65), ("not_allowed_on_non_leaf", 66), ("not_allowed_on_rdn", 67),
+    ("entry_already_exists", 68), ("object_class_mods_prohibited", 69), ("affects_multiple_dsas", 71), ("other", 80),
+];
+
+/// IEEE 1815, table 4-1.
+#[rustfmt::skip]
+const DNP3_FUNCTION: &[NamedValue] = &[
+    ("confirm", 0), ("read", 1), ("write", 2), ("select", 3), ("operate", 4), ("direct_operate", 5),
+    ("direct_operate_nr", 6), ("immed_freeze", 7), ("immed_freeze_nr", 8), ("freeze_clear", 9), ("freeze_clear_nr", 10),
+    ("freeze_at_time", 11), ("freeze_at_time_nr", 12), ("cold_restart", 13), ("warm_restart", 14),
+    ("initialize_data", 15), ("initialize_appl", 16), ("start_appl", 17), ("stop_appl", 18), ("save_config", 19),
+    ("enable_unsolicited", 20), ("disable_unsolicited", 21), ("assign_class", 22), ("delay_measure", 23),
+    ("record_current_time", 24), ("open_file", 25), ("close_file", 26), ("delete_file", 27), ("get_file_info", 28),
+    ("authenticate_file", 29), ("abort_file", 30), ("activate_config", 31), ("authenticate_req", 32),
+    ("authenticate_err", 33), ("response", 129), ("unsolicited_resp", 130), ("authenticate_resp", 131),
+];
+
+/// CIP Networks Library volume 2, table 2-3.2.
+#[rustfmt::skip]
+const ENIP_COMMAND: &[NamedValue] = &[
+    ("nop", 0), ("list_services", 4), ("list_identity", 99), ("list_interfaces", 100), ("register_session", 101),
+    ("unregister_session", 102), ("send_rr_data", 111), ("send_unit_data", 112), ("indicate_status", 114), ("cancel", 115),
+];
+
+/// CIP Networks Library volume 2, table 2-3.3.
+#[rustfmt::skip]
+const ENIP_STATUS: &[NamedValue] = &[
+    ("success", 0), ("invalid_cmd", 1), ("no_resources", 2), ("incorrect_data", 3), ("invalid_session", 100),
+    ("invalid_length", 101), ("unsupported_protocol_revision", 105), ("encapsulation_header_error", 106),
 ];

@@ -383,7 +383,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("dnp3_func", &["dnp3.func"], "[operator]value", Named(AppProtocol::Dnp3)),
     keyword("dnp3_ind", &["dnp3.ind"], "[operator]value", Named(AppProtocol::Dnp3)),
     keyword("dnp3_obj", &["dnp3.obj"], "[operator]value", Named(AppProtocol::Dnp3)),
-    keyword("dnp3_data", &["dnp3.data"], "[operator]value", Named(AppProtocol::Dnp3)),
+    keyword("dnp3.data", &["dnp3_data"], "", Sticky(Buffer::Dnp3Data)),
     keyword("nfs_procedure", &[], "[operator]value", Named(AppProtocol::Nfs)),
     keyword("nfs_version", &["nfs.version"], "[operator]value", Named(AppProtocol::Nfs)),
     keyword("websocket.opcode", &[], "[operator]value", Named(AppProtocol::WebSocket)),

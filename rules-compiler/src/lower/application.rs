@@ -56,8 +56,13 @@ impl Lowering<'_, '_> {
             ));
         }
         self.draft.needs_transaction.get_or_insert((option.name, keyword.name));
-        let condition = self.application_condition(option, keyword)?;
-        self.draft.rule.app_layer.push(condition);
+        match self.compound(option, keyword)? {
+            Some(conditions) => self.draft.rule.app_layer.extend(conditions),
+            None => {
+                let condition = self.application_condition(option, keyword)?;
+                self.draft.rule.app_layer.push(condition);
+            }
+        }
         Ok(())
     }
 

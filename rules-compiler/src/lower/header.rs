@@ -37,7 +37,7 @@ pub(super) fn application_protocol(word: &str) -> Option<AppProtocol> {
 
 /// A rule for `header` may use what belongs to `needed`.
 pub(super) fn compatible(header: AppProtocol, needed: AppProtocol) -> bool {
-    use AppProtocol::{DceRpc, Dns, Doh2, Ftp, FtpData, Http, Http1, Http2, Mdns, Quic, Smb, Tls};
+    use AppProtocol::{DceRpc, Dns, Doh2, Ftp, FtpData, Http, Http1, Http2, Mdns, Smb};
     header == needed
         || matches!(
             (header, needed),
@@ -45,7 +45,6 @@ pub(super) fn compatible(header: AppProtocol, needed: AppProtocol) -> bool {
                 | (Http | Doh2, Http2)
                 | (Http, Http1)
                 | (Doh2, Dns)
-                | (Quic, Tls)
                 | (Smb, DceRpc)
                 | (FtpData, Ftp)
                 | (Mdns, Dns)

@@ -8,6 +8,7 @@
 mod application;
 mod buffer;
 mod bytes;
+mod compound;
 mod content;
 mod dataset;
 mod event;

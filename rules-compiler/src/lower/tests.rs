@@ -445,8 +445,10 @@ fn highest_rev_counts() {
 
 #[test]
 fn support_decides() {
-    let load_with =
-        |text: &str| load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &LoadOptions::default());
+    let mut options = LoadOptions::default();
+    options.support.protocols.remove(&AppProtocol::WebSocket);
+    [AppProtocol::Pop3, AppProtocol::Dnp3].iter().for_each(|p| assert!(options.support.parsed.remove(p)));
+    let load_with = |text: &str| load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &options);
     for (text, message) in [
         (r#"alert websocket any any -> any any (sid:1;)"#, "the engine does not detect `websocket`"),
         (r#"alert pop3 any any -> any any (file.data; content:"a"; sid:1;)"#, "the engine has no parser for `pop3`"),

@@ -11,7 +11,8 @@ use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
 use weir_contract::layouts::Record;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_ir::buffer::BufferDirection;
-use weir_ir::{AppLayerCondition, Buffer, Event, PacketCondition, Rule, RuleProtocol};
+use weir_ir::condition::StreamSide;
+use weir_ir::{AppLayerCondition, Buffer, Comparison, Event, PacketCondition, Rule, RuleProtocol, StreamSize};
 
 /// Bit of a protocol class.
 pub const fn class_bit(protocol: AppProtocol) -> u64 {
@@ -86,6 +87,29 @@ fn can_hold(r: &Record) -> bool {
         && r.icmp_code_min <= r.icmp_code_max
         && r.protocol_min <= r.protocol_max
         && r.position_min <= r.position_max
+}
+
+/// Protocols whose parsers fill a buffer; none: not bound to one. Fingerprints of hellos are made over TCP and in QUIC.
+pub fn protocols_of(buffer: Buffer) -> Option<&'static [AppProtocol]> {
+    use AppProtocol as P;
+    macro_rules! one {
+        ($($name:ident)*) => { match buffer.protocol()? { $(P::$name => Some(&[P::$name]),)* } };
+    }
+    match buffer {
+        Buffer::Ja3Hash | Buffer::Ja3String | Buffer::Ja3sHash | Buffer::Ja3sString | Buffer::Ja4Hash => Some(&[P::Tls, P::Quic]),
+        _ => one!(Http Http1 Http2 Dns Tls Smtp Ftp FtpData Ssh Smb DceRpc Imap Pop3 Krb5 Snmp Sip Rfb Mqtt Quic Nfs Tftp Dhcp
+            Ntp Ike Rdp Telnet Modbus Dnp3 Enip BittorrentDht Pgsql Ldap WebSocket Mdns Doh2),
+    }
+}
+
+/// Class mask of a buffer's protocols.
+pub fn buffer_classes(buffer: Buffer) -> u64 {
+    protocols_of(buffer).map_or(u64::MAX, |all| all.iter().fold(0, |mask, p| mask | classes(*p)))
+}
+
+/// Transports that can carry a buffer's protocols.
+pub fn buffer_transports(buffer: Buffer) -> u8 {
+    protocols_of(buffer).map_or(TransportMask::ALL.0, |all| all.iter().fold(0, |mask, p| mask | transports_of(*p)))
 }
 
 /// Transports that can carry a protocol.
@@ -221,6 +245,27 @@ pub fn scopes(rule: &Rule) -> u8 {
     out
 }
 
+/// Most stream bytes that the other direction may have had, by `stream_size`. The engine counts sequence numbers, SYN
+/// and FIN included, so never less than the device; what holds later held before, because neither count goes down.
+fn reverse_max(rule: &Rule, directions: u8) -> u16 {
+    let reverse = |side| match side {
+        StreamSide::Client => directions == TO_CLIENT,
+        StreamSide::Server => directions == TO_SERVER,
+        StreamSide::Both => directions == TO_CLIENT || directions == TO_SERVER,
+        StreamSide::Either => false,
+    };
+    let most = |size: &Comparison| match *size {
+        Comparison::Equal(n) | Comparison::LessEqual(n) | Comparison::Within(_, n) => Some(n),
+        Comparison::Less(n) | Comparison::Between(_, n) => Some(n.saturating_sub(1)),
+        _ => None,
+    };
+    let bounds = rule.packet.iter().filter_map(|condition| match condition {
+        PacketCondition::StreamSize(StreamSize { side, size }) if reverse(*side) => most(size),
+        _ => None,
+    });
+    bounds.min().and_then(|most| u16::try_from(most).ok()).unwrap_or(u16::MAX)
+}
+
 /// Records of the rule's header for frames in `directions`: one, or two where both orders of the ends count.
 pub fn base_records(rule: &Rule, sets: &mut Sets, directions: u8) -> Vec<Record> {
     let wanted = flow_directions(rule);
@@ -250,6 +295,7 @@ pub fn base_records(rule: &Rule, sets: &mut Sets, directions: u8) -> Vec<Record>
         destination_addresses: sets.address(&rule.header.destination),
         ..Record::ALWAYS
     };
+    let forward = Record { reverse_max: reverse_max(rule, directions), ..forward };
     let mut out = vec![forward];
     if conflict || rule.header.bidirectional {
         let backward = Record {

@@ -23,6 +23,7 @@ pub mod deferred;
 pub mod dns;
 pub mod event;
 pub mod files;
+pub mod gate;
 pub mod http;
 pub mod packet;
 pub mod pattern;
@@ -37,6 +38,7 @@ pub use sets::Sets;
 
 use cost::Statistics;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use weir_contract::enums::TransportMask;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
@@ -66,6 +68,11 @@ pub struct Options {
     pub everything: bool,
     /// Tables may leave out rules that only touch their own flow (class D).
     pub deferred: bool,
+    /// Rules may wait for a flowbit whose setters divert (class D).
+    pub gates: bool,
+    /// By rule: the bytes that the host looks for in a stream's window before it evaluates the rule on it. Where the
+    /// device's fragment is part of them, the host knows after a hit whether the rule waits for more. Empty: not known.
+    pub patterns: Vec<Option<Box<[u8]>>>,
 }
 
 impl Default for Options {
@@ -81,6 +88,8 @@ impl Default for Options {
             exact_case: true,
             everything: false,
             deferred: true,
+            gates: true,
+            patterns: Vec::new(),
         }
     }
 }
@@ -105,6 +114,8 @@ pub struct Plan {
     pub common: Vec<Condition>,
     /// Sets that the records name.
     pub sets: Sets,
+    /// Flowbits that keep a flow with the host while they are set: rules that wait for one have no conditions.
+    pub gates: BTreeSet<Arc<str>>,
     /// Bytes whose `%HH` escapes raise the escape guards.
     pub percent: BTreeSet<u8>,
     /// Bytes whose `=HH` escapes raise the quoted-printable guard.
@@ -126,6 +137,8 @@ pub struct Builder<'a> {
     pub statistics: &'a Statistics,
     /// Interned sets.
     pub sets: &'a mut Sets,
+    /// What the host looks for in streams for the rule at hand.
+    pub pattern: Option<&'a [u8]>,
 }
 
 /// A possible plan of a rule.
@@ -149,16 +162,28 @@ pub struct Choice {
 pub fn plan(rules: &[Rule], options: &Options) -> Plan {
     let statistics = Statistics::default();
     let mut sets = Sets::default();
-    let mut builder = Builder { options, statistics: &statistics, sets: &mut sets };
+    let mut builder = Builder { options, statistics: &statistics, sets: &mut sets, pattern: None };
     let mut out = Plan {
         rules: Vec::with_capacity(rules.len()),
         common: Vec::new(),
+        gates: BTreeSet::new(),
         sets: Sets::default(),
         percent: BTreeSet::new(),
         equals: BTreeSet::new(),
     };
+    let mut choices = Vec::with_capacity(rules.len());
     for (index, rule) in rules.iter().enumerate() {
-        let choice = plan_rule(rule, &mut builder);
+        builder.pattern = options.patterns.get(index).and_then(Option::as_deref);
+        choices.push(plan_rule(rule, &mut builder));
+    }
+    builder.pattern = None;
+    if options.gates && options.class(Class::Deferred) {
+        out.gates = gate::apply(rules, &mut choices, &mut builder);
+    }
+    for (index, mut choice) in choices.into_iter().enumerate() {
+        if let Some(pattern) = options.patterns.get(index).and_then(Option::as_deref) {
+            payload::known_to_wait(&rules[index], &mut choice, pattern);
+        }
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()
         } else {
@@ -198,6 +223,11 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
             };
         }
     }
+    direct(rule, builder)
+}
+
+/// The cheapest provable plan of a rule that is to divert by itself.
+fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     let mut choices = Vec::new();
     if !rule.events.is_empty() {
         choices.extend(event::choice(rule, builder));
@@ -213,7 +243,7 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         };
         choices.extend(found.into_iter().flatten());
     }
-    if is_http_rule(rule) {
+    if is_http_rule(rule) || may_be_doh(rule) {
         let extra = http::http2(rule, builder);
         for choice in choices.iter_mut().filter(|c| c.class != Class::Header) {
             choice.conditions.extend(extra.iter().copied());
@@ -236,9 +266,15 @@ fn is_http_rule(rule: &Rule) -> bool {
     http_only(rule) || rule.buffers.iter().any(|b| http::is_http(b.buffer))
 }
 
+/// The rule is inspected on DNS messages, which HTTP/2 may carry, compressed or in base64.
+fn may_be_doh(rule: &Rule) -> bool {
+    use weir_contract::protocol::AppProtocol as P;
+    matches!(base::header_protocol(rule), Some(P::Dns | P::Doh2)) || rule.buffers.iter().any(|b| b.buffer.protocol() == Some(P::Dns))
+}
+
 fn http_only(rule: &Rule) -> bool {
     use weir_contract::protocol::AppProtocol as P;
-    matches!(base::header_protocol(rule), Some(P::Http | P::Http1 | P::Http2))
+    matches!(base::header_protocol(rule), Some(P::Http | P::Http1 | P::Http2 | P::Doh2))
         || rule.buffers.iter().any(|b| b.buffer != Buffer::FileData && http::is_http(b.buffer))
 }
 
@@ -284,10 +320,8 @@ fn complete(rule: &Rule, builder: &mut Builder<'_>, tried: &[Choice]) -> Choice 
     for record in &mut records {
         record.class_mask &= base::header_protocol(rule).map_or(u64::MAX, base::classes);
         for run in &rule.buffers {
-            if let Some(p) = run.buffer.protocol() {
-                record.class_mask &= base::classes(p);
-                record.transports &= base::transports_of(p);
-            }
+            record.class_mask &= base::buffer_classes(run.buffer);
+            record.transports &= base::buffer_transports(run.buffer);
         }
         if base::packet_only(rule) && rule.buffers.iter().all(|b| b.buffer == Buffer::Payload) {
             packet::narrow(rule, record);
@@ -348,7 +382,7 @@ pub fn widen(rules: &[Rule], plan: &mut Plan, index: usize) {
     let (Some(rule), Some(planned)) = (rules.get(index), plan.rules.get_mut(index)) else { return };
     let options = Options::default();
     let statistics = Statistics::default();
-    let mut builder = Builder { options: &options, statistics: &statistics, sets: &mut plan.sets };
+    let mut builder = Builder { options: &options, statistics: &statistics, sets: &mut plan.sets, pattern: None };
     let choice = complete(rule, &mut builder, &[]);
     planned.class = Class::Complete;
     planned.reason = "the device is too small for its fragment".to_owned();

@@ -16,7 +16,8 @@ use super::chain::{self, Placed, Range};
 use super::class::{Class, Condition, Fragment, LENGTHS, Trigger, usable};
 use super::cost::{Statistics, Traffic};
 use super::{Builder, Choice, base};
-use weir_contract::enums::{RecordFlags, TransportMask};
+use weir_contract::constants::PATTERN_REST;
+use weir_contract::enums::{RecordFlags, Scopes, TransportMask};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_ir::{BufferMatch, ByteBase, ByteTest, Content, Endian, Match, Number, Rule, RuleProtocol, TestOperator};
@@ -50,7 +51,8 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     let placed = placed(rule, run, packet);
     let traffic = traffic(rule);
     let length_max = packet.then(|| payload_max(rule));
-    let found = best_window(run, &placed, length_max, builder.statistics, traffic, builder.options.exact_case)?;
+    let pattern = builder.pattern.filter(|_| !packet);
+    let found = best_window(run, &placed, length_max, builder.statistics, traffic, builder.options.exact_case, pattern)?;
     let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     for record in &mut records {
@@ -86,6 +88,54 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         equals: Vec::new(),
         cost: found.rate * narrowing,
     })
+}
+
+/// What a hit costs in frames where the host holds the flow for a whole window afterwards.
+const HELD: f64 = 8.0;
+
+/// The pattern holds the fragment, near enough to its end.
+fn in_pattern(fragment: &Fragment, pattern: &[u8]) -> bool {
+    let folded = fragment.folded();
+    let bytes = folded.get(..fragment.length()).unwrap_or(&folded);
+    pattern.windows(bytes.len()).enumerate().any(|(at, window)| {
+        window.eq_ignore_ascii_case(bytes) && pattern.len() - at - bytes.len() <= PATTERN_REST
+    })
+}
+
+/// Where every condition's fragment is part of the pattern that the host looks for in the stream, the host knows after a
+/// hit whether the rule waits for more, and need not hold the flow for a whole window: scope STREAM_PATTERN.
+///
+/// Argument. The host evaluates the rule on a stream only while `pattern` stands in its window. An occurrence that ends
+/// in delivered bytes is known to the host, which then keeps the flow. One that ends later holds an occurrence of the
+/// fragment that ends at most [`PATTERN_REST`] bytes before: in bytes not yet delivered, where the device flags it, or in
+/// the last bytes of those delivered, where it was flagged; the host holds the flow until so many more have come.
+///
+/// The record's position is that of the fragment in one content of the rule: it must be the pattern's.
+pub fn known_to_wait(rule: &Rule, choice: &mut Choice, pattern: &[u8]) {
+    let holds = |text: &[u8], bytes: &[u8]| text.windows(bytes.len()).any(|w| w.eq_ignore_ascii_case(bytes));
+    let contents: Vec<&[u8]> = (rule.buffers.iter().flat_map(|run| &run.matches))
+        .filter_map(|m| match m {
+            Match::Content(content) if !content.negated => Some(&*content.bytes),
+            _ => None,
+        })
+        .collect();
+    let within = |fragment: &Fragment| {
+        let folded = fragment.folded();
+        let bytes = folded.get(..fragment.length()).unwrap_or(&folded);
+        let mut with = contents.iter().filter(|content| holds(content, bytes));
+        let own = with.next().is_some_and(|content| holds(content, pattern)) && with.next().is_none();
+        own && in_pattern(fragment, pattern)
+    };
+    let known = !choice.conditions.is_empty()
+        && choice.conditions.iter().all(|c| matches!(&c.trigger, Trigger::Fragment(fragment) if within(fragment)));
+    if known {
+        for condition in &mut choice.conditions {
+            let scopes = &mut condition.record.scopes;
+            if *scopes & Scopes::STREAM.0 != 0 {
+                *scopes = *scopes & !Scopes::STREAM.0 | Scopes::STREAM_PATTERN.0;
+            }
+        }
+    }
 }
 
 /// Contents with their ranges; on packets, `dsize` bounds them as well.
@@ -206,7 +256,7 @@ pub fn narrow_class(rule: &Rule, record: &mut Record) {
 
 /// The cheapest window of all contents. Periodic windows and contents of three bytes (with each possible neighbour)
 /// are taken only where there is nothing else.
-fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>, statistics: &Statistics, traffic: Traffic, exact_case: bool) -> Option<Found> {
+fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>, statistics: &Statistics, traffic: Traffic, exact_case: bool, pattern: Option<&[u8]>) -> Option<Found> {
     let mut best: Option<Found> = None;
     let mut keep = |found: Found| {
         if best.as_ref().is_none_or(|b| found.rate < b.rate) {
@@ -221,9 +271,14 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
             ((range.high - range.low + 1) as f64 / 400.0).clamp(0.01, 1.0)
         }
     };
+    // A flow that the host needs not hold for a whole window may be flagged a few times as often.
+    let price = |window: &Fragment| match pattern {
+        Some(pattern) if !in_pattern(window, pattern) => HELD,
+        _ => 1.0,
+    };
     for p in placed {
         for (start, window) in windows(&p.content.bytes, exact_case && !p.content.nocase) {
-            let rate = statistics.rate(traffic, &window) * bounded(p.range);
+            let rate = statistics.rate(traffic, &window) * bounded(p.range) * price(&window);
             keep(Found { range: Some(p.range.moved(start as i64)), windows: vec![window], rate, shown: None });
         }
     }

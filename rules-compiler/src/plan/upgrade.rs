@@ -3,7 +3,8 @@
 //!
 //! The engine does not release a flow that changed protocol. What is left is to flag the change itself, in flows whose
 //! class can change, by the words without which there is none: `CONNECT` requests and `101` responses of HTTP,
-//! `STARTTLS`, `STLS`, `AUTH TLS` of the mail protocols and FTP.
+//! `STARTTLS`, `STLS`, `AUTH TLS` of the mail protocols and FTP, StartTLS of LDAP, and
+//! PostgreSQL's request for it.
 //!
 //! Data connections of FTP are announced on the control connection, and become FTP data by it whatever their bytes look
 //! like. The engine announces at the command that names the file, so that command is flagged as well: the host then has
@@ -25,6 +26,9 @@ const WORDS: &[(&[u8], P, u8)] = &[
     (b"starttls", P::Smtp, DirectionMask::TO_SERVER.0),
     (b"starttls", P::Imap, DirectionMask::TO_SERVER.0),
     (b"stls", P::Pop3, DirectionMask::TO_SERVER.0),
+    // The end of StartTLS's object identifier (RFC 4511 section 4.14.1).
+    (b"66.20037", P::Ldap, DirectionMask::TO_SERVER.0),
+    (b"\x00\x00\x00\x08\x04\xd2\x16\x2f", P::Pgsql, DirectionMask::TO_SERVER.0),
     (b"auth", P::Ftp, DirectionMask::TO_SERVER.0),
     (b"retr", P::Ftp, DirectionMask::TO_SERVER.0),
     (b"stor", P::Ftp, DirectionMask::TO_SERVER.0),

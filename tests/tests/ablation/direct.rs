@@ -72,7 +72,8 @@ fn lossy(rules: &str, traffic: &str, batch: usize, faults: impl FnOnce(&mut Faul
     let engine_config = weir::settings::engine(&config, true);
     let raw_window = engine_config.raw_window;
     let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).unwrap();
-    let mut runtime = DeviceRuntime::new(driver, engine, raw_window, settings.vlan_key);
+    let gates = tables.plan.gates.iter().map(|name| &**name);
+    let mut runtime = DeviceRuntime::new(driver, engine, gates, raw_window, settings.vlan_key);
     let mut sink = AlertCollector::default();
     model.inject(faults);
     let capture = weir_synth::compile(traffic).unwrap();

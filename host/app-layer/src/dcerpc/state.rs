@@ -2,7 +2,8 @@
 
 use super::association::{Association, Call, Outcome, interface_in, number};
 use super::parser::{HEADER, datagram, header, kinds};
-use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use crate::messages::make_room;
+use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, Limits, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -29,6 +30,7 @@ pub struct DceRpcState {
     lost: [bool; 2],
     association: Association,
     transactions: Vec<Transaction>,
+    pub(super) limits: Limits,
     exchanges: Vec<Exchange>,
     next: u64,
 }
@@ -43,17 +45,14 @@ impl DceRpcState {
             lost: [false; 2],
             association: Association::default(),
             transactions: Vec::new(),
+            limits: Limits::default(),
             exchanges: Vec::new(),
             next: 0,
         }
     }
 
     fn begin(&mut self, call: Call, datagram: Option<Activity>) -> usize {
-        if self.transactions.len() >= self.config.transactions && !self.transactions.is_empty() {
-            // The oldest call makes room.
-            self.transactions.remove(0);
-            self.exchanges.remove(0);
-        }
+        self.limits.transactions += make_room(&mut self.transactions, &mut self.exchanges, self.config.transactions);
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed: [false; 2], events: Vec::new() });
         self.exchanges.push(Exchange { call, datagram });
         self.next += 1;
@@ -190,6 +189,10 @@ impl ProtocolState for DceRpcState {
         &[]
     }
 
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
+    }
+
     fn mark_inspected(&mut self) {
         let mut done = self.exchanges.iter().map(|e| e.call.done == [true; 2]);
         self.transactions.retain_mut(|t| {
@@ -271,6 +274,7 @@ mod tests {
         let mut state = DceRpcState::new(&Default::default(), true);
         for n in 0..5000 {
             state.feed(ToServer, Input::Data(&request(n, 3, 0, 1, b"x")), 1);
+            state.mark_inspected();
         }
         assert!(state.transactions().len() <= 256);
         state.feed(ToServer, Input::Data(&[0xff; 20]), 2);

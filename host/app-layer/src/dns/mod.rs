@@ -3,6 +3,7 @@
 mod log;
 mod parser;
 mod state;
+pub(crate) mod view;
 
 pub use parser::{Message, Record, parse_message};
 pub use state::DnsState;

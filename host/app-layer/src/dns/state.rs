@@ -1,7 +1,8 @@
 //! Transactions, buffers and events of DNS.
 
 use super::log;
-use super::parser::{Message, Record, parse_message};
+use super::parser::{Message, parse_message};
+use super::view;
 use crate::{
     AppLayerConfig, BufferState, COMPLETE, Direction, Input, LogSettings, ProtocolState, Transaction,
 };
@@ -26,6 +27,7 @@ const EVENTS: [&str; 10] = [
 pub struct DnsState {
     limit: usize,
     tcp: bool,
+    multicast: bool,
     /// TCP: bytes of an incomplete message, by direction.
     partial: [Vec<u8>; 2],
     /// TCP: framing is lost.
@@ -41,12 +43,18 @@ impl DnsState {
         DnsState {
             limit: config.transactions,
             tcp,
+            multicast: false,
             partial: Default::default(),
             lost: [false; 2],
             transactions: Vec::new(),
             messages: Vec::new(),
             next: 0,
         }
+    }
+
+    /// State of a flow of multicast DNS (RFC 6762).
+    pub fn mdns(config: &Arc<AppLayerConfig>) -> Self {
+        DnsState { multicast: true, ..DnsState::new(config, false) }
     }
 
     fn message(&mut self, direction: Direction, bytes: &[u8]) {
@@ -64,6 +72,8 @@ impl DnsState {
             events.push(0);
         }
         match (direction, message.is_response()) {
+            // Everybody asks and answers in the same direction.
+            _ if self.multicast => {}
             (Direction::ToServer, true) => events.push(1),
             (Direction::ToClient, false) => events.push(2),
             _ => {}
@@ -106,21 +116,11 @@ impl DnsState {
         partial.drain(..at);
         self.partial[d] = partial;
     }
-
-    fn name_of(&self, index: usize, direction: Direction, instance: usize, pick: impl Fn(&Message) -> &[Record]) -> BufferState<'_> {
-        match self.messages.get(index) {
-            Some((d, message)) if *d == direction => match pick(message).get(instance) {
-                Some(record) => BufferState::whole(&record.name),
-                None => BufferState::Absent,
-            },
-            _ => BufferState::Absent,
-        }
-    }
 }
 
 impl ProtocolState for DnsState {
     fn protocol(&self) -> AppProtocol {
-        AppProtocol::Dns
+        if self.multicast { AppProtocol::Mdns } else { AppProtocol::Dns }
     }
 
     fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
@@ -140,41 +140,15 @@ impl ProtocolState for DnsState {
     }
 
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
-        let at = |pick: fn(&Message) -> &[Record]| self.name_of(index, direction, instance, pick);
-        match buffer {
-            // dns.query looks at requests (Suricata 8: to the server only).
-            Buffer::DnsQuery if direction == Direction::ToServer => at(|m| &m.questions),
-            Buffer::DnsQueryName => at(|m| &m.questions),
-            Buffer::DnsAnswerName => at(|m| &m.answers),
-            Buffer::DnsAuthoritiesName => at(|m| &m.authorities),
-            Buffer::DnsAdditionalsName => at(|m| &m.additionals),
-            Buffer::DnsResponseName if direction == Direction::ToClient => {
-                let Some((d, m)) = self.messages.get(index) else { return BufferState::Absent };
-                if *d != direction {
-                    return BufferState::Absent;
-                }
-                let all = m.questions.iter().chain(&m.answers).chain(&m.authorities).chain(&m.additionals);
-                match all.skip(instance).map(|r| r.name.as_slice()).next() {
-                    Some(bytes) => BufferState::whole(bytes),
-                    None => BufferState::Absent,
-                }
-            }
+        match self.messages.get(index) {
+            Some((d, message)) if *d == direction => view::buffer(message, direction, buffer, instance),
             _ => BufferState::Absent,
         }
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
         let (d, message) = self.messages.get(index)?;
-        if *d != direction {
-            return None;
-        }
-        match name {
-            "dns.opcode" => Some(u64::from(message.opcode())),
-            // The field is there in requests as well, usually zero.
-            "dns.rcode" => Some(u64::from(message.rcode())),
-            "dns.rrtype" => message.questions.first().or(message.answers.first()).map(|r| u64::from(r.kind)),
-            _ => None,
-        }
+        if *d == direction { view::number(message, name) } else { None }
     }
 
     fn event_names(&self) -> &'static [&'static str] {
@@ -209,6 +183,10 @@ impl ProtocolState for DnsState {
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
+        let Some((_, message)) = self.messages.get(index) else { return };
+        if self.multicast {
+            return view::log_multicast(message, out);
+        }
         self.log_as(index, 0, &LogSettings::default(), out);
     }
 }

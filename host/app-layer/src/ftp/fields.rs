@@ -3,7 +3,7 @@
 use super::events::NAMES;
 use super::state::FtpState;
 use crate::expectation::Expected;
-use crate::{BufferState, Direction, Input, ProtocolState, Transaction, Upgrade};
+use crate::{BufferState, Direction, Input, Limits, ProtocolState, Transaction, Upgrade};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -56,6 +56,10 @@ impl ProtocolState for FtpState {
 
     fn event_names(&self) -> &'static [&'static str] {
         &NAMES
+    }
+
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
     }
 
     fn mark_inspected(&mut self) {

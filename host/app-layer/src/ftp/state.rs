@@ -4,7 +4,8 @@ use super::events::Event;
 use super::parser::{Reply, Verb, extended_port, port, reply, split, verb};
 use crate::expectation::{Content, Expected, FileTransfer};
 use crate::line::{Lines, Piece};
-use crate::{AppLayerConfig, COMPLETE, Direction, Input, Transaction, Upgrade};
+use crate::messages::make_room;
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Limits, Transaction, Upgrade};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 
@@ -45,6 +46,7 @@ pub struct FtpState {
     /// Within a reply of several lines: its code (RFC 959 section 4.2).
     multiline: Option<[u8; 3]>,
     pub(super) transactions: Vec<Transaction>,
+    pub(super) limits: Limits,
     pub(super) exchanges: Vec<Exchange>,
     next: u64,
     /// Port of the next data connection, and whether the client listens on it.
@@ -63,6 +65,7 @@ impl FtpState {
             line: Vec::new(),
             multiline: None,
             transactions: Vec::new(),
+            limits: Limits::default(),
             exchanges: Vec::new(),
             next: 0,
             data_port: None,
@@ -90,8 +93,8 @@ impl FtpState {
         let mut line = std::mem::take(&mut self.line);
         while !input.is_empty() {
             if self.upgrade.is_some() {
-                let room = self.config.head_limit.saturating_sub(self.rest[d].len());
-                self.rest[d].extend_from_slice(input.get(..room).unwrap_or(input));
+                // The rest of one delivery: nothing is fed before the change takes effect.
+                self.rest[d].extend_from_slice(input);
                 break;
             }
             if let Some(piece) = self.lines[d].next(&mut input, LINE_LIMIT, &mut line) {
@@ -119,19 +122,15 @@ impl FtpState {
 
     /// A new transaction.
     fn begin(&mut self, d: usize) -> usize {
-        let full = self.transactions.len() >= self.config.transactions;
-        if full && !self.transactions.is_empty() {
-            // The oldest one makes room.
-            self.transactions.remove(0);
-            self.exchanges.remove(0);
-        }
+        let gone = make_room(&mut self.transactions, &mut self.exchanges, self.config.transactions);
+        self.limits.transactions += gone;
         let mut changed = [false; 2];
         changed[d] = true;
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
         self.exchanges.push(Exchange::default());
         self.next += 1;
         let index = self.exchanges.len() - 1;
-        if full {
+        if gone > 0 {
             self.event(index, d, Event::TooManyTransactions);
         }
         index

@@ -5,7 +5,9 @@ use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
-use crate::{BufferState, BufferView, COMPLETE, Direction, FileView, Input, LogSettings, ProtocolState, Transaction, Upgrade, file};
+use crate::{
+    BufferState, BufferView, COMPLETE, Direction, FileView, Input, Limits, LogSettings, ProtocolState, Transaction, Upgrade, file,
+};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -186,8 +188,20 @@ impl ProtocolState for Http1State {
         self.release_inspected();
     }
 
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
+    }
+
     fn upgrade(&self) -> Option<Upgrade> {
         self.upgrade
+    }
+
+    fn pauses(&self) -> bool {
+        self.upgrade.is_some() || self.resumes
+    }
+
+    fn take_successor(&mut self) -> Option<Box<dyn ProtocolState>> {
+        self.successor.take()
     }
 
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {

@@ -8,21 +8,12 @@ use super::body::Coding;
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What went wrong.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Trouble {
-    /// A layer could not decode.
-    pub failed: bool,
-    /// Output was cut at the limit.
-    pub limited: bool,
-}
-
 /// Decoders in the order in which they undo the codings.
 pub struct Chain {
     layers: Vec<Layer>,
     limit: usize,
     out: usize,
-    trouble: Trouble,
+    failed: bool,
     stopped: bool,
 }
 
@@ -30,7 +21,7 @@ enum Layer {
     Gzip(Gzip),
     /// Waiting for two bytes that tell zlib from raw deflate.
     DeflateStart(Vec<u8>),
-    Inflate(Box<Decompress>),
+    Inflate(Box<Deflate>),
     Brotli(Box<BrotliState<StandardAlloc, StandardAlloc, StandardAlloc>>),
     /// The bytes pass as they are.
     Pass,
@@ -52,13 +43,13 @@ impl Chain {
                 }
             })
             .collect();
-        Chain { layers, limit, out: 0, trouble: Trouble::default(), stopped: false }
+        Chain { layers, limit, out: 0, failed: false, stopped: false }
     }
 
     /// Decode `bytes` into `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         if !self.stopped {
-            run(&mut self.layers, bytes, &mut Sink { out, limit: self.limit, made: &mut self.out, trouble: &mut self.trouble });
+            run(&mut self.layers, bytes, &mut Sink { out, limit: self.limit, made: &mut self.out, failed: &mut self.failed });
         }
     }
 
@@ -67,7 +58,7 @@ impl Chain {
         if self.stopped {
             return;
         }
-        let mut sink = Sink { out, limit: self.limit, made: &mut self.out, trouble: &mut self.trouble };
+        let mut sink = Sink { out, limit: self.limit, made: &mut self.out, failed: &mut self.failed };
         for at in 0..self.layers.len() {
             let (head, rest) = self.layers.split_at_mut(at + 1);
             let Some(layer) = head.last_mut() else { continue };
@@ -77,7 +68,7 @@ impl Chain {
                 _ => continue,
             };
             if !held.is_empty() {
-                sink.trouble.failed = true;
+                *sink.failed = true;
                 run(rest, &held, &mut sink);
             }
         }
@@ -88,9 +79,9 @@ impl Chain {
         self.stopped = true;
     }
 
-    /// What went wrong so far.
-    pub fn trouble(&self) -> Trouble {
-        self.trouble
+    /// A layer could not decode.
+    pub fn failed(&self) -> bool {
+        self.failed
     }
 }
 
@@ -98,7 +89,7 @@ struct Sink<'a> {
     out: &'a mut Vec<u8>,
     limit: usize,
     made: &'a mut usize,
-    trouble: &'a mut Trouble,
+    failed: &'a mut bool,
 }
 
 impl Sink<'_> {
@@ -108,14 +99,13 @@ impl Sink<'_> {
 
     /// A layer cannot go on. What lies behind the limit is not looked at, however much of it came at once.
     fn broken(&mut self) {
-        self.trouble.failed |= !self.full();
+        *self.failed |= !self.full();
     }
 }
 
 /// Push bytes through the layers; the depth of the recursion is their number.
 fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
     if bytes.is_empty() || sink.full() {
-        sink.trouble.limited |= !bytes.is_empty();
         return;
     }
     let Some((layer, rest)) = layers.split_first_mut() else {
@@ -123,7 +113,6 @@ fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
         let take = bytes.len().min(room);
         sink.out.extend_from_slice(&bytes[..take]);
         *sink.made += take;
-        sink.trouble.limited |= take < bytes.len();
         return;
     };
     match layer {
@@ -135,13 +124,12 @@ fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
             // RFC 1950 section 2.2.
             let zlib = cmf & 0x0f == 8 && (u16::from(cmf) << 8 | u16::from(flags)) % 31 == 0;
             let input = std::mem::take(held);
-            let mut state = Box::new(Decompress::new(zlib));
-            let end = inflate(&mut state, &input, rest, sink);
-            *layer = after(end, state, rest, &input, sink);
+            let mut deflate = Box::new(Deflate { state: Decompress::new(zlib), held: Vec::new(), doubt: DOUBT_MAX });
+            *layer = deflate.push(&input, rest, sink).unwrap_or(Layer::Inflate(deflate));
         }
-        Layer::Inflate(state) => {
-            if let End::Over(_) | End::Broken = inflate(state, bytes, rest, sink) {
-                *layer = Layer::Done;
+        Layer::Inflate(deflate) => {
+            if let Some(next) = deflate.push(bytes, rest, sink) {
+                *layer = next;
             }
         }
         Layer::Gzip(gzip) => {
@@ -175,23 +163,49 @@ fn run(layers: &mut [Layer], bytes: &[u8], sink: &mut Sink<'_>) {
     }
 }
 
-/// What a first piece of deflate led to.
-fn after(
-    end: End,
-    state: Box<Decompress>,
-    rest: &mut [Layer],
-    input: &[u8],
-    sink: &mut Sink<'_>,
-) -> Layer {
-    match end {
-        End::More => Layer::Inflate(state),
-        End::Over(_) => Layer::Done,
-        End::Broken if state.total_out() == 0 => {
-            // Not deflate at all.
-            run(rest, input, sink);
-            Layer::Pass
+/// Deflate, with the zlib wrapper or without.
+struct Deflate {
+    state: Decompress,
+    /// The input so far, while nothing has come out.
+    held: Vec<u8>,
+    /// So many more bytes without any output may show that it is not deflate at all.
+    doubt: usize,
+}
+
+/// The first block of what is not deflate breaks within this many bytes.
+const DOUBT_MAX: usize = 1024;
+
+impl Deflate {
+    /// Gives the layer that takes over, if any.
+    fn push(&mut self, mut bytes: &[u8], rest: &mut [Layer], sink: &mut Sink<'_>) -> Option<Layer> {
+        while self.doubt > 0 && !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(self.doubt));
+            self.held.extend_from_slice(now);
+            self.doubt -= now.len();
+            bytes = later;
+            let end = inflate(&mut self.state, now, rest, sink);
+            let nothing = self.state.total_out() == 0;
+            match end {
+                End::More if nothing && self.doubt > 0 => {}
+                End::More => {
+                    self.doubt = 0;
+                    self.held = Vec::new();
+                }
+                End::Broken if nothing => {
+                    run(rest, &self.held, sink);
+                    run(rest, bytes, sink);
+                    return Some(Layer::Pass);
+                }
+                End::Over(_) | End::Broken => return Some(Layer::Done),
+            }
         }
-        End::Broken => Layer::Done,
+        if bytes.is_empty() {
+            return None;
+        }
+        match inflate(&mut self.state, bytes, rest, sink) {
+            End::More => None,
+            End::Over(_) | End::Broken => Some(Layer::Done),
+        }
     }
 }
 
@@ -289,7 +303,7 @@ impl Gzip {
                 }
                 _ if self.members == 0 => {
                     // Not gzip at all.
-                    sink.trouble.failed = true;
+                    *sink.failed = true;
                     run(rest, &pending, sink);
                     return Some(Layer::Pass);
                 }

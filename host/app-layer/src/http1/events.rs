@@ -12,7 +12,6 @@ macro_rules! events {
 }
 
 events! {
-    UnknownError = "unknown_error",
     GzipDecompressionFailed = "gzip_decompression_failed",
     RequestFieldMissingColon = "request_field_missing_colon",
     ResponseFieldMissingColon = "response_field_missing_colon",

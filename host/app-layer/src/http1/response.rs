@@ -123,6 +123,12 @@ impl Http1State {
                     None
                 }
             });
+            if protocol == Some(AppProtocol::Http2) {
+                let request = &self.pairs[index].messages[0];
+                let target = request.second().unwrap_or(&[]);
+                let state = crate::http2::Http2State::upgraded(&config, request.first(), target, request.fields());
+                self.successor = Some(Box::new(state));
+            }
             self.complete(1);
             self.leave(Upgrade { protocol });
             return;

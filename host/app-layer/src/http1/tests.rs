@@ -1,5 +1,5 @@
 use super::*;
-use crate::{BufferState, COMPLETE, Direction, Input, ProtocolState, Upgrade};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Upgrade};
 use std::sync::Arc;
 use weir_ir::Buffer;
 
@@ -154,6 +154,10 @@ fn run(request: &[u8], response: &[u8], cut: usize) -> Vec<String> {
     let mut s = Http1State::new(&Arc::default());
     request.chunks(cut).for_each(|part| s.feed(Direction::ToServer, Input::Data(part), 1));
     response.chunks(cut).for_each(|part| s.feed(Direction::ToClient, Input::Data(part), 2));
+    if s.upgrade().is_none() && s.pauses() {
+        let rests = [Direction::ToServer, Direction::ToClient].map(|d| (d, s.take_rest(d)));
+        rests.iter().for_each(|(direction, rest)| s.feed(*direction, Input::Data(rest), 2));
+    }
     s.feed(Direction::ToServer, Input::End, 3);
     s.feed(Direction::ToClient, Input::End, 3);
     all_buffers(&s)
@@ -331,6 +335,11 @@ fn a_body_that_is_not_chunked_after_all_is_seen_at_once() {
         let s = answered(cut, &[Input::Data(text.as_bytes())]);
         let body = get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody);
         assert_eq!(body.as_deref(), Some("XYZ is the body, without any line's end"), "cut {cut}");
+        // A line that would be too long does not come to be one.
+        let long = "no size ".repeat(10_000);
+        let s = answered(cut * 3000, &[Input::Data(format!("{head}{long}").as_bytes())]);
+        let body = get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody);
+        assert_eq!(body.as_deref(), Some(long.as_str()), "cut {cut}");
         let text = format!("{head}5;extension=that-is-long\r\nabcde\r\n0\r\n\r\n");
         let s = answered(cut, &[Input::Data(text.as_bytes())]);
         assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("abcde"), "cut {cut}");
@@ -348,4 +357,44 @@ fn messages_go_on_behind_an_end_that_was_none() {
     s.feed(Direction::ToClient, Input::Data(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"), 4);
     assert_eq!(get(&s, 1, Direction::ToServer, Buffer::HttpUri).as_deref(), Some("/2"));
     assert!((0..2).any(|i| get(&s, i, Direction::ToClient, Buffer::HttpStatusCode).as_deref() == Some("404")));
+}
+
+#[test]
+fn responses_to_requests_that_were_let_go_are_framed_as_theirs() {
+    let config = AppLayerConfig { transactions: 4, ..AppLayerConfig::default() };
+    let mut s = Http1State::new(&Arc::new(config));
+    for n in 0..12 {
+        let method = if n % 3 == 0 { "HEAD" } else { "GET" };
+        s.feed(Direction::ToServer, Input::Data(format!("{method} /{n} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()), 1);
+        assert!(s.transactions().len() <= 4);
+        s.mark_inspected();
+    }
+    assert_eq!(s.take_limits().transactions, 8);
+    for n in 0..12u16 {
+        let head = format!("HTTP/1.1 {} OK\r\nContent-Length: 4\r\n\r\n", 210 + n);
+        let body: &[u8] = if n % 3 == 0 { b"" } else { b"body" };
+        s.feed(Direction::ToClient, Input::Data(&[head.as_bytes(), body].concat()), 2);
+        let index = s.transactions().iter().position(|t| t.progress == [COMPLETE; 2]).expect("the response is complete");
+        assert_eq!((s.transactions()[index].id, s.transactions()[index].changed), (n.into(), [false, true]));
+        assert_eq!(get(&s, index, Direction::ToClient, Buffer::HttpStatusCode), Some((210 + n).to_string()));
+        assert!(s.transactions()[index].events.is_empty());
+        s.mark_inspected();
+    }
+    assert!(!s.is_open(Direction::ToServer));
+    // A request without protocol has a response without head.
+    s.feed(Direction::ToServer, Input::Data(b"GET /old\r\n\r\n"), 3);
+    (0..4).for_each(|_| s.feed(Direction::ToServer, Input::Data(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), 3));
+    s.feed(Direction::ToClient, Input::Data(b"<html>"), 4);
+    assert_eq!(get(&s, 0, Direction::ToClient, Buffer::HttpResponseBody).as_deref(), Some("<html>"));
+}
+
+#[test]
+fn a_head_too_long_is_cut_at_the_limit_in_any_cut() {
+    let config = Arc::new(crate::AppLayerConfig { head_limit: 100, ..Default::default() });
+    let bytes = [&b"GET / HTTP/1.1\r\nHost: a\r\nX: "[..], &[b'x'; 200]].concat();
+    for step in [1, 7, 1000] {
+        let mut state = Http1State::new(&config);
+        bytes.chunks(step).for_each(|part| state.feed(Direction::ToServer, Input::Data(part), 1));
+        assert_eq!(state.pairs[0].messages[0].head.len(), 100, "{step}");
+    }
 }

@@ -1,7 +1,8 @@
 //! MQTT of one flow.
 
 use super::parser::{Packet, header, kinds, packet};
-use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, LogSettings, ProtocolState, Transaction};
+use crate::messages::make_room;
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, Limits, LogSettings, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -55,6 +56,7 @@ pub struct MqttState {
     version: u8,
     connected: bool,
     transactions: Vec<Transaction>,
+    pub(super) limits: Limits,
     exchanges: Vec<Exchange>,
     next: u64,
 }
@@ -70,6 +72,7 @@ impl MqttState {
             version: 0,
             connected: false,
             transactions: Vec::new(),
+            limits: Limits::default(),
             exchanges: Vec::new(),
             next: 0,
         }
@@ -84,12 +87,8 @@ impl MqttState {
     }
 
     fn begin(&mut self, d: usize, packet: Packet, done: bool) -> usize {
-        let full = self.transactions.len() >= self.limit;
-        if full && !self.transactions.is_empty() {
-            // The oldest one makes room.
-            self.transactions.remove(0);
-            self.exchanges.remove(0);
-        }
+        let gone = make_room(&mut self.transactions, &mut self.exchanges, self.limit);
+        self.limits.transactions += gone;
         let mut changed = [false; 2];
         changed[d] = true;
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
@@ -98,7 +97,7 @@ impl MqttState {
         self.exchanges.push(Exchange { all: vec![packet.clone()], first: packet, last, done: false });
         self.next += 1;
         let index = self.exchanges.len() - 1;
-        if full {
+        if gone > 0 {
             self.event(index, d, TOO_MANY);
         }
         if done {
@@ -296,6 +295,10 @@ impl ProtocolState for MqttState {
 
     fn event_names(&self) -> &'static [&'static str] {
         &EVENTS
+    }
+
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
     }
 
     fn mark_inspected(&mut self) {

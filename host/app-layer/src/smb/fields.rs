@@ -3,7 +3,7 @@
 use super::events::NAMES;
 use super::state::{Exchange, Kind, SmbState};
 use crate::dcerpc::{number, stub};
-use crate::{BufferState, Direction, FileView, Input, ProtocolState, Transaction, file};
+use crate::{BufferState, Direction, FileView, Input, Limits, ProtocolState, Transaction, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -56,6 +56,10 @@ impl ProtocolState for SmbState {
 
     fn event_names(&self) -> &'static [&'static str] {
         &NAMES
+    }
+
+    fn take_limits(&mut self) -> Limits {
+        std::mem::take(&mut self.limits)
     }
 
     fn mark_inspected(&mut self) {

@@ -1,26 +1,25 @@
-//! Sessions, trees, open files, and the transactions of one flow.
+//! Sessions, trees, and the transactions of one flow; what is open is in `files`.
 
 use super::events::Event;
 use super::framing::{Framing, Record};
 use super::message::{Data, Handle, Key, Meaning, Message};
 use super::ntlmssp::{Identity, identity};
+use super::files::{Open, bytes_of};
 use super::transfer::{Transfer, Trouble};
 use super::{smb1, smb2};
-use crate::dcerpc::{Association, Call, Outcome};
-use crate::{AppLayerConfig, COMPLETE, Direction, Input, Transaction};
+use crate::dcerpc::Call;
+use crate::messages::make_room;
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Limits, Transaction};
 use std::sync::Arc;
 
-/// Most trees, and open files, that are remembered.
+/// Most trees that are remembered.
 const TREES_MAX: usize = 256;
-const OPENS_MAX: usize = 512;
 /// Most reads without answer.
 const READS_MAX: usize = 256;
 /// Most dialects kept.
 const DIALECTS_MAX: usize = 64;
 /// Longest name kept.
 const NAME_MAX: usize = 1024;
-/// Most bytes of a PDU that several writes make up (C706 section 12.6.3.1: its length has 16 bits).
-const PDU_MAX: usize = 64 * 1024;
 /// The handle of related requests: that of the message before (MS-SMB2 section 3.2.4.1.4).
 const RELATED: Handle = [0xff; 16];
 
@@ -58,32 +57,20 @@ impl Exchange {
     }
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Open {
-    name: Vec<u8>,
-    pipe: bool,
-    pub association: Association,
-    /// Bytes of incomplete PDUs, by direction.
-    held: [Vec<u8>; 2],
-    /// Transactions of its transfers, by direction.
-    transfers: [Option<u64>; 2],
-    /// It is gone once what was begun is inspected.
-    closed: bool,
-}
-
 /// SMB of one flow.
 pub struct SmbState {
-    config: Arc<AppLayerConfig>,
+    pub(super) config: Arc<AppLayerConfig>,
     framing: [Framing; 2],
     pub(super) transactions: Vec<Transaction>,
+    pub(super) limits: Limits,
     pub(super) exchanges: Vec<Exchange>,
     next: u64,
     /// Trees that are shares of pipes, and others.
     trees: Vec<(u32, bool)>,
-    opens: Vec<(Handle, Open)>,
+    pub(super) opens: Vec<(Handle, Open)>,
     reads: Vec<(Key, Handle, u64)>,
     /// Transaction whose data goes on in the record that is being received, by direction.
-    through: [Option<u64>; 2],
+    pub(super) through: [Option<u64>; 2],
 }
 
 impl SmbState {
@@ -93,6 +80,7 @@ impl SmbState {
             config: Arc::clone(config),
             framing: Default::default(),
             transactions: Vec::new(),
+            limits: Limits::default(),
             exchanges: Vec::new(),
             next: 0,
             trees: Vec::new(),
@@ -160,7 +148,7 @@ impl SmbState {
         }
     }
 
-    fn position(&self, id: u64) -> Option<usize> {
+    pub(super) fn position(&self, id: u64) -> Option<usize> {
         self.transactions.binary_search_by_key(&id, |t| t.id).ok()
     }
 
@@ -203,7 +191,7 @@ impl SmbState {
         self.complete(index);
     }
 
-    fn transfer_trouble(&mut self, index: usize, d: usize, trouble: Option<Trouble>) {
+    pub(super) fn transfer_trouble(&mut self, index: usize, d: usize, trouble: Option<Trouble>) {
         let Some(trouble) = trouble else { return };
         self.event(index, d, match (trouble, d) {
             (Trouble::Overlap, _) => Event::FileOverlap,
@@ -214,13 +202,9 @@ impl SmbState {
         });
     }
 
-    fn begin(&mut self, d: usize, message: &Message, kind: Kind) -> usize {
-        let full = self.transactions.len() >= self.config.transactions;
-        if full && !self.transactions.is_empty() {
-            // The oldest one makes room.
-            self.transactions.remove(0);
-            self.exchanges.remove(0);
-        }
+    pub(super) fn begin(&mut self, d: usize, message: &Message, kind: Kind) -> usize {
+        let gone = make_room(&mut self.transactions, &mut self.exchanges, self.config.transactions);
+        self.limits.transactions += gone;
         let mut changed = [false; 2];
         changed[d] = true;
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
@@ -235,7 +219,7 @@ impl SmbState {
         });
         self.next += 1;
         let index = self.exchanges.len() - 1;
-        if full {
+        if gone > 0 {
             self.event(index, d, Event::TooManyTransactions);
         }
         index
@@ -251,25 +235,6 @@ impl SmbState {
         e.done = true;
         t.progress = [COMPLETE; 2];
         t.changed = [true; 2];
-    }
-
-    fn open(&mut self, handle: Handle) -> &mut Open {
-        let at = match self.opens.iter().rposition(|(h, open)| *h == handle && !open.closed) {
-            Some(at) => at,
-            None => {
-                if self.opens.len() >= OPENS_MAX {
-                    self.opens.remove(0);
-                }
-                self.opens.push((handle, Open::default()));
-                self.opens.len() - 1
-            }
-        };
-        &mut self.opens[at].1
-    }
-
-    /// The association of a pipe.
-    pub(super) fn association(&self, handle: &Handle) -> Option<&Association> {
-        self.opens.iter().rfind(|(h, _)| h == handle).map(|(_, open)| &open.association)
     }
 
     fn is_pipe(&self, tree: u32) -> bool {
@@ -382,94 +347,6 @@ impl SmbState {
         self.complete(index);
     }
 
-    /// Data of a file or pipe, written (to the server) or read (to the client).
-    fn write(&mut self, d: usize, m: &Message, handle: Handle, data: &Data, record: &[u8]) {
-        let bytes = bytes_of(record, data);
-        let open = self.open(handle);
-        let rpc = open.pipe || (bytes.get(..2) == Some(&[5, 0]) && !open.held[d].is_empty());
-        if (rpc || looks_like_rpc(bytes, data.length)) && self.pdus(d, m, handle, bytes) || rpc {
-            // Other data of a pipe is no file.
-            return;
-        }
-        let known = self.open(handle).transfers[d].and_then(|id| self.position(id));
-        let index = match known {
-            Some(index) => index,
-            None => {
-                let transfer = Transfer::new(&self.open(handle).name.clone(), &Arc::clone(&self.config));
-                let index = self.begin(d, m, Kind::File(transfer, d));
-                let id = self.transactions[index].id;
-                self.open(handle).transfers[d] = Some(id);
-                index
-            }
-        };
-        let Kind::File(transfer, _) = &mut self.exchanges[index].kind else { return };
-        let trouble = transfer.block(data.offset, bytes);
-        self.transactions[index].changed[d] = true;
-        self.through[d] = (bytes.len() < data.length).then(|| self.transactions[index].id);
-        self.transfer_trouble(index, d, trouble);
-    }
-
-    /// PDUs in the bytes of a pipe; false if there are none.
-    fn pdus(&mut self, d: usize, m: &Message, handle: Handle, bytes: &[u8]) -> bool {
-        let open = self.open(handle);
-        let mut held = std::mem::take(&mut open.held[d]);
-        let room = (2 * PDU_MAX).saturating_sub(held.len());
-        held.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
-        let (mut at, mut any) = (0, false);
-        while let Some((rest, length)) = held.get(at..).and_then(|rest| Some((rest, pdu_length(rest)?))) {
-            any = true;
-            let Some(pdu) = rest.get(..length) else { break };
-            self.pdu(d, m, handle, pdu);
-            at += length;
-        }
-        if any || (held.len() - at < 16 && at > 0) {
-            held.drain(..at);
-            self.open(handle).held[d] = held;
-        }
-        any
-    }
-
-    fn pdu(&mut self, d: usize, m: &Message, handle: Handle, pdu: &[u8]) {
-        let calls = self.exchanges.iter().enumerate().filter_map(|(n, e)| match &e.kind {
-            Kind::Rpc(of, call) if *of == handle && !e.done => Some((n, call)),
-            _ => None,
-        });
-        let index = match Association::find(pdu, d, calls) {
-            Outcome::Call(index) => index,
-            Outcome::New(id) => self.begin(d, m, Kind::Rpc(handle, Call::new(id))),
-            Outcome::Nothing | Outcome::Invalid => return,
-        };
-        let limit = self.config.body_limit;
-        let mut association = std::mem::take(&mut self.open(handle).association);
-        let mut done = false;
-        if let Kind::Rpc(_, call) = &mut self.exchanges[index].kind {
-            association.take(pdu, d, call, limit);
-            done = call.done == [true; 2];
-        }
-        self.open(handle).association = association;
-        self.transactions[index].changed[d] = true;
-        if done {
-            self.exchanges[index].status = Some(m.status);
-            self.complete(index);
-        }
-    }
-
-    fn close(&mut self, handle: Handle) {
-        let Some(at) = self.opens.iter().rposition(|(h, open)| *h == handle && !open.closed) else { return };
-        self.opens[at].1.closed = true;
-        let transfers = self.opens[at].1.transfers;
-        for id in transfers.into_iter().flatten() {
-            if let Some(index) = self.position(id) {
-                self.complete(index);
-            }
-        }
-        for index in 0..self.exchanges.len() {
-            if matches!(&self.exchanges[index].kind, Kind::Rpc(of, _) if *of == handle) && !self.exchanges[index].done {
-                self.complete(index);
-            }
-        }
-    }
-
     pub(super) fn release_inspected(&mut self) {
         self.opens.retain(|(_, open)| !open.closed);
         let mut done = self.exchanges.iter().map(|e| e.done);
@@ -490,19 +367,4 @@ impl SmbState {
 
 fn short(text: &[u8]) -> Vec<u8> {
     text.get(..NAME_MAX).unwrap_or(text).to_vec()
-}
-
-fn bytes_of<'a>(record: &'a [u8], data: &Data) -> &'a [u8] {
-    let rest = record.get(data.start..).unwrap_or(&[]);
-    rest.get(..data.length).unwrap_or(rest)
-}
-
-/// Length of the PDU that begins here.
-fn pdu_length(bytes: &[u8]) -> Option<usize> {
-    crate::dcerpc::fragment_length(bytes)
-}
-
-/// Data of a handle whose tree is not known is taken for DCERPC if it is one whole PDU.
-fn looks_like_rpc(bytes: &[u8], length: usize) -> bool {
-    pdu_length(bytes) == Some(length) && bytes.get(2).is_some_and(|kind| *kind <= 19)
 }

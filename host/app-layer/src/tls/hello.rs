@@ -202,6 +202,11 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 
 /// JA4 of a TLS-over-TCP ClientHello (FoxIO, JA4 TLS client specification, BSD-3-Clause).
 pub fn ja4(hello: &Hello) -> String {
+    ja4_over(hello, 't')
+}
+
+/// JA4 over TCP (`t`) or QUIC (`q`).
+pub(crate) fn ja4_over(hello: &Hello, transport: char) -> String {
     let version = hello.versions.iter().copied().filter(|v| !grease(*v)).max().unwrap_or(hello.version);
     let version = match version {
         0x0304 => "13",
@@ -238,7 +243,7 @@ pub fn ja4(hello: &Hello) -> String {
     let signatures: Vec<u16> = hello.signatures.iter().copied().filter(|v| !grease(*v)).collect();
     let others: Vec<u16> = extensions.iter().copied().filter(|e| !matches!(e, 0 | 16)).collect();
     format!(
-        "t{version}{}{:02}{:02}{alpn}_{}_{}",
+        "{transport}{version}{}{:02}{:02}{alpn}_{}_{}",
         if hello.sni.is_some() { 'd' } else { 'i' },
         ciphers.len().min(99),
         extensions.len().min(99),

@@ -345,10 +345,9 @@ fn in_transaction(condition: &AppLayerCondition, t: InTransaction<'_>, context: 
         AppLayerCondition::DcerpcOpnum(list) => {
             number("dcerpc.opnum").is_some_and(|v| list.iter().any(|c| c.holds(v)))
         }
-        AppLayerCondition::Named(name, comparison) => match comparison {
-            Some(c) => compare(name, c),
-            None => number(name).is_some(),
-        },
+        AppLayerCondition::Named(name, comparison) => {
+            t.state.any_number(t.index, t.direction, name, &mut |v| comparison.as_ref().is_none_or(|c| c.holds(v)))
+        }
         // Files are not stored; the rule says that there is one.
         AppLayerCondition::FileStore => match t.state.buffer(t.index, t.direction, Buffer::FileData, 0) {
             BufferState::Present(view) => !view.bytes.is_empty(),

@@ -133,6 +133,18 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
     Ok(Lowered { head, rule, fast })
 }
 
+impl Lowered {
+    /// Pattern of a rule on streams. Rules with an event, or on transactions, wait for other things.
+    pub(super) fn stream_pattern(&self) -> Option<Box<[u8]>> {
+        let events = !self.rule.decoder_events.is_empty()
+            || self.rule.stream_events.iter().next().is_some()
+            || !self.rule.packet_events.is_empty()
+            || !self.rule.transaction_events.is_empty();
+        let fast = self.fast.as_ref().filter(|_| !events && self.head.units.stream && !self.head.units.transaction)?;
+        Some(fast.bytes.clone().into())
+    }
+}
+
 fn directions(ir: &Rule) -> Result<u8, String> {
     let flow = ir.flow.unwrap_or_default();
     let asked = match (flow.to_server, flow.to_client) {

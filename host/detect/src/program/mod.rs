@@ -108,6 +108,8 @@ pub struct TransactionGroup {
 pub struct Program {
     id: u64,
     sources: Vec<Rule>,
+    /// By rule: what must stand in the stream window for the rule to be evaluated on it.
+    stream_patterns: Vec<Option<Box<[u8]>>>,
     heads: Vec<Head>,
     rules: Vec<CompiledRule>,
     shared: Shared,
@@ -157,6 +159,7 @@ impl Program {
         let mut program = Program {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             sources: Vec::with_capacity(order.len()),
+            stream_patterns: Vec::with_capacity(order.len()),
             heads: Vec::with_capacity(order.len()),
             rules: Vec::with_capacity(order.len()),
             shared,
@@ -172,6 +175,7 @@ impl Program {
             let (Some(mut lowered), Some(source)) = (lowered[i].take(), sources[i].take()) else { continue };
             configure(&mut lowered.rule, &program.thresholds);
             builder.place(program.rules.len() as RuleIndex, &lowered, &source);
+            program.stream_patterns.push(lowered.stream_pattern());
             program.heads.push(lowered.head);
             program.rules.push(lowered.rule);
             program.sources.push(source);
@@ -198,6 +202,13 @@ impl Program {
     /// The normalised rule behind an index: message, class and all else that output needs.
     pub fn source(&self, rule: RuleIndex) -> Option<&Rule> {
         self.sources.get(rule as usize)
+    }
+
+    /// The bytes (without case) that must stand in a stream's window before the rule is evaluated on it; while they do,
+    /// [`FlowDetect::is_open`](crate::FlowDetect::is_open) says so. None where the rule is evaluated without, or not on
+    /// streams.
+    pub fn stream_pattern(&self, rule: usize) -> Option<&[u8]> {
+        self.stream_patterns.get(rule)?.as_deref()
     }
 
     /// All normalised rules, in evaluation order.
@@ -267,6 +278,8 @@ impl Program {
 
     /// Indices of the pattern groups that apply to transactions of a protocol, by direction index.
     pub(crate) fn groups_of(&self, protocol: AppProtocol, direction: usize) -> &[u16] {
+        // A flow of HTTP/2 may turn out to carry DNS, and what was searched is known by its place in the list.
+        let protocol = if protocol == AppProtocol::Http2 { AppProtocol::Doh2 } else { protocol };
         self.by_protocol.get(protocol as usize * 2 + direction).map_or(&[], |l| l)
     }
 

@@ -90,3 +90,5 @@ pub const SET_ANY: u16 = 0x0;
 pub const COUNTER_BASE: u32 = 0x8000;
 /// Offset of the latched guard counters: frames on which guard n fired, 64-bit register at this plus 8n.
 pub const GUARD_COUNTER_BASE: u32 = 0x9000;
+/// Scope STREAM_PATTERN: most bytes between the end of a record's fragment and the end of the host's pattern around it.
+pub const PATTERN_REST: usize = 0x18;

@@ -1348,21 +1348,24 @@ impl Scopes {
     pub const DATAGRAM_FLOW: Scopes = Scopes(1 << 4);
     /// Packet rules that look at headers, sizes and flags only: what remains once the payload is encrypted.
     pub const HEADER: Scopes = Scopes(1 << 5);
+    /// Raw stream window, by rules that the host knows to be waiting: the record's fragment is part of the pattern that the host itself looks for.
+    pub const STREAM_PATTERN: Scopes = Scopes(1 << 6);
     /// Never masked by Settle.
     pub const ALWAYS: Scopes = Scopes(1 << 7);
     /// No flag.
     pub const EMPTY: Scopes = Scopes(0);
     /// Every flag the contract names.
-    pub const ALL: Scopes = Scopes(0xbf);
+    pub const ALL: Scopes = Scopes(0xff);
 
     /// Names by bit.
-    pub const NAMES: [(u8, &'static str); 7] = [
+    pub const NAMES: [(u8, &'static str); 8] = [
         (1 << 0, "packet"),
         (1 << 1, "stream"),
         (1 << 2, "app"),
         (1 << 3, "handshake"),
         (1 << 4, "datagram_flow"),
         (1 << 5, "header"),
+        (1 << 6, "stream_pattern"),
         (1 << 7, "always"),
     ];
 

@@ -1624,8 +1624,8 @@ pub struct Record {
     pub protocol_min: u8,
     /// IP protocol.
     pub protocol_max: u8,
-    /// 0
-    pub reserved0: u16,
+    /// Greatest number of stream bytes of the other direction before the frame; 0xffff: no bound. A number that is not known for sure satisfies it.
+    pub reverse_max: u16,
     /// Least position of the hit's first byte (negative: in the tail before the payload).
     pub position_min: i32,
     /// Greatest position of the hit's first byte.
@@ -1666,7 +1666,7 @@ impl Record {
         icmp_code_max: 0,
         protocol_min: 0,
         protocol_max: 0,
-        reserved0: 0,
+        reverse_max: 0,
         position_min: 0,
         position_max: 0,
         anchor_value: [0; 16],
@@ -1717,6 +1717,8 @@ impl Record {
     pub const OFFSET_PROTOCOL_MIN: usize = 32;
     /// Offset of `protocol_max`.
     pub const OFFSET_PROTOCOL_MAX: usize = 33;
+    /// Offset of `reverse_max`.
+    pub const OFFSET_REVERSE_MAX: usize = 34;
     /// Offset of `position_min`.
     pub const OFFSET_POSITION_MIN: usize = 36;
     /// Offset of `position_max`.
@@ -1753,7 +1755,7 @@ impl Record {
             icmp_code_max: bytes[31],
             protocol_min: bytes[32],
             protocol_max: bytes[33],
-            reserved0: u16::from_le_bytes(take(bytes, 34)),
+            reverse_max: u16::from_le_bytes(take(bytes, 34)),
             position_min: i32::from_le_bytes(take(bytes, 36)),
             position_max: i32::from_le_bytes(take(bytes, 40)),
             anchor_value: take(bytes, 44),
@@ -1794,7 +1796,7 @@ impl Record {
         bytes[31] = self.icmp_code_max;
         bytes[32] = self.protocol_min;
         bytes[33] = self.protocol_max;
-        bytes[34..36].copy_from_slice(&self.reserved0.to_le_bytes());
+        bytes[34..36].copy_from_slice(&self.reverse_max.to_le_bytes());
         bytes[36..40].copy_from_slice(&self.position_min.to_le_bytes());
         bytes[40..44].copy_from_slice(&self.position_max.to_le_bytes());
         bytes[44..60].copy_from_slice(&self.anchor_value);

@@ -288,7 +288,7 @@ const SIP_TCP: [Signature; 14] = sip![tcp: "REGISTER" "INVITE" "ACK" "BYE" "CANC
 const SIP_UDP: [Signature; 14] = sip![udp: "REGISTER" "INVITE" "ACK" "BYE" "CANCEL" "UPDATE" "REFER" "PRACK" "SUBSCRIBE"
     "NOTIFY" "PUBLISH" "MESSAGE" "INFO" "OPTIONS"];
 
-const FIXED: [Signature; 91] = {
+const FIXED: [Signature; 93] = {
     use AppProtocol::*;
     [
         tcp(Sip).server().at(0, b"SIP/2.0 "),
@@ -361,6 +361,9 @@ const FIXED: [Signature; 91] = {
         tcp(Pgsql).client().ports(&[5432]).at(0, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"),
         tcp(Pgsql).client().ports(&[5432]).at(0, b"\x00\x00").at(4, b"\x00\x03\x00\x00"),
         tcp(Pgsql).server().ports(&[5432]).at(0, b"R\x00\x00\x00"),
+        // One byte answers the request for TLS.
+        tcp(Pgsql).server().ports(&[5432]).at(0, b"S"),
+        tcp(Pgsql).server().ports(&[5432]).at(0, b"N"),
         // Datagrams.
         udp(Dns).either(&[53]).needs(12, Check::Dns(0)),
         udp(Mdns).either(&[5353]).needs(12, Check::Dns(0)),
@@ -398,7 +401,7 @@ const LDAP: &[u16] = &[389, 3268];
 
 /// All signatures, highest precedence first.
 pub const SIGNATURES: &[Signature] = &{
-    let mut all = [FIXED[0]; 14 + 14 + 56 + 91];
+    let mut all = [FIXED[0]; 14 + 14 + 56 + 93];
     let mut n = 0;
     let mut i = 0;
     while i < SIP_TCP.len() {

@@ -47,6 +47,7 @@ macro_rules! protocols {
 
 protocols! {
     "app-http1", 6, 80, Http1, HTTP, HTTP_SEEDS;
+    "app-http2", 6, 80, Http2, HTTP2, HTTP2_SEEDS;
     "app-dns-udp", 17, 53, Dns, DNS, DNS_SEEDS;
     "app-dns-tcp", 6, 53, Dns, DNS, DNS_TCP_SEEDS;
     "app-tls", 6, 443, Tls, TLS, TLS_SEEDS;
@@ -63,6 +64,17 @@ protocols! {
     "app-sip-tcp", 6, 5060, Sip, SIP, SIP_SEEDS;
     "app-mqtt", 6, 1883, Mqtt, MQTT, MQTT_SEEDS;
     "app-rfb", 6, 5900, Rfb, RFB, RFB_SEEDS;
+    "app-ldap", 6, 389, Ldap, LDAP, LDAP_SEEDS;
+    "app-ldap-udp", 17, 389, Ldap, LDAP, LDAP_SEEDS;
+    "app-pop3", 6, 110, Pop3, POP3, POP3_SEEDS;
+    "app-websocket", 6, 80, Http1, WEBSOCKET, WEBSOCKET_SEEDS;
+    "app-tftp", 17, 69, Tftp, TFTP, TFTP_SEEDS;
+    "app-mdns", 17, 5353, Mdns, DNS, DNS_SEEDS;
+    "app-dnp3", 6, 20000, Dnp3, DNP3, DNP3_SEEDS;
+    "app-pgsql", 6, 5432, Pgsql, PGSQL, PGSQL_SEEDS;
+    "app-enip", 6, 44818, Enip, ENIP, ENIP_SEEDS;
+    "app-enip-udp", 17, 44818, Enip, ENIP, ENIP_SEEDS;
+    "app-quic", 17, 443, Quic, QUIC, QUIC_SEEDS;
     "app-dhcp", 17, 67, Dhcp, DHCP, DHCP_SEEDS;
 }
 
@@ -95,6 +107,28 @@ const HTTP_SEEDS: Seeds = &[
         (0, b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
         (1, b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\n"),
         (0, b"\x81\x05hello"),
+    ],
+];
+
+const HTTP2: &[&[u8]] = &[
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\x00\x00\x00\x04\x01\x00\x00\x00\x00", b"\x00\x00\x03\x01\x05\x00\x00\x00\x03\x82\x87\x84", b"\x00\x00\x01\x09\x04\x00\x00\x00\x01\x88",
+    b"\x00\x00\x04\x00\x01\x00\x00\x00\x01body", b"\x00\x00\x05\x05\x04\x00\x00\x00\x01\x00\x00\x00\x02\x82", b"\x00\x00\x04\x03\x00\x00\x00\x00\x01\x00\x00\x00\x08",
+    b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\xff\xff", b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x0b", b"\x00\x00\x05\x02\x00\x00\x00\x00\x05\x00\x00\x00\x00\xff",
+    b"\x40\x01a\x01b", b"\xbe", b"\x3f\xe1\x1f", b"\x20", b"\x5c\x041234", b"\x0f\x0d\x041234", b"\x5a\x04gzip", b"\x5f\x17application/dns-message", b"\xff\xff\xff\xff\x0f", b"\x2d", b"\x09",
+];
+const HTTP2_SEEDS: Seeds = &[
+    &[
+        (0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x06\x04\x00\x00\x00\x00\x00\x00\x03\x00\x00\x00\x64"),
+        (0, b"\x00\x00\x14\x01\x05\x00\x00\x00\x01\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff\x53\x01x"),
+        (1, b"\x00\x00\x00\x04\x01\x00\x00\x00\x00\x00\x00\x01\x01\x00\x00\x00\x00\x01\x88\x00\x00\x06\x09\x04\x00\x00\x00\x01\x5a\x04gzip"),
+        (1, b"\x00\x00\x19\x00\x01\x00\x00\x00\x01\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcbH\xcd\xc9\xc9\x07\x00\x86\xa6\x106\x05\x00\x00\x00"),
+        (0, b"\x00\x00\x03\x01\x04\x00\x00\x00\x03\x83\x86\x84\x00\x00\x07\x00\x09\x00\x00\x00\x03\x02hell\x00\x00"),
+        (1, b"\x00\x00\x07\x05\x04\x00\x00\x00\x03\x00\x00\x00\x02\x82\x86\x84\x00\x00\x04\x03\x00\x00\x00\x00\x03\x00\x00\x00\x08"),
+    ],
+    &[
+        (0, b"GET /up HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
+        (1, b"HTTP/1.1 101 S\r\nUpgrade: h2c\r\n\r\n\x00\x00\x01\x01\x05\x00\x00\x00\x01\x88"),
+        (0, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ],
 ];
 
@@ -247,11 +281,102 @@ const RFB_SEEDS: Seeds = &[&[
     (1, b"\x00\x00\x00\x000123456789abcdef0123\x00\x00\x00\x04desk"),
 ]];
 
+const QUIC: &[&[u8]] = &[
+    b"\xc3\x00\x00\x00\x01", b"\xd3\x6b\x33\x43\xcf", b"\xc3\xff\x00\x00\x1d", b"\xc3Q046\x50", b"\x80\x00\x00\x00\x00", b"\xf0\x00\x00\x00\x01", b"\x00\x00\x44\x9e", b"\x08",
+    b"CHLO\x02\x00\x00\x00SNI\x00\x03\x00\x00\x00UAID\x05\x00\x00\x00a.bme", b"\xa0\x01\x00\x1d", b"\x06\x00\x40",
+];
+const QUIC_SEEDS: Seeds = &[
+    &[(0, b"\xc3Q046\x5012345678\x00\x00\x00\x01hashhashhash\xa0\x01\x00\x20CHLO\x02\x00\x00\x00SNI\x00\x03\x00\x00\x00UAID\x05\x00\x00\x00a.bme")],
+    &[(1, b"\xcf\x00\x00\x00\x01\x00\x08\xf0\x67\xa5\x50\x2a\x42\x62\xb5\x00\x40\x75\xc0\xd9\x5a\x48\x2c\xd0\x99\x1c\xd2\x5b\x0a\xac\x40\x6a\x58\x16\xb6\x39\x41\x00\xf3")],
+];
+
+const POP3: &[&[u8]] = &[b"+OK\r\n", b"-ERR no\r\n", b"+ \r\n", b".\r\n", b"..x\r\n", b"USER me\r\n", b"PASS x\r\n", b"LIST\r\n", b"TOP 1 2\r\n", b"RETR 1\r\n", b"CAPA\r\n", b"STLS\r\n", b"AUTH PLAIN\r\n", b"\n", b"\x16\x03\x01"];
+const POP3_SEEDS: Seeds = &[&[
+    (1, b"+OK ready\r\n"),
+    (0, b"USER me\r\nPASS x\r\nLIST\r\n"),
+    (1, b"+OK\r\n+OK\r\n+OK 1\r\n1 5\r\n.\r\n"),
+    (0, b"AUTH PLAIN\r\n"),
+    (1, b"+ \r\n"),
+    (0, b"AGEAYg==\r\nSTLS\r\n"),
+    (1, b"-ERR\r\n+OK begin\r\n"),
+    (0, b"\x16\x03\x01\x00\x05"),
+]];
+
+const WEBSOCKET: &[&[u8]] = &[
+    b"\x81\x05hello", b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58", b"\x01\x03Hel", b"\x80\x02lo", b"\x00\x02xx", b"\x89\x00", b"\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00", b"\x82\x7e\x01\x00",
+    b"\x82\x7f\x00\x00\x00\x00\x00\x01\x00\x00", b"\x88\x02\x03\xe8",
+];
+const WEBSOCKET_SEEDS: Seeds = &[&[
+    (0, b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"),
+    (1, b"HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n"),
+    (0, b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58"),
+    (1, b"\x01\x03Hel\x89\x05Hello\x80\x02lo\xc1\x07\xf2\x48\xcd\xc9\xc9\x07\x00"),
+]];
+
+const TFTP: &[&[u8]] = &[b"\x00\x01", b"\x00\x02", b"octet\x00", b"\x00\x03\x00\x01", b"\x00"];
+const TFTP_SEEDS: Seeds = &[&[(0, b"\x00\x01rfc1350.txt\x00octet\x00"), (1, b"\x00\x05\x00\x01no\x00")]];
+
+const DNP3: &[&[u8]] = &[
+    b"\x05\x64\x0b\xc4\x02\x00\x03\x00", b"\x05\x64\x05\xc0\x01\x00\x0c\x00", b"\xc0\xcb\x14", b"\x40", b"\x80", b"\x3c\x02\x06", b"\x81\x80\x00", b"\x01\x01\x00\x00\x09", b"\x1e\x02\x17\x02", b"\x46\x03\x5b\x01", b"\xff\xff",
+];
+const DNP3_SEEDS: Seeds = &[&[
+    (0, b"\x05\x64\x0b\xc4\x02\x00\x03\x00\x00\x00\xc0\xcb\x14\x3c\x02\x06\x00\x00"),
+    (1, b"\x05\x64\x10\x44\x03\x00\x02\x00\x00\x00\xc0\xcb\x81\x80\x00\x01\x01\x00\x00\x09\xff\x00\x00"),
+]];
+
+const PGSQL: &[&[u8]] = &[
+    b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"\x00\x00\x00\x17\x00\x03\x00\x00user\x00me\x00db\x00a\x00\x00", b"S", b"N", b"Q\x00\x00\x00\x0dSELECT 1\x00", b"X\x00\x00\x00\x04", b"p\x00\x00\x00\x06a\x00",
+    b"R\x00\x00\x00\x08\x00\x00\x00\x00", b"R\x00\x00\x00\x08\x00\x00\x00\x0a", b"Z\x00\x00\x00\x05I", b"C\x00\x00\x00\x06a\x00", b"d\x00\x00\x00\x05x", b"G\x00\x00\x00\x07\x00\x00\x01", b"E\x00\x00\x00\x0aC4260\x00",
+];
+const PGSQL_SEEDS: Seeds = &[&[
+    (0, b"\x00\x00\x00\x08\x04\xd2\x16\x2f"),
+    (1, b"N"),
+    (0, b"\x00\x00\x00\x17\x00\x03\x00\x00user\x00me\x00db\x00a\x00\x00"),
+    (1, b"R\x00\x00\x00\x08\x00\x00\x00\x0a"),
+    (0, b"p\x00\x00\x00\x0eSCRAM\x00\x00\x00\x00\x00"),
+    (1, b"R\x00\x00\x00\x08\x00\x00\x00\x00Z\x00\x00\x00\x05I"),
+    (0, b"Q\x00\x00\x00\x0dSELECT 1\x00"),
+    (1, b"T\x00\x00\x00\x06\x00\x01D\x00\x00\x00\x06\x00\x00C\x00\x00\x00\x06a\x00Z\x00\x00\x00\x05I"),
+]];
+
+const ENIP: &[&[u8]] = &[
+    b"\x63\x00", b"\x65\x00\x04\x00", b"\x6f\x00", b"\x70\x00", b"\x01\x00\x0c\x00", b"\x02\x00\xa1\x00\x04\x00", b"\xb1\x00", b"\xb2\x00", b"\x0e\x03\x20\x01\x24\x01\x30\x05", b"\x0a\x02\x20\x02\x24\x01\x02\x00",
+    b"\x8e\x00\x00\x00", b"\x00\x01\x14\x00",
+];
+const ENIP_SEEDS: Seeds = &[&[
+    (0, b"\x63\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"),
+    (1, b"\x63\x00\x2b\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x0c\x00\x25\x00\x01\x00aaaabbbbccccdddd\x01\x00\x0c\x00\x3a\x00\x04\x03\x30\x00\x8e\x4d\x52\x00\x03abc\x03"),
+    (0, b"\x70\x00\x1e\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xa1\x00\x04\x00\x09\x09\x09\x09\xb1\x00\x0a\x00\x05\x00\x0e\x03\x20\x01\x24\x01\x30\x05"),
+]];
+
+const LDAP: &[&[u8]] = &[
+    b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00", b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00", b"\x30\x05\x02\x01\x03\x42\x00", b"\x30\x06\x02\x01\x06\x50\x01\x05", b"\x64", b"\x65", b"\x66", b"\x68", b"\x6c", b"\x6e",
+    b"\x77\x18\x80\x161.3.6.1.4.1.1466.20037", b"\x78\x07\x0a\x01\x00\x04\x00\x04\x00", b"\x31\x04\x04\x02cn", b"\x30\x84\x00\x00\x00\x05", b"\xa3",
+];
+const LDAP_SEEDS: Seeds = &[&[
+    (0, b"\x30\x0c\x02\x01\x01\x60\x07\x02\x01\x03\x04\x00\x80\x00"),
+    (1, b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00"),
+    (0, b"\x30\x2a\x02\x01\x02\x63\x25\x04\x02dc\x0a\x01\x02\x0a\x01\x00\x02\x01\x64\x02\x01\x00\x01\x01\x00\x87\x0bobjectClass\x30\x04\x04\x02cn"),
+    (1, b"\x30\x17\x02\x01\x02\x64\x12\x04\x02dc\x30\x0c\x30\x0a\x04\x02cn\x31\x04\x04\x02me\x30\x0c\x02\x01\x02\x65\x07\x0a\x01\x04\x04\x00\x04\x00"),
+    (0, b"\x30\x1d\x02\x01\x03\x77\x18\x80\x161.3.6.1.4.1.1466.20037"),
+    (1, b"\x30\x0c\x02\x01\x03\x78\x07\x0a\x01\x00\x04\x00\x04\x00\x16\x03\x01"),
+]];
+
 const DHCP: &[&[u8]] = &[b"\x63\x82\x53\x63", b"\x35\x01\x01", b"\x33\x04\x00\x00\x0e\x10", b"\xff", b"\x00", b"\x33\x02", b"\x3a\x04"];
 const DHCP_SEEDS: Seeds = &[&[(0, b"\x01\x01\x06\x00 too short"), (1, b"\x02\x01\x06\x00")]];
 
 /// Non-byte facts that parsers answer.
-const NUMBERS: [&str; 22] = [
+const NUMBERS: [&str; 32] = [
+    "enip.command",
+    "enip.serial",
+    "enip.protocol_version",
+    "dnp3_func",
+    "dnp3_ind",
+    "websocket.opcode",
+    "websocket.flags",
+    "websocket.mask",
+    "ldap.request.operation",
+    "ldap.responses.count",
     "filesize",
     "ftp.dynamic_port",
     "ftp.reply_received",
@@ -288,20 +413,18 @@ const SMALL: AppLayerConfig = AppLayerConfig {
     disabled: 0,
 };
 
-/// More transactions than an input can begin. What is complete and not yet inspected counts as open, so the bound on open
-/// transactions depends on how much comes at once; it is tried apart from the comparison.
+/// More transactions than an input can begin; and so few that most inputs begin more.
 const MANY: usize = 1 << 16;
 const FEW: usize = 3;
+/// Most transactions that one record of an input can hold: inputs have 16 KiB, messages of SMB 32 bytes and more.
+const RECORD_MAX: usize = 512;
 
 /// Runs a conversation as it is and cut in other places. Parsers are asked after every delivery, as by the engine.
 pub fn any_cut(bytes: &[u8], carrier: u8, port: u16) {
     let conversation = Conversation::decode(bytes);
-    let usual = AppLayerConfig { transactions: MANY, ..AppLayerConfig::default() };
-    let config = Arc::new(if conversation.seed & 1 == 0 { usual } else { SMALL });
-    if conversation.seed & 14 == 0 {
-        let few = Arc::new(AppLayerConfig { transactions: FEW, ..*config });
-        outcome(&conversation.steps, &few, carrier, port);
-    }
+    let limits = if conversation.seed & 1 == 0 { AppLayerConfig::default() } else { SMALL };
+    let transactions = if conversation.seed & 6 == 0 { FEW } else { MANY };
+    let config = Arc::new(AppLayerConfig { transactions, ..limits });
     let whole = outcome(&conversation.steps, &config, carrier, port);
     let other = if carrier == 6 { cut(&conversation) } else { conversation.steps.clone() };
     let pieces = outcome(&other, &config, carrier, port);
@@ -354,20 +477,24 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         ended[direction] = input == Input::End;
         let direction = if direction == 0 { Direction::ToServer } else { Direction::ToClient };
         flow.feed(direction, input, 1);
-        events.extend(flow.new_events());
-        announced.extend(flow.take_expected());
-        assert!(announced.len() <= steps.len() * 4096, "announcements are bounded");
-        // What is released now is seen for the last time.
-        let everything = flow.state().is_some_and(|state| state.upgrade().is_some());
-        see(&flow, upgrades, everything, config.transactions, &mut transactions);
-        let before = flow.upgraded();
-        let protocol = flow.protocol();
-        flow.mark_inspected(1);
-        if before != flow.upgraded() || protocol != flow.protocol() {
-            upgrades += 1;
+        loop {
+            events.extend(flow.new_events());
+            announced.extend(flow.take_expected());
+            assert!(announced.len() <= steps.len() * 4096, "announcements are bounded");
+            // What is released now is seen for the last time.
+            let changes = flow.state().is_some_and(|state| state.upgrade().is_some());
+            see(&flow, upgrades, changes, config.transactions, &mut transactions);
+            let more = flow.mark_inspected(1);
+            upgrades += u8::from(changes);
+            if !more {
+                break;
+            }
         }
     }
     see(&flow, upgrades, true, config.transactions, &mut transactions);
+    // What came behind a change of protocol waits to be inspected.
+    flow.mark_inspected(1);
+    events.extend(flow.new_events());
     events.sort_unstable();
     let mut text = String::new();
     let open = [Direction::ToServer, Direction::ToClient].map(|d| flow.is_open(d));
@@ -391,12 +518,12 @@ fn see(
 ) {
     let Some(state) = flow.state() else { return };
     let live = state.transactions();
-    // Parsers may keep as many again that are complete and wait to be inspected.
-    assert!(live.len() <= 2 * most, "transactions are bounded");
+    // One record may hold several messages; all of them wait to be inspected.
+    assert!(live.len() <= most + RECORD_MAX, "transactions are bounded");
     assert!(live.windows(2).all(|pair| pair[0].id < pair[1].id), "in order of their ids");
     let mut json = Vec::new();
     let seen = |t: &Transaction| everything || t.progress == [COMPLETE; 2] && t.changed != [false; 2];
-    let own = |buffer: &&Buffer| buffer.protocol().is_none_or(|p| p == state.protocol());
+    let own = |buffer: &&Buffer| buffer.protocol().is_none_or(|p| p.includes(state.protocol()) || p == AppProtocol::Tls);
     for (index, transaction) in live.iter().enumerate().filter(|(_, t)| seen(t)) {
         let mut text = String::new();
         let names: Vec<&str> = transaction.events.iter().map(|event| state.event_name(*event)).collect();

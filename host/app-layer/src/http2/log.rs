@@ -1,0 +1,102 @@
+//! The EVE object of a transaction: `http` with version 2.
+
+use super::fields::{Fields, Known};
+use super::frame::{Fact, error_name, setting_name};
+use super::stream::{Side, Stream, content_range};
+use crate::json::Object;
+
+/// Most header fields that are logged of a direction.
+const HEADERS_MAX: usize = 128;
+
+pub fn http(stream: &Stream, out: &mut Vec<u8>) {
+    let [request, response] = &stream.sides;
+    let mut http = Object::begin("http", out);
+    http.text("version", Some(b"2"));
+    headers(&mut http, "request_headers", &request.fields);
+    headers(&mut http, "response_headers", &response.fields);
+    http.text("hostname", request.fields.host_raw());
+    http.text("http_method", request.fields.value(Known::Method));
+    http.text("url", request.fields.value(Known::Path));
+    http.text("http_user_agent", request.fields.value(Known::UserAgent));
+    http.text("http_refer", request.fields.value(Known::Referer));
+    http.text("http_content_type", response.fields.value(Known::ContentType));
+    if let Some(length) = response.fields.value(Known::ContentLength).and_then(number) {
+        http.number("length", length);
+    }
+    if response.fields.status() > 0 {
+        http.number("status", response.fields.status().into());
+    }
+    if let Some(raw) = response.fields.value(Known::ContentRange)
+        && let Some(range) = content_range(raw)
+    {
+        http.object("content_range", |object| {
+            object.text("raw", Some(raw));
+            if let Some((start, end)) = range.part {
+                object.number("start", start);
+                object.number("end", end);
+            }
+            if let Some(size) = range.size {
+                object.number("size", size);
+            }
+        });
+    }
+    http.object("http2", |object| {
+        object.number("stream_id", stream.number.into());
+        object.object("request", |o| facts(o, request));
+        object.object("response", |o| facts(o, response));
+    });
+    http.end();
+}
+
+fn number(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+fn headers(http: &mut Object<'_>, key: &str, fields: &Fields) {
+    if fields.is_empty() {
+        return;
+    }
+    http.list(key, |list| {
+        for (name, value) in fields.iter().take(HEADERS_MAX) {
+            list.object(|field| {
+                field.text("name", Some(name));
+                field.text("value", Some(value));
+            });
+        }
+    });
+}
+
+/// What frames of a direction said.
+fn facts(object: &mut Object<'_>, side: &Side) {
+    let settings = || {
+        side.facts.iter().filter_map(|fact| match fact {
+            Fact::Setting(id, value) => Some((*id, *value)),
+            _ => None,
+        })
+    };
+    if settings().next().is_some() {
+        object.list("settings", |list| {
+            for (id, value) in settings() {
+                list.object(|setting| {
+                    match setting_name(id) {
+                        Some(name) => setting.text("settings_id", Some(name.as_bytes())),
+                        None => setting.text("settings_id", Some(format!("SETTINGSUNKNOWN({id})").as_bytes())),
+                    }
+                    setting.number("settings_value", value.into());
+                });
+            }
+        });
+    }
+    for fact in &side.facts {
+        if let Fact::Error(code) = fact {
+            match error_name(*code) {
+                Some(name) => object.text("error_code", Some(name.as_bytes())),
+                None => object.text("error_code", Some(format!("unknown {code}").as_bytes())),
+            }
+            break;
+        }
+    }
+    if let Some(weight) = side.facts.iter().find_map(|fact| if let Fact::Priority(weight) = fact { Some(*weight) } else { None }) {
+        object.number("priority", weight.into());
+    }
+}

@@ -1,0 +1,373 @@
+// Literals, guards and the header table against the records.
+//
+// Function: for each frame, in this order, the records that its literal hits lead to (at most `list_entries` of them),
+// those of its armed guards by number, and the header table; which held first, their scopes, and the guards that led to
+// one (hw-sim/src/pipeline/judge.rs). Latency: 9 cycles and one per record asked. Throughput: one record per cycle, one
+// hit per cycle, two cycles per frame more. Back-pressure: facts_ready_o, hit_ready_o.
+//
+//     facts ─► class rows (4) ────────────────────────┐
+//     hits ──► sequencer ─► lists ─► records ─► record_says ─► sums ─► judged
+//                  └──────► header table ─┘
+//
+// Sets are kept by class: one row says to which sets a class belongs, so that a frame reads four rows once, and a record
+// only selects a bit of each.
+`default_nettype none
+
+module weir_judge
+  import weir_contract_pkg::*;
+  import weir_match_pkg::*;
+  import weir_judge_pkg::*;
+#(
+    parameter int unsigned LISTS_LOG2 = 13,          // list entries
+    parameter int unsigned RECORDS_LOG2 = 12,        // records
+    parameter int unsigned HEADER_LOG2 = 11,         // header-table entries
+    parameter int unsigned PORT_CLASSES_LOG2 = 9,
+    parameter int unsigned PORT_SETS = 320,
+    parameter int unsigned ADDRESS_CLASSES_LOG2 = 11,
+    parameter int unsigned ADDRESS_SETS = 1024
+) (
+    input  wire logic                  clk_i,
+    input  wire logic                  rst_i,
+    input  wire logic [1:0][31:0]      list_limit_i,      // by bank: most list entries of a frame
+    input  wire logic [1:0][31:0]      header_count_i,    // by bank: entries of the header table
+    input  wire logic                  facts_valid_i,
+    output logic                       facts_ready_o,
+    input  wire frame_facts_t          facts_i,
+    input  wire logic                  hit_valid_i,       // a frame's hits, then its ending
+    output logic                       hit_ready_o,
+    input  wire hit_t                  hit_i,
+    output logic                       valid_o,
+    output judged_t                    judged_o,
+    // Tables of a bank that is not in use.
+    input  wire logic                  write_i,
+    input  wire logic                  write_bank_i,
+    input  wire logic [2:0]            write_table_i,     // 0 list, 1 record, 2 header, 3 guard, 4 port row, 5 address row
+    input  wire logic [23:0]           write_address_i,
+    input  wire logic [1023:0]         write_data_i
+);
+
+  typedef enum logic [2:0] {
+    IDLE    = 3'd0,
+    ROWS    = 3'd1,
+    HITS    = 3'd2,
+    LIST    = 3'd3,
+    GUARDS  = 3'd4,
+    GUARD   = 3'd5,
+    HEADER  = 3'd6,
+    ENDING  = 3'd7
+  } state_e;
+
+  // A record to ask, on its way through lists, records and the question.
+  typedef struct packed {
+    logic               valid;
+    logic               ending;   // of the frame
+    logic               header;   // from the header table, else from a list
+    logic               guard;    // from a guard, else (in a list) from a hit
+    logic [5:0]         number;   // of the guard
+    logic signed [20:0] position; // of the hit
+  } ask_t;
+
+  state_e state_q, state_d;
+  frame_facts_t facts_q;  // the last question is two cycles old when the next frame's come
+  logic [63:0] guards_q, guards_d, fired_q, fired_d;
+  logic [31:0] entries_q, entries_d, at_q, at_d, left_q, left_d;
+  logic signed [20:0] position_q, position_d;
+  logic limited_q, limited_d;
+  logic [5:0] number_q, number_d;
+  logic [63:0] heard_q;
+  logic [31:0] counted_q;
+  list_range_t [1:0][GUARDS_MAX-1:0] guard_lists_q;
+  logic [1:0][63:0] armed_q;
+  logic bank, take_facts;
+  ask_t ask;
+  logic [31:0] address;
+
+  assign bank = facts_q.bank;
+
+  // ---- what is asked next
+  always_comb begin
+    state_d = state_q;
+    guards_d = guards_q;
+    fired_d = fired_q;
+    entries_d = entries_q;
+    at_d = at_q;
+    left_d = left_q;
+    position_d = position_q;
+    limited_d = limited_q;
+    number_d = number_q;
+    facts_ready_o = 1'b0;
+    hit_ready_o = 1'b0;
+    take_facts = 1'b0;
+    ask = '0;
+    ask.position = position_q;
+    ask.number = number_q;
+    address = at_q;
+    unique case (state_q)
+      IDLE: begin
+        facts_ready_o = 1'b1;
+        if (facts_valid_i) begin
+          take_facts = 1'b1;
+          entries_d = '0;
+          limited_d = 1'b0;
+          fired_d = facts_i.guards;
+          state_d = ROWS;
+        end
+      end
+      ROWS: state_d = HITS;
+      HITS: begin
+        hit_ready_o = 1'b1;
+        if (hit_valid_i) begin
+          if (hit_i.ending) begin
+            fired_d[GUARD_CANDIDATE_LIMIT] = fired_q[GUARD_CANDIDATE_LIMIT] || hit_i.total.limit;
+            fired_d[GUARD_LIST_LIMIT] = fired_q[GUARD_LIST_LIMIT] || limited_q;
+            guards_d = fired_d & armed_q[bank];
+            state_d = GUARDS;
+          end else if (!limited_q) begin
+            at_d = hit_i.list_start;
+            left_d = 32'(hit_i.list_count);
+            position_d = hit_i.position;
+            if (hit_i.list_count != '0) state_d = LIST;
+          end
+        end
+      end
+      LIST: begin
+        if (entries_q >= list_limit_i[bank]) begin
+          // What is left of this frame's hits is passed over.
+          limited_d = 1'b1;
+          state_d = HITS;
+        end else begin
+          ask.valid = 1'b1;
+          entries_d = entries_q + 32'd1;
+          at_d = at_q + 32'd1;
+          left_d = left_q - 32'd1;
+          if (left_q == 32'd1) state_d = HITS;
+        end
+      end
+      GUARDS: begin
+        number_d = '0;
+        for (int unsigned n = 64; n > 0; n--) if (guards_q[n-1]) number_d = 6'(n - 1);
+        if (guards_q == '0) begin
+          at_d = '0;
+          left_d = header_count_i[bank];
+          state_d = header_count_i[bank] == '0 ? ENDING : HEADER;
+        end else begin
+          guards_d[number_d] = 1'b0;
+          at_d = guard_lists_q[bank][number_d].start;
+          left_d = guard_lists_q[bank][number_d].count;
+          state_d = GUARD;
+        end
+      end
+      GUARD: begin
+        ask.valid = 1'b1;
+        ask.guard = 1'b1;
+        at_d = at_q + 32'd1;
+        left_d = left_q - 32'd1;
+        if (left_q == 32'd1) state_d = GUARDS;
+      end
+      HEADER: begin
+        ask.valid = 1'b1;
+        ask.header = 1'b1;
+        at_d = at_q + 32'd1;
+        left_d = left_q - 32'd1;
+        if (left_q == 32'd1) state_d = ENDING;
+      end
+      default: begin
+        ask.ending = 1'b1;
+        state_d = IDLE;
+      end
+    endcase
+  end
+
+  always_ff @(posedge clk_i) begin
+    guards_q <= guards_d;
+    fired_q <= fired_d;
+    entries_q <= entries_d;
+    at_q <= at_d;
+    left_q <= left_d;
+    position_q <= position_d;
+    limited_q <= limited_d;
+    number_q <= number_d;
+    if (take_facts) facts_q <= facts_i;
+    if (state_q == ENDING) begin
+      heard_q   <= fired_q;
+      counted_q <= entries_q;
+    end
+    if (write_i && write_table_i == 3'd3) begin
+      guard_lists_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:0];
+      armed_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:32] != '0;
+    end
+    if (rst_i) begin
+      state_q <= IDLE;
+      armed_q <= '0;
+    end else begin
+      state_q <= state_d;
+    end
+  end
+
+  // ---- lists and header table, then records
+  ask_t ask_1_q, ask_2_q, ask_3_q;
+  logic [RECORDS_LOG2-1:0] listed, headed, id, id_2_q, id_3_q;
+  // Behind what is asked stands what only explains.
+  localparam int unsigned RECORD_BITS = 8 * 76;
+  logic [RECORD_BITS-1:0] record_bits;
+  record_t record_of;
+  logic bank_1_q;
+  assign record_of = record_t'(768'(record_bits));
+
+  weir_ram_1r1w #(
+      .ADDRESS_BITS(LISTS_LOG2 + 1),
+      .DATA_BITS   (RECORDS_LOG2)
+  ) lists (
+      .clk_i          (clk_i),
+      .write_i        (write_i && write_table_i == 3'd0),
+      .write_address_i({write_bank_i, write_address_i[LISTS_LOG2-1:0]}),
+      .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
+      .read_address_i ({bank, address[LISTS_LOG2-1:0]}),
+      .read_data_o    (listed)
+  );
+
+  weir_ram_1r1w #(
+      .ADDRESS_BITS(HEADER_LOG2 + 1),
+      .DATA_BITS   (RECORDS_LOG2)
+  ) header (
+      .clk_i          (clk_i),
+      .write_i        (write_i && write_table_i == 3'd2),
+      .write_address_i({write_bank_i, write_address_i[HEADER_LOG2-1:0]}),
+      .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
+      .read_address_i ({bank, address[HEADER_LOG2-1:0]}),
+      .read_data_o    (headed)
+  );
+
+  assign id = ask_1_q.header ? headed : listed;
+
+  weir_ram_1r1w #(
+      .ADDRESS_BITS(RECORDS_LOG2 + 1),
+      .DATA_BITS   (RECORD_BITS)
+  ) records (
+      .clk_i          (clk_i),
+      .write_i        (write_i && write_table_i == 3'd1),
+      .write_address_i({write_bank_i, write_address_i[RECORDS_LOG2-1:0]}),
+      .write_data_i   (write_data_i[RECORD_BITS-1:0]),
+      .read_address_i ({bank_1_q, id}),
+      .read_data_o    (record_bits)
+  );
+
+  // ---- to which sets the frame's classes belong
+  logic rows_q;
+  logic [1:0][PORT_SETS-1:0] port_rows;
+  logic [1:0][ADDRESS_SETS-1:0] address_rows;
+  logic [1:0][PORT_SETS-1:0] ports_q;        // source, destination
+  logic [1:0][ADDRESS_SETS-1:0] addresses_q;
+  logic write_ports, write_addresses;
+  assign write_ports = write_i && write_table_i == 3'd4;
+  assign write_addresses = write_i && write_table_i == 3'd5;
+
+  for (genvar end_of = 0; end_of < 2; end_of++) begin : g_end
+    logic [15:0] port_class, address_class;
+    assign port_class = end_of == 0 ? facts_q.source_port : facts_q.destination_port;
+    assign address_class = end_of == 0 ? facts_q.source_address : facts_q.destination_address;
+
+    weir_ram_1r1w #(
+        .ADDRESS_BITS(PORT_CLASSES_LOG2 + 1),
+        .DATA_BITS   (PORT_SETS)
+    ) port_sets (
+        .clk_i          (clk_i),
+        .write_i        (write_ports),
+        .write_address_i({write_bank_i, write_address_i[PORT_CLASSES_LOG2-1:0]}),
+        .write_data_i   (write_data_i[PORT_SETS-1:0]),
+        .read_address_i ({bank, port_class[PORT_CLASSES_LOG2-1:0]}),
+        .read_data_o    (port_rows[end_of])
+    );
+
+    weir_ram_1r1w #(
+        .ADDRESS_BITS(ADDRESS_CLASSES_LOG2 + 1),
+        .DATA_BITS   (ADDRESS_SETS)
+    ) address_sets (
+        .clk_i          (clk_i),
+        .write_i        (write_addresses),
+        .write_address_i({write_bank_i, write_address_i[ADDRESS_CLASSES_LOG2-1:0]}),
+        .write_data_i   (write_data_i[ADDRESS_SETS-1:0]),
+        .read_address_i ({bank, address_class[ADDRESS_CLASSES_LOG2-1:0]}),
+        .read_data_o    (address_rows[end_of])
+    );
+  end
+
+  always_ff @(posedge clk_i) begin
+    rows_q <= state_q == ROWS;
+    if (rows_q) begin
+      ports_q <= port_rows;
+      addresses_q <= address_rows;
+    end
+  end
+
+  // ---- the question
+  said_t said, said_q;
+  logic members;
+  logic [7:0] scopes_q;
+  always_comb begin
+    members = ports_q[0][($clog2(PORT_SETS))'(record_of.source_ports)] &&
+              ports_q[1][($clog2(PORT_SETS))'(record_of.destination_ports)] &&
+              addresses_q[0][($clog2(ADDRESS_SETS))'(record_of.source_addresses)] &&
+              addresses_q[1][($clog2(ADDRESS_SETS))'(record_of.destination_addresses)];
+    said = record_says(record_of, facts_q, members, !ask_2_q.header && !ask_2_q.guard,
+                       ask_2_q.position);
+  end
+
+  always_ff @(posedge clk_i) begin
+    ask_1_q <= ask;
+    ask_2_q <= ask_1_q;
+    ask_3_q <= ask_2_q;
+    bank_1_q <= bank;
+    id_2_q <= id;
+    id_3_q <= id_2_q;
+    said_q <= said;
+    scopes_q <= record_of.scopes;
+    if (rst_i) begin
+      ask_1_q <= '0;
+      ask_2_q <= '0;
+      ask_3_q <= '0;
+    end
+  end
+
+  // ---- sums
+  judged_t sum_q, sum;
+  logic [63:0] wanted_q, wanted;  // guards with a record that the lasting facts allow
+  always_comb begin
+    sum = sum_q;
+    wanted = wanted_q;
+    if (ask_3_q.valid) begin
+      if (ask_3_q.guard && said_q.lasting) wanted[ask_3_q.number] = 1'b1;
+      if (said_q.holds) begin
+        sum.held = sum_q.held + 32'd1;
+        sum.scopes = sum_q.scopes | scopes_q;
+        if (sum_q.first == RECORD_NONE) sum.first = 32'(id_3_q);
+        if (ask_3_q.guard) sum.guards[ask_3_q.number] = 1'b1;
+      end
+    end
+    if (ask_3_q.ending) begin
+      sum.entries = counted_q;
+      sum.heard = heard_q & (wanted_q | ~PAYLOAD_FACTS);
+    end
+  end
+
+  always_ff @(posedge clk_i) begin
+    judged_o <= sum;
+    if (rst_i || ask_3_q.ending) begin
+      sum_q <= '0;
+      sum_q.first <= RECORD_NONE;
+      wanted_q <= '0;
+    end else begin
+      sum_q <= sum;
+      wanted_q <= wanted;
+    end
+    if (rst_i) valid_o <= 1'b0;
+    else valid_o <= ask_3_q.ending;
+  end
+
+  if (PORT_SETS > 1024 || ADDRESS_SETS > 1024) begin : g_check
+    $error("a row of sets is written at once and has at most 1024 bits");
+  end
+
+endmodule
+
+`default_nettype wire

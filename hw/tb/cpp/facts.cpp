@@ -1,0 +1,4 @@
+#include "Vfacts.h"
+#include "harness.hpp"
+
+WEIR_HARNESS(facts, Vfacts)

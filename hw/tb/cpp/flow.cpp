@@ -1,0 +1,4 @@
+#include "Vflow.h"
+#include "harness.hpp"
+
+WEIR_HARNESS(flow, Vflow)

@@ -1,0 +1,4 @@
+#include "Vjudge.h"
+#include "harness.hpp"
+
+WEIR_HARNESS(judge, Vjudge)

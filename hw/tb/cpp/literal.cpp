@@ -1,0 +1,4 @@
+#include "Vliteral.h"
+#include "harness.hpp"
+
+WEIR_HARNESS(literal, Vliteral)

@@ -1,0 +1,4 @@
+#include "Vparse.h"
+#include "harness.hpp"
+
+WEIR_HARNESS(parse, Vparse)

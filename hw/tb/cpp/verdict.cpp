@@ -1,0 +1,4 @@
+#include "Vverdict.h"
+#include "harness.hpp"
+
+WEIR_HARNESS(verdict, Vverdict)
