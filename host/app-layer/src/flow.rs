@@ -67,7 +67,7 @@ pub struct AppLayerFlow {
     fed: bool,
     /// What waits for [`AppLayerFlow::mark_inspected`].
     held: Option<Box<Held>>,
-    parser: u32,
+    parser: u8,
 }
 
 impl AppLayerFlow {
@@ -99,7 +99,7 @@ impl AppLayerFlow {
     }
 
     /// Which parser the flow has, counted up with each change of protocol: transactions are numbered within it.
-    pub fn parser(&self) -> u32 {
+    pub fn parser(&self) -> u8 {
         self.parser
     }
 

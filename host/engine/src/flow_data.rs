@@ -182,12 +182,9 @@ pub struct DeviceLink {
     pub entry: Option<(u32, u32)>,
     /// The device sends every frame of the flow.
     pub diverted: bool,
-    stream_dirty: [bool; 2],
-    /// Delivered bytes when the trouble came; [`NO_END`] without trouble.
-    stream_end: [u64; 2],
-    pattern_dirty: [bool; 2],
-    /// The same of hits in patterns that the host looks for itself.
-    pattern_end: [u64; 2],
+    /// Trouble in the stream, and in patterns that the host looks for itself.
+    stream: Troubles,
+    pattern: Troubles,
     app_dirty: bool,
     handshake_dirty: bool,
 }
@@ -203,7 +200,26 @@ pub enum Answer {
     Mask(u8),
 }
 
-const NO_END: u64 = u64::MAX;
+/// Where the directions had trouble.
+#[derive(Debug, Clone, Copy, Default)]
+struct Troubles {
+    /// Delivered bytes at that time, modulo 2^32. (Whoever waits for 2^32 more waits on.)
+    at: [u32; 2],
+    /// In the frame at hand.
+    here: [bool; 2],
+    /// Since then.
+    open: [bool; 2],
+}
+
+impl Troubles {
+    /// Fewer than `hold` bytes of direction `d` have been delivered since.
+    fn holds(&mut self, d: usize, delivered: u64, hold: u64) -> bool {
+        if std::mem::take(&mut self.here[d]) {
+            (self.at[d], self.open[d]) = (delivered as u32, true);
+        }
+        self.open[d] && u64::from((delivered as u32).wrapping_sub(self.at[d])) < hold
+    }
+}
 
 fn side(direction: usize) -> Direction {
     if direction == 0 { Direction::ToServer } else { Direction::ToClient }
@@ -217,10 +233,8 @@ impl Default for DeviceLink {
         DeviceLink {
             entry: None,
             diverted: false,
-            stream_dirty: [false; 2],
-            stream_end: [NO_END; 2],
-            pattern_dirty: [false; 2],
-            pattern_end: [NO_END; 2],
+            stream: Troubles::default(),
+            pattern: Troubles::default(),
             app_dirty: false,
             handshake_dirty: false,
         }
@@ -234,10 +248,10 @@ impl DeviceLink {
         // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
         let scopes = if scopes & Scopes::ALWAYS.0 != 0 { u8::MAX } else { scopes };
         if scopes & Scopes::STREAM.0 != 0 {
-            self.stream_dirty[direction & 1] = true;
+            self.stream.here[direction & 1] = true;
         }
         if scopes & Scopes::STREAM_PATTERN.0 != 0 {
-            self.pattern_dirty[direction & 1] = true;
+            self.pattern.here[direction & 1] = true;
         }
         if scopes & (Scopes::APP.0 | Scopes::DATAGRAM_FLOW.0) != 0 {
             self.app_dirty = true;
@@ -286,33 +300,21 @@ impl FlowData {
             let reached = |d| session.is_some_and(|session| session.depth_reached(d));
             for d in 0..2 {
                 let delivered = session.map_or(0, |session| session.delivered(d));
-                if std::mem::take(&mut link.stream_dirty[d]) {
-                    link.stream_end[d] = delivered;
-                }
-                if link.stream_end[d] != NO_END {
-                    if delivered.saturating_sub(link.stream_end[d]) < raw_window as u64 && !reached(d) {
-                        return Answer::Keep;
-                    }
-                    link.stream_end[d] = NO_END;
-                }
-                if std::mem::take(&mut link.pattern_dirty[d]) {
-                    link.pattern_end[d] = delivered;
-                }
-                if link.pattern_end[d] != NO_END && !reached(d) {
+                let held = link.stream.holds(d, delivered, raw_window as u64);
+                let near = link.pattern.holds(d, delivered, REST);
+                if !reached(d) {
                     let (kept, start) = self.windows[d].kept();
                     let oldest = start + kept.len().saturating_sub(raw_window) as u64;
                     let waits = |detect: &FlowDetect| detect.is_open(side(d), oldest).stream;
-                    if delivered.saturating_sub(link.pattern_end[d]) < REST
-                        || self.detect.as_deref().is_some_and(waits)
-                    {
+                    let pattern = link.pattern.open[d];
+                    if held || near || pattern && self.detect.as_deref().is_some_and(waits) {
                         return Answer::Keep;
                     }
                 }
-                link.pattern_end[d] = NO_END;
+                (link.stream.open[d], link.pattern.open[d]) = (false, false);
             }
         } else {
-            link.stream_dirty = [false; 2];
-            link.pattern_dirty = [false; 2];
+            (link.stream, link.pattern) = (Troubles::default(), Troubles::default());
         }
         if link.handshake_dirty && self.app.may_encrypt() {
             return Answer::Keep;

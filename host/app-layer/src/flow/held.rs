@@ -120,7 +120,7 @@ impl AppLayerFlow {
         let before = state.protocol();
         let successor = state.take_successor();
         self.upgraded = true;
-        self.parser += 1;
+        self.parser = self.parser.wrapping_add(1);
         self.original.get_or_insert(before);
         self.watch = None;
         self.by_side = [None; 2];
