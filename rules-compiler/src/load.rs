@@ -4,6 +4,7 @@
 //! that cannot be used is rejected with a [`Diagnostic`], the rest load. Of rules with equal gid and sid the one with
 //! the highest rev counts.
 
+use crate::config::reputation::Reputation;
 use crate::config::{Classifications, References, Suppression, ThresholdConfig, ThresholdEntry};
 use crate::diag::{Cause, Diagnostic, Severity};
 use crate::lower::{Dialect, Fault, Session, lower};
@@ -144,6 +145,8 @@ pub struct LoadOptions<'a> {
     pub threshold: Option<RuleSource>,
     /// Directory that data sets are loaded from.
     pub data_directory: Option<&'a Path>,
+    /// Reputation of addresses, for `iprep`.
+    pub reputation: Option<&'a Reputation>,
     /// Called for every expression; the error rejects the rule. The engine passes its compiler.
     pub check_pcre: Option<PcreCheck<'a>>,
     /// Called now and then, and at the end.

@@ -3,6 +3,7 @@
 
 pub mod compare;
 pub mod scenario;
+pub mod verify;
 
 use std::path::PathBuf;
 

@@ -1,5 +1,7 @@
 //! Limits of the parsers (reference semantics, section 5).
 
+use weir_contract::protocol::AppProtocol;
+
 /// Limits; the defaults are those of the reference semantics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppLayerConfig {
@@ -17,6 +19,15 @@ pub struct AppLayerConfig {
     pub tls_message_limit: usize,
     /// Compute digests of files: some rule asks for them.
     pub file_digests: bool,
+    /// Protocols that are not to be known: bit n stands for the protocol of number n.
+    pub disabled: u64,
+}
+
+impl AppLayerConfig {
+    /// The protocol is not to be known.
+    pub fn is_disabled(&self, protocol: AppProtocol) -> bool {
+        self.disabled >> (protocol as u8 & 63) & 1 != 0
+    }
 }
 
 impl Default for AppLayerConfig {
@@ -29,6 +40,7 @@ impl Default for AppLayerConfig {
             transactions: 256,
             tls_message_limit: 64 * 1024,
             file_digests: false,
+            disabled: 0,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Files that protocols carry: what detection sees of each, whoever carried it.
 
 use crate::digest::{Digests, Sums};
-use crate::{AppLayerConfig, BufferState, BufferView, magic};
+use crate::{AppLayerConfig, BufferState, BufferView, FileView, magic};
 use weir_ir::Buffer;
 
 /// Most files of one transaction; what comes behind them is counted as seen, and not kept.
@@ -73,6 +73,21 @@ impl File {
     /// Size, once it is complete and nothing of it is lost.
     pub fn size(&self) -> Option<u64> {
         (self.complete && !self.holed).then_some(self.size)
+    }
+
+    /// As logs see it.
+    pub fn view(&self) -> FileView<'_> {
+        let sum = |buffer| self.sums.as_ref().and_then(|sums| sums.of(buffer));
+        FileView {
+            name: self.name.as_slice().into(),
+            size: self.size,
+            closed: self.complete && !self.holed,
+            truncated: self.complete && self.holed,
+            gaps: self.holed,
+            range: None,
+            digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256].map(sum),
+            content: &self.data,
+        }
     }
 
     fn content(&self) -> BufferState<'_> {

@@ -169,6 +169,15 @@ impl AppLayerFlow {
         })
     }
 
+    /// Names of the protocols that each direction's own bytes told, to server and to client.
+    pub fn names_by_side(&self) -> [Option<&'static str>; 2] {
+        [0, 1].map(|d| match (self.by_side[d], self.side_failed[d]) {
+            (Some(protocol), _) => Some(crate::eve_name(protocol)),
+            (None, true) => Some("failed"),
+            (None, false) => None,
+        })
+    }
+
     fn detect_side(&self, direction: Direction, bytes: &[u8]) -> Detection {
         let Some(carrier) = self.carrier else { return Detection::Failed };
         let side = match direction {
@@ -356,7 +365,11 @@ impl AppLayerFlow {
     fn decide(&mut self, last: Direction, frame: u64) {
         let (Phase::Detecting(detecting), Some(carrier)) = (&mut self.phase, self.carrier) else { return };
         let over = detecting.sides.iter().any(|side| side.waiting.len() >= WAITING_LIMIT);
-        let protocol = match detecting.detector.answer() {
+        let answer = match detecting.detector.answer() {
+            Detection::Known(protocol) if self.config.is_disabled(protocol) => Detection::Failed,
+            answer => answer,
+        };
+        let protocol = match answer {
             Detection::Unknown if !over => return,
             Detection::Unknown | Detection::Failed => {
                 self.events |= if over { SKIPPED } else { FAILED };

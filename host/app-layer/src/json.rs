@@ -85,6 +85,69 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// An array of texts.
+    pub(crate) fn texts_always<'b>(&mut self, key: &str, values: impl Iterator<Item = &'b [u8]>) {
+        self.key(key);
+        self.out.push(b'[');
+        for (n, value) in values.enumerate() {
+            if n > 0 {
+                self.out.push(b',');
+            }
+            string(value, self.out);
+        }
+        self.out.push(b']');
+    }
+
+    /// A text, even if it is empty.
+    pub(crate) fn always(&mut self, key: &str, value: &[u8]) {
+        self.key(key);
+        string(value, self.out);
+    }
+
+    /// A truth.
+    pub(crate) fn flag(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// An array of numbers; nothing if there is none.
+    pub(crate) fn numbers(&mut self, key: &str, values: impl Iterator<Item = u64>) {
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return;
+        }
+        self.key(key);
+        let mut lead = b'[';
+        for value in values {
+            self.out.push(lead);
+            self.out.extend_from_slice(value.to_string().as_bytes());
+            lead = b',';
+        }
+        self.out.push(b']');
+    }
+
+    /// An array of objects; nothing if there is none.
+    pub(crate) fn objects<T>(
+        &mut self,
+        key: &str,
+        values: impl Iterator<Item = T>,
+        mut write: impl FnMut(&mut Object<'_>, T),
+    ) {
+        let mut values = values.peekable();
+        if values.peek().is_none() {
+            return;
+        }
+        self.key(key);
+        let mut lead = b'[';
+        for value in values {
+            self.out.extend_from_slice(&[lead, b'{']);
+            write(&mut Object { out: self.out, first: true }, value);
+            self.out.push(b'}');
+            lead = b',';
+        }
+        self.out.push(b']');
+    }
+
     /// A member object.
     pub(crate) fn object(&mut self, key: &str, write: impl FnOnce(&mut Object<'_>)) {
         self.key(key);

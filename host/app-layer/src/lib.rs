@@ -155,6 +155,11 @@ impl<'a> BufferState<'a> {
         BufferState::Present(BufferView { bytes, complete: true })
     }
 
+    /// It does not exist.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, BufferState::Absent)
+    }
+
     /// [`Self::whole`], but what is empty does not exist.
     pub fn filled(bytes: &'a [u8]) -> Self {
         if bytes.is_empty() { BufferState::Absent } else { Self::whole(bytes) }
@@ -226,8 +231,115 @@ pub trait ProtocolState: Send {
     }
     /// A transaction is open, or parser state would make later bytes complete something begun earlier (for release).
     fn is_open(&self, direction: Direction) -> bool;
+    /// The transaction is done: nothing that its log record tells can change any more.
+    fn is_loggable(&self, index: usize) -> bool {
+        self.transactions().get(index).is_some_and(|t| t.progress == [COMPLETE; 2])
+    }
+    /// Direction of the transaction's log record; none: that of the flow.
+    fn log_direction(&self, index: usize) -> Option<Direction> {
+        let _ = index;
+        None
+    }
+    /// Type of the transaction's log record; none: it has none.
+    fn log_kind(&self, index: usize) -> Option<&'static str> {
+        let _ = index;
+        Some(record_kind(self.protocol()))
+    }
+    /// Files that the transaction carries in a direction, in order.
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        let _ = (index, direction);
+        Vec::new()
+    }
+    /// Records that the log of a transaction consists of.
+    fn log_parts(&self, index: usize, settings: &LogSettings) -> usize {
+        let _ = (index, settings);
+        1
+    }
+    /// [`Self::log`] as the settings of a log want it; false if they want no record of this one.
+    fn log_as(&self, index: usize, part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let _ = (part, settings);
+        self.log(index, out);
+        true
+    }
     /// EVE objects of the protocol for transaction `index`, as key and JSON value text (`"http":{…}`); appended to `out`.
     fn log(&self, index: usize, out: &mut Vec<u8>);
+}
+
+/// Name of a protocol in EVE records: HTTP/1 is plain `http`.
+pub const fn eve_name(protocol: AppProtocol) -> &'static str {
+    match protocol {
+        AppProtocol::Http1 => "http",
+        protocol => protocol.name(),
+    }
+}
+
+/// Type of the records of a protocol's transactions.
+pub const fn record_kind(protocol: AppProtocol) -> &'static str {
+    match protocol {
+        AppProtocol::FtpData => "ftp_data",
+        AppProtocol::BittorrentDht => "bittorrent_dht",
+        // The `http` object has the version.
+        AppProtocol::Http2 => "http",
+        protocol => eve_name(protocol),
+    }
+}
+
+/// Settings of a log, by the dotted names that Suricata's configuration has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogSettings(pub std::collections::BTreeMap<String, String>);
+
+impl LogSettings {
+    /// A value.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A truth: `yes`, `true`, `on`, `1`, `enabled`.
+    pub fn is(&self, name: &str, default: bool) -> bool {
+        self.text(name).map_or(default, |v| matches!(v.to_ascii_lowercase().as_str(), "yes" | "true" | "on" | "1" | "enabled"))
+    }
+
+    /// The items of a list; none if there is no list.
+    pub fn list(&self, name: &str) -> Option<Vec<&str>> {
+        let prefix = format!("{name}.");
+        let items: Vec<&str> = self
+            .0
+            .iter()
+            .filter(|(key, _)| key.strip_prefix(&prefix).is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_digit())))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        if !items.is_empty() {
+            return Some(items);
+        }
+        let text = self.text(name)?.trim_matches(['[', ']']);
+        Some(text.split(',').map(str::trim).filter(|t| !t.is_empty()).collect())
+    }
+}
+
+/// A file as logs see it.
+#[derive(Debug, Clone)]
+pub struct FileView<'a> {
+    /// Name.
+    pub name: std::borrow::Cow<'a, [u8]>,
+    /// Bytes seen.
+    pub size: u64,
+    /// Its end was seen.
+    pub closed: bool,
+    /// Nothing more of it will be kept, though its end was not seen.
+    pub truncated: bool,
+    /// Bytes are missing.
+    pub gaps: bool,
+    /// First and last byte, of a file that came in ranges.
+    pub range: Option<(u64, u64)>,
+    /// MD5, SHA-1, SHA-256 of the whole file.
+    pub digests: [Option<&'a [u8]>; 3],
+    /// What is kept of its content.
+    pub content: &'a [u8],
+}
+
+/// What a content is, as `file.magic` says.
+pub fn describe(content: &[u8]) -> &'static str {
+    magic::describe(content)
 }
 
 /// Declared protocol change.

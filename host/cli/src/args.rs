@@ -19,6 +19,12 @@ const RUN_EXAMPLES: &str = "Examples:
 
 Ctrl-C ends a run with its summary; a second one ends it at once.";
 
+const SURICATA_EXAMPLES: &str = "The device is chosen by WEIR_DEVICE: sim (the default) or none.
+
+Examples:
+  weir suricata -c suricata.yaml -S local.rules -r day.pcap -l log/ -k none
+  WEIR_DEVICE=none weir suricata -c suricata.yaml -r day.pcap -l log/ --simulate-ips --set stream.midstream=true";
+
 /// Intrusion prevention that inspects on the CPU only what a device in front of it flags.
 #[derive(Debug, Parser)]
 #[command(name = "weir", version, max_term_width = 110, after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n\n{}", exit::TABLE))]
@@ -52,6 +58,9 @@ pub enum Command {
     /// Show, check and describe the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Suricata's command line: its options and its configuration file, with Weir's engine.
+    #[command(after_help = SURICATA_EXAMPLES, args_override_self = true)]
+    Suricata(Box<crate::suricata::SuricataArguments>),
     /// Version, and what this build can do.
     Version,
 }
@@ -78,6 +87,12 @@ pub enum ConfigCommand {
     Docs,
     /// Print a commented first weir.toml.
     Starter,
+    /// Translate a suricata.yaml: weir.toml to stdout, what was not taken over to stderr.
+    Import {
+        /// The suricata.yaml.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// Where the rules come from.

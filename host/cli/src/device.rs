@@ -229,6 +229,7 @@ impl Behind<'_> {
             Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
         device_totals(model, &mut totals);
         host_totals(loaded, &runtime, tables, &mut totals);
+        totals.named = runtime.engine().statistics();
         totals.host.cpu_seconds = cpu_seconds() - cpu;
         totals.seconds.load = loaded.seconds + tables.seconds + load;
         totals.seconds.run = seconds;

@@ -15,6 +15,7 @@ pub mod pipeline;
 pub mod progress;
 pub mod ruleset;
 pub mod settings;
+pub mod suricata;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -40,7 +40,7 @@ pub fn load(paths: &[PathBuf], config: &Config) -> Result<Loaded, Failure> {
 /// Compiles loaded rules for the engine.
 pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
     let rules = std::mem::take(&mut set.rules);
-    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), previous: None };
+    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), actions: settings::actions(config), previous: None };
     let (program, refused) = Program::compile(rules, options);
     let mut rejected_by_cause: BTreeMap<String, u64> = ruleset::rejected_by_cause(&set);
     if !refused.is_empty() {
@@ -118,12 +118,36 @@ pub enum Source {
     File(Box<CaptureReader>),
     /// Frames in memory.
     Memory(weir_synth::Capture, usize),
+    /// Several capture files, one after the other; frames are numbered through.
+    Files(Box<Files>),
+}
+
+/// Capture files that are read one after the other.
+pub struct Files {
+    reader: CaptureReader,
+    rest: std::collections::VecDeque<PathBuf>,
+    frames: u64,
+    before: u64,
 }
 
 impl Source {
     /// Opens a capture file.
     pub fn open(path: &Path) -> Result<Source, Failure> {
         CaptureReader::open(path).map(|reader| Source::File(Box::new(reader))).or_input()
+    }
+
+    /// Opens capture files that are read one after the other.
+    pub fn open_all(paths: &[PathBuf]) -> Result<Source, Failure> {
+        match paths {
+            [one] => Source::open(one),
+            [first, rest @ ..] => Ok(Source::Files(Box::new(Files {
+                reader: CaptureReader::open(first).or_input()?,
+                rest: rest.iter().cloned().collect(),
+                frames: 0,
+                before: 0,
+            }))),
+            [] => Ok(Source::memory(weir_synth::Capture::default())),
+        }
     }
 
     /// Frames that were made.
@@ -138,6 +162,16 @@ impl Source {
                 let frame = reader.next_frame().or_input()?;
                 Ok(frame.map(|frame| take(&frame)).is_some())
             }
+            Source::Files(files) => loop {
+                if let Some(frame) = files.reader.next_frame().or_input()? {
+                    files.frames += 1;
+                    take(&Frame { number: files.frames, ..frame });
+                    return Ok(true);
+                }
+                let Some(next) = files.rest.pop_front() else { return Ok(false) };
+                files.before += files.reader.position();
+                files.reader = CaptureReader::open(&next).or_input()?;
+            },
             Source::Memory(capture, at) => {
                 let Some(frame) = capture.frames.get(*at) else { return Ok(false) };
                 *at += 1;
@@ -157,6 +191,7 @@ impl Source {
     pub fn progress(&self) -> (u64, u64) {
         match self {
             Source::File(reader) => (reader.position(), reader.size().unwrap_or(0)),
+            Source::Files(files) => (files.before + files.reader.position(), 0),
             Source::Memory(capture, at) => (*at as u64, capture.frames.len() as u64),
         }
     }
@@ -234,6 +269,7 @@ pub fn run_full(
     totals.host.bytes = counters.bytes;
     totals.host.flows = counters.flows;
     totals.host.alerts = counters.alerts;
+    totals.named = engine.statistics();
     totals.host.cpu_seconds = cpu_seconds() - cpu;
     totals.host.limits = counters.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     totals.seconds.load = loaded.seconds;

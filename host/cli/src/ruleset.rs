@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use weir_ir::Pcre;
 use weir_management::Config;
+use weir_rules::config::reputation::Reputation;
 use weir_rules::load::read_limited;
 use weir_rules::{LoadOptions, RuleSource, Ruleset, VariableTable, load};
 
@@ -80,11 +81,13 @@ pub fn load_sources(
         bar.set_position(progress.bytes.0);
         bar.set_message(format!("{} rules", progress.rules));
     };
+    let reputation = reputation(config)?;
     let options = LoadOptions {
         classification: side(&config.rules.classification, "classification.config")?,
         reference: side(&config.rules.reference, "reference.config")?,
         threshold: side(&config.rules.threshold, "threshold.config")?,
         data_directory: directory,
+        reputation: reputation.as_ref(),
         check_pcre,
         progress: Some(&show),
         ..LoadOptions::default()
@@ -92,6 +95,23 @@ pub fn load_sources(
     let set = load(sources, &variables(config), &options);
     bar.finish_and_clear();
     Ok(set)
+}
+
+/// The reputation lists of the configuration; none without a list of categories.
+fn reputation(config: &Config) -> Result<Option<Reputation>, Failure> {
+    let Some(categories) = &config.rules.reputation_categories else { return Ok(None) };
+    let mut lists = Reputation::default();
+    let text = |path: &Path| read_limited(path, CONFIG_MAX).or_input().map(|b| String::from_utf8_lossy(&b).into_owned());
+    let wrong = |path: &Path, message: String| Failure {
+        code: INPUT,
+        error: anyhow::anyhow!("{}: {message}", path.display()),
+        remedy: None,
+    };
+    lists.read_categories(&text(categories)?).map_err(|message| wrong(categories, message))?;
+    for path in &config.rules.reputation_files {
+        lists.read_scores(&text(path)?).map_err(|message| wrong(path, message))?;
+    }
+    Ok(Some(lists))
 }
 
 fn beside(paths: &[PathBuf], name: &str) -> Option<PathBuf> {

@@ -1,6 +1,6 @@
 //! From the configuration to the settings of each room.
 
-use weir_management::{Config, EncryptionHandling, OverlapPolicy};
+use weir_management::{Config, EncryptionHandling, ExceptionPolicy, OverlapPolicy};
 use weir_output::EveOptions;
 use weir_packet::defrag;
 
@@ -45,8 +45,12 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             tls_message_limit: config.app_layer.tls_message_limit.bytes(),
             // The engine knows whether rules ask for them.
             file_digests: false,
+            disabled: disabled(&config.app_layer.disabled),
         },
         inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,
+        inline: config.inline.simulate,
+        file_digests: config.output.file_digests,
+        midstream_policy: policy(config.stream.midstream_policy),
         flow_id_seed: config.flow.id_seed,
     }
 }
@@ -105,5 +109,38 @@ pub fn eve(config: &Config, references: weir_output::ReferencePrefixes) -> EveOp
         verdict: output.verdict,
         community_id: output.community_id.then_some(output.community_id_seed),
         references,
+        netflow: output.netflow,
+        files: output.files,
+        protocols: output.protocols.iter().cloned().collect(),
+        inline: config.inline.simulate,
+        ..EveOptions::default()
     }
+}
+
+/// Bits of the protocols that are switched off; names that no protocol has are for parsers that Weir lacks.
+fn disabled(names: &[String]) -> u64 {
+    let known = weir_rules::Support::default().protocols;
+    let bit = |name: &String| {
+        let name = if name == "http" { "http1" } else { name };
+        known.iter().find(|p| p.name() == name).map_or(0, |p| 1u64 << (*p as u8 & 63))
+    };
+    names.iter().fold(0, |bits, name| bits | bit(name))
+}
+
+fn policy(policy: ExceptionPolicy) -> weir_engine::Policy {
+    use weir_engine::Policy as To;
+    match policy {
+        ExceptionPolicy::Ignore => To::Ignore,
+        ExceptionPolicy::PassPacket => To::PassPacket,
+        ExceptionPolicy::PassFlow => To::PassFlow,
+        ExceptionPolicy::Bypass => To::Bypass,
+        ExceptionPolicy::DropPacket => To::DropPacket,
+        ExceptionPolicy::DropFlow => To::DropFlow,
+        ExceptionPolicy::Reject => To::Reject,
+    }
+}
+
+/// Which actions go first. The configuration has been checked.
+pub fn actions(config: &Config) -> weir_detect::ActionOrder {
+    weir_detect::ActionOrder::from_names(config.rules.action_order.iter().map(String::as_str)).unwrap_or_default()
 }

@@ -153,6 +153,22 @@ pub struct Open {
 }
 
 impl FlowDetect {
+    /// Names of the flowbits that are set, and of flowints with their values, sorted.
+    pub fn names<'p>(&self, program: &'p Program) -> (Vec<&'p str>, Vec<(&'p str, u32)>) {
+        let tables = program.names();
+        let mut bits: Vec<&str> = self.bits.iter().filter_map(|bit| tables.bits.name(*bit)).collect();
+        let mut ints: Vec<(&str, u32)> =
+            self.ints.iter().filter_map(|(name, value)| Some((tables.ints.name(*name)?, *value))).collect();
+        bits.sort_unstable();
+        ints.sort_unstable();
+        (bits, ints)
+    }
+
+    /// A `pass` rule let the whole flow go.
+    pub fn has_passed(&self) -> bool {
+        self.passed
+    }
+
     /// The flow has another parser now, which numbers its transactions anew.
     pub fn protocol_changed(&mut self) {
         self.transactions.clear();

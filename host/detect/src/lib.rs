@@ -48,6 +48,7 @@ pub use context::{Context, Effect, FlowFacts, Match, RejectTo, Scope};
 pub use flow::{FlowDetect, Marks, Open};
 pub use fuzz::fuzz_inspect;
 pub use inspect::{Delivery, Inspector};
+pub use program::order::ActionOrder;
 pub use program::{CompileError, CompileOptions, Program, RuleIndex};
 pub use shared::{SharedState, threshold::ConfigEntry};
 pub use stats::Counters;

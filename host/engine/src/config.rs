@@ -4,6 +4,41 @@ use weir_flow::Timeouts;
 use weir_packet::DecoderConfig;
 use weir_reassembly::SessionConfig;
 
+/// What happens where inspection cannot be what it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// Go on as well as possible.
+    #[default]
+    Ignore,
+    /// The packet passes without inspection.
+    PassPacket,
+    /// The flow passes without inspection.
+    PassFlow,
+    /// The flow passes, and is not followed any more.
+    Bypass,
+    /// The packet is dropped.
+    DropPacket,
+    /// The flow is dropped.
+    DropFlow,
+    /// The flow is dropped, and its ends are told.
+    Reject,
+}
+
+impl Policy {
+    /// As records and statistics have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::Ignore => "ignore",
+            Policy::PassPacket => "pass_packet",
+            Policy::PassFlow => "pass_flow",
+            Policy::Bypass => "bypass",
+            Policy::DropPacket => "drop_packet",
+            Policy::DropFlow => "drop_flow",
+            Policy::Reject => "reject",
+        }
+    }
+}
+
 /// Everything the engine can be told. The defaults are those of the reference semantics.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -21,6 +56,12 @@ pub struct EngineConfig {
     pub app_layer: weir_app_layer::AppLayerConfig,
     /// Go on inspecting payload once a session is encrypted.
     pub inspect_encrypted: bool,
+    /// Carry decisions out: what a rule drops is not inspected further, nor are the other packets of its flow.
+    pub inline: bool,
+    /// Compute digests of files although no rule asks for them.
+    pub file_digests: bool,
+    /// What happens to TCP sessions whose beginning was not seen.
+    pub midstream_policy: Policy,
     /// Secret that makes flow identifiers; the same input gives the same ids.
     pub flow_id_seed: u64,
 }
@@ -35,6 +76,9 @@ impl Default for EngineConfig {
             max_flows: 4_000_000,
             app_layer: weir_app_layer::AppLayerConfig::default(),
             inspect_encrypted: false,
+            inline: false,
+            file_digests: false,
+            midstream_policy: Policy::Ignore,
             flow_id_seed: 0x5745_4952,
         }
     }

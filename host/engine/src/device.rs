@@ -163,7 +163,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             self.driver.done(queue)?;
             self.driver.ring(queue)?;
             while let Some(record) = self.driver.next_flow_record(queue)? {
-                self.flow_record(&record);
+                self.flow_record(&record, sink);
             }
         }
         self.driver.heartbeat()
@@ -468,7 +468,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     }
 
     /// The device's entry has ended: so has the flow, unless the host saw frames of it that the device could not place.
-    fn flow_record(&mut self, record: &FlowRecord) {
+    fn flow_record(&mut self, record: &FlowRecord, sink: &mut dyn EventSink) {
         self.counters.flow_records += 1;
         if record.kind == FlowRecordKind::Report as u8 {
             return;
@@ -484,7 +484,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
                 continue;
             };
             if flow.last_time <= record.last_time {
-                self.engine.forget(id);
+                self.engine.forget(id, sink);
             } else {
                 flow.data.device = DeviceLink::default();
             }

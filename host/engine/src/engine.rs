@@ -3,12 +3,14 @@
 use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
+use crate::log::{self, Demand, FlowLog};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_app_layer::expectation::{Expectations, Pair};
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input, Limits};
 use weir_detect::{Delivery, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
-use weir_output::EventSink;
+use weir_output::{EventSink, FlowEnd};
 use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport, protocols};
 use weir_reassembly::{RawWindow, State, StreamEvents, StreamSink};
 
@@ -74,6 +76,8 @@ struct Inner {
     touched: Vec<FlowId>,
     ended: Vec<FlowId>,
     bedroom: Bedroom,
+    /// What the sink asks for; known with the first frame.
+    demand: Option<Demand>,
 }
 
 impl Engine {
@@ -84,10 +88,10 @@ impl Engine {
             inner: Inner {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
                 app_config: Arc::new(AppLayerConfig {
-                    file_digests: program.wants_file_digests(),
+                    file_digests: config.file_digests || program.wants_file_digests(),
                     ..config.app_layer
                 }),
-                inspector: Inspector::new(program, &config)?,
+                inspector: Inspector::new(program, config.inline)?,
                 config,
                 counters: EngineCounters::default(),
                 expectations: Expectations::default(),
@@ -96,6 +100,7 @@ impl Engine {
                 touched: Vec::new(),
                 ended: Vec::new(),
                 bedroom: Bedroom::default(),
+                demand: None,
             },
         })
     }
@@ -118,6 +123,38 @@ impl Engine {
         EngineCounters { alerts: inspector.alerts(), parsers: inspector.limits(), ..self.inner.counters }
     }
 
+    /// Counters by the names that Suricata's statistics have.
+    pub fn statistics(&self) -> BTreeMap<String, u64> {
+        let counters = self.counters();
+        let mut all = self.inner.inspector.statistics.named();
+        for (name, value) in [
+            ("decoder.pkts", counters.frames),
+            ("decoder.bytes", counters.bytes),
+            ("flow.total", counters.flows),
+            ("detect.alert", counters.alerts),
+            ("detect.alerts_suppressed", self.detection().suppressed),
+        ] {
+            all.insert(name.to_owned(), value);
+        }
+        all.insert("file_store.fs_errors".to_owned(), 0);
+        if self.inner.config.inline {
+            let decisions = self.inner.inspector.decisions();
+            for (name, value) in [
+                ("ips.accepted", decisions.accepted),
+                ("ips.blocked", decisions.blocked),
+                ("ips.rejected", decisions.rejected),
+                ("ips.drop_reason.rules", 0),
+                ("ips.drop_reason.flow_drop", 0),
+            ] {
+                all.insert(name.to_owned(), value);
+            }
+            for (reason, count) in &decisions.reasons {
+                all.insert(format!("ips.drop_reason.{reason}"), *count);
+            }
+        }
+        all
+    }
+
     /// What detection counted.
     pub fn detection(&self) -> &weir_detect::Counters {
         self.inner.inspector.counters()
@@ -126,6 +163,12 @@ impl Engine {
     /// Process one frame. The flows its packets belong to are in [`Engine::touched`] until the next call.
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn EventSink) {
         let inner = &mut self.inner;
+        if inner.demand.is_none() {
+            let demand = Demand::of(sink);
+            inner.demand = Some(demand);
+            inner.inspector.set_demand(demand);
+        }
+        inner.inspector.link = u32::from(frame.link) + 1;
         inner.counters.frames += 1;
         inner.counters.bytes += frame.data.len() as u64;
         inner.touched.clear();
@@ -146,7 +189,7 @@ impl Engine {
                 }
             }
         }
-        inner.sweep(frame.time.0);
+        inner.sweep(frame.time.0, sink);
     }
 
     /// Flows that the last frame's packets belong to, outermost first.
@@ -201,8 +244,9 @@ impl Engine {
     }
 
     /// Forget a flow whose device entry is gone.
-    pub fn forget(&mut self, id: FlowId) {
-        self.inner.flows.remove(id);
+    pub fn forget(&mut self, id: FlowId, sink: &mut dyn EventSink) {
+        let time = self.inner.flows.get(id).map_or(0, |flow| flow.last_time);
+        self.inner.end(id, FlowEnd::Timeout, time, sink);
     }
 
     /// The input is over at `now`: flows still alive end in the order of their last frames.
@@ -215,10 +259,19 @@ impl Engine {
             .map(|(id, flow)| (flow.last_frame, id))
             .collect();
         alive.sort_unstable();
-        for (_, id) in alive {
-            if let Some(flow) = inner.flows.get_mut(id) {
+        for (_, id) in &alive {
+            if let Some(flow) = inner.flows.get_mut(*id) {
                 flow.data.wake(&inner.config.session, &mut inner.bedroom);
                 inner.inspector.end_of_flow(flow, sink);
+            }
+        }
+        if inner.demand.is_some_and(Demand::of_flows) {
+            let mut all: Vec<(u64, FlowId)> = inner.flows.iter().map(|(id, flow)| (flow.last_frame, id)).collect();
+            all.sort_unstable();
+            for (_, id) in all {
+                let over = inner.flows.get(id).is_some_and(|flow| inner.flows.has_ended(flow, now));
+                let reason = if over { FlowEnd::Timeout } else { FlowEnd::Shutdown };
+                inner.end(id, reason, now, sink);
             }
         }
     }
@@ -232,6 +285,7 @@ impl Engine {
 impl Inner {
     fn packet(&mut self, packet: &Packet<'_>, length: u32, sink: &mut dyn EventSink) {
         self.counters.packets += 1;
+        self.inspector.statistics.packet(packet);
         let Some((key, source_is_a)) = key_of(packet) else {
             self.inspector.lone_packet(packet, sink);
             return;
@@ -246,7 +300,8 @@ impl Inner {
         let id = match found {
             Lookup::Existing(id) if !self.restarts(id, packet, source_is_a) => id,
             Lookup::Existing(id) | Lookup::Expired(id) => {
-                self.flows.remove(id);
+                let reason = if matches!(found, Lookup::Expired(_)) { FlowEnd::Timeout } else { FlowEnd::Reuse };
+                self.end(id, reason, now, sink);
                 match self.begin(key, source_is_a, packet) {
                     Some(id) => id,
                     None => return self.without_flow(packet, sink),
@@ -263,7 +318,23 @@ impl Inner {
         flow.last_frame = packet.number;
         flow.last_time = flow.last_time.max(now);
         flow.packets[direction] += 1;
-        flow.bytes[direction] += u64::from(length);
+        // A packet within a tunnel counts for itself.
+        let own = if packet.tunnel_depth == 0 { u64::from(length) } else { packet.data.len() as u64 };
+        flow.bytes[direction] += own;
+        if let Some(log) = &mut flow.data.log {
+            log.packet(packet, direction);
+        }
+        if flow.data.dropped {
+            self.inspector.dropped_before(packet, flow, direction, sink);
+            return;
+        }
+        if flow.data.bypassed {
+            self.inspector.not_inspected();
+            return;
+        }
+        if begins_midstream(flow, packet) && !self.inspector.midstream(packet, flow, direction, &self.config, sink) {
+            return;
+        }
         match packet.transport {
             Transport::Tcp(_) => {
                 tcp(flow, packet, direction, &self.config, &mut self.expectations, &mut self.inspector, sink);
@@ -308,6 +379,12 @@ impl Inner {
             windows: Default::default(),
             encrypted: false,
             device: DeviceLink::default(),
+            log: self.demand.is_some_and(Demand::of_flows).then(Box::<FlowLog>::default),
+            dropped: false,
+            passed: false,
+            bypassed: false,
+            midstream: None,
+            drop_logged: 0,
         };
         let id = self.flows.insert(key, initiator_is_a, packet.number, packet.time.0, data);
         self.counters.flows += u64::from(id.is_some());
@@ -315,14 +392,39 @@ impl Inner {
     }
 
     /// Reclaim ended flows, a few slots per frame. Changes no result: their time-outs have passed already.
-    fn sweep(&mut self, now: u64) {
+    fn sweep(&mut self, now: u64, sink: &mut dyn EventSink) {
         let behind = self.behind_device;
         self.ended.clear();
         self.flows.sweep(now, 4, |flow| !behind || flow.data.device.entry.is_none(), &mut self.ended);
-        for id in self.ended.drain(..) {
-            self.flows.remove(id);
+        for id in std::mem::take(&mut self.ended) {
+            self.end(id, FlowEnd::Timeout, now, sink);
         }
     }
+
+    /// A flow is over: what is left of it is written.
+    fn end(&mut self, id: FlowId, reason: FlowEnd, now: u64, sink: &mut dyn EventSink) {
+        if self.demand.is_some_and(Demand::of_flows) {
+            if let Some(flow) = self.flows.get_mut(id) {
+                flow.data.wake(&self.config.session, &mut self.bedroom);
+                self.inspector.log_rest(flow, sink);
+                self.inspector.count_application(flow);
+                if self.demand.is_some_and(|demand| demand.flows) {
+                    log::flow(flow, reason, now, sink);
+                }
+            }
+        }
+        self.flows.remove(id);
+    }
+}
+
+/// A segment that would begin a session, and is no SYN: the beginning was not seen.
+fn begins_midstream(flow: &Flow<FlowData>, packet: &Packet<'_>) -> bool {
+    use weir_packet::tcp_flags::{ACK, RST, SYN};
+    let Some(tcp) = packet.tcp() else { return false };
+    !packet.checksum_bad
+        && tcp.flags & RST == 0
+        && tcp.flags & (SYN | ACK) != SYN
+        && flow.data.session.as_ref().is_some_and(|session| session.state() == State::None)
 }
 
 /// Key of a packet's flow; none for frames without IP and for fragments.
@@ -360,6 +462,7 @@ struct Deliver<'a, 'p> {
     ends: Pair,
     inspect: bool,
     inspect_encrypted: bool,
+    gaps: [bool; 2],
 }
 
 impl Deliver<'_, '_> {
@@ -397,6 +500,7 @@ impl StreamSink for Deliver<'_, '_> {
     }
 
     fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
+        self.gaps[direction & 1] = true;
         self.app.feed(side(direction), Input::Gap(length), self.context.packet.number);
     }
 
@@ -438,9 +542,14 @@ fn tcp(
         ends,
         inspect,
         inspect_encrypted: config.inspect_encrypted,
+        gaps: [false; 2],
     };
     let result =
         session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
+    let gaps = deliver.gaps;
+    if let Some(log) = &mut flow.data.log {
+        (0..2).for_each(|d| log.gap[d] |= gaps[d]);
+    }
     flow.phase = match session.state() {
         State::Closed => FlowPhase::Closed,
         State::Established | State::Closing => FlowPhase::Established,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
 use weir_detect::{FlowDetect, Marks};
+use crate::config::Policy;
 use weir_flow::{FlowId, FlowTable};
 use weir_packet::{Packet, Tcp};
 use weir_reassembly::{RawWindow, Session, SessionConfig, StreamSink};
@@ -25,6 +26,18 @@ pub struct FlowData {
     pub encrypted: bool,
     /// The device's side of the flow.
     pub device: DeviceLink,
+    /// What logs keep, where there are any.
+    pub log: Option<Box<crate::log::FlowLog>>,
+    /// A rule or a policy dropped it, and what it said is carried out.
+    pub dropped: bool,
+    /// A policy let it pass without inspection.
+    pub passed: bool,
+    /// A policy let it pass, and nobody follows it.
+    pub bypassed: bool,
+    /// What the policy for sessions without beginning did.
+    pub midstream: Option<Policy>,
+    /// Directions of which a dropped packet has been reported.
+    pub drop_logged: u8,
 }
 
 /// A flow after its first packet.
@@ -271,7 +284,7 @@ impl FlowData {
     pub fn answer(&mut self, raw_window: usize) -> Answer {
         let link = &mut self.device;
         // After a change of protocol the device's class no longer holds.
-        if !link.diverted || link.entry.is_none() || self.app.upgraded() {
+        if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
             return Answer::Keep;
         }
         if self.encrypted {
@@ -360,6 +373,6 @@ mod tests {
     #[test]
     fn a_flow_is_small() {
         let size = size_of::<weir_flow::Flow<FlowData>>();
-        assert!(size <= 320, "{size} bytes; a flood of a million flows costs as many megabytes");
+        assert!(size <= 344, "{size} bytes; a flood of a million flows costs as many megabytes");
     }
 }

@@ -1,14 +1,17 @@
 //! Detection as the engine uses it: contexts for packets, the order of inspections, matches to alerts.
 
-use crate::config::EngineConfig;
+use crate::config::{EngineConfig, Policy};
 use crate::flow_data::FlowData;
+use crate::log::{self, Demand};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Direction, Input, Limits};
-use weir_contract::protocol::Detection;
+use weir_contract::protocol::{AppProtocol, Detection};
 use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
 use weir_flow::Flow;
 use weir_output::community::flow_id;
-use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, Verdict, VerdictAction};
+use crate::statistics::Statistics;
+use crate::verdict::{self, Decisions, DropReason};
+use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
 use weir_packet::{Packet, Time, Transport};
 use weir_reassembly::{RawWindow, Session, StreamEvents};
 
@@ -20,6 +23,34 @@ pub struct Inspector {
     alerts: u64,
     limits: Limits,
     json: Vec<u8>,
+    demand: Demand,
+    inline: bool,
+    /// Link type of the frame that is processed, plus one; 0 before the first.
+    pub link: u32,
+    decisions: Decisions,
+    /// Files stored.
+    stored: u64,
+    /// Counters of packets.
+    pub statistics: Statistics,
+}
+
+/// What the matches of a packet decide.
+#[derive(Clone, Copy)]
+struct Outcome {
+    verdict: Verdict,
+    /// The rule that drops it.
+    rule: Option<weir_detect::RuleIndex>,
+    /// The drop is for the whole flow.
+    whole_flow: bool,
+}
+
+impl Outcome {
+    /// With what was found later for the same packet.
+    fn and(self, later: Outcome) -> Outcome {
+        let dropped = self.verdict.action == VerdictAction::Drop;
+        let verdict = if dropped || later.verdict.action == VerdictAction::Alert { self.verdict } else { later.verdict };
+        Outcome { verdict, rule: self.rule.or(later.rule), whole_flow: self.whole_flow || later.whole_flow }
+    }
 }
 
 impl Inspector {
@@ -29,7 +60,7 @@ impl Inspector {
     }
 
     /// For a program; `None` when memory is exhausted.
-    pub fn new(program: Arc<Program>, _config: &EngineConfig) -> Option<Inspector> {
+    pub fn new(program: Arc<Program>, inline: bool) -> Option<Inspector> {
         Some(Inspector {
             inner: weir_detect::Inspector::new(program)?,
             shared: SharedState::default(),
@@ -37,7 +68,23 @@ impl Inspector {
             alerts: 0,
             limits: Limits::default(),
             json: Vec::new(),
+            demand: Demand::default(),
+            inline,
+            link: 0,
+            decisions: Decisions::default(),
+            stored: 0,
+            statistics: Statistics::default(),
         })
+    }
+
+    /// Packets by what was decided.
+    pub fn decisions(&self) -> &Decisions {
+        &self.decisions
+    }
+
+    /// What the sink asks for.
+    pub fn set_demand(&mut self, demand: Demand) {
+        self.demand = demand;
     }
 
     /// Alerts raised.
@@ -117,15 +164,152 @@ impl Inspector {
         self.inner.packet(&context, None, &mut self.shared);
         self.matches.clear();
         self.inner.finish(&context, None, &mut self.shared, &mut self.matches);
-        for n in 0..self.matches.len() {
-            self.raise(n, packet, None, sink);
+        let direction = context.flow.map_or(0, |f| f.direction as usize);
+        let outcome = self.raise_matches(packet, None, sink);
+        self.settle(packet, None, direction, outcome, sink);
+        if self.demand.anomalies {
+            log::anomalies(packet, None, StreamEvents::default(), &[], sink);
         }
     }
 
+    /// Alerts of the matches, and what they decide.
+    fn raise_matches(
+        &mut self,
+        packet: &Packet<'_>,
+        mut flow: Option<&mut Flow<FlowData>>,
+        sink: &mut dyn EventSink,
+    ) -> Outcome {
+        let verdict = verdict::of(&self.matches, self.inline);
+        if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
+            let program = self.inner.program();
+            let asks = |m: &&Match| {
+                program.source(m.rule).is_some_and(|r| r.app_layer.contains(&weir_ir::AppLayerCondition::FileStore))
+            };
+            log.store.extend(self.matches.iter().filter(asks).filter_map(Match::transaction));
+        }
+        for n in 0..self.matches.len() {
+            self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
+        }
+        let dropping = |m: &&Match| matches!(m.effect, Effect::Drop | Effect::Reject(_));
+        Outcome {
+            verdict,
+            rule: self.matches.iter().find(dropping).map(|m| m.rule),
+            whole_flow: self.matches.iter().filter(dropping).any(|m| m.whole_flow),
+        }
+    }
+
+    /// What was decided about a packet is carried out, counted, and told.
+    fn settle(
+        &mut self,
+        packet: &Packet<'_>,
+        mut flow: Option<&mut Flow<FlowData>>,
+        direction: usize,
+        Outcome { verdict, rule, whole_flow }: Outcome,
+        sink: &mut dyn EventSink,
+    ) {
+        // The end of a flow is no packet.
+        if !self.inline || packet.data.is_empty() {
+            return;
+        }
+        if verdict.action != VerdictAction::Drop {
+            self.decisions.count(None, false);
+            return;
+        }
+        self.decisions.count(Some(DropReason::Rules), verdict.reject.is_some());
+        if let Some(flow) = flow.as_deref_mut() {
+            flow.data.dropped |= whole_flow;
+            if flow.data.dropped {
+                flow.data.drop_logged |= 1 << direction;
+            }
+        }
+        let program = Arc::clone(self.inner.program());
+        let rule = rule.and_then(|rule| program.source(rule));
+        verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
+    }
+
+    /// Counts an ended flow and its transactions by protocol.
+    pub fn count_application(&mut self, flow: &Flow<FlowData>) {
+        let Some(protocol) = flow.data.app.protocol() else { return };
+        let name = weir_app_layer::record_kind(protocol);
+        let name = if name == "ftp_data" { "ftp-data" } else { name };
+        // Protocols of both transports are counted by transport.
+        let transport = match (protocol, flow.key.protocol) {
+            (AppProtocol::Dns | AppProtocol::Krb5 | AppProtocol::Nfs | AppProtocol::DceRpc, 17) => "_udp",
+            (AppProtocol::Dns | AppProtocol::Krb5 | AppProtocol::Nfs | AppProtocol::DceRpc, 6) => "_tcp",
+            (AppProtocol::Enip | AppProtocol::Sip | AppProtocol::Ldap, 17) => "_udp",
+            (AppProtocol::Enip | AppProtocol::Sip | AppProtocol::Ldap, 6) => "_tcp",
+            _ => "",
+        };
+        self.statistics.add(&format!("app_layer.flow.{name}{transport}"), 1);
+        let transactions = flow.data.log.as_ref().map_or(0, |log| log.transactions);
+        self.statistics.add(&format!("app_layer.tx.{name}{transport}"), transactions);
+    }
+
+    /// A packet that goes on without inspection.
+    pub fn not_inspected(&mut self) {
+        if self.inline {
+            self.decisions.count(None, false);
+        }
+    }
+
+    /// The policy for sessions without beginning decides about a flow. Gives whether the packet is processed further.
+    pub fn midstream(
+        &mut self,
+        packet: &Packet<'_>,
+        flow: &mut Flow<FlowData>,
+        direction: usize,
+        config: &EngineConfig,
+        sink: &mut dyn EventSink,
+    ) -> bool {
+        let policy = config.midstream_policy;
+        self.statistics.add(&format!("exception_policy.tcp.midstream.{}", policy.name()), 1);
+        flow.data.midstream.get_or_insert(policy);
+        match policy {
+            Policy::Ignore => return true,
+            // What is followed has its records, and no rule looks at it.
+            Policy::PassFlow if config.session.midstream => {
+                flow.data.passed = true;
+                return true;
+            }
+            Policy::PassFlow => flow.data.passed = true,
+            Policy::PassPacket => {}
+            Policy::Bypass => flow.data.bypassed = true,
+            Policy::DropPacket | Policy::DropFlow | Policy::Reject => {
+                let reject = (policy == Policy::Reject).then_some(RejectTarget::Both);
+                let verdict = Verdict { action: VerdictAction::Drop, reject };
+                flow.data.dropped = policy != Policy::DropPacket;
+                flow.data.drop_logged |= 1 << direction;
+                self.decisions.count(Some(DropReason::Midstream), reject.is_some());
+                verdict::record(packet, Some(flow), direction, DropReason::Midstream, (verdict, None, false), sink);
+                return false;
+            }
+        }
+        self.not_inspected();
+        false
+    }
+
+    /// A packet of a flow that was dropped before.
+    pub fn dropped_before(
+        &mut self,
+        packet: &Packet<'_>,
+        flow: &mut Flow<FlowData>,
+        direction: usize,
+        sink: &mut dyn EventSink,
+    ) {
+        self.decisions.count(Some(DropReason::Flow), false);
+        let verdict = Verdict { action: VerdictAction::Drop, reject: None };
+        let again = flow.data.drop_logged >> direction & 1 != 0;
+        flow.data.drop_logged |= 1 << direction;
+        verdict::record(packet, Some(flow), direction, DropReason::Flow, (verdict, None, again), sink);
+    }
+
     /// The packet is through: alerts go out, inspected transactions are released. What the parser had to leave until
-    /// then is parsed and inspected as if a packet of its own had brought it. Gives whether the flow is dropped.
-    pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
-        let mut dropped = self.raise_all(context, flow, sink);
+    /// then is parsed and inspected as if a packet of its own had brought it.
+    pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        let mut outcome = self.raise_all(context, flow, sink);
+        if self.demand.anomalies {
+            log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
+        }
         let mut context = *context;
         loop {
             let reached = flow.data.app.take_limits();
@@ -133,10 +317,13 @@ impl Inspector {
             self.limits.bodies += reached.bodies;
             let before = flow.data.app.parser();
             let more = flow.data.app.mark_inspected(context.packet.number);
-            if flow.data.app.parser() != before
-                && let Some(detect) = flow.data.detect.as_deref_mut()
-            {
-                detect.protocol_changed();
+            if flow.data.app.parser() != before {
+                if let Some(detect) = flow.data.detect.as_deref_mut() {
+                    detect.protocol_changed();
+                }
+                if let Some(log) = flow.data.log.as_deref_mut() {
+                    log.protocol_changed();
+                }
             }
             if !more {
                 break;
@@ -148,47 +335,62 @@ impl Inspector {
             if let Some(detect) = detect {
                 self.transactions(detect, &context, app, windows);
             }
-            dropped |= self.raise_all(&context, flow, sink);
+            outcome = outcome.and(self.raise_all(&context, flow, sink));
         }
-        dropped
+        let direction = context.flow.map_or(0, |f| f.direction as usize);
+        self.settle(context.packet, Some(flow), direction, outcome, sink);
     }
 
-    fn raise_all(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> bool {
+    fn raise_all(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> Outcome {
         self.matches.clear();
         self.inner.finish(context, flow.data.detect.as_deref_mut(), &mut self.shared, &mut self.matches);
-        let mut dropped = false;
-        for n in 0..self.matches.len() {
-            dropped |= matches!(self.matches[n].effect, Effect::Drop | Effect::Reject(_));
-            self.raise(n, context.packet, Some(flow), sink);
+        if flow.data.passed {
+            self.matches.clear();
         }
-        dropped
+        let outcome = self.raise_matches(context.packet, Some(flow), sink);
+        if self.demand.of_flows() {
+            let facts = packet_facts(context.packet, false);
+            log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored), sink);
+        }
+        outcome
     }
 
-    fn raise(&mut self, n: usize, packet: &Packet<'_>, flow: Option<&Flow<FlowData>>, sink: &mut dyn EventSink) {
+    fn raise(
+        &mut self,
+        n: usize,
+        packet: &Packet<'_>,
+        mut flow: Option<&mut Flow<FlowData>>,
+        verdict: Verdict,
+        sink: &mut dyn EventSink,
+    ) {
         let Some(m) = self.matches.get(n).copied().filter(|m| m.alert) else { return };
         let program = Arc::clone(self.inner.program());
         let Some(rule) = program.source(m.rule) else { return };
         self.alerts += 1;
-        let facts = packet_facts(packet, exchanged(&m, flow, packet));
-        let flow_facts = flow.map(|flow| {
-            let ends = flow_ends(flow);
-            weir_output::FlowFacts {
-                id: flow_id(ends, flow.first_frame, flow.first_time),
-                first_frame: flow.first_frame,
-                ends,
-                start: flow.first_time,
-                last: flow.last_time,
-                packets: flow.packets,
-                bytes: flow.bytes,
-            }
-        });
+        if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
+            log.alerted = true;
+        }
+        let flow = flow.as_deref();
+        let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
+        // A packet that has the frame's bytes is of the frame's link type.
+        let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
+        if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
+            facts.link = self.link - 1;
+        }
+        let flow_facts = flow.map(flow_facts);
+        let (bits, ints) = match flow.and_then(|flow| flow.data.detect.as_deref()) {
+            Some(detect) => detect.names(&program),
+            None => (Vec::new(), Vec::new()),
+        };
         self.json.clear();
         let mut protocol = None;
         if let Some(flow) = flow {
-            protocol = flow.data.app.protocol().map(weir_contract::protocol::AppProtocol::name);
+            protocol = log::protocol_name(&flow.data.app);
             if let (Some(id), Some(state)) = (m.transaction(), flow.data.app.state()) {
                 if let Ok(index) = state.transactions().binary_search_by_key(&id, |t| t.id) {
                     state.log(index, &mut self.json);
+                    let stores = rule.app_layer.contains(&weir_ir::AppLayerCondition::FileStore);
+                    log::files_of_alert(state, index, id, (rule.identity.sid, stores), &mut self.json);
                 }
             }
         }
@@ -201,17 +403,25 @@ impl Inspector {
             app: AppLayerFacts { protocol, transaction: m.transaction(), objects: &self.json },
             payload: Some(packet.payload),
             from_stream: m.scope == weir_detect::Scope::Stream,
-            blocked: false,
-            verdict: Verdict {
-                action: match m.effect {
-                    Effect::Drop | Effect::Reject(_) => VerdictAction::Drop,
-                    Effect::Pass => VerdictAction::Pass,
-                    Effect::None => VerdictAction::Alert,
-                },
-                reject: None,
+            blocked: match m.effect {
+                Effect::Reject(_) => true,
+                Effect::Drop => self.inline,
+                Effect::Pass | Effect::None => false,
             },
-            flowbits: &[],
+            verdict,
+            flowbits: &bits,
+            flowints: &ints,
+            outer: None,
         });
+    }
+
+    /// The flow is over: transactions that did not come to their end are written as they are.
+    pub fn log_rest(&mut self, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        if self.demand.of_flows() {
+            let packet = end_packet_of(flow, flow_ends(flow));
+            let facts = PacketFacts { pseudo: true, ..packet_facts(&packet, false) };
+            log::transactions(flow, &facts, true, (&mut self.json, &mut self.stored), sink);
+        }
     }
 
     /// The input is over while the flow lives: what its end completes is inspected with the number of its last frame.
@@ -263,7 +473,21 @@ fn exchanged(m: &Match, flow: Option<&Flow<FlowData>>, packet: &Packet<'_>) -> b
     to_server != (direction == Direction::ToServer)
 }
 
-fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
+/// Facts of a flow, for records.
+pub(crate) fn flow_facts(flow: &Flow<FlowData>) -> weir_output::FlowFacts {
+    let ends = flow_ends(flow);
+    weir_output::FlowFacts {
+        id: flow_id(ends, flow.first_frame, flow.first_time),
+        first_frame: flow.first_frame,
+        ends,
+        start: flow.first_time,
+        last: flow.last_time,
+        packets: flow.packets,
+        bytes: flow.bytes,
+    }
+}
+
+pub(crate) fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
     let k = &flow.key;
     let ends = Endpoints {
         source: k.address_a,
@@ -277,7 +501,10 @@ fn flow_ends(flow: &Flow<FlowData>) -> Endpoints {
     if flow.initiator_is_a { ends } else { ends.exchanged() }
 }
 
-fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> {
+/// LINKTYPE_RAW: a packet that begins with its IP header.
+const RAW: u32 = 12;
+
+pub(crate) fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> {
     let ends = packet.ip.as_ref().map(|ip| {
         let ends = Endpoints {
             source: ip.source,
@@ -302,6 +529,10 @@ fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> PacketFacts<'p> 
         ether_type: packet.ether_type,
         data: packet.data,
         payload: packet.payload,
+        tunnel: None,
+        pseudo: false,
+        link: RAW,
+        ethernet: packet.ethernet,
     }
 }
 
@@ -312,7 +543,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         time: Time(flow.last_time),
         tunnel_depth: flow.key.depth,
         vlan: [flow.key.vlan[0], flow.key.vlan[1], 0],
-        vlan_layers: 0,
+        vlan_layers: flow.key.vlan.iter().take_while(|v| **v != 0).count() as u8,
         ethernet: None,
         ether_type: 0,
         ip: Some(weir_packet::Ip {

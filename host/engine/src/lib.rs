@@ -10,7 +10,10 @@ pub mod device;
 pub mod engine;
 pub mod flow_data;
 mod inspect;
+pub mod log;
+pub mod statistics;
+pub mod verdict;
 
-pub use config::EngineConfig;
+pub use config::{EngineConfig, Policy};
 pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};

@@ -48,6 +48,26 @@ choice! {
 }
 
 choice! {
+    /// What happens where inspection cannot be what it should.
+    ExceptionPolicy {
+        /// Go on as well as possible.
+        Ignore = "ignore",
+        /// The packet passes without inspection.
+        PassPacket = "pass-packet",
+        /// The flow passes without inspection.
+        PassFlow = "pass-flow",
+        /// The flow passes, and is not followed any more.
+        Bypass = "bypass",
+        /// The packet is dropped.
+        DropPacket = "drop-packet",
+        /// The flow is dropped.
+        DropFlow = "drop-flow",
+        /// The flow is dropped, and its ends are told.
+        Reject = "reject",
+    }
+}
+
+choice! {
     /// What the device does when the host has stopped.
     FailMode {
         /// Pass everything, counted as bypassed.
@@ -89,6 +109,8 @@ section! {
     /// TCP streams.
     StreamSection, stream, STREAM {
         midstream: bool = false, "stream.midstream", "Follow TCP sessions whose SYN was not seen.";
+        midstream_policy: ExceptionPolicy = ExceptionPolicy::Ignore, "stream.midstream-policy",
+            "What happens to TCP sessions whose SYN was not seen.";
         depth: Size = Size(1 << 20), "stream.reassembly.depth",
             "Bytes of each direction that are put together; later segments are inspected as packets.",
             |n| n.0 > 0, "at least 1";
@@ -133,6 +155,16 @@ section! {
             "Bytes of a TLS handshake message.", |n| (1 << 10..=16 << 20).contains(&n.0), "1 KiB to 16 MiB";
         encryption: EncryptionHandling = EncryptionHandling::Bypass, "app-layer.tls.encryption-handling",
             "Payload of TLS and SSH sessions once it is encrypted.";
+        disabled: Vec<String> = vec![], "app-layer.disabled",
+            "Protocols that are not parsed, by the names rules have for them; their flows count as of no known protocol.";
+    }
+}
+
+section! {
+    /// Decisions.
+    InlineSection, inline, INLINE {
+        simulate: bool = false, "inline.simulate",
+            "Carry out drop and reject on a capture as an inline system would: packets of a dropped flow are not inspected any more.";
     }
 }
 
@@ -177,8 +209,14 @@ section! {
     RulesSection, rules, RULES {
         files: Vec<PathBuf> = vec![], "rules.files",
             "Files, or directories of `*.rules`, loaded when the command line names none. Relative paths start at the configuration file.";
+        action_order: Vec<String> = ["pass", "drop", "reject", "alert"].map(str::to_owned).to_vec(), "rules.action-order",
+            "Actions of rules in the order in which matches of a packet are looked at.",
+            |list| { let mut sorted = list.clone(); sorted.sort(); sorted == ["alert", "drop", "pass", "reject"] },
+            "pass, drop, reject and alert, each once";
         classification: Option<PathBuf> = None, "rules.classification-file", "`classification.config`: classes, their descriptions and priorities.";
         reference: Option<PathBuf> = None, "rules.reference-file", "`reference.config`: prefixes of references.";
+        reputation_categories: Option<PathBuf> = None, "rules.reputation-categories-file", "Categories of reputation lists: number, name, description a line.";
+        reputation_files: Vec<PathBuf> = vec![], "rules.reputation-files", "Reputation lists: address or network, category, score a line.";
         threshold: Option<PathBuf> = None, "rules.threshold-file", "`threshold.config`: suppressions, and thresholds by signature.";
     }
 }
@@ -202,6 +240,11 @@ section! {
         rule_reference: bool = true, "output.rule-reference", "`reference` of the rule in alerts.";
         rule_text: bool = false, "output.rule-text", "Text of the rule in alerts.";
         app_layer: bool = true, "output.app-layer", "Application-layer objects in alerts.";
+        netflow: bool = false, "output.netflow", "Write netflow records, one for each direction of a flow.";
+        files: bool = false, "output.files", "Write a record for each file that a protocol carries.";
+        file_digests: bool = false, "output.file-digests", "Compute MD5, SHA-1 and SHA-256 of files although no rule asks for them.";
+        protocols: Vec<String> = vec![], "output.protocols",
+            "Write a record for each transaction of these protocols, by the names of their record types (`http`, `dns`, `tls`, ...).";
         verdict: bool = true, "output.verdict", "The decision on the packet in alerts.";
         community_id: bool = false, "output.community-id", "Community ID of the flow.";
         community_id_seed: u16 = 0, "output.community-id-seed", "Seed of the Community ID; the same on all sensors.";
@@ -209,7 +252,7 @@ section! {
 }
 
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, PCRE, DEVICE, OUTPUT];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, PCRE, DEVICE, OUTPUT];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -228,6 +271,8 @@ pub struct Config {
     pub flow: FlowSection,
     /// `app-layer.*`
     pub app_layer: AppLayerSection,
+    /// `inline.*`
+    pub inline: InlineSection,
     /// `pcre.*`
     pub pcre: PcreSection,
     /// `device.*`

@@ -15,12 +15,12 @@ mod position;
 mod value;
 
 pub use config::{
-    AppLayerSection, CaptureSection, Checksums, Config, DefragSection, DeviceSection, EncryptionHandling, FailMode,
-    FlowSection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
+    AppLayerSection, CaptureSection, Checksums, Config, DefragSection, DeviceSection, EncryptionHandling, ExceptionPolicy, FailMode,
+    FlowSection, InlineSection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
 };
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, keys};
-pub use pages::{STARTER, reference_page, show};
+pub use pages::{STARTER, reference_page, show, show_changed};
 pub use value::{Seconds, Setting, Size};
 
 /// Entry point for fuzzing: any text is either a configuration or a list of problems with places in the text.

@@ -121,7 +121,8 @@ impl crate::config::RulesSection {
     fn anchor(&mut self, directory: &Path) {
         let anchor = |path: &mut PathBuf| *path = directory.join(&*path);
         self.files.iter_mut().for_each(anchor);
-        [&mut self.classification, &mut self.reference, &mut self.threshold].into_iter().flatten().for_each(anchor);
+        self.reputation_files.iter_mut().for_each(anchor);
+        [&mut self.classification, &mut self.reference, &mut self.threshold, &mut self.reputation_categories].into_iter().flatten().for_each(anchor);
     }
 }
 

@@ -61,6 +61,19 @@ pub fn show(config: &Config) -> String {
     out
 }
 
+/// The keys that differ from the defaults, and all variables.
+pub fn show_changed(config: &Config) -> String {
+    let defaults = Config::default();
+    let mut out = String::new();
+    for (name, text) in &config.vars {
+        let _ = writeln!(out, "vars.{name} = {}", quote(text));
+    }
+    for key in keys().filter(|key| (key.show)(config) != (key.show)(&defaults)) {
+        let _ = writeln!(out, "{} = {}", key.name, (key.show)(config));
+    }
+    out
+}
+
 /// docs/reference/configuration.md
 pub fn reference_page() -> String {
     let defaults = Config::default();

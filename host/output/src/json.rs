@@ -88,6 +88,12 @@ impl<'b> Object<'b> {
         number(self.out, value);
     }
 
+    /// An array element, `{`.
+    pub fn item_object(&mut self) -> Object<'_> {
+        self.comma();
+        Object::new(self.out)
+    }
+
     /// Ready-made members, `"a":1,"b":{}`; nothing when empty.
     pub fn members(&mut self, members: &[u8]) {
         if !members.is_empty() {

@@ -10,23 +10,32 @@ pub mod address;
 pub mod collect;
 pub mod community;
 pub mod eve;
+pub mod fast;
 pub mod file;
+pub mod file_store;
 pub mod json;
 pub mod record;
 pub mod reference;
+pub mod stats_log;
 pub mod summary;
+pub mod tee;
 pub mod time;
 pub mod totals;
 
 pub use collect::{AlertCollector, AlertIdentity};
 pub use eve::{EveOptions, EveWriter};
+pub use fast::FastLog;
 pub use file::OutputFile;
+pub use file_store::FileStore;
 pub use record::{
-    AlertRecord, AnomalyRecord, AppLayerFacts, DropRecord, Endpoints, EventSink, FlowEnd, FlowFacts, FlowRecord,
-    NullSink, PacketFacts, RejectTarget, TcpFlowFacts, Verdict, VerdictAction,
+    AlertRecord, AnomalyLayer, AnomalyRecord, AppLayerFacts, DropRecord, Endpoints, EventSink, FileRecord, FlowEnd,
+    FlowFacts, FlowRecord, FlowState, HeaderFacts, NullSink, PacketFacts, RecordSource, RejectTarget, Storing, TaggedRecord, TcpFlowFacts,
+    TransactionRecord, Verdict, VerdictAction,
 };
 pub use reference::ReferencePrefixes;
+pub use stats_log::StatsLog;
 pub use summary::{RuleCount, Summary};
+pub use tee::{Log, Tee};
 pub use totals::{Cause, DeviceTotals, HostTotals, RuleCost, RuleTotals, RunTotals, Seconds};
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! The facts of an event, as the engine hands them over: borrowed, without text that a writer could make itself.
 
 use crate::OutputError;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use weir_ir::Rule;
 
@@ -55,6 +56,14 @@ pub struct PacketFacts<'a> {
     pub data: &'a [u8],
     /// Transport payload.
     pub payload: &'a [u8],
+    /// How the packet was wrapped, of packets within a tunnel.
+    pub tunnel: Option<&'static str>,
+    /// No packet: the end of a flow.
+    pub pseudo: bool,
+    /// Link type of `data`.
+    pub link: u32,
+    /// Ethernet addresses: source, destination.
+    pub ethernet: Option<([u8; 6], [u8; 6])>,
 }
 
 /// Facts of a flow at the time of an event.
@@ -144,6 +153,10 @@ pub struct AlertRecord<'a> {
     pub verdict: Verdict,
     /// Flowbits set on the flow, by name.
     pub flowbits: &'a [&'a str],
+    /// Flow variables, by name: integers and captured bytes.
+    pub flowints: &'a [(&'a str, u32)],
+    /// Name of the tunnel's ends, of packets within a tunnel.
+    pub outer: Option<(Endpoints, u8)>,
 }
 
 /// A decoder, stream or application-layer event.
@@ -203,8 +216,8 @@ pub enum FlowState {
 pub struct TcpFlowFacts {
     /// Union of flags by direction: to server, to client.
     pub flags: [u8; 2],
-    /// Name of the connection's state (`established`, `closed`).
-    pub state: &'static str,
+    /// Name of the connection's state (`established`, `closed`); none if it was not followed.
+    pub state: Option<&'static str>,
     /// Bytes were lost in the direction.
     pub gap: [bool; 2],
 }
@@ -218,8 +231,12 @@ pub struct FlowRecord<'a> {
     pub time: u64,
     /// VLAN identifiers.
     pub vlan: &'a [u16],
+    /// Ethernet addresses of initiator and responder.
+    pub ethernet: [&'a [[u8; 6]]; 2],
     /// Type and code of the first ICMP packet.
     pub icmp: Option<(u8, u8)>,
+    /// Type and code of the first answer to it.
+    pub icmp_response: Option<(u8, u8)>,
     /// Application protocol.
     pub app: Option<&'a str>,
     /// State.
@@ -230,10 +247,22 @@ pub struct FlowRecord<'a> {
     pub alerted: bool,
     /// It was dropped.
     pub dropped: bool,
+    /// A rule or a policy let it pass.
+    pub passed: bool,
+    /// What the policy for sessions without beginning did.
+    pub policy: Option<&'a str>,
     /// Transactions.
     pub transactions: u64,
     /// TCP only.
     pub tcp: Option<TcpFlowFacts>,
+    /// Protocols that each direction's bytes alone say, to server and to client, where they differ from `app`.
+    pub app_by_side: [Option<&'a str>; 2],
+    /// Protocol before it changed.
+    pub app_before: Option<&'a str>,
+    /// Exception policies that applied.
+    pub bypassed: bool,
+    /// Least and greatest time to live by direction.
+    pub ttl: [(u8, u8); 2],
 }
 
 /// A dropped packet.
@@ -249,6 +278,104 @@ pub struct DropRecord<'a> {
     pub reason: &'a str,
     /// Decision.
     pub verdict: Verdict,
+    /// The rule that dropped it.
+    pub rule: Option<&'a Rule>,
+    /// A packet of this flow and direction was dropped before.
+    pub again: bool,
+    /// IP and transport header fields.
+    pub headers: HeaderFacts,
+}
+
+/// Header fields of drop records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeaderFacts {
+    /// Total length of the IP packet.
+    pub length: u16,
+    /// Type of service.
+    pub tos: u8,
+    /// Time to live.
+    pub ttl: u8,
+    /// IPv4 identification.
+    pub id: u32,
+    /// TCP: sequence, acknowledgement, window, flags, urgent pointer.
+    pub tcp: Option<(u32, u32, u16, u8, u16)>,
+    /// UDP: length.
+    pub udp: Option<u16>,
+}
+
+/// A transaction that is complete, for the log of its protocol.
+#[derive(Clone, Copy)]
+pub struct TransactionRecord<'a> {
+    /// Type of the record (`http`, `dns`, …).
+    pub kind: &'a str,
+    /// The packet that completed it, with the ends in the direction of the record.
+    pub packet: PacketFacts<'a>,
+    /// Flow.
+    pub flow: FlowFacts,
+    /// Protocol, number and objects.
+    pub app: AppLayerFacts<'a>,
+    /// Writes the objects.
+    pub source: &'a dyn RecordSource,
+}
+
+/// Writes the objects of a record as a log wants them.
+pub trait RecordSource {
+    /// Records that there are.
+    fn parts(&self, settings: &BTreeMap<String, String>) -> usize;
+    /// Appends the members of one of them; false if the settings want none.
+    fn write(&self, part: usize, settings: &BTreeMap<String, String>, out: &mut Vec<u8>) -> bool;
+}
+
+/// A file that is complete, or that no more will come of.
+#[derive(Debug, Clone, Copy)]
+pub struct FileRecord<'a> {
+    /// The packet that completed it, with the ends from sender to receiver.
+    pub packet: PacketFacts<'a>,
+    /// Flow.
+    pub flow: FlowFacts,
+    /// Protocol and transaction that carried it.
+    pub app: AppLayerFacts<'a>,
+    /// Name.
+    pub name: &'a [u8],
+    /// Bytes seen.
+    pub size: u64,
+    /// `CLOSED`, `TRUNCATED`, `UNKNOWN`.
+    pub state: &'static str,
+    /// Bytes are missing.
+    pub gaps: bool,
+    /// It goes to the file store, with this number: all of it is in `content`.
+    pub stored: Option<u64>,
+    /// What is kept of its content.
+    pub content: &'a [u8],
+    /// First and last byte, of a file that came in ranges.
+    pub range: Option<(u64, u64)>,
+    /// Kind of content.
+    pub magic: Option<&'a str>,
+    /// MD5, SHA-1, SHA-256, where they were asked for.
+    pub digests: [Option<&'a [u8]>; 3],
+    /// Signatures that matched in the file.
+    pub signatures: &'a [u32],
+}
+
+/// Files that are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Storing {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that a rule asks for.
+    Asked,
+    /// All.
+    All,
+}
+
+/// A packet that a rule's `tag` asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct TaggedRecord<'a> {
+    /// Packet.
+    pub packet: PacketFacts<'a>,
+    /// Flow.
+    pub flow: Option<FlowFacts>,
 }
 
 /// Takes the engine's events. Calls come in frame order. A sink keeps its first error for [`EventSink::finish`].
@@ -266,6 +393,35 @@ pub trait EventSink: Send {
     /// A packet was dropped.
     fn drop_packet(&mut self, record: &DropRecord<'_>) {
         let _ = record;
+    }
+    /// A transaction is complete.
+    fn transaction(&mut self, record: &TransactionRecord<'_>) {
+        let _ = record;
+    }
+    /// A file is complete.
+    fn file(&mut self, record: &FileRecord<'_>) {
+        let _ = record;
+    }
+    /// A tagged packet.
+    fn tagged(&mut self, record: &TaggedRecord<'_>) {
+        let _ = record;
+    }
+    /// The sink wants transactions of this type of record.
+    fn wants_transactions(&self, kind: &str) -> bool {
+        let _ = kind;
+        false
+    }
+    /// The sink wants some record of transactions, or files.
+    fn wants_log(&self) -> bool {
+        false
+    }
+    /// The sink wants files.
+    fn wants_files(&self) -> bool {
+        false
+    }
+    /// Files that the sink stores.
+    fn storing(&self) -> Storing {
+        Storing::Nothing
     }
     /// The sink wants anomalies; false spares the engine making them.
     fn wants_anomalies(&self) -> bool {
@@ -307,6 +463,30 @@ impl<A: EventSink, B: EventSink> EventSink for (A, B) {
         self.0.drop_packet(record);
         self.1.drop_packet(record);
     }
+    fn transaction(&mut self, record: &TransactionRecord<'_>) {
+        self.0.transaction(record);
+        self.1.transaction(record);
+    }
+    fn file(&mut self, record: &FileRecord<'_>) {
+        self.0.file(record);
+        self.1.file(record);
+    }
+    fn tagged(&mut self, record: &TaggedRecord<'_>) {
+        self.0.tagged(record);
+        self.1.tagged(record);
+    }
+    fn wants_transactions(&self, kind: &str) -> bool {
+        self.0.wants_transactions(kind) || self.1.wants_transactions(kind)
+    }
+    fn wants_log(&self) -> bool {
+        self.0.wants_log() || self.1.wants_log()
+    }
+    fn wants_files(&self) -> bool {
+        self.0.wants_files() || self.1.wants_files()
+    }
+    fn storing(&self) -> Storing {
+        self.0.storing().max(self.1.storing())
+    }
     fn wants_anomalies(&self) -> bool {
         self.0.wants_anomalies() || self.1.wants_anomalies()
     }
@@ -331,6 +511,27 @@ impl<S: EventSink + ?Sized> EventSink for &mut S {
     }
     fn drop_packet(&mut self, record: &DropRecord<'_>) {
         (**self).drop_packet(record);
+    }
+    fn transaction(&mut self, record: &TransactionRecord<'_>) {
+        (**self).transaction(record);
+    }
+    fn file(&mut self, record: &FileRecord<'_>) {
+        (**self).file(record);
+    }
+    fn tagged(&mut self, record: &TaggedRecord<'_>) {
+        (**self).tagged(record);
+    }
+    fn wants_transactions(&self, kind: &str) -> bool {
+        (**self).wants_transactions(kind)
+    }
+    fn wants_log(&self) -> bool {
+        (**self).wants_log()
+    }
+    fn wants_files(&self) -> bool {
+        (**self).wants_files()
+    }
+    fn storing(&self) -> Storing {
+        (**self).storing()
     }
     fn wants_anomalies(&self) -> bool {
         (**self).wants_anomalies()

@@ -3,7 +3,7 @@
 /// Appends the time, given in nanoseconds since the epoch, with microseconds.
 pub fn timestamp(out: &mut Vec<u8>, nanoseconds: u64) {
     let seconds = nanoseconds / 1_000_000_000;
-    let (year, month, day) = civil(seconds / 86_400);
+    let (year, month, day) = date(seconds / 86_400);
     let of_day = seconds % 86_400;
     digits(out, year, 4);
     out.push(b'-');
@@ -21,9 +21,44 @@ pub fn timestamp(out: &mut Vec<u8>, nanoseconds: u64) {
     out.extend_from_slice(b"+0000");
 }
 
+/// A time of day, UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Civil {
+    /// Year.
+    pub year: u64,
+    /// From 1.
+    pub month: u64,
+    /// From 1.
+    pub day: u64,
+    /// Hour.
+    pub hour: u64,
+    /// Minute.
+    pub minute: u64,
+    /// Second.
+    pub second: u64,
+    /// Microsecond.
+    pub microsecond: u64,
+}
+
+/// The parts of a time in nanoseconds since the epoch.
+pub fn civil(nanoseconds: u64) -> Civil {
+    let seconds = nanoseconds / 1_000_000_000;
+    let (year, month, day) = date(seconds / 86_400);
+    let of_day = seconds % 86_400;
+    Civil {
+        year,
+        month,
+        day,
+        hour: of_day / 3600,
+        minute: of_day / 60 % 60,
+        second: of_day % 60,
+        microsecond: nanoseconds / 1000 % 1_000_000,
+    }
+}
+
 /// Year, month, day of a day number since 1970-01-01 in the Gregorian calendar: eras of 400 years (146 097 days) that
 /// begin on 1 March, so that the leap day is the last of its year.
-fn civil(days: u64) -> (u64, u64, u64) {
+fn date(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted / 146_097;
     let of_era = shifted % 146_097;

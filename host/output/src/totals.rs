@@ -140,6 +140,9 @@ pub struct RunTotals {
     /// Frame time of the last frame.
     #[serde(skip)]
     pub last_time: u64,
+    /// Counters by the dotted names that Suricata's statistics have.
+    #[serde(skip)]
+    pub named: BTreeMap<String, u64>,
 }
 
 impl RunTotals {

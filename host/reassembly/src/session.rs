@@ -147,6 +147,26 @@ impl Session {
         self.state
     }
 
+    /// Name of the state, as flow records have it (RFC 9293 section 3.3.2, as seen from outside).
+    pub fn state_name(&self) -> &'static str {
+        let [client, server] = &self.streams;
+        match self.state {
+            State::None => "none",
+            State::SynSent => "syn_sent",
+            State::SynReceived => "syn_recv",
+            State::Established => "established",
+            State::Closing => match (client.fin.is_some(), server.fin.is_some()) {
+                (true, false) => "close_wait",
+                (false, true) if server.fin_acked => "fin_wait2",
+                (false, true) => "fin_wait1",
+                (true, true) if client.fin_acked => "last_ack",
+                (true, true) => "time_wait",
+                (false, false) => "established",
+            },
+            State::Closed => "closed",
+        }
+    }
+
     /// A SYN that must start a new session instead of joining this one (reference semantics 2.4).
     pub fn wants_restart(&self, direction: usize, tcp: &Tcp<'_>) -> bool {
         if tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) != tcp_flags::SYN {

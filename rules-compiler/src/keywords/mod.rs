@@ -75,6 +75,7 @@ pub enum Handler {
     /// A numeric field of the parser of this protocol; the names of its values are in [`numbers_of`].
     Named(AppProtocol),
     /// Not implemented: why.
+    Reputation,
     Unsupported(&'static str),
 }
 

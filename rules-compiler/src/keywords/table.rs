@@ -408,7 +408,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("config", &[], "", Unsupported("logging is configured outside of rules")),
     keyword("frame", &[], "", Unsupported("inspection of protocol frames is not implemented")),
     keyword("geoip", &[], "", Unsupported("no location database is read")),
-    keyword("iprep", &[], "", Unsupported("no reputation lists are read; use a `dataset` of type ip")),
+    keyword("iprep", &[], "any|src|dst|both,category,operator,score | any|src|dst|both,category,isset|isnotset", Reputation),
     keyword("filemd5", &[], "[!]file", FileDigest(Buffer::FileMd5)),
     keyword("filesha1", &[], "[!]file", FileDigest(Buffer::FileSha1)),
     keyword("filesha256", &[], "[!]file", FileDigest(Buffer::FileSha256)),

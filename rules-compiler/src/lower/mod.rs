@@ -20,6 +20,7 @@ mod meta;
 mod number;
 mod packet;
 mod pcre;
+mod reputation;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -150,6 +151,7 @@ struct Draft {
     /// First keyword that needs a transaction.
     needs_transaction: Option<(Span, &'static str)>,
     fast_pattern: bool,
+    alert: bool,
     has_sid: bool,
     has_priority: bool,
     flow_span: Option<Span>,
@@ -217,6 +219,7 @@ pub(crate) fn lower(
         needs_transaction: None,
         fast_pattern: false,
         has_sid: false,
+        alert: false,
         has_priority: false,
         flow_span: None,
         snort3: false,
@@ -228,6 +231,8 @@ pub(crate) fn lower(
     let Lowering { draft, warnings, .. } = lowering;
     let rule = result.map(|()| {
         let mut rule = draft.rule;
+        // What passes is not told, unless the rule asks for it.
+        rule.noalert |= rule.action == weir_ir::Action::Pass && !draft.alert;
         rule.source.text = String::from_utf8_lossy(text).into();
         rule
     });
@@ -323,6 +328,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::Dataset => self.dataset(option, false),
             Handler::Datarep => self.dataset(option, true),
             Handler::FileDigest(buffer) => self.file_digest(option, buffer),
+            Handler::Reputation => self.reputation(option),
             Handler::Entropy => Err(unsupported(option, keyword, "entropy is not computed")),
             Handler::Sticky(buffer) => self.sticky(option, buffer),
             Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),
@@ -341,6 +347,7 @@ impl<'s> Lowering<'s, '_> {
                 Ok(())
             }
             Handler::Alert => {
+                self.draft.alert = true;
                 self.draft.rule.noalert = false;
                 Ok(())
             }
@@ -428,7 +435,19 @@ impl<'s> Lowering<'s, '_> {
                 "split the rule",
             ));
         }
-        let entry = self.entry(option)?;
+        // What is relative belongs to the content it is relative to, where no sticky buffer says otherwise.
+        let relative = match &item {
+            Match::ByteTest(test) => test.relative,
+            Match::ByteJump(jump) => jump.relative,
+            Match::ByteExtract(extract) => extract.relative,
+            Match::ByteMath(math) => math.relative,
+            _ => false,
+        };
+        let before = self.draft.last_content.filter(|_| relative && self.draft.sticky.is_none());
+        let entry = match before {
+            Some((entry, _)) => entry,
+            None => self.entry(option)?,
+        };
         let Some(target) = self.draft.rule.buffers.get_mut(entry) else {
             return Err(Fault::new(option.span(), Cause::Placement, "the buffer is gone", ""));
         };

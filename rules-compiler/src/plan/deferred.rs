@@ -13,7 +13,7 @@ use weir_ir::{Action, AppLayerCondition, BitOperation, Buffer, Event, Match, Rul
 /// Why the rule may be deferred; `None` if it may not.
 pub fn reason(rule: &Rule) -> Option<&'static str> {
     let silent = rule.noalert && rule.action == Action::Alert;
-    let pass = rule.action == Action::Pass;
+    let pass = rule.action == Action::Pass && rule.noalert;
     if !(silent || pass) {
         return None;
     }

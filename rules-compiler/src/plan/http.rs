@@ -126,7 +126,11 @@ fn escape_price(byte: u8) -> f64 {
     }
 }
 
+/// Codings that count although the name of their field is broken.
+const BROKEN_CODINGS: [&[u8]; 3] = [b"chunked", b"deflate", b"gzip"];
+
 /// Literals that announce a coding of the body.
+/// (A response's field may have NULs in its name if one of [`BROKEN_CODINGS`] is its value.)
 pub const CODINGS: [&[u8]; 2] = [b"nsfer-en", b"tent-enc"];
 
 /// What one buffer offers: windows of which one must occur, with the guards they need.
@@ -406,11 +410,20 @@ pub fn codings(records: &[Record], builder: &Builder<'_>) -> Vec<Condition> {
     if !builder.options.coding_guards {
         return Vec::new();
     }
-    CODINGS
+    let named = CODINGS
         .iter()
         .filter_map(|bytes| Fragment::new(bytes, false))
-        .flat_map(|f| records.iter().map(move |&record| Condition { trigger: Trigger::Fragment(f), record }))
-        .collect()
+        .flat_map(|f| records.iter().map(move |&record| Condition { trigger: Trigger::Fragment(f), record }));
+    let responses = records
+        .iter()
+        .map(|&record| Record { directions: record.directions & DirectionMask::TO_CLIENT.0, ..record })
+        .filter(|record| record.directions != 0);
+    let responses: Vec<Record> = responses.collect();
+    let broken = BROKEN_CODINGS
+        .iter()
+        .filter_map(|bytes| Fragment::new(bytes, false))
+        .flat_map(|f| responses.iter().map(move |&record| Condition { trigger: Trigger::Fragment(f), record }));
+    named.chain(broken).collect()
 }
 
 /// Is this a buffer that HTTP fills?

@@ -64,6 +64,8 @@ pub struct Options {
     pub positions: bool,
     /// Compare case where the rule does.
     pub exact_case: bool,
+    /// Send every frame: some log wants what no rule asks for.
+    pub everything: bool,
     /// Tables may leave out rules that only touch their own flow (class D).
     pub deferred: bool,
     /// Rules may wait for a flowbit whose setters divert (class D).
@@ -84,6 +86,7 @@ impl Default for Options {
             upgrades: true,
             positions: true,
             exact_case: true,
+            everything: false,
             deferred: true,
             gates: true,
             patterns: Vec::new(),
@@ -198,6 +201,9 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
     }
     if options.upgrades {
         out.common = upgrade::conditions(rules);
+    }
+    if options.everything {
+        out.common.push(Condition { trigger: Trigger::Frame, record: Record::ALWAYS });
     }
     out.sets = sets;
     out

@@ -13,6 +13,8 @@ struct Interface {
     version: u16,
     /// What the server said: none yet, accepted, or refused.
     accepted: Option<bool>,
+    /// The result itself.
+    result: u16,
 }
 
 /// What connects a client and the interfaces of a server.
@@ -38,16 +40,22 @@ pub(crate) struct Call {
     pub little: [bool; 2],
     /// The direction has sent its last fragment.
     pub done: [bool; 2],
+    /// Fragments by direction.
+    pub fragments: [u32; 2],
+    /// Kind of the answer; [`NONE`] before it has come.
+    pub answer: u8,
+    /// Places of the interfaces that were offered.
+    offered: (usize, usize),
 }
 
 /// Kind of a call whose beginning was not seen.
-const NONE: u8 = u8::MAX;
+pub(crate) const NONE: u8 = u8::MAX;
 
 impl Call {
     /// A call of this number.
     pub fn new(id: u32) -> Call {
         let stub = Default::default();
-        Call { id, kind: NONE, context: 0, operation: 0, stub, little: [true; 2], done: [false; 2] }
+        Call { id, kind: NONE, context: 0, operation: 0, stub, little: [true; 2], done: [false; 2], fragments: [0; 2], answer: NONE, offered: (0, 0) }
     }
 
     /// It is a request of an operation.
@@ -99,8 +107,16 @@ impl Association {
         }
         call.id = h.call;
         call.little[d] = h.little;
+        call.fragments[d] = call.fragments[d].saturating_add(1);
+        if d == 1 {
+            call.answer = h.kind;
+        }
         match h.kind {
-            kinds::BIND | kinds::ALTER_CONTEXT => self.offer(pdu, h.little),
+            kinds::BIND | kinds::ALTER_CONTEXT => {
+                let before = self.interfaces.len();
+                self.offer(pdu, h.little);
+                call.offered = (before, self.interfaces.len());
+            }
             kinds::BIND_ACK | kinds::ALTER_CONTEXT_RESP => self.answer(&results(pdu, h.little)),
             kinds::BIND_NAK => self.unanswered.clear(),
             kinds::REQUEST | kinds::RESPONSE => {
@@ -125,7 +141,7 @@ impl Association {
         self.unanswered.clear();
         for offer in offers(pdu, little) {
             let interface =
-                Interface { context: offer.context, uuid: offer.uuid, version: offer.version, accepted: None };
+                Interface { context: offer.context, uuid: offer.uuid, version: offer.version, accepted: None, result: 0 };
             if self.interfaces.len() < CONTEXTS_MAX {
                 self.unanswered.push(self.interfaces.len());
                 self.interfaces.push(interface);
@@ -137,6 +153,7 @@ impl Association {
         for (position, result) in std::mem::take(&mut self.unanswered).into_iter().zip(results) {
             if let Some(interface) = self.interfaces.get_mut(position) {
                 interface.accepted = Some(*result == 0);
+                interface.result = *result;
             }
         }
     }
@@ -146,6 +163,63 @@ impl Association {
         let uses = |i: &&Interface| i.uuid == *uuid && i.context == call.context && i.accepted == Some(true);
         self.interfaces.iter().rev().find(uses).filter(|_| call.is_request()).map(|i| i.version)
     }
+}
+
+impl Association {
+    /// Interfaces that a call is about, for logs: UUID, version (major, minor), result.
+    pub fn interfaces_of(&self, call: &Call) -> Vec<(String, u16, u16)> {
+        let offered = self.interfaces.get(call.offered.0..call.offered.1).unwrap_or_default();
+        let used = self.interfaces.iter().rev().find(|i| call.is_request() && i.context == call.context);
+        let list = offered.iter().chain(used);
+        list.map(|i| (uuid_text(&i.uuid), i.version, i.result)).collect()
+    }
+}
+
+/// A UUID with dashes (RFC 9562 section 4).
+pub(crate) fn uuid_text(uuid: &[u8; 16]) -> String {
+    let hex = crate::digest::hex(uuid);
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default().to_owned();
+    [part(0..8), part(8..12), part(12..16), part(16..20), part(20..32)].join("-")
+}
+
+/// Appends what logs tell of a call.
+pub(crate) fn log(o: &mut crate::json::Object<'_>, association: Option<&Association>, call: &Call) {
+    let request: &[u8] = match call.kind {
+        kinds::REQUEST => b"REQUEST",
+        kinds::BIND => b"BIND",
+        kinds::ALTER_CONTEXT => b"ALTER_CONTEXT",
+        _ => b"REQUEST_LOST",
+    };
+    o.text("request", Some(request));
+    if call.is_request() {
+        o.object("req", |o| {
+            o.number("opnum", call.operation.into());
+            o.number("frag_cnt", call.fragments[0].into());
+            o.number("stub_data_size", call.stub[0].len() as u64);
+        });
+    }
+    let interfaces = association.map(|a| a.interfaces_of(call)).unwrap_or_default();
+    o.objects("interfaces", interfaces.iter(), |o, (uuid, version, result)| {
+        o.text("uuid", Some(uuid.as_bytes()));
+        o.text("version", Some(format!("{version}.0").as_bytes()));
+        o.number("ack_result", (*result).into());
+    });
+    let response: &[u8] = match call.answer {
+        kinds::RESPONSE => b"RESPONSE",
+        kinds::BIND_ACK => b"BINDACK",
+        kinds::BIND_NAK => b"BINDNAK",
+        kinds::ALTER_CONTEXT_RESP => b"ALTER_CONTEXT_RESP",
+        kinds::FAULT => b"FAULT",
+        _ => b"UNREPLIED",
+    };
+    o.text("response", Some(response));
+    if call.answer == kinds::RESPONSE {
+        o.object("res", |o| {
+            o.number("frag_cnt", call.fragments[1].into());
+            o.number("stub_data_size", call.stub[1].len() as u64);
+        });
+    }
+    o.number("call_id", call.id.into());
 }
 
 /// The UUID in a name of the form `dcerpc.iface.` and 32 hexadecimal digits.

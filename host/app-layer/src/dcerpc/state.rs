@@ -210,21 +210,11 @@ impl ProtocolState for DceRpcState {
         let Some(exchange) = self.exchanges.get(index) else { return };
         let call = &exchange.call;
         let mut object = crate::json::Object::begin("dcerpc", out);
-        let request: &[u8] = match call.kind {
-            kinds::REQUEST => b"REQUEST",
-            kinds::BIND => b"BIND",
-            kinds::ALTER_CONTEXT => b"ALTER_CONTEXT",
-            _ => b"UNKNOWN",
-        };
-        object.text("request", Some(request));
-        if call.is_request() {
-            object.object("req", |o| {
-                o.number("opnum", call.operation.into());
-                o.number("stub_data_size", call.stub[0].len() as u64);
-            });
-            object.object("res", |o| o.number("stub_data_size", call.stub[1].len() as u64));
+        let association = exchange.datagram.is_none().then_some(&self.association);
+        super::association::log(&mut object, association, call);
+        if let Some(activity) = exchange.datagram {
+            object.text("activityuuid", Some(super::association::uuid_text(&activity.activity).as_bytes()));
         }
-        object.number("call_id", call.id.into());
         object.text("rpc_version", Some(if exchange.datagram.is_some() { b"4.0" } else { b"5.0" }));
         object.end();
     }

@@ -2,7 +2,7 @@
 
 use crate::messages::Messages;
 use crate::wire::be32;
-use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, Direction, Input, LogSettings, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -11,12 +11,23 @@ const EVENTS: [&str; 2] = ["malformed_options", "truncated_options"];
 const MALFORMED: u16 = 0;
 const TRUNCATED: u16 = 1;
 
+/// Most options kept.
+const OPTIONS_MAX: usize = 64;
+
 /// The fixed part and the magic cookie (RFC 2131 section 2).
 const OPTIONS: usize = 240;
 
-/// What rules ask for.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What rules and logs ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Message {
+    /// 1 request, 2 reply.
+    operation: u8,
+    id: u32,
+    /// `ciaddr`, `yiaddr`, `siaddr`, `giaddr`.
+    addresses: [[u8; 4]; 4],
+    hardware: Vec<u8>,
+    /// Options as they came, those that have no place of their own.
+    options: Vec<(u8, Vec<u8>)>,
     kind: Option<u8>,
     lease: Option<u32>,
     renewal: Option<u32>,
@@ -27,6 +38,12 @@ struct Message {
 fn message(bytes: &[u8]) -> Option<(Message, Vec<u16>)> {
     let mut options = bytes.get(OPTIONS..)?;
     let (mut out, mut events) = (Message::default(), Vec::new());
+    out.operation = *bytes.first()?;
+    out.id = be32(bytes, 4)?;
+    for (to, from) in out.addresses.iter_mut().zip(bytes.get(12..28)?.chunks_exact(4)) {
+        to.copy_from_slice(from);
+    }
+    out.hardware = bytes.get(28..44)?.get(..usize::from(*bytes.get(2)?).min(16))?.to_vec();
     if bytes.get(236..OPTIONS)? != [0x63, 0x82, 0x53, 0x63] {
         return None;
     }
@@ -46,7 +63,12 @@ fn message(bytes: &[u8]) -> Option<(Message, Vec<u16>)> {
                         out.kind = value.first().copied();
                         continue;
                     }
-                    _ => continue,
+                    code => {
+                        if out.options.len() < OPTIONS_MAX {
+                            out.options.push((*code, value.to_vec()));
+                        }
+                        continue;
+                    }
                 };
                 *slot = number();
                 if slot.is_none() {
@@ -119,15 +141,99 @@ impl ProtocolState for DhcpState {
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some((_, message)) = self.messages.get(index) else { return };
-        let mut object = crate::json::Object::begin("dhcp", out);
-        if let Some(kind) = message.kind {
-            object.number("dhcp_type", kind.into());
-        }
-        if let Some(lease) = message.lease {
-            object.number("lease_time", lease.into());
-        }
-        object.end();
+        message.log(true, out);
     }
+
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some((_, message)) = self.messages.get(index) else { return false };
+        let extended = settings.is("extended", false);
+        // Without `extended` only what gives an address is of interest.
+        if !extended && message.kind != Some(5) {
+            return false;
+        }
+        message.log(extended, out);
+        true
+    }
+}
+
+impl Message {
+    fn option(&self, code: u8) -> Option<&[u8]> {
+        self.options.iter().find(|(c, _)| *c == code).map(|(_, value)| value.as_slice())
+    }
+
+    fn log(&self, extended: bool, out: &mut Vec<u8>) {
+        let mut o = crate::json::Object::begin("dhcp", out);
+        o.text("type", Some(if self.operation == 1 { b"request" } else { b"reply" }));
+        o.number("id", self.id.into());
+        let colons = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
+        o.text("client_mac", Some(colons(&self.hardware).as_bytes()));
+        let dotted = |a: &[u8]| a.iter().map(u8::to_string).collect::<Vec<_>>().join(".");
+        let [client, assigned, next, relay] = self.addresses.map(|a| dotted(&a));
+        o.text("assigned_ip", Some(assigned.as_bytes()));
+        if extended {
+            o.text("client_ip", Some(client.as_bytes()));
+            if self.operation == 2 {
+                o.text("relay_ip", Some(relay.as_bytes()));
+                o.text("next_server_ip", Some(next.as_bytes()));
+            }
+        }
+        if let Some(kind) = self.kind {
+            o.text("dhcp_type", Some(kind_name(kind).as_bytes()));
+        }
+        if extended {
+            for (name, value) in
+                [("lease_time", self.lease), ("renewal_time", self.renewal), ("rebinding_time", self.rebinding)]
+            {
+                if let Some(value) = value {
+                    o.number(name, value.into());
+                }
+            }
+            if let Some(address) = self.option(50) {
+                o.text("requested_ip", Some(dotted(address).as_bytes()));
+            }
+            if let Some(mask) = self.option(1) {
+                o.text("subnet_mask", Some(dotted(mask).as_bytes()));
+            }
+        }
+        o.text("hostname", self.option(12));
+        if extended {
+            for (name, code) in [("dns_servers", 6), ("routers", 3)] {
+                let list: Vec<String> = self.option(code).unwrap_or_default().chunks_exact(4).map(dotted).collect();
+                o.texts(name, list.iter().map(String::as_bytes));
+            }
+            let parameters = self.option(55).unwrap_or_default();
+            o.texts("params", parameters.iter().filter_map(|code| parameter(*code)).map(str::as_bytes));
+            // The first octet is the kind of hardware (RFC 2132 section 9.14).
+            if let Some(identifier) = self.option(61).filter(|i| i.len() > 1) {
+                let shown = if identifier[0] == 1 { &identifier[1..] } else { identifier };
+                o.text("client_id", Some(colons(shown).as_bytes()));
+            }
+            o.text("vendor_class_identifier", self.option(60));
+        }
+        o.end();
+    }
+}
+
+/// Message types (RFC 2132 section 9.6).
+fn kind_name(kind: u8) -> String {
+    const NAMES: [&str; 9] = ["unknown", "discover", "offer", "request", "decline", "ack", "nak", "release", "inform"];
+    NAMES.get(usize::from(kind)).map_or_else(|| format!("unknown/{kind}"), |name| (*name).to_owned())
+}
+
+/// Options that a client may ask for, those that have a name here.
+fn parameter(code: u8) -> Option<&'static str> {
+    Some(match code {
+        1 => "subnet_mask",
+        3 => "router",
+        6 => "dns_server",
+        15 => "domain",
+        35 => "arp_timeout",
+        42 => "ntp_server",
+        66 => "tftp_server_name",
+        67 => "tftp_server_ip",
+        252 => "wpad",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

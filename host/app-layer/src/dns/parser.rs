@@ -8,7 +8,7 @@ const NAME_MAX: usize = 1025;
 const POINTERS_MAX: usize = 64;
 
 /// A question or resource record.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     /// Labels joined with dots, bytes as they are.
     pub name: Vec<u8>,
@@ -20,6 +20,12 @@ pub struct Record {
     pub ttl: u32,
     /// RDATA; empty for questions.
     pub data: Vec<u8>,
+    /// The name was longer than what is kept.
+    pub truncated: bool,
+    /// The name that RDATA holds, of types that have one; of SOA the first.
+    pub target: Vec<u8>,
+    /// The second name of SOA.
+    pub second: Vec<u8>,
 }
 
 /// A message.
@@ -98,20 +104,38 @@ pub fn parse_message(bytes: &[u8]) -> Option<Message> {
 }
 
 fn record(bytes: &[u8], at: usize, question: bool, message: &mut Message) -> Option<(Record, usize)> {
-    let (name, at) = name(bytes, at, message)?;
+    let before = std::mem::take(&mut message.name_too_long);
+    let (name, at) = expand(bytes, at, message)?;
+    let truncated = message.name_too_long;
+    message.name_too_long |= before;
     let kind = u16_at(bytes, at)?;
     let class = u16_at(bytes, at + 2)?;
     if question {
-        return Some((Record { name, kind, class, ttl: 0, data: Vec::new() }, at + 4));
+        let record = Record { name, kind, class, truncated, ..Record::default() };
+        return Some((record, at + 4));
     }
     let ttl = u32::from(u16_at(bytes, at + 4)?) << 16 | u32::from(u16_at(bytes, at + 6)?);
     let length = usize::from(u16_at(bytes, at + 8)?);
     let data = bytes.get(at + 10..at + 10 + length)?.to_vec();
-    Some((Record { name, kind, class, ttl, data }, at + 10 + length))
+    let mut record = Record { name, kind, class, ttl, data, truncated, ..Record::default() };
+    // Where the name begins within RDATA (RFC 1035 section 3.3, RFC 2782).
+    let skip = match kind {
+        2 | 5 | 6 | 12 | 39 => Some(0),
+        15 => Some(2),
+        33 => Some(6),
+        _ => None,
+    };
+    if let Some((target, next)) = skip.and_then(|skip| expand(bytes, at + 10 + skip, &mut Message::default())) {
+        record.target = target;
+        if kind == 6 {
+            record.second = expand(bytes, next, &mut Message::default()).map(|(name, _)| name).unwrap_or_default();
+        }
+    }
+    Some((record, at + 10 + length))
 }
 
 /// Expand a name at `start`; gives the name and where reading goes on.
-fn name(bytes: &[u8], start: usize, message: &mut Message) -> Option<(Vec<u8>, usize)> {
+fn expand(bytes: &[u8], start: usize, message: &mut Message) -> Option<(Vec<u8>, usize)> {
     let mut out = Vec::new();
     let mut at = start;
     let mut after = None;

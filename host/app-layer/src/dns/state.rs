@@ -1,9 +1,10 @@
 //! Transactions, buffers and events of DNS.
 
+use super::log;
 use super::parser::{Message, parse_message};
 use super::view;
 use crate::{
-    AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction,
+    AppLayerConfig, BufferState, COMPLETE, Direction, Input, LogSettings, ProtocolState, Transaction,
 };
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
@@ -163,11 +164,29 @@ impl ProtocolState for DnsState {
         !self.partial[direction as usize].is_empty()
     }
 
+    fn log_direction(&self, index: usize) -> Option<Direction> {
+        self.messages.get(index).map(|(direction, _)| *direction)
+    }
+
+    fn is_loggable(&self, _index: usize) -> bool {
+        true
+    }
+
+    fn log_parts(&self, index: usize, settings: &LogSettings) -> usize {
+        self.messages.get(index).map_or(0, |(direction, message)| log::parts(*direction, message, settings))
+    }
+
+    fn log_as(&self, index: usize, part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some((direction, message)) = self.messages.get(index) else { return false };
+        let id = self.transactions.get(index).map_or(0, |t| t.id);
+        log::write((*direction, message, id), part, settings, out)
+    }
+
     fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let Some((direction, message)) = self.messages.get(index) else { return };
+        let Some((_, message)) = self.messages.get(index) else { return };
         if self.multicast {
             return view::log_multicast(message, out);
         }
-        view::log(message, *direction, self.transactions.get(index).map_or(0, |t| t.id), out);
+        self.log_as(index, 0, &LogSettings::default(), out);
     }
 }

@@ -87,6 +87,9 @@ impl ProtocolState for FtpState {
         let mut object = crate::json::Object::begin("ftp", out);
         object.text("command", Some(&exchange.name));
         object.text("command_data", Some(&exchange.argument));
+        if !exchange.name.is_empty() {
+            object.flag("command_truncated", exchange.cut[0]);
+        }
         object.texts("reply", exchange.replies.iter().map(Vec::as_slice));
         object.texts("completion_code", exchange.codes.iter().map(<[u8; 3]>::as_slice));
         if let Some(port) = exchange.port {
@@ -94,6 +97,7 @@ impl ProtocolState for FtpState {
             object.text("mode", Some(if exchange.active { b"active" } else { b"passive" }));
         }
         object.text("reply_received", Some(if exchange.replies.is_empty() { b"no" } else { b"yes" }));
+        object.flag("reply_truncated", exchange.cut[1]);
         object.end();
     }
 }

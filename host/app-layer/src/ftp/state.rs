@@ -33,6 +33,8 @@ pub(super) struct Exchange {
     /// The client listens.
     pub active: bool,
     verb: Option<Verb>,
+    /// Command and reply were longer than what is kept.
+    pub cut: [bool; 2],
     pub done: bool,
 }
 
@@ -149,6 +151,7 @@ impl FtpState {
         let index = self.begin(0);
         if !whole {
             self.event(index, 0, Event::CommandTooLong);
+            self.exchanges[index].cut[0] = true;
         }
         let (name, argument) = split(line);
         let verb = verb(name, argument);
@@ -219,6 +222,7 @@ impl FtpState {
         self.transactions[index].changed[1] = true;
         if !whole {
             self.event(index, 1, Event::ReplyTooLong);
+            self.exchanges[index].cut[1] = true;
         }
         let exchange = &mut self.exchanges[index];
         if exchange.replies.len() < REPLIES_MAX {

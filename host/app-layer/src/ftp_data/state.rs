@@ -2,7 +2,7 @@
 
 use crate::expectation::{Content, FileTransfer};
 use crate::file::{self, File};
-use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, FileView, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -89,6 +89,10 @@ impl ProtocolState for FtpDataState {
 
     fn is_open(&self, _direction: Direction) -> bool {
         self.transactions[0].progress != [COMPLETE; 2]
+    }
+
+    fn files(&self, _index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        if direction == self.direction() && self.is_file() { vec![self.files[0].view()] } else { Vec::new() }
     }
 
     fn log(&self, _index: usize, out: &mut Vec<u8>) {

@@ -146,6 +146,11 @@ impl Body {
         self.chain.as_ref().is_some_and(|chain| chain.failed())
     }
 
+    /// Bytes of the decoded body so far; of a coded one those that are kept.
+    pub fn size(&self) -> u64 {
+        if self.chain.is_some() { self.data.len() as u64 } else { self.received }
+    }
+
     /// The inspection limit is reached.
     pub fn full(&self) -> bool {
         self.data.len() >= self.limit

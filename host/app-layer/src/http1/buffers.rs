@@ -5,7 +5,9 @@ use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
-use crate::{BufferState, BufferView, COMPLETE, Direction, Input, Limits, ProtocolState, Transaction, Upgrade, file};
+use crate::{
+    BufferState, BufferView, COMPLETE, Direction, FileView, Input, Limits, LogSettings, ProtocolState, Transaction, Upgrade, file,
+};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -23,6 +25,11 @@ fn body(message: &Message) -> BufferState<'_> {
     } else {
         BufferState::NotYet
     }
+}
+
+/// What a file is named that nothing else names: the normalised target without its query.
+fn last_path(target: &[u8]) -> &[u8] {
+    target.split(|b| *b == b'?').next().unwrap_or_default()
 }
 
 impl Http1State {
@@ -205,34 +212,71 @@ impl ProtocolState for Http1State {
         self.side_open(direction as usize)
     }
 
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        self.file_views(index, direction)
+    }
+
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some(pair) = self.pairs.get(index) else { return };
-        let [request, response] = &pair.messages;
-        let mut object = crate::json::Object::begin("http", out);
-        object.text("hostname", request.host.as_deref());
-        let port = request.target.port.or_else(|| request.header(Known::Host).and_then(|h| super::uri::split_port(h).1));
-        if let Some(Some(port)) = port {
-            object.number("http_port", port.into());
-        }
-        object.text("url", request.second());
-        object.text("http_user_agent", request.header(Known::UserAgent));
-        let content_type = response.header(Known::ContentType);
-        object.text("http_content_type", content_type.map(|value| value.split(|b| *b == b';').next().unwrap_or(value)));
-        object.text("http_refer", request.header(Known::Referer));
-        object.text("http_method", Some(request.first()));
-        object.text("protocol", request.third());
-        if response.status > 0 {
-            object.number("status", response.status.into());
-        }
-        if (300..400).contains(&response.status) {
-            object.text("redirect", response.header(Known::Location));
-        }
-        object.number("length", response.body.received);
-        object.end();
+        super::log::write(&pair.messages, &LogSettings::default(), out);
+    }
+
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some(pair) = self.pairs.get(index) else { return false };
+        super::log::write(&pair.messages, settings, out);
+        true
     }
 }
 
 impl Http1State {
+    fn file_views(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        let (Some(pair), Some(transaction)) = (self.pairs.get(index), self.transactions.get(index)) else {
+            return Vec::new();
+        };
+        let m = &pair.messages[direction as usize];
+        if transaction.progress[direction as usize] < HEADERS {
+            return Vec::new();
+        }
+        let body = &m.body;
+        if let Some(multipart) = &m.multipart {
+            let parts = multipart.parts.iter().filter(|part| !part.name.is_empty());
+            return parts
+                .map(|part| {
+                    let content = body.data.get(part.data.clone()).unwrap_or(&[]);
+                    FileView {
+                        name: part.name.as_slice().into(),
+                        size: content.len() as u64,
+                        closed: part.complete && !body.full(),
+                        truncated: body.full() || (body.complete && !part.complete),
+                        gaps: body.holed,
+                        range: None,
+                        digests: [None; 3],
+                        content,
+                    }
+                })
+                .collect();
+        }
+        let request = direction == Direction::ToServer;
+        if body.received == 0 || self.file(index, request, Buffer::FileData, 0).is_absent() {
+            return Vec::new();
+        }
+        let disposition = || m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
+        let name = disposition().unwrap_or_else(|| last_path(&pair.messages[0].uri).to_vec());
+        let truncated = body.holed || (body.full() && body.size() > body.data.len() as u64);
+        vec![FileView {
+            name: name.into(),
+            size: if truncated { body.data.len() as u64 } else { body.size() },
+            closed: body.complete && !truncated,
+            truncated,
+            gaps: body.holed,
+            range: m.fields().find(|(name, _)| name.eq_ignore_ascii_case(b"content-range")).and_then(|(_, value)| {
+                super::log::content_range(value).map(|(start, end, _)| (start, end))
+            }),
+            digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256].map(|buffer| body.sum(buffer)),
+            content: &body.data,
+        }]
+    }
+
     /// Both directions are at the start of a message.
     pub fn idle(&self) -> bool {
         self.sides.iter().all(|side| side.at == At::Line && side.current.is_none())

@@ -5,6 +5,7 @@
 
 use super::events::Event;
 use super::state::{At, HEADERS, Http1State};
+use super::text::Lines;
 
 /// Bytes kept behind a CONNECT until its response says what they are.
 const REST_LIMIT: usize = 64 * 1024;
@@ -94,7 +95,7 @@ impl Http1State {
         };
         let limit = self.config.head_limit;
         let head = &mut self.pairs[index].messages[d].head;
-        let end = memchr::memchr(b'\n', input).map(|lf| lf + 1);
+        let end = line_end(d, head, input);
         let (now, rest) = input.split_at(end.unwrap_or(input.len()));
         if head.len() + now.len() > limit {
             // What is kept of it does not depend on how it came.
@@ -174,18 +175,25 @@ impl Http1State {
         let before = head.len();
         let mut from = 0;
         let mut end = None;
-        while let Some(lf) = memchr::memchr(b'\n', &input[from..]) {
+        if d == 1 && line_start == before {
+            let tail = |n: usize| before.checked_sub(n).and_then(|at| head.get(at).copied());
+            end = input.first().filter(|next| ends_head(tail, **next)).map(|_| 0);
+        }
+        while end.is_none()
+            && let Some(lf) = memchr::memchr(b'\n', &input[from..])
+        {
             let at = from + lf;
             // The line is what the head holds of it already, and what came now.
             let held = head.get(line_start.min(before)..).unwrap_or(&[]);
             let held = if line_start < before { held } else { &[] };
-            let blank = match (held, &input[from..at]) {
-                ([] | [b'\r'], []) | ([], [b'\r']) => true,
-                _ => false,
-            };
+            let line = held.iter().chain(&input[from..at]);
+            let blank = line.clone().eq(b"") || line.eq(b"\r");
             from = at + 1;
             line_start = before + from;
-            if blank {
+            let byte = |at: usize| at.checked_sub(before).map_or_else(|| head.get(at), |i| input.get(i)).copied();
+            let tail = |n: usize| line_start.checked_sub(n).and_then(byte);
+            let ends = d == 1 && input.get(from).is_some_and(|next| ends_head(tail, *next));
+            if blank || ends {
                 end = Some(from);
                 break;
             }
@@ -228,6 +236,8 @@ impl Http1State {
             return rest;
         }
         let raw = std::mem::take(&mut side.partial);
+        self.count(d, raw.len());
+        let side = &mut self.sides[d];
         let mut line = raw.as_slice();
         while let [start @ .., b'\r' | b'\n'] = line {
             line = start;
@@ -256,7 +266,7 @@ impl Http1State {
     }
 
     fn chunk_size(&mut self, d: usize, raw: &[u8], line: &[u8]) {
-        let digits = line.trim_ascii_start();
+        let digits = line.trim_start_spaces();
         if digits.is_empty() {
             return;
         }
@@ -283,6 +293,13 @@ impl Http1State {
         self.sides[d].at = if value == 0 { At::Trailers } else { At::Chunk(value) };
     }
 
+    /// Bytes of a body's framing.
+    fn count(&mut self, d: usize, bytes: usize) {
+        if let Some(index) = self.current(d) {
+            self.pairs[index].messages[d].wire += bytes as u64;
+        }
+    }
+
     fn too_long(&mut self, d: usize, index: usize) {
         self.event(d, index, if d == 0 { Event::RequestFieldTooLong } else { Event::ResponseFieldTooLong });
         self.complete(d);
@@ -300,6 +317,30 @@ fn no_chunk_size(partial: &[u8]) -> bool {
             .iter()
             .find(|b| !matches!(b, b'\r' | b'\n' | b' ' | b'\t' | 0x0b | 0x0c))
             .is_some_and(|b| !b.is_ascii_hexdigit())
+}
+
+/// What servers end a head with besides an empty line, as browsers read it: a line of one space or tab, unless an empty
+/// line follows; two CR behind an LF without CR, unless a third one follows. `tail` gives the bytes before `next`, from 1.
+fn ends_head(tail: impl Fn(usize) -> Option<u8>, next: u8) -> bool {
+    match [tail(4), tail(3), tail(2), tail(1)] {
+        [_, Some(b'\n'), Some(b' ' | b'\t'), Some(b'\n')] => next != b'\n',
+        [Some(b'\n'), Some(b'\r'), Some(b'\r'), Some(b'\n')] => tail(5) != Some(b'\r') && next != b'\r',
+        _ => false,
+    }
+}
+
+/// Where the first line ends: behind its LF, or in a response before what follows a CR that stands alone.
+fn line_end(d: usize, head: &[u8], input: &[u8]) -> Option<usize> {
+    let lf = memchr::memchr(b'\n', input).map(|lf| lf + 1);
+    if d == 0 {
+        return lf;
+    }
+    let until = lf.unwrap_or(input.len());
+    if head.last() == Some(&b'\r') && input.first().is_some_and(|b| !matches!(b, b'\n' | b'\r')) {
+        return Some(0);
+    }
+    let alone = input[..until].windows(2).position(|pair| pair[0] == b'\r' && !matches!(pair[1], b'\n' | b'\r'));
+    alone.map(|at| at + 1).or(lf)
 }
 
 /// Bytes that begin like a status line, as far as they go: `HTTP` behind white space and NUL.

@@ -44,6 +44,8 @@ struct Field {
     value: Span,
     /// The value was put together and lies in `text`, not in the head.
     made: bool,
+    /// So was the name.
+    name_made: bool,
     /// Next field of the same name while the head is taken apart; 0 = none.
     next: u32,
     repeated: bool,
@@ -145,6 +147,8 @@ pub struct Message {
     text: Vec<u8>,
     fields: Vec<Field>,
     known: [u16; KNOWN.len()],
+    /// Bytes of the body on the wire, its framing included.
+    pub wire: u64,
     /// Body.
     pub body: Body,
     /// Files of a multipart body.
@@ -208,7 +212,13 @@ impl Message {
         self.head.get(self.fields_at..).unwrap_or(&[])
     }
     fn name_of(&self, field: &Field) -> &[u8] {
-        field.name.get(&self.head)
+        field.name.get(if field.name_made { &self.text } else { &self.head })
+    }
+    /// Keeps bytes that were put together.
+    fn keep(&mut self, bytes: &[u8]) -> Span {
+        let span = Span::of(self.text.len()..self.text.len() + bytes.len());
+        self.text.extend_from_slice(bytes);
+        span
     }
     fn value_of(&self, field: &Field) -> &[u8] {
         field.value.get(if field.made { &self.text } else { &self.head })
@@ -223,6 +233,24 @@ impl Message {
     pub fn header(&self, known: Known) -> Option<&[u8]> {
         let at = self.known.get(known as usize).copied().unwrap_or(0);
         self.fields.get(usize::from(at).checked_sub(1)?).map(|field| self.value_of(field))
+    }
+
+    /// Value of a field that names codings, as browsers read it: without NULs, also those within the name, or a NUL that
+    /// begins the line behind an empty value. Where the name is broken, only what names one of `known` counts, so that
+    /// either the name or the coding stands in the head as it is.
+    pub fn coding(&self, field: Known, known: &[&[u8]]) -> Option<Vec<u8>> {
+        let clean = |bytes: &[u8]| bytes.iter().copied().filter(|b| *b != 0).collect::<Vec<u8>>();
+        if let Some(value) = self.header(field) {
+            if !value.is_empty() {
+                return Some(clean(value));
+            }
+            let mut behind = self.fields().skip_while(|(name, _)| !name.eq_ignore_ascii_case(KNOWN[field as usize])).skip(1);
+            let next = behind.next().filter(|(name, value)| name.is_empty() && value.first() == Some(&0));
+            return Some(next.map(|(_, value)| clean(value)).unwrap_or_default());
+        }
+        let broken = |name: &[u8]| memchr::memchr(0, name).is_some() && clean(name).eq_ignore_ascii_case(KNOWN[field as usize]);
+        let (_, value) = self.fields().find(|(name, _)| broken(name))?;
+        known.iter().any(|k| super::text::contains_fold(value, k)).then(|| value.to_vec())
     }
 
     /// Take the field lines of the complete head apart.
@@ -258,23 +286,21 @@ impl Message {
                 next = after;
             }
             oddities.folding |= line.first().is_some_and(|b| is_space(*b));
-            let colon = memchr::memchr(b':', line);
+            let whole = if folded { made.as_slice() } else { line };
+            // A response's name may be broken by a CR.
+            let until = if response { whole.len() } else { line.len() };
+            let colon = memchr::memchr(b':', &whole[..until]);
             let (name, value) = match colon {
-                Some(colon) => (trim(&line[..colon]), trim(&line[colon + 1..])),
-                None => (&line[..0], trim(line)),
+                Some(colon) => (trim(&whole[..colon]), trim(&whole[colon + 1..])),
+                None => (&whole[..0], trim(whole)),
             };
             oddities.missing_colon |= colon.is_none();
             oddities.name_invalid |= colon.is_some() && !name.iter().all(|b| is_token(*b));
             let mut field =
                 Field { name: Span::within(&head, name), value: Span::within(&head, value), ..Field::default() };
             if folded {
-                let value = trim(match memchr::memchr(b':', &made) {
-                    Some(colon) => &made[colon + 1..],
-                    None => &made,
-                });
-                field.made = true;
-                field.value = Span::of(self.text.len()..self.text.len() + value.len());
-                self.text.extend_from_slice(value);
+                (field.name, field.name_made) = (self.keep(name), true);
+                (field.value, field.made) = (self.keep(value), true);
             }
             at = next;
             self.add(&head, name, field, &mut repetitions, &mut oddities);
@@ -296,7 +322,8 @@ impl Message {
         let seen = match known {
             Some(known) => usize::from(self.known[known]).checked_sub(1),
             None => self.fields.iter().position(|f| {
-                f.name.get(head).len() == name.len() && f.name.get(head).eq_ignore_ascii_case(name)
+                let known = f.name.get(if f.name_made { &self.text } else { head });
+                known.len() == name.len() && known.eq_ignore_ascii_case(name)
             }),
         };
         if self.fields.len() >= FIELDS_MAX {
@@ -510,6 +537,11 @@ mod tests {
         assert_eq!(fields(b"A: 1\nX: y\na: 2\nA: 3\nZ: z\n\n", false), pairs(&[("A", "1, 2, 3"), ("X", "y"), ("Z", "z")]));
         assert_eq!(fields(b"A: 1\r\n B: 2\r\n\r\n", true), pairs(&[("A", "1"), ("B", "2")]));
         assert_eq!(fields(b"A: 1\rB: 2\r\n\r\n", true), pairs(&[("A", "1"), ("B", "2")]));
+        assert_eq!(fields(b"A\r : 1\r\n\r\n", true), pairs(&[("A", "1")]));
+        let coding = |head: &[u8]| message(head, true).0.coding(Known::TransferEncoding, &[b"chunked"]);
+        assert_eq!(coding(b"A: b\r\nTransfer-\0Encoding: chunked\r\n\r\n").as_deref(), Some(&b"chunked"[..]));
+        assert_eq!(coding(b"Transfer-Encoding:\n\0chu\0nked\n\n").as_deref(), Some(&b"chunked"[..]));
+        assert_eq!(coding(b"Transfer-\0Encoding: chu\0nked\n\n"), None);
         assert_eq!(fields(b"nocolon\r\nA: 1\r\n\r\n", false), pairs(&[("", "nocolon"), ("A", "1")]));
         let (m, o) = message(b"X: 1\r\nX: 2\r\nContent-Length: 5\r\nContent-Length: 6\r\nHost: h\r\n\r\n", false);
         assert!(o.ambiguous_length && o.repetition);

@@ -12,6 +12,7 @@ mod buffers;
 mod decode;
 mod events;
 mod framing;
+mod log;
 mod loss;
 mod message;
 mod multipart;

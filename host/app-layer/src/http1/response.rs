@@ -62,7 +62,8 @@ impl Http1State {
         let message = &mut self.pairs[index].messages[1];
         let oddities = message.take_fields(true);
         let status = message.status;
-        let transfer = message.header(Known::TransferEncoding);
+        let transfer = message.coding(Known::TransferEncoding, &[b"chunked"]);
+        let transfer = transfer.as_deref();
         let chunked = transfer.is_some_and(|value| contains_fold(value, b"chunked"));
         let abnormal_transfer = chunked && transfer.is_some_and(|value| !value.eq_ignore_ascii_case(b"chunked"));
         let old = chunked && message.version < Version::V11;
@@ -81,7 +82,7 @@ impl Http1State {
         }
         let byteranges = !framed
             && message.header(Known::ContentType).is_some_and(|value| contains_fold(value, b"multipart/byteranges"));
-        let encoding = message.header(Known::ContentEncoding).map(<[u8]>::to_vec);
+        let encoding = message.coding(Known::ContentEncoding, &[b"gzip", b"deflate"]);
         let coding = message.body.begin(
             config.body_limit,
             config.inflate_limit,

@@ -234,6 +234,7 @@ impl Http1State {
         let (Some(index), false) = (self.current(d), bytes.is_empty()) else { return };
         let message = &mut self.pairs[index].messages[d];
         let before = message.body.data.len();
+        message.wire += bytes.len() as u64;
         message.body.push(bytes);
         if message.body.data.len() != before {
             self.limits.bodies += u64::from(message.body.full());
@@ -384,7 +385,10 @@ impl Http1State {
 
     pub(super) fn take_rest_of(&mut self, direction: Direction) -> Vec<u8> {
         let side = &mut self.sides[direction as usize];
-        let rest = std::mem::take(&mut side.rest);
+        let mut rest = std::mem::take(&mut side.rest);
+        // Empty lines behind a head belong to nothing.
+        let start = rest.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(rest.len());
+        rest.drain(..start);
         if direction == Direction::ToServer && side.rest_lost > 0 {
             self.until_gap = rest.len();
         }

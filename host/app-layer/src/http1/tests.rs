@@ -181,6 +181,9 @@ const ODD: &[(&[u8], &[u8])] = &[
     (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n\x16\x03\x01", b"HTTP/1.1 200 OK\r\n\r\n\x16\x03"),
     (b"CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\nGET /after HTTP/1.1\r\nHost: a\r\n\r\n", b"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n."),
     (b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\x81\x01x", b"HTTP/1.1 101 Go\r\nUpgrade: websocket\r\n\r\n\x81\x02"),
+    (b"GET /e HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 ok\rTransfer-Encoding\r : chunked\r\nA: b\n \n\x0b3\r\nabc\r\n0\r\n\r\n"),
+    (b"GET /e HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 ok\nTransfer\0-Encoding: chunked\n\r\r\n3\r\nabc\r\n0\r\n\r\n"),
+    (b"GET /e HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 ok\nContent-Length: 3\n\r\r\n\r\nabc"),
     (b"FOO /x\x00y HTTQ/9\r\nno colon\r\n : empty\r\nA\x01: b\r\nAuthorization: Weird x\r\n\r\n", b"HTTP/2.7 abc\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nX: 1\r\n y\r\n z: 2\r\n\r\n"),
 ];
 
@@ -222,12 +225,15 @@ fn what_odd_conversations_say() {
     has(8, "unable_to_match_response_to_request");
     has(9, "http.stat_code true: 304");
     has(11, "http.uri true: /after");
-    has(13, "request_line_invalid");
-    has(13, "request_field_missing_colon");
-    has(13, "request_auth_unrecognized");
-    has(13, "response_header_repetition");
-    has(13, "http.cookie true: a, b");
-    has(13, "response_invalid_status");
+    has(13, "http.response_body true: abc");
+    has(14, "http.response_body true: abc");
+    has(15, "http.response_body true: abc");
+    has(16, "request_line_invalid");
+    has(16, "request_field_missing_colon");
+    has(16, "request_auth_unrecognized");
+    has(16, "response_header_repetition");
+    has(16, "http.cookie true: a, b");
+    has(16, "response_invalid_status");
 }
 
 #[test]

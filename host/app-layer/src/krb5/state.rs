@@ -18,6 +18,8 @@ pub struct KerberosState {
     held: [Vec<u8>; 2],
     lost: [bool; 2],
     messages: Messages<Message>,
+    /// Kind of the latest request: an error answers it.
+    failed: Option<u64>,
 }
 
 impl KerberosState {
@@ -28,6 +30,7 @@ impl KerberosState {
             held: Default::default(),
             lost: [false; 2],
             messages: Messages::new(config.transactions),
+            failed: None,
         }
     }
 
@@ -39,6 +42,9 @@ impl KerberosState {
             Some(m) if weak(m) => vec![1],
             Some(_) => Vec::new(),
         };
+        if let Some(kind) = parsed.as_ref().map(|m| m.kind).filter(|kind| matches!(kind, 10 | 12 | 14)) {
+            self.failed = Some(kind);
+        }
         self.messages.push(direction, parsed.unwrap_or_default(), events);
     }
 
@@ -135,11 +141,106 @@ impl ProtocolState for KerberosState {
             _ => b"UNKNOWN",
         };
         object.text("msg_type", Some(kind));
-        object.text("cname", Some(&message.client.join(&b'/')));
-        object.text("realm", Some(&message.realm));
-        object.text("sname", Some(&message.server.join(&b'/')));
+        if message.kind == 30 {
+            object.text("failed_request", self.failed.map(request_name));
+            let code = message.error.unwrap_or(0);
+            object.text("error_code", Some(error_name(code).as_bytes()));
+        }
+        let name = |parts: &[Vec<u8>]| if parts.is_empty() { b"<empty>".to_vec() } else { parts.join(&b'/') };
+        object.always("cname", &name(&message.client));
+        object.always("realm", if message.realm.is_empty() { b"<empty>" } else { &message.realm });
+        object.always("sname", &name(&message.server));
+        let encryption = |n: Option<i64>| n.map_or_else(|| "<none>".to_owned(), encryption_name);
+        object.always("encryption", encryption(message.encryption).as_bytes());
+        object.flag("weak_encryption", message.encryption.is_some_and(is_weak));
+        if let Some(ticket) = message.ticket {
+            object.always("ticket_encryption", encryption_name(ticket).as_bytes());
+            object.flag("ticket_weak_encryption", is_weak(ticket));
+        }
         object.end();
     }
+}
+
+/// Name of the request that an error answers.
+fn request_name(kind: u64) -> &'static [u8] {
+    match kind {
+        10 => b"KRB_AS_REQ",
+        12 => b"KRB_TGS_REQ",
+        14 => b"KRB_AP_REQ",
+        _ => b"UNKNOWN",
+    }
+}
+
+/// Name of an encryption type (IANA Kerberos encryption type numbers).
+fn encryption_name(n: i64) -> String {
+    let name = match n {
+        0 => "null",
+        1 => "des-cbc-crc",
+        2 => "des-cbc-md4",
+        3 => "des-cbc-md5",
+        5 => "des3-cbc-md5",
+        7 => "des3-cbc-sha1",
+        9 => "dsaWithSHA1-CmsOID",
+        10 => "md5WithRSAEncryption-CmsOID",
+        11 => "sha1WithRSAEncryption-CmsOID",
+        12 => "rc2CBC-EnvOID",
+        13 => "rsaEncryption-EnvOID",
+        14 => "rsaES-OAEP-ENV-OID",
+        15 => "des-ede3-cbc-Env-OID",
+        16 => "des3-cbc-sha1-kd",
+        17 => "aes128-cts-hmac-sha1-96",
+        18 => "aes256-cts-hmac-sha1-96",
+        19 => "aes128-cts-hmac-sha256-128",
+        20 => "aes256-cts-hmac-sha384-192",
+        23 => "rc4-hmac",
+        24 => "rc4-hmac-exp",
+        25 => "camellia128-cts-cmac",
+        26 => "camellia256-cts-cmac",
+        65 => "subkey-keymaterial",
+        -128 => "rc4-md4",
+        -133 => "rc4-hmac-old",
+        -135 => "rc4-hmac-old-exp",
+        _ => return format!("<{n}>"),
+    };
+    name.to_owned()
+}
+
+/// Name of an error (RFC 4120 section 7.5.9).
+fn error_name(code: i64) -> String {
+    let name = match code {
+        0 => "KDC_ERR_NONE",
+        1 => "KDC_ERR_NAME_EXP",
+        2 => "KDC_ERR_SERVICE_EXP",
+        3 => "KDC_ERR_BAD_PVNO",
+        6 => "KDC_ERR_C_PRINCIPAL_UNKNOWN",
+        7 => "KDC_ERR_S_PRINCIPAL_UNKNOWN",
+        8 => "KDC_ERR_PRINCIPAL_NOT_UNIQUE",
+        9 => "KDC_ERR_NULL_KEY",
+        10 => "KDC_ERR_CANNOT_POSTDATE",
+        12 => "KDC_ERR_POLICY",
+        13 => "KDC_ERR_BADOPTION",
+        14 => "KDC_ERR_ETYPE_NOSUPP",
+        15 => "KDC_ERR_SUMTYPE_NOSUPP",
+        16 => "KDC_ERR_PADATA_TYPE_NOSUPP",
+        18 => "KDC_ERR_CLIENT_REVOKED",
+        23 => "KDC_ERR_KEY_EXPIRED",
+        24 => "KDC_ERR_PREAUTH_FAILED",
+        25 => "KDC_ERR_PREAUTH_REQUIRED",
+        31 => "KRB_AP_ERR_BAD_INTEGRITY",
+        32 => "KRB_AP_ERR_TKT_EXPIRED",
+        33 => "KRB_AP_ERR_TKT_NYV",
+        34 => "KRB_AP_ERR_REPEAT",
+        35 => "KRB_AP_ERR_NOT_US",
+        36 => "KRB_AP_ERR_BADMATCH",
+        37 => "KRB_AP_ERR_SKEW",
+        40 => "KRB_AP_ERR_MSG_TYPE",
+        41 => "KRB_AP_ERR_MODIFIED",
+        52 => "KRB_ERR_RESPONSE_TOO_BIG",
+        60 => "KRB_ERR_GENERIC",
+        68 => "KDC_ERR_WRONG_REALM",
+        _ => return format!("<{code}>"),
+    };
+    name.to_owned()
 }
 
 #[cfg(test)]

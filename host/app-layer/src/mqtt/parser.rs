@@ -17,6 +17,8 @@ pub(super) mod kinds {
     pub const SUBACK: u8 = 9;
     pub const UNSUBSCRIBE: u8 = 10;
     pub const UNSUBACK: u8 = 11;
+    pub const PINGREQ: u8 = 12;
+    pub const PINGRESP: u8 = 13;
     pub const DISCONNECT: u8 = 14;
     pub const AUTH: u8 = 15;
 }
@@ -31,7 +33,7 @@ pub(super) fn header(bytes: &[u8]) -> Option<Result<(u8, u8, usize, usize), ()>>
 }
 
 /// A variable byte integer (MQTT 5.0 section 1.5.5) and its length; none if it is not whole.
-fn number(bytes: &[u8]) -> Option<Result<(usize, usize), ()>> {
+pub(super) fn number(bytes: &[u8]) -> Option<Result<(usize, usize), ()>> {
     let mut value = 0usize;
     for (n, b) in bytes.iter().enumerate().take(4) {
         value |= usize::from(b & 0x7f) << (7 * n);
@@ -60,6 +62,13 @@ pub(super) struct Packet {
     pub will_message: Vec<u8>,
     pub user: Vec<u8>,
     pub password: Vec<u8>,
+    /// Properties of version 5, as they came; of the will as well.
+    pub properties: Vec<u8>,
+    pub will_properties: Vec<u8>,
+    /// SUBSCRIBE: options of each topic.
+    pub options: Vec<u8>,
+    /// SUBACK, UNSUBACK: reason codes.
+    pub reasons: Vec<u8>,
     /// PUBLISH: one; SUBSCRIBE, UNSUBSCRIBE: all.
     pub topics: Vec<Vec<u8>>,
     pub payload: Vec<u8>,
@@ -89,13 +98,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The properties of version 5.
-    fn properties(&mut self, version: u8) -> Option<()> {
+    fn properties(&mut self, version: u8) -> Option<Vec<u8>> {
         if version < 5 {
-            return Some(());
+            return Some(Vec::new());
         }
         let (length, octets) = number(self.0)?.ok()?;
         self.take(octets)?;
-        self.take(length).map(|_| ())
+        self.take(length).map(<[u8]>::to_vec)
     }
 }
 
@@ -109,10 +118,10 @@ pub(super) fn packet(kind: u8, flags: u8, content: &[u8], version: u8) -> Option
             out.version = r.u8()?;
             out.connect_flags = r.u8()?;
             r.u16()?;
-            r.properties(out.version)?;
+            out.properties = r.properties(out.version)?;
             out.client = r.text()?;
             if out.connect_flags & 0x04 != 0 {
-                r.properties(out.version)?;
+                out.will_properties = r.properties(out.version)?;
                 out.will_topic = r.text()?;
                 out.will_message = r.text()?;
             }
@@ -126,35 +135,42 @@ pub(super) fn packet(kind: u8, flags: u8, content: &[u8], version: u8) -> Option
         kinds::CONNACK => {
             out.session_present = Some(r.u8()? & 1 != 0);
             out.reason = Some(r.u8()?);
+            // Servers of older versions end here.
+            out.properties = r.properties(version).unwrap_or_default();
         }
         kinds::PUBLISH => {
             out.topics.push(r.text()?);
             if flags >> 1 & 3 > 0 {
                 out.id = Some(r.u16()?);
             }
-            r.properties(version)?;
+            out.properties = r.properties(version)?;
             out.payload = r.0.to_vec();
         }
         kinds::PUBACK | kinds::PUBREC | kinds::PUBREL | kinds::PUBCOMP => {
             out.id = Some(r.u16()?);
             out.reason = if version >= 5 { Some(r.u8().unwrap_or(0)) } else { None };
+            out.properties = r.properties(version).unwrap_or_default();
         }
         kinds::SUBSCRIBE | kinds::UNSUBSCRIBE => {
             out.id = Some(r.u16()?);
-            r.properties(version)?;
+            out.properties = r.properties(version)?;
             while !r.0.is_empty() && out.topics.len() < TOPICS_MAX {
                 out.topics.push(r.text()?);
                 if kind == kinds::SUBSCRIBE {
-                    r.u8()?;
+                    out.options.push(r.u8()?);
                 }
             }
         }
         kinds::SUBACK | kinds::UNSUBACK => {
             out.id = Some(r.u16()?);
-            r.properties(version)?;
+            out.properties = r.properties(version)?;
+            out.reasons = r.0.get(..TOPICS_MAX).unwrap_or(r.0).to_vec();
             out.reason = r.u8();
         }
-        kinds::DISCONNECT | kinds::AUTH if version >= 5 => out.reason = Some(r.u8().unwrap_or(0)),
+        kinds::DISCONNECT | kinds::AUTH if version >= 5 => {
+            out.reason = Some(r.u8().unwrap_or(0));
+            out.properties = r.properties(version).unwrap_or_default();
+        }
         _ => {}
     }
     Some(out)

@@ -2,7 +2,7 @@
 
 use super::parser::{Packet, header, kinds, packet};
 use crate::messages::make_room;
-use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, Limits, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, Limits, LogSettings, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -35,10 +35,15 @@ const MALFORMED: u16 = 10;
 /// Longest packet that is read; longer ones are passed over.
 const PACKET_MAX: usize = 1 << 20;
 
+/// Most packets of an exchange that are logged.
+const PACKETS_MAX: usize = 8;
+
 /// An exchange: the packet that began it, and the last one of each direction.
 struct Exchange {
     first: Packet,
     last: [Option<Packet>; 2],
+    /// All of them, in order, for logs.
+    all: Vec<Packet>,
     done: bool,
 }
 
@@ -89,14 +94,16 @@ impl MqttState {
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
         let mut last = [None, None];
         last[d] = Some(packet.clone());
-        self.exchanges.push(Exchange { first: packet, last, done: false });
+        self.exchanges.push(Exchange { all: vec![packet.clone()], first: packet, last, done: false });
         self.next += 1;
         let index = self.exchanges.len() - 1;
         if gone > 0 {
             self.event(index, d, TOO_MANY);
         }
         if done {
-            self.complete(index);
+            // It concerns its own direction only: nothing answers it.
+            self.exchanges[index].done = true;
+            self.transactions[index].progress = [COMPLETE; 2];
         }
         index
     }
@@ -118,7 +125,11 @@ impl MqttState {
         let open = |e: &Exchange| !e.done && e.first.kind == begun_by && (packet.id.is_none() || e.first.id == packet.id);
         match self.exchanges.iter().position(open) {
             Some(index) => {
-                self.exchanges[index].last[d] = Some(packet);
+                let exchange = &mut self.exchanges[index];
+                if exchange.all.len() < PACKETS_MAX {
+                    exchange.all.push(packet.clone());
+                }
+                exchange.last[d] = Some(packet);
                 self.transactions[index].changed[d] = true;
                 if last {
                     self.complete(index);
@@ -305,23 +316,13 @@ impl ProtocolState for MqttState {
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let Some(exchange) = self.exchanges.get(index) else { return };
-        let p = &exchange.first;
-        let mut object = crate::json::Object::begin("mqtt", out);
-        match p.kind {
-            kinds::CONNECT => object.object("connect", |o| {
-                o.text("protocol_string", Some(&p.protocol));
-                o.number("protocol_version", p.version.into());
-                o.text("client_id", Some(&p.client));
-                o.text("username", Some(&p.user));
-            }),
-            kinds::PUBLISH => object.object("publish", |o| {
-                o.number("qos", u64::from(p.flags >> 1 & 3));
-                o.text("topic", p.topics.first().map(Vec::as_slice));
-            }),
-            _ => {}
-        }
-        object.end();
+        self.log_as(index, 0, &LogSettings::default(), out);
+    }
+
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some(exchange) = self.exchanges.get(index) else { return false };
+        super::log::write(&exchange.all, settings, out);
+        true
     }
 }
 

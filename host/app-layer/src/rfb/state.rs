@@ -42,6 +42,13 @@ pub struct RfbState {
     security: Option<u32>,
     result: Option<u32>,
     name: Vec<u8>,
+    /// Versions of client and server, as sent.
+    versions: [Option<[u8; 12]>; 2],
+    challenge: Vec<u8>,
+    response: Vec<u8>,
+    shared: Option<bool>,
+    /// The fixed part of ServerInit before the name's length.
+    framebuffer: Option<[u8; 20]>,
     transaction: [Transaction; 1],
 }
 
@@ -55,6 +62,11 @@ impl RfbState {
             security: None,
             result: None,
             name: Vec::new(),
+            versions: [None; 2],
+            challenge: Vec::new(),
+            response: Vec::new(),
+            shared: None,
+            framebuffer: None,
             transaction: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
         }
     }
@@ -109,6 +121,7 @@ impl RfbState {
                     self.at = At::Over;
                     return Some(12);
                 }
+                self.versions[d] = text.try_into().ok();
                 // The client's version counts (section 7.1.1).
                 self.minor = text.get(8..11).and_then(|n| std::str::from_utf8(n).ok()?.parse().ok()).unwrap_or(3);
                 self.at = match (self.at, self.minor) {
@@ -136,12 +149,12 @@ impl RfbState {
                 Some(1)
             }
             At::Challenge => {
-                bytes.get(..16)?;
+                self.challenge = bytes.get(..16)?.to_vec();
                 self.at = At::Response;
                 Some(16)
             }
             At::Response => {
-                bytes.get(..16)?;
+                self.response = bytes.get(..16)?.to_vec();
                 self.at = At::Result;
                 Some(16)
             }
@@ -155,7 +168,7 @@ impl RfbState {
                 Some(4)
             }
             At::ClientInit => {
-                bytes.first()?;
+                self.shared = Some(*bytes.first()? != 0);
                 self.at = At::ServerInit;
                 Some(1)
             }
@@ -164,6 +177,7 @@ impl RfbState {
                 let length = be32(bytes, 20)? as usize;
                 let kept = length.min(NAME_MAX);
                 self.name = bytes.get(24..24 + kept)?.to_vec();
+                self.framebuffer = bytes.get(..20)?.try_into().ok();
                 self.at = At::Over;
                 Some(24 + kept)
             }
@@ -241,10 +255,59 @@ impl ProtocolState for RfbState {
 
     fn log(&self, _index: usize, out: &mut Vec<u8>) {
         let mut object = crate::json::Object::begin("rfb", out);
-        if let Some(security) = self.security {
-            object.object("authentication", |o| o.number("security_type", security.into()));
+        for (key, d) in [("server_protocol_version", 1), ("client_protocol_version", 0)] {
+            if let Some(version) = &self.versions[d] {
+                object.object(key, |o| {
+                    o.text("major", version.get(4..7));
+                    o.text("minor", version.get(8..11));
+                });
+            }
         }
-        object.text("name", Some(&self.name));
+        if let Some(security) = self.security {
+            object.object("authentication", |o| {
+                o.number("security_type", security.into());
+                if security == 2 {
+                    o.object("vnc", |o| {
+                        let hex = |bytes: &[u8]| crate::digest::hex(bytes);
+                        o.text("challenge", Some(hex(&self.challenge).as_bytes()));
+                        o.text("response", Some(hex(&self.response).as_bytes()));
+                    });
+                }
+                if let Some(result) = self.result {
+                    let name: &[u8] = match result {
+                        0 => b"OK",
+                        1 => b"FAIL",
+                        2 => b"TOOMANY",
+                        _ => b"UNKNOWN",
+                    };
+                    o.text("security_result", Some(name));
+                }
+            });
+        }
+        if let Some(shared) = self.shared {
+            object.flag("screen_shared", shared);
+        }
+        if let Some(init) = &self.framebuffer {
+            let word = |at: usize| u64::from(init[at]) << 8 | u64::from(init[at + 1]);
+            object.object("framebuffer", |o| {
+                o.number("width", word(0));
+                o.number("height", word(2));
+                o.always("name", &self.name);
+                // RFC 6143 section 7.4.
+                o.object("pixel_format", |o| {
+                    o.number("bits_per_pixel", init[4].into());
+                    o.number("depth", init[5].into());
+                    o.flag("big_endian", init[6] != 0);
+                    o.flag("true_color", init[7] != 0);
+                    for (name, at) in [("red_max", 8), ("green_max", 10), ("blue_max", 12)] {
+                        o.number(name, word(at));
+                    }
+                    for (name, at) in [("red_shift", 14), ("green_shift", 15), ("blue_shift", 16)] {
+                        o.number(name, init[at].into());
+                    }
+                });
+            });
+        }
         object.end();
     }
 }

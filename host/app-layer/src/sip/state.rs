@@ -153,15 +153,55 @@ impl ProtocolState for SipState {
             object.text("version", Some(&m.protocol));
             object.text("code", Some(&m.first));
             object.text("reason", Some(&m.second));
-            object.text("response_line", Some(&m.line));
         } else {
             object.text("method", Some(&m.first));
             object.text("uri", Some(&m.second));
             object.text("version", Some(&m.protocol));
-            object.text("request_line", Some(&m.line));
         }
+        if !m.description.is_empty() {
+            object.object("sdp", |o| session(o, &m.description));
+        }
+        object.text(if m.response { "response_line" } else { "request_line" }, Some(&m.line));
         object.end();
     }
+}
+
+/// The session description: what holds for all, then each medium with what belongs to it.
+fn session(o: &mut crate::json::Object<'_>, lines: &[(Buffer, Vec<u8>)]) {
+    let first = lines.iter().position(|(b, _)| *b == Buffer::SdpMedia).unwrap_or(lines.len());
+    let (common, media) = lines.split_at(first);
+    let one = |buffer: Buffer| common.iter().find(|(b, _)| *b == buffer).map(|(_, v)| v.as_slice());
+    let all = |lines: &'_ [(Buffer, Vec<u8>)], buffer: Buffer| {
+        lines.iter().filter(|(b, _)| *b == buffer).map(|(_, v)| v.clone()).collect::<Vec<_>>()
+    };
+    o.text("origin", one(Buffer::SdpOrigin));
+    o.text("session_name", one(Buffer::SdpSessionName));
+    o.text("session_info", one(Buffer::SdpSessionInfo));
+    o.text("uri", one(Buffer::SdpUri));
+    o.text("email", one(Buffer::SdpEmail));
+    o.text("phone_number", one(Buffer::SdpPhoneNumber));
+    o.text("connection_data", one(Buffer::SdpConnectionData));
+    o.texts("bandwidths", all(common, Buffer::SdpBandwidth).iter().map(Vec::as_slice));
+    let times: Vec<usize> = (0..common.len()).filter(|n| common[*n].0 == Buffer::SdpTime).collect();
+    o.objects("time_descriptions", times.iter(), |o, at| {
+        o.text("time", Some(&common[*at].1));
+        let repeat = common[at + 1..].iter().take_while(|(b, _)| *b != Buffer::SdpTime);
+        o.text("repeat_time", repeat.filter(|(b, _)| *b == Buffer::SdpRepeatTime).map(|(_, v)| v.as_slice()).next());
+    });
+    o.text("timezone", one(Buffer::SdpTimezone));
+    o.text("encryption_key", one(Buffer::SdpEncryptionKey));
+    o.texts("attributes", all(common, Buffer::SdpAttribute).iter().map(Vec::as_slice));
+    let starts: Vec<usize> = (0..media.len()).filter(|n| media[*n].0 == Buffer::SdpMedia).collect();
+    let parts = starts.iter().enumerate().map(|(n, from)| &media[*from..starts.get(n + 1).copied().unwrap_or(media.len())]);
+    o.objects("media_descriptions", parts, |o, part| {
+        let one = |buffer: Buffer| part.iter().find(|(b, _)| *b == buffer).map(|(_, v)| v.as_slice());
+        o.text("media", one(Buffer::SdpMedia));
+        o.text("media_info", one(Buffer::SdpMediaInfo));
+        o.texts("bandwidths", all(part, Buffer::SdpBandwidth).iter().map(Vec::as_slice));
+        o.text("connection_data", one(Buffer::SdpMediaConnectionData));
+        o.text("encryption_key", one(Buffer::SdpMediaEncryptionKey));
+        o.texts("attributes", all(part, Buffer::SdpAttribute).iter().map(Vec::as_slice));
+    });
 }
 
 #[cfg(test)]

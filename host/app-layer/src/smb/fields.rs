@@ -3,7 +3,7 @@
 use super::events::NAMES;
 use super::state::{Exchange, Kind, SmbState};
 use crate::dcerpc::{number, stub};
-use crate::{BufferState, Direction, Input, Limits, ProtocolState, Transaction, file};
+use crate::{BufferState, Direction, FileView, Input, Limits, ProtocolState, Transaction, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -70,14 +70,25 @@ impl ProtocolState for SmbState {
         self.side_open(direction as usize)
     }
 
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        match self.exchanges.get(index).map(|exchange| &exchange.kind) {
+            Some(Kind::File(transfer, own)) if *own == direction as usize => vec![transfer.file.view()],
+            _ => Vec::new(),
+        }
+    }
+
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let (Some(exchange), Some(t)) = (self.exchanges.get(index), self.transactions.get(index)) else { return };
         let mut object = crate::json::Object::begin("smb", out);
         object.number("id", t.id + 1);
         object.text("command", Some(command_name(exchange).as_bytes()));
         if let Some(status) = exchange.status {
+            if let Some(name) = super::status::name(status) {
+                object.text("status", Some(name.as_bytes()));
+            }
             object.text("status_code", Some(format!("0x{status:x}").as_bytes()));
         }
+        object.number("session_id", exchange.session());
         object.number("tree_id", exchange.tree.into());
         match &exchange.kind {
             Kind::Negotiate(dialects) => object.texts("client_dialects", dialects.iter().map(Vec::as_slice)),

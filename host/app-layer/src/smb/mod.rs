@@ -14,6 +14,7 @@ mod ntlmssp;
 mod smb1;
 mod smb2;
 mod state;
+mod status;
 mod transfer;
 
 pub use state::SmbState;

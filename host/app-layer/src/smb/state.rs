@@ -50,6 +50,13 @@ pub(super) struct Exchange {
     pub done: bool,
 }
 
+impl Exchange {
+    /// Session that it belongs to.
+    pub fn session(&self) -> u64 {
+        self.key.session
+    }
+}
+
 /// SMB of one flow.
 pub struct SmbState {
     pub(super) config: Arc<AppLayerConfig>,

@@ -3,7 +3,7 @@
 use super::events::NAMES;
 use super::state::SmtpState;
 use crate::mime::Message;
-use crate::{BufferState, Direction, Input, ProtocolState, Transaction, Upgrade, file};
+use crate::{BufferState, Direction, FileView, Input, LogSettings, ProtocolState, Transaction, Upgrade, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -122,14 +122,24 @@ impl ProtocolState for SmtpState {
         self.side_open(direction as usize)
     }
 
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        let message = self.mails.get(index).and_then(|mail| mail.message.as_ref());
+        let message = message.filter(|_| direction == Direction::ToServer);
+        message.map_or_else(Vec::new, |message| message.files().iter().map(file::File::view).collect())
+    }
+
     fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let Some(mail) = self.mails.get(index) else { return };
+        self.log_as(index, 0, &LogSettings::default(), out);
+    }
+
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some(mail) = self.mails.get(index) else { return false };
         let mut object = crate::json::Object::begin("smtp", out);
         object.text("helo", Some(&mail.helo));
         object.text("mail_from", Some(&mail.from));
         object.texts("rcpt_to", mail.recipients.iter().map(Vec::as_slice));
         object.end();
-        let Some(message) = &mail.message else { return };
+        let Some(message) = &mail.message else { return true };
         out.push(b',');
         let field = |name: &[u8]| message.fields().iter().find(|f| f.is(name)).map(|f| f.value.as_slice());
         let mut object = crate::json::Object::begin("email", out);
@@ -137,9 +147,53 @@ impl ProtocolState for SmtpState {
         object.text("from", field(b"from"));
         object.texts("to", addresses(message, b"to"));
         object.texts("cc", addresses(message, b"cc"));
-        object.text("subject", field(b"subject"));
         object.texts("attachment", message.files().iter().map(file::File::name));
         object.texts("url", message.urls().iter().map(Vec::as_slice));
+        extended(&mut object, message, settings);
         object.end();
+        true
+    }
+}
+
+/// Further fields, by their names in the log: (name, field, a list).
+const EXTENDED: [(&str, &[u8], bool); 15] = [
+    ("reply_to", b"reply-to", false),
+    ("bcc", b"bcc", true),
+    ("message_id", b"message-id", false),
+    ("subject", b"subject", false),
+    ("x_mailer", b"x-mailer", false),
+    ("user_agent", b"user-agent", false),
+    ("received", b"received", true),
+    ("x_originating_ip", b"x-originating-ip", false),
+    ("in_reply_to", b"in-reply-to", false),
+    ("references", b"references", false),
+    ("importance", b"importance", false),
+    ("priority", b"priority", false),
+    ("sensitivity", b"sensitivity", false),
+    ("organization", b"organization", false),
+    ("date", b"date", false),
+];
+/// Those that `extended` stands for.
+const USUAL: [&str; 5] = ["reply_to", "message_id", "subject", "x_mailer", "date"];
+
+fn extended(object: &mut crate::json::Object<'_>, message: &Message, settings: &LogSettings) {
+    let custom = settings.list("custom").unwrap_or_default();
+    let all = settings.is("extended", false) && custom.is_empty();
+    for (key, name, list) in EXTENDED {
+        let spelled = key.replace('_', "-");
+        if !(custom.iter().any(|c| *c == key || *c == spelled) || (all && USUAL.contains(&key))) {
+            continue;
+        }
+        let values = || message.fields().iter().filter(|f| f.is(name)).map(|f| f.value.as_slice());
+        if list {
+            object.texts(key, values());
+        } else {
+            object.text(key, values().next());
+        }
+    }
+    let sums = settings.list("md5").unwrap_or_default();
+    if sums.contains(&"subject") {
+        let subject = message.fields().iter().find(|f| f.is(b"subject"));
+        object.text("subject_md5", subject.map(|f| crate::digest::md5_hex(&f.value)).as_deref().map(str::as_bytes));
     }
 }

@@ -14,6 +14,15 @@ pub(super) struct Message {
     pub pdu: Option<u64>,
     /// Generic trap of version 1 (RFC 1157 section 4.1.6).
     pub trap: Option<u64>,
+    /// Enterprise and agent of a trap of version 1.
+    pub trap_object: Option<Vec<u8>>,
+    pub trap_agent: Option<Vec<u8>>,
+    /// Object identifiers of the variable bindings.
+    pub variables: Vec<Vec<u8>>,
+    /// Error of a response (RFC 3416 section 3).
+    pub error: u64,
+    /// The PDU is encrypted.
+    pub encrypted: bool,
     /// The security model is not the user-based one.
     pub unknown_model: bool,
 }
@@ -50,6 +59,8 @@ pub(super) fn message(bytes: &[u8]) -> Option<Message> {
                 ber::expect(&mut scoped, OCTETS)?;
                 ber::expect(&mut scoped, OCTETS)?;
                 pdu(&mut scoped, &mut out)?;
+            } else {
+                out.encrypted = true;
             }
         }
         _ => return None,
@@ -63,10 +74,50 @@ fn pdu(input: &mut &[u8], out: &mut Message) -> Option<()> {
     out.pdu = Some(kind);
     if kind == 4 {
         let mut trap = value.content;
-        let (_enterprise, _address) = (ber::next(&mut trap)?, ber::next(&mut trap)?);
+        let (enterprise, agent) = (ber::next(&mut trap)?, ber::next(&mut trap)?);
         out.trap = Some(ber::unsigned(ber::expect(&mut trap, INTEGER)?)?);
+        (out.trap_object, out.trap_agent) = (Some(enterprise.content.to_vec()), Some(agent.content.to_vec()));
+        let _ = (ber::next(&mut trap), ber::next(&mut trap));
+        bindings(trap, out);
+    } else {
+        let mut rest = value.content;
+        ber::next(&mut rest);
+        out.error = ber::next(&mut rest).and_then(|v| ber::unsigned(v.content)).unwrap_or(0);
+        ber::next(&mut rest);
+        bindings(rest, out);
     }
     Some(())
+}
+
+/// Most variable bindings whose names are kept.
+const BINDINGS_MAX: usize = 64;
+
+fn bindings(mut input: &[u8], out: &mut Message) {
+    let Some(mut list) = ber::expect(&mut input, SEQUENCE) else { return };
+    while let Some(binding) = ber::next(&mut list).filter(|_| out.variables.len() < BINDINGS_MAX) {
+        if let Some(name) = ber::next(&mut { binding.content }) {
+            out.variables.push(name.content.to_vec());
+        }
+    }
+}
+
+/// An object identifier with dots (X.690 section 8.19).
+pub(super) fn dotted(bytes: &[u8]) -> String {
+    let mut parts: Vec<u64> = Vec::new();
+    let mut value = 0u64;
+    for b in bytes {
+        value = value << 7 | u64::from(b & 0x7f);
+        if b & 0x80 == 0 {
+            if parts.is_empty() {
+                let first = (value / 40).min(2);
+                parts.extend([first, value - 40 * first]);
+            } else {
+                parts.push(value);
+            }
+            value = 0;
+        }
+    }
+    parts.iter().map(u64::to_string).collect::<Vec<_>>().join(".")
 }
 
 #[cfg(test)]

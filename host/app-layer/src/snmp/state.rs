@@ -1,6 +1,6 @@
 //! SNMP of one flow: each message is a transaction.
 
-use super::parser::{Message, message};
+use super::parser::{Message, dotted, message};
 use crate::messages::Messages;
 use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
@@ -87,10 +87,53 @@ impl ProtocolState for SnmpState {
         let Some((_, message)) = self.messages.get(index) else { return };
         let mut object = crate::json::Object::begin("snmp", out);
         object.number("version", message.version);
+        let kind: &[u8] = match message.pdu {
+            _ if message.encrypted => b"encrypted",
+            Some(0) => b"get_request",
+            Some(1) => b"get_next_request",
+            Some(2) => b"response",
+            Some(3) => b"set_request",
+            Some(4) => b"trap_v1",
+            Some(5) => b"get_bulk_request",
+            Some(6) => b"inform_request",
+            Some(7) => b"trap_v2",
+            Some(8) => b"report",
+            _ => b"unknown",
+        };
+        object.text("pdu_type", Some(kind));
+        if message.error != 0 && message.pdu != Some(5) {
+            object.text("error", Some(error_name(message.error).as_bytes()));
+        }
+        if let Some(trap) = message.trap {
+            const NAMES: [&str; 7] = [
+                "coldStart", "warmStart", "linkDown", "linkUp", "authenticationFailure", "egpNeighborLoss",
+                "enterpriseSpecific",
+            ];
+            let name = usize::try_from(trap).ok().and_then(|n| NAMES.get(n)).copied();
+            object.text("trap_type", Some(name.map_or_else(|| trap.to_string(), str::to_owned).as_bytes()));
+            object.text("trap_oid", message.trap_object.as_deref().map(dotted).as_deref().map(str::as_bytes));
+            if let Some(&[a, b, c, d]) = message.trap_agent.as_deref() {
+                object.text("trap_address", Some(format!("{a}.{b}.{c}.{d}").as_bytes()));
+            }
+        }
+        let names: Vec<String> = message.variables.iter().map(|v| dotted(v)).collect();
+        object.texts("vars", names.iter().map(String::as_bytes));
         object.text("community", message.community.as_deref());
-        object.text("usm", message.user.as_deref());
+        if let Some(user) = &message.user {
+            object.always("usm", user);
+        }
         object.end();
     }
+}
+
+/// Error status (RFC 3416 section 3).
+fn error_name(code: u64) -> String {
+    const NAMES: [&str; 19] = [
+        "noError", "tooBig", "noSuchName", "badValue", "readOnly", "genErr", "noAccess", "wrongType", "wrongLength",
+        "wrongEncoding", "wrongValue", "noCreation", "inconsistentValue", "resourceUnavailable", "commitFailed",
+        "undoFailed", "authorizationError", "notWritable", "inconsistentName",
+    ];
+    usize::try_from(code).ok().and_then(|n| NAMES.get(n)).map_or_else(|| code.to_string(), |n| (*n).to_owned())
 }
 
 #[cfg(test)]

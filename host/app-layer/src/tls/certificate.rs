@@ -44,6 +44,23 @@ pub fn parse_certificate(der: &[u8]) -> Certificate {
     certificate
 }
 
+/// What is wrong with a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The length of its outermost element is not that of what came.
+    Length,
+    /// Something within cannot be read.
+    Content,
+}
+
+/// What is wrong with a certificate, as far as it is read here.
+pub fn certificate_fault(der: &[u8]) -> Option<Fault> {
+    if element(der).is_none() {
+        return Some(Fault::Length);
+    }
+    walk(der, &mut Certificate::default()).is_none().then_some(Fault::Content)
+}
+
 fn walk(der: &[u8], out: &mut Certificate) -> Option<()> {
     let (_, outer, _) = element(der)?;
     let (_, mut at, _) = element(outer)?;
@@ -138,7 +155,7 @@ fn attribute(oid: &[u8]) -> String {
         [0x55, 0x04, 42] => "GN",
         [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25] => "DC",
         [0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1] => "UID",
-        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "emailAddress",
+        [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1] => "Email",
         [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 2] => "unstructuredName",
         _ => {
             let mut text = String::new();

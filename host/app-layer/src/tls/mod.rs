@@ -2,6 +2,7 @@
 
 mod certificate;
 mod hello;
+mod log;
 mod state;
 
 pub use certificate::{Certificate, parse_certificate};

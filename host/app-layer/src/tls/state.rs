@@ -1,14 +1,15 @@
 //! Records, handshake messages, the one transaction of a TLS flow, its buffers and events.
 
-use super::certificate::{Certificate, parse_certificate};
-use super::hello::{Hello, Reader, hex, ja3, ja3s, ja4, md5_hex, parse_hello, parse_ssl2_hello};
-use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use super::certificate::{Certificate, Fault, certificate_fault, parse_certificate};
+use super::hello::{Hello, Reader, ja3, ja3s, ja4, md5_hex, parse_hello, parse_ssl2_hello};
+use super::log;
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, LogSettings, ProtocolState, Transaction};
 use sha1::{Digest, Sha1};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
-const EVENTS: [&str; 16] = [
+const EVENTS: [&str; 17] = [
     "invalid_sslv2_header",
     "invalid_tls_header",
     "invalid_record_version",
@@ -25,6 +26,7 @@ const EVENTS: [&str; 16] = [
     "too_many_records_in_packet",
     "invalid_certificate",
     "certificate_missing_element",
+    "certificate_invalid_length",
 ];
 const INVALID_TLS_HEADER: u16 = 1;
 const INVALID_RECORD_VERSION: u16 = 2;
@@ -33,6 +35,8 @@ const INVALID_HANDSHAKE: u16 = 4;
 const HEARTBEAT: u16 = 5;
 const INVALID_HEARTBEAT: u16 = 6;
 const OVERFLOW_HEARTBEAT: u16 = 7;
+const INVALID_CERTIFICATE: u16 = 14;
+const CERTIFICATE_LENGTH: u16 = 16;
 
 /// Largest record (RFC 5246 section 6.2.3: 2^14 + 2048).
 const RECORD_MAX: usize = (1 << 14) + 2048;
@@ -225,6 +229,11 @@ impl TlsState {
                         let digest = Sha1::digest(der);
                         self.sides[d].sha1 = digest.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":");
                     }
+                    match certificate_fault(der) {
+                        None => {}
+                        Some(Fault::Length) => self.event(d, CERTIFICATE_LENGTH),
+                        Some(Fault::Content) => self.event(d, INVALID_CERTIFICATE),
+                    }
                     self.sides[d].certificates.push((der.to_vec(), parse_certificate(der)));
                 }
                 self.advance(d, CERTIFICATE_DONE);
@@ -259,7 +268,7 @@ impl TlsState {
     }
 
     /// Version of the session: what the server chose, else what the client asks for.
-    fn version(&self) -> Option<u16> {
+    pub(super) fn version(&self) -> Option<u16> {
         self.version_of(1).or(self.version_of(0))
     }
 
@@ -375,40 +384,58 @@ impl ProtocolState for TlsState {
         !self.encrypted() && self.transaction[0].progress.iter().any(|p| *p != COMPLETE)
     }
 
+    fn is_loggable(&self, _index: usize) -> bool {
+        self.sides.iter().all(|side| side.lost || side.changed_cipher || side.application_data)
+    }
+
+    fn log_as(&self, _index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        log::write(self, settings, false, out)
+    }
+
     fn log(&self, _index: usize, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"\"tls\":{");
-        let mut first = true;
-        let mut member = |key: &str, value: &[u8], out: &mut Vec<u8>| {
-            if !first {
-                out.push(b',');
-            }
-            first = false;
-            crate::json::string(key.as_bytes(), out);
-            out.push(b':');
-            crate::json::string(value, out);
-        };
-        if let Some((_, c)) = self.sides[1].certificates.first() {
-            member("subject", &c.subject, out);
-            member("issuerdn", &c.issuer, out);
-            member("serial", c.serial.as_bytes(), out);
-            member("fingerprint", self.sides[1].sha1.as_bytes(), out);
-        }
-        if let Some(sni) = self.sides[0].hello.as_ref().and_then(|h| h.sni.as_deref()) {
-            member("sni", sni, out);
-        }
-        if let Some(version) = self.version() {
-            let name = match version {
-                0x0304 => "TLS 1.3".to_owned(),
-                0x0303 => "TLS 1.2".to_owned(),
-                0x0302 => "TLS 1.1".to_owned(),
-                0x0301 => "TLSv1".to_owned(),
-                0x0300 => "SSLv3".to_owned(),
-                0x0002 => "SSLv2".to_owned(),
-                other => format!("0x{}", hex(&other.to_be_bytes())),
-            };
-            member("version", name.as_bytes(), out);
-        }
-        out.push(b'}');
+        log::write(self, &LogSettings::default(), true, out);
+    }
+}
+
+impl TlsState {
+    /// The server's certificate.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        self.sides[1].certificates.first().map(|(_, certificate)| certificate)
+    }
+
+    /// SHA-1 of the server's certificate.
+    pub(super) fn certificate_digest(&self) -> &[u8] {
+        self.sides[1].sha1.as_bytes()
+    }
+
+    /// A session of an earlier connection goes on (RFC 5246 section 7.3): the server sends no certificate.
+    pub(super) fn resumed(&self) -> bool {
+        let server = &self.sides[1];
+        server.hello.is_some()
+            && server.certificates.is_empty()
+            && server.changed_cipher
+            && self.version().is_some_and(|v| v < 0x0304)
+    }
+
+    /// The session has come so far that no certificate will be seen.
+    pub(super) fn without_certificate(&self) -> bool {
+        let version = self.version().unwrap_or(0);
+        self.sides[1].hello.is_some() && (version == 0x0304 || version >> 8 == 0x7f)
+    }
+
+    /// Both hellos.
+    pub(super) fn hellos(&self) -> [Option<&Hello>; 2] {
+        [self.sides[0].hello.as_ref(), self.sides[1].hello.as_ref()]
+    }
+
+    /// JA3 and JA3S: text and digest.
+    pub(super) fn fingerprint(&self, d: usize) -> (&str, &str) {
+        (&self.sides[d].fingerprint, &self.sides[d].fingerprint_hash)
+    }
+
+    /// JA4 of the client.
+    pub(super) fn ja4(&self) -> &str {
+        &self.sides[0].ja4
     }
 }
 

@@ -5,7 +5,7 @@ mod config;
 mod device;
 mod explain;
 mod rules;
-mod run;
+pub(crate) mod run;
 mod tables;
 mod version;
 
@@ -24,6 +24,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Device(command) => device::run(command),
         Command::Run(arguments) => run::run(arguments),
         Command::Rules(command) => rules::run(command),
+        Command::Suricata(arguments) => crate::suricata::run(arguments),
         Command::Version => version::run(),
     }
 }

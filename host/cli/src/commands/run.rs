@@ -11,8 +11,9 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
-use weir_management::Config;
+use weir_management::{Config, ExceptionPolicy};
 use weir_output::summary::group;
+use weir_rules::plan::Options;
 use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
 
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
@@ -32,12 +33,12 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
             let mut eve = EveWriter::new(file, settings::eve(&config, references(&loaded)));
             let mut sinks = (&mut eve, &mut counts);
-            let totals = inspect(arguments, &loaded, &config, validate, &mut source, &mut sinks, &stop)?;
+            let totals = inspect(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop)?;
             eve.stats(totals.last_time, &totals);
             (totals, eve.finish())
         } else {
             let mut sinks = (NullSink, &mut counts);
-            (inspect(arguments, &loaded, &config, validate, &mut source, &mut sinks, &stop)?, Ok(()))
+            (inspect(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop)?, Ok(()))
         }
     };
     totals.write(&arguments.log_dir.join(&config.output.stats_file)).or_internal()?;
@@ -75,8 +76,10 @@ fn load(arguments: &RunArguments, config: &Config) -> Result<Loaded, Failure> {
     Ok(pipeline::compile(set, config, start))
 }
 
-fn inspect(
-    arguments: &RunArguments,
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn inspect(
+    device: Device,
+    quiet: bool,
     loaded: &Loaded,
     config: &Config,
     validate: bool,
@@ -84,7 +87,7 @@ fn inspect(
     sink: &mut dyn EventSink,
     stop: &AtomicBool,
 ) -> Result<RunTotals, Failure> {
-    let bar = if arguments.quiet {
+    let bar = if quiet {
         indicatif::ProgressBar::hidden()
     } else {
         progress::bytes(source.progress().1, "inspect")
@@ -101,10 +104,11 @@ fn inspect(
         ));
     };
     let mut control = RunControl { stop, tick: &mut tick };
-    let totals = match arguments.device {
+    let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim => {
-            let tables = device::tables(loaded)?;
+            let everything = wants_everything(config, sink);
+            let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
             device::Behind { loaded, tables: &tables, config, validate }.run(source, sink, &mut control)
         }
     };
@@ -112,8 +116,18 @@ fn inspect(
     totals
 }
 
+/// A log that is on is a demand on the device, as a rule is: records of transactions, files, anomalies and flows tell of
+/// frames that no rule asks for, and so does a run that carries its decisions out.
+fn wants_everything(config: &Config, sink: &dyn EventSink) -> bool {
+    sink.wants_log()
+        || sink.wants_anomalies()
+        || sink.wants_flows()
+        || config.inline.simulate
+        || config.stream.midstream_policy != ExceptionPolicy::Ignore
+}
+
 /// Prefixes of references: those of reference.config, for the systems that the rules use.
-fn references(loaded: &Loaded) -> ReferencePrefixes {
+pub(crate) fn references(loaded: &Loaded) -> ReferencePrefixes {
     let mut prefixes = ReferencePrefixes::default();
     let used = loaded.program.sources().iter().flat_map(|rule| &rule.meta.references);
     for (system, _) in used {

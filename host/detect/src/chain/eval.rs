@@ -390,7 +390,8 @@ impl Run<'_> {
         } else {
             end
         };
-        let target = usize::try_from((base as i64).checked_add(value)?).ok()?;
+        // A jump to before the buffer goes to its beginning.
+        let target = usize::try_from((base as i64).checked_add(value)?.max(0)).ok()?;
         (target <= self.buffer.len()).then_some((target, end))
     }
 

@@ -114,7 +114,6 @@ pub(super) fn finish(
             tag,
         };
         if found.effect == Effect::Pass {
-            found.alert = false;
             out.push(found);
             if whole_flow {
                 if let Some(flow) = flow.as_deref_mut() {

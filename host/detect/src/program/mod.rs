@@ -64,6 +64,8 @@ pub struct CompileOptions<'p> {
     pub thresholds: Vec<ConfigEntry>,
     /// Limits of evaluation.
     pub limits: Limits,
+    /// Which actions go first.
+    pub actions: order::ActionOrder,
     /// The program in force before a reload: names keep their numbers, so that flows keep their bits.
     pub previous: Option<&'p Program>,
 }
@@ -150,7 +152,7 @@ impl Program {
         }
         let accepted: Vec<usize> = (0..rules.len()).filter(|&i| lowered[i].is_some()).collect();
         let views: Vec<&Rule> = accepted.iter().map(|&i| &rules[i]).collect();
-        let order: Vec<usize> = order::order(&views).into_iter().map(|i| accepted[i]).collect();
+        let order: Vec<usize> = order::order(&views, options.actions).into_iter().map(|i| accepted[i]).collect();
         drop(views);
         let mut sources: Vec<Option<Rule>> = rules.into_iter().map(Some).collect();
         let mut builder = Builder::default();

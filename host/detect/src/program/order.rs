@@ -4,13 +4,39 @@ use std::collections::HashMap;
 use weir_ir::state::{FlowintOperation, FlowintValue};
 use weir_ir::{Action, BitOperation, Rule};
 
-/// Rank of an action: pass, drop, reject, alert.
-pub fn action_rank(action: Action) -> u8 {
-    match action {
-        Action::Pass => 0,
-        Action::Drop => 1,
-        Action::Reject | Action::RejectDestination | Action::RejectBoth => 2,
-        Action::Alert | Action::Config => 3,
+/// Ranks of pass, drop, reject and alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ActionOrder(pub [u8; 4]);
+
+impl Default for ActionOrder {
+    fn default() -> Self {
+        ActionOrder([0, 1, 2, 3])
+    }
+}
+
+impl ActionOrder {
+    /// From the actions' names, first to last. None unless each stands there once.
+    pub fn from_names<'n>(names: impl Iterator<Item = &'n str>) -> Option<ActionOrder> {
+        let mut ranks = [u8::MAX; 4];
+        let mut next = 0;
+        for name in names {
+            let at = ["pass", "drop", "reject", "alert"].iter().position(|known| *known == name)?;
+            if std::mem::replace(&mut ranks[at], next) != u8::MAX {
+                return None;
+            }
+            next += 1;
+        }
+        (next == 4).then_some(ActionOrder(ranks))
+    }
+
+    /// Rank of an action.
+    pub fn rank(self, action: Action) -> u8 {
+        self.0[match action {
+            Action::Pass => 0,
+            Action::Drop => 1,
+            Action::Reject | Action::RejectDestination | Action::RejectBoth => 2,
+            Action::Alert | Action::Config => 3,
+        }]
     }
 }
 
@@ -54,13 +80,13 @@ fn reads_and_writes(rule: &Rule) -> (Vec<Variable<'_>>, Vec<Variable<'_>>) {
 }
 
 /// Indices of `rules` in evaluation order.
-pub fn order(rules: &[&Rule]) -> Vec<usize> {
+pub fn order(rules: &[&Rule], actions: ActionOrder) -> Vec<usize> {
     let ranks = ranks(rules);
     let mut indices: Vec<usize> = (0..rules.len()).collect();
     indices.sort_by_key(|&i| {
         let (rule, rank) = (&rules[i], ranks[i]);
         let id = rule.identity;
-        (action_rank(rule.action), rank, rule.meta.priority, id.sid, id.gid, id.rev, i)
+        (actions.rank(rule.action), rank, rule.meta.priority, id.sid, id.gid, id.rev, i)
     });
     indices
 }

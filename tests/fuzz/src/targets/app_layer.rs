@@ -410,6 +410,7 @@ const SMALL: AppLayerConfig = AppLayerConfig {
     transactions: MANY,
     tls_message_limit: 150,
     file_digests: true,
+    disabled: 0,
 };
 
 /// More transactions than an input can begin; and so few that most inputs begin more.

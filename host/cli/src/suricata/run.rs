@@ -1,0 +1,345 @@
+//! `weir suricata`: from its arguments to a run.
+
+use super::import::{self, Imported};
+use super::log::{EngineLog, Level};
+use super::options::SuricataArguments;
+use super::outputs::{self, Output};
+use super::tree::Node;
+use crate::args::Device;
+use crate::commands::run::{inspect, references};
+use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit, USAGE};
+use crate::out::{out, outln};
+use crate::pipeline::{self, Loaded, Source};
+use crate::ruleset;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::time::{Instant, SystemTime};
+use weir_management::{Checksums, Config};
+use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, StatsLog, Tee};
+
+/// Suricata's version that Weir's behaviour is compared with.
+pub const VERSION: &str = "8.0.8";
+
+/// Largest file that is stored.
+const STORED_MAX: u64 = 16 << 20;
+
+/// Runs the command. Like Suricata's, its exit status is 0 or 1.
+pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
+    if arguments.version {
+        outln!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION"));
+        return Ok(OK);
+    }
+    if arguments.build_info {
+        out!("{}", build_info());
+        return Ok(OK);
+    }
+    let fail = |failure: Failure| Failure { code: FINDINGS, ..failure };
+    refuse(arguments).map_err(fail)?;
+    let root = tree(arguments).map_err(fail)?;
+    if arguments.dump_config {
+        root.walk("", &mut |name, value| outln!("{name} = {value}"));
+        return Ok(OK);
+    }
+    let directory = arguments
+        .log_dir
+        .clone()
+        .or_else(|| root.text("default-log-dir").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("/var/log/suricata"));
+    let mut log = EngineLog::default();
+    log.say(Level::Info, format!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION")));
+    let result = work(arguments, &root, &directory, &mut log);
+    if let Err(failure) = &result {
+        let remedy = failure.remedy.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
+        log.say(Level::Error, format!("{:#}{remedy}", failure.error));
+    }
+    log.write(&root, &directory);
+    Ok(if result.is_ok() { OK } else { FINDINGS })
+}
+
+fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut EngineLog) -> Result<(), Failure> {
+    let here = std::env::current_dir().or_internal()?;
+    let mut imported = import::import(root, &here, arguments.simulate_ips).map_err(|message| Failure {
+        code: FINDINGS,
+        error: anyhow::anyhow!(message),
+        remedy: None,
+    })?;
+    if arguments.config.is_none() {
+        imported.outputs = outputs::usual();
+    }
+    let Imported { mut config, outputs, remarks } = imported;
+    remarks.into_iter().for_each(|remark| log.say(Level::Info, remark));
+    apply(arguments, &mut config);
+    config.output.file_digests = outputs.iter().any(|output| match output {
+        Output::Eve { options, .. } => options.file_digests.contains(&true),
+        Output::FileStore { .. } => true,
+        _ => false,
+    });
+    // What is stored must be kept.
+    if outputs.iter().any(|output| matches!(output, Output::FileStore { .. })) {
+        config.app_layer.body_limit.0 = config.app_layer.body_limit.0.max(STORED_MAX);
+        config.app_layer.inflate_limit.0 = config.app_layer.inflate_limit.0.max(STORED_MAX);
+    }
+    let loaded = load(arguments, &config)?;
+    // A rule that is meant for other versions is skipped, not wrong.
+    let (other, wrong): (Vec<_>, Vec<_>) =
+        loaded.ruleset.rejected.iter().partition(|d| d.cause == weir_rules::diag::Cause::Requires);
+    for skipped in &other {
+        log.say(Level::Info, format!("skipping signature \"{}\": {}", skipped.excerpt.trim(), skipped.message));
+    }
+    for rejected in &wrong {
+        let text = weir_rules::diag::render_text(rejected);
+        log.say(Level::Error, format!("error parsing signature \"{}\": {text}", rejected.excerpt.trim()));
+    }
+    for refused in &loaded.refused {
+        log.say(Level::Error, format!("error parsing signature: {refused}"));
+    }
+    let broken = !wrong.is_empty() || !loaded.refused.is_empty();
+    if broken && (arguments.init_errors_fatal || arguments.test) {
+        return Err(Failure {
+            code: FINDINGS,
+            error: anyhow::anyhow!("{} rules do not load", loaded.totals.rejected),
+            remedy: Some("correct them, or leave --init-errors-fatal out".to_owned()),
+        });
+    }
+    if arguments.test {
+        log.say(Level::Notice, "Configuration provided was successfully loaded. Exiting.");
+        return Ok(());
+    }
+    let Some(read) = &arguments.read else {
+        return Err(Failure {
+            code: USAGE,
+            error: anyhow::anyhow!("there is nothing to read"),
+            remedy: Some("name a capture file or a directory of them with -r".to_owned()),
+        });
+    };
+    inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)
+}
+
+/// Options that would change what Weir does, and that it has not.
+fn refuse(arguments: &SuricataArguments) -> Result<(), Failure> {
+    let option = match () {
+        () if arguments.list_keywords.is_some() => "--list-keywords",
+        () if arguments.list_app_layer_protos.is_some() => "--list-app-layer-protos",
+        () if arguments.firewall || !arguments.firewall_rules_exclusive.is_empty() => "--firewall",
+        () if arguments.pcap_file_continuous => "--pcap-file-continuous",
+        () if arguments.pcap_file_delete => "--pcap-file-delete",
+        () if !arguments.filter.is_empty() => "a packet filter",
+        () => return Ok(()),
+    };
+    Err(Failure { code: USAGE, error: anyhow::anyhow!("{option} is not supported by weir suricata"), remedy: None })
+}
+
+/// The configuration file with what the command line puts on top.
+fn tree(arguments: &SuricataArguments) -> Result<Node, Failure> {
+    let mut root = match &arguments.config {
+        Some(path) => Node::load(path).or_usage()?,
+        None => Node::default(),
+    };
+    for file in &arguments.include {
+        root.merge_file(file).or_usage()?;
+    }
+    for argument in &arguments.set {
+        root.set_argument(argument).or_usage()?;
+    }
+    Ok(root)
+}
+
+fn apply(arguments: &SuricataArguments, config: &mut Config) {
+    match arguments.checksums.as_deref() {
+        Some("none") => config.capture.checksums = Checksums::Ignore,
+        Some("all") => config.capture.checksums = Checksums::Validate,
+        _ => {}
+    }
+    config.inline.simulate |= arguments.simulate_ips;
+}
+
+fn load(arguments: &SuricataArguments, config: &Config) -> Result<Loaded, Failure> {
+    let start = Instant::now();
+    let mut paths = Vec::new();
+    match (&arguments.exclusive_rules, arguments.disable_detection) {
+        (_, true) => {}
+        (Some(pattern), false) => paths.extend(expand(pattern)),
+        (None, false) => {
+            for file in &config.rules.files {
+                paths.extend(expand(&file.to_string_lossy()));
+            }
+            arguments.rules.iter().for_each(|pattern| paths.extend(expand(pattern)));
+        }
+    }
+    let mut config = config.clone();
+    // Beside the rules Suricata looks for nothing.
+    for side in [&mut config.rules.classification, &mut config.rules.reference, &mut config.rules.threshold] {
+        side.get_or_insert_with(|| PathBuf::from("/dev/null"));
+    }
+    let set = ruleset::load_rules(&paths, &config, None)?;
+    Ok(pipeline::compile(set, &config, start))
+}
+
+/// Files that a name with `*` and `?` in its last part stands for, in order; the name itself without those.
+fn expand(pattern: &str) -> Vec<PathBuf> {
+    if !pattern.contains(['*', '?']) {
+        return vec![PathBuf::from(pattern)];
+    }
+    let path = Path::new(pattern);
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = entries
+        .filter(|entry| matches(name.as_bytes(), entry.file_name().to_string_lossy().as_bytes()))
+        .map(|entry| entry.path())
+        .collect();
+    found.sort();
+    found
+}
+
+/// `*` any text, `?` any byte.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut p, mut t, mut back) = (0, 0, None);
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                back = Some((p + 1, t));
+                p += 1;
+            }
+            Some(&b) if b == b'?' || b == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match back {
+                Some((after, from)) => {
+                    p = after;
+                    t = from + 1;
+                    back = Some((after, t));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|b| *b == b'*')
+}
+
+/// Captures of `-r`, oldest file first where it is a directory.
+fn captures(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
+    let mut directories = vec![path.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for entry in std::fs::read_dir(&directory).or_input()?.flatten() {
+            let file = entry.path();
+            if file.is_dir() {
+                if recursive {
+                    directories.push(file);
+                }
+            } else if file.extension().is_some_and(|e| e == "pcap" || e == "pcapng") {
+                let changed = entry.metadata().and_then(|m| m.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+                found.push((changed, file));
+            }
+        }
+    }
+    found.sort();
+    if found.is_empty() {
+        return Err(Failure {
+            code: INPUT,
+            error: anyhow::anyhow!("{}: the directory holds no captures", path.display()),
+            remedy: Some("captures end in .pcap or .pcapng".to_owned()),
+        });
+    }
+    Ok(found.into_iter().map(|(_, file)| file).collect())
+}
+
+/// The device of `WEIR_DEVICE`.
+fn device() -> Result<Device, Failure> {
+    match std::env::var("WEIR_DEVICE").as_deref() {
+        Err(_) | Ok("sim" | "") => Ok(Device::Sim),
+        Ok("none") => Ok(Device::None),
+        Ok(other) => Err(Failure {
+            code: USAGE,
+            error: anyhow::anyhow!("WEIR_DEVICE={other}: there is no such device"),
+            remedy: Some("sim or none".to_owned()),
+        }),
+    }
+}
+
+fn inspect_all(
+    loaded: &Loaded,
+    config: &Config,
+    outputs: &[Output],
+    directory: &Path,
+    files: &[PathBuf],
+) -> Result<(), Failure> {
+    OutputFile::create_directory(directory).or_internal()?;
+    let open = || Source::open_all(files);
+    let mut source = open()?;
+    let validate = pipeline::validates_checksums(config, &open)?;
+    let create = |file: &str| OutputFile::create(&directory.join(file)).or_internal();
+    let mut sinks = Tee::default();
+    let mut eves = Vec::new();
+    for output in outputs {
+        match output {
+            Output::Eve { file, options } => {
+                let mut options = (**options).clone();
+                options.references = references(loaded);
+                fingerprints(loaded, &mut options);
+                options.inline = config.inline.simulate;
+                let mut eve = EveWriter::new(create(file)?, options);
+                eve.reading(&files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>());
+                eves.push(eve);
+            }
+            Output::Fast { file } => sinks.push(Box::new(FastLog::new(create(file)?))),
+            Output::Stats { file } => sinks.push(Box::new(StatsLog::new(create(file)?))),
+            Output::FileStore { directory: below, all, fileinfo } => {
+                sinks.push(Box::new(FileStore::new(directory.join(below), *all, *fileinfo)));
+            }
+        }
+    }
+    for eve in eves {
+        sinks.push(Box::new(eve));
+    }
+    let stop = AtomicBool::new(false);
+    let totals = inspect(device()?, true, loaded, config, validate, &mut source, &mut sinks, &stop)?;
+    sinks.stats(totals.last_time, &totals);
+    for remark in source.remarks() {
+        tracing::info!("{remark}");
+    }
+    sinks.finish().or_internal()
+}
+
+/// JA3 is logged where rules use it, unless the configuration says.
+fn fingerprints(loaded: &Loaded, options: &mut weir_output::EveOptions) {
+    use weir_ir::Buffer;
+    let used = loaded.program.sources().iter().flat_map(|rule| &rule.buffers).any(|b| {
+        matches!(b.buffer, Buffer::Ja3Hash | Buffer::Ja3String | Buffer::Ja3sHash | Buffer::Ja3sString)
+    });
+    if used {
+        let tls = options.protocol_settings.entry("tls".to_owned()).or_default();
+        tls.entry("ja3-fingerprints".to_owned()).or_insert_with(|| "yes".to_owned());
+    }
+}
+
+fn build_info() -> String {
+    format!(
+        "This is Suricata version {VERSION} RELEASE (Weir {})\nFeatures: HAVE_JA3 HAVE_JA4 MAGIC PCRE_JIT RUST\nSIMD support: run-time\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, same) in [
+            ("*.rules", "a.rules", true),
+            ("*.rules", "a.rulesx", false),
+            ("a?c", "abc", true),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxcyy", false),
+            ("", "", true),
+        ] {
+            assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), same, "{pattern} {text}");
+        }
+    }
+}

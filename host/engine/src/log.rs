@@ -1,0 +1,438 @@
+//! Records besides alerts: transactions, files, anomalies, flows.
+//!
+//! Place: after detection of a packet, before its transactions are released. Invariants: a transaction, a file and an
+//! event of a transaction are written once; nothing here changes what is detected.
+
+use crate::flow_data::FlowData;
+use crate::inspect::{flow_ends, flow_facts, packet_facts};
+use std::collections::BTreeMap;
+use weir_app_layer::{AppLayerFlow, Direction, LogSettings, ProtocolState, eve_name};
+use weir_contract::protocol::AppProtocol;
+use weir_flow::{Flow, FlowPhase};
+use weir_output::{
+    AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
+    RecordSource, Storing, TcpFlowFacts, TransactionRecord,
+};
+use weir_output::json::Object;
+use weir_packet::{Packet, Transport};
+use weir_reassembly::{State, StreamEvents};
+
+/// What the sinks of a run ask for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Demand {
+    /// Records of transactions or files.
+    pub transactions: bool,
+    /// Anomalies.
+    pub anomalies: bool,
+    /// Flow records.
+    pub flows: bool,
+}
+
+impl Demand {
+    /// Of a sink.
+    pub fn of(sink: &dyn EventSink) -> Demand {
+        Demand { transactions: sink.wants_log(), anomalies: sink.wants_anomalies(), flows: sink.wants_flows() }
+    }
+
+    /// Something has to be kept of each flow.
+    pub fn of_flows(self) -> bool {
+        self.transactions || self.anomalies || self.flows
+    }
+}
+
+/// Most Ethernet addresses of an end that a flow record shows.
+const ADDRESSES_MAX: usize = 10;
+
+/// What logs keep of a flow.
+#[derive(Debug, Default)]
+pub struct FlowLog {
+    /// Transactions below this number have been written.
+    below: u64,
+    /// Those above it that have, too; sorted.
+    written: Vec<u64>,
+    /// Files that have been written: transaction, direction, place; of transactions that still live.
+    files: Vec<(u64, u8, usize)>,
+    /// Events of transactions that have been reported: transaction, how many.
+    events: Vec<(u64, usize)>,
+    /// Transactions seen.
+    pub transactions: u64,
+    /// Union of TCP flags by direction.
+    pub flags: [u8; 2],
+    /// Least and greatest time to live by direction.
+    pub ttl: [Option<(u8, u8)>; 2],
+    /// Ethernet addresses of both ends, as they were seen first.
+    pub ethernet: [Vec<[u8; 6]>; 2],
+    /// Transactions whose files a rule asks to be stored.
+    pub store: Vec<u64>,
+    /// An alert was raised.
+    pub alerted: bool,
+    /// Type and code of the first ICMP packet of each direction.
+    pub icmp: [Option<(u8, u8)>; 2],
+    /// Bytes were lost in the direction.
+    pub gap: [bool; 2],
+}
+
+impl FlowLog {
+    /// A packet of the flow.
+    pub fn packet(&mut self, packet: &Packet<'_>, direction: usize) {
+        match packet.transport {
+            Transport::Tcp(tcp) => self.flags[direction & 1] |= tcp.flags,
+            Transport::Icmpv4(icmp) | Transport::Icmpv6(icmp) => {
+                self.icmp[direction & 1].get_or_insert((icmp.kind, icmp.code));
+            }
+            _ => {}
+        }
+        if let Some((source, destination)) = packet.ethernet {
+            let ends = if direction == 0 { [source, destination] } else { [destination, source] };
+            for (known, address) in self.ethernet.iter_mut().zip(ends) {
+                if known.len() < ADDRESSES_MAX && !known.contains(&address) {
+                    known.push(address);
+                }
+            }
+        }
+        if let Some(ip) = &packet.ip {
+            let (least, most) = self.ttl[direction & 1].get_or_insert((ip.ttl, ip.ttl));
+            *least = (*least).min(ip.ttl);
+            *most = (*most).max(ip.ttl);
+        }
+    }
+
+    /// Another parser numbers its transactions anew.
+    pub fn protocol_changed(&mut self) {
+        self.below = 0;
+        self.written.clear();
+        self.files.clear();
+        self.events.clear();
+        self.store.clear();
+    }
+
+    fn is_written(&self, id: u64) -> bool {
+        id < self.below || self.written.binary_search(&id).is_ok()
+    }
+
+    fn write(&mut self, id: u64) {
+        if let Err(at) = self.written.binary_search(&id) {
+            self.written.insert(at, id);
+        }
+        while self.written.first() == Some(&self.below) {
+            self.written.remove(0);
+            self.below += 1;
+        }
+    }
+
+    /// Forget what belongs to transactions that are gone.
+    fn trim(&mut self, oldest: u64) {
+        self.files.retain(|f| f.0 >= oldest);
+        self.events.retain(|e| e.0 >= oldest);
+        self.store.retain(|id| *id >= oldest);
+        self.written.retain(|id| *id >= oldest);
+        self.below = self.below.max(oldest);
+    }
+}
+
+/// Writes what a packet completed. `over`: the flow ends, nothing more will come.
+pub fn transactions(
+    flow: &mut Flow<FlowData>,
+    packet: &PacketFacts<'_>,
+    over: bool,
+    (json, stored): (&mut Vec<u8>, &mut u64),
+    sink: &mut dyn EventSink,
+) {
+    let ends = flow_ends(flow);
+    let facts = flow_facts(flow);
+    let Some(mut log) = flow.data.log.take() else { return };
+    if let Some(state) = flow.data.app.state() {
+        let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, stored, sink };
+        let live = state.transactions();
+        for (index, transaction) in live.iter().enumerate() {
+            writer.log.transactions = writer.log.transactions.max(transaction.id + 1);
+            writer.events(index, transaction.id);
+            writer.files(index, transaction.id, over);
+            if !writer.log.is_written(transaction.id) && (over || state.is_loggable(index)) {
+                writer.log.write(transaction.id);
+                writer.transaction(index, transaction.id);
+            }
+        }
+        if let Some(oldest) = live.first() {
+            log.trim(oldest.id);
+        }
+    }
+    flow.data.log = Some(log);
+}
+
+/// Types of records that have the ends of the datagram that completed the transaction.
+const BY_PACKET: [&str; 7] = ["dhcp", "krb5", "ntp", "sip", "snmp", "quic", "bittorrent_dht"];
+
+/// A transaction as the source of its records.
+struct Source<'a> {
+    state: &'a dyn ProtocolState,
+    index: usize,
+}
+
+impl RecordSource for Source<'_> {
+    fn parts(&self, settings: &BTreeMap<String, String>) -> usize {
+        self.state.log_parts(self.index, &LogSettings(settings.clone()))
+    }
+    fn write(&self, part: usize, settings: &BTreeMap<String, String>, out: &mut Vec<u8>) -> bool {
+        self.state.log_as(self.index, part, &LogSettings(settings.clone()), out)
+    }
+}
+
+struct Writer<'a> {
+    state: &'a dyn ProtocolState,
+    ends: weir_output::Endpoints,
+    facts: weir_output::FlowFacts,
+    packet: &'a PacketFacts<'a>,
+    log: &'a mut FlowLog,
+    json: &'a mut Vec<u8>,
+    /// Files stored so far.
+    stored: &'a mut u64,
+    sink: &'a mut dyn EventSink,
+}
+
+impl<'a> Writer<'a> {
+    fn packet_of(&self, direction: Direction) -> PacketFacts<'a> {
+        let ends = if direction == Direction::ToServer { self.ends } else { self.ends.exchanged() };
+        PacketFacts { ends: Some(ends), ..*self.packet }
+    }
+
+    fn transaction(&mut self, index: usize, id: u64) {
+        let Some(kind) = self.state.log_kind(index) else { return };
+        if !self.sink.wants_transactions(kind) {
+            return;
+        }
+        let source = Source { state: self.state, index };
+        // Messages that stand for themselves are told as their packets went.
+        let packet = match self.state.log_direction(index) {
+            None if self.ends.protocol == 17 && BY_PACKET.contains(&kind) => *self.packet,
+            direction => self.packet_of(direction.unwrap_or(Direction::ToServer)),
+        };
+        let record = TransactionRecord {
+            kind,
+            packet,
+            flow: self.facts,
+            app: AppLayerFacts {
+                protocol: Some(eve_name(self.state.protocol())),
+                transaction: Some(id),
+                objects: &[],
+            },
+            source: &source,
+        };
+        self.sink.transaction(&record);
+    }
+
+    fn files(&mut self, index: usize, id: u64, over: bool) {
+        if !self.sink.wants_files() {
+            return;
+        }
+        let state = self.state;
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            for (place, file) in state.files(index, direction).into_iter().enumerate() {
+                let key = (id, direction as u8, place);
+                if !(file.closed || file.truncated || over) || self.log.files.contains(&key) {
+                    continue;
+                }
+                self.log.files.push(key);
+                let wanted = match self.sink.storing() {
+                    Storing::Nothing => false,
+                    Storing::Asked => self.log.store.contains(&id),
+                    Storing::All => true,
+                };
+                // What is not kept whole cannot be stored.
+                let whole = file.content.len() as u64 == file.size && file.digests[2].is_some();
+                let stored = (wanted && whole).then(|| {
+                    *self.stored += 1;
+                    *self.stored
+                });
+                self.json.clear();
+                state.log(index, self.json);
+                let record = FileRecord {
+                    packet: self.packet_of(direction),
+                    flow: self.facts,
+                    app: AppLayerFacts {
+                        protocol: Some(eve_name(state.protocol())),
+                        transaction: Some(id),
+                        objects: self.json,
+                    },
+                    name: &file.name,
+                    size: file.size,
+                    state: if file.closed { "CLOSED" } else { "TRUNCATED" },
+                    gaps: file.gaps,
+                    stored,
+                    content: file.content,
+                    range: file.range,
+                    magic: Some(weir_app_layer::describe(file.content)),
+                    digests: file.digests,
+                    signatures: &[],
+                };
+                self.sink.file(&record);
+            }
+        }
+    }
+
+    fn events(&mut self, index: usize, id: u64) {
+        if !self.sink.wants_anomalies() {
+            return;
+        }
+        let Some(transaction) = self.state.transactions().get(index) else { return };
+        let place = match self.log.events.iter().position(|e| e.0 == id) {
+            Some(place) => place,
+            None if transaction.events.is_empty() => return,
+            None => {
+                self.log.events.push((id, 0));
+                self.log.events.len() - 1
+            }
+        };
+        let Some(entry) = self.log.events.get_mut(place) else { return };
+        let new = transaction.events.get(entry.1..).unwrap_or_default();
+        entry.1 = transaction.events.len();
+        for event in new {
+            let capitals = spelled_in_capitals(self.state.protocol())
+                .then(|| long_name(self.state.event_name(*event)).to_ascii_uppercase());
+            self.sink.anomaly(&AnomalyRecord {
+                packet: *self.packet,
+                flow: Some(self.facts),
+                app: AppLayerFacts {
+                    protocol: Some(eve_name(self.state.protocol())),
+                    transaction: Some(id),
+                    objects: &[],
+                },
+                layer: AnomalyLayer::AppLayer,
+                event: capitals.as_deref().unwrap_or_else(|| self.state.event_name(*event)),
+            });
+        }
+    }
+}
+
+/// Protocols whose events anomaly records spell in capitals: those whose parsers are the oldest in Suricata.
+fn spelled_in_capitals(protocol: AppProtocol) -> bool {
+    matches!(protocol, AppProtocol::Http1 | AppProtocol::Tls | AppProtocol::Smtp | AppProtocol::FtpData)
+}
+
+/// Events that anomaly records name otherwise than rules.
+fn long_name(event: &'static str) -> &'static str {
+    match event {
+        "response_invalid_protocol" => "response_line_invalid_protocol",
+        "response_invalid_status" => "response_line_invalid_response_status",
+        event => event,
+    }
+}
+
+/// Anomalies of the packet itself: decoder, stream, and the layer that tells protocols apart.
+pub fn anomalies(
+    packet: &Packet<'_>,
+    flow: Option<&Flow<FlowData>>,
+    stream: StreamEvents,
+    raised: &[&'static str],
+    sink: &mut dyn EventSink,
+) {
+    if packet.events.is_empty() && stream.is_empty() && raised.is_empty() {
+        return;
+    }
+    let facts = packet_facts(packet, false);
+    let protocol = flow.and_then(|f| f.data.app.protocol()).map(eve_name);
+    let mut say = |layer, event: &str| {
+        sink.anomaly(&AnomalyRecord {
+            packet: facts,
+            flow: flow.map(flow_facts),
+            app: AppLayerFacts { protocol, ..AppLayerFacts::default() },
+            layer,
+            event,
+        });
+    };
+    packet.events.iter().for_each(|event| say(AnomalyLayer::Decode, &format!("decoder.{}", event.name())));
+    stream.iter().for_each(|event| say(AnomalyLayer::Stream, &format!("stream.{}", event.name())));
+    raised.iter().for_each(|event| say(AnomalyLayer::AppLayer, &event.to_ascii_uppercase()));
+}
+
+/// Protocols whose flows have records: TCP, UDP, SCTP, ICMP, ICMPv6, ESP. Those of others are tunnels, whose inner
+/// packets have flows of their own, or have no ends that answer each other.
+const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
+
+/// Writes the record of a flow that is over.
+pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn EventSink) {
+    let Some(log) = flow.data.log.as_ref().filter(|_| RECORDED.contains(&flow.key.protocol)) else { return };
+    let app = &flow.data.app;
+    let state = match flow.phase {
+        _ if flow.data.bypassed => FlowState::Bypassed,
+        FlowPhase::New => FlowState::New,
+        FlowPhase::Established => FlowState::Established,
+        FlowPhase::Closed => FlowState::Closed,
+    };
+    let session = flow.data.session.as_ref().filter(|s| s.state() != State::None);
+    let tcp = (flow.key.protocol == 6).then(|| TcpFlowFacts {
+        flags: if session.is_some() { log.flags } else { [0; 2] },
+        state: session.map(|s| s.state_name()),
+        gap: log.gap,
+    });
+    sink.flow(&FlowRecord {
+        flow: flow_facts(flow),
+        time,
+        vlan: &flow.key.vlan[..flow.key.vlan.iter().take_while(|v| **v != 0).count()],
+        ethernet: [&log.ethernet[0], &log.ethernet[1]],
+        icmp: log.icmp[0].or(log.icmp[1]),
+        icmp_response: log.icmp[1].filter(|_| log.icmp[0].is_some()),
+        app: protocol_name(app),
+        state,
+        reason,
+        alerted: log.alerted,
+        dropped: flow.data.dropped,
+        passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.has_passed()),
+        policy: flow.data.midstream.map(crate::config::Policy::name),
+        transactions: log.transactions,
+        tcp,
+        app_by_side: app.names_by_side(),
+        app_before: app.original_protocol().map(eve_name),
+        bypassed: false,
+        ttl: log.ttl.map(Option::unwrap_or_default),
+    });
+}
+
+/// Name of the flow's protocol, `failed` once detection has given up.
+pub fn protocol_name(app: &AppLayerFlow) -> Option<&'static str> {
+    match app.protocol() {
+        Some(protocol) => Some(eve_name(protocol)),
+        None if app.failed() => Some("failed"),
+        None => None,
+    }
+}
+
+/// Appends the `files` member of an alert in a transaction that carries files.
+pub fn files_of_alert(
+    state: &dyn ProtocolState,
+    index: usize,
+    id: u64,
+    (sid, stores): (u32, bool),
+    out: &mut Vec<u8>,
+) {
+    let files: Vec<_> = [Direction::ToServer, Direction::ToClient]
+        .into_iter()
+        .flat_map(|direction| state.files(index, direction))
+        .collect();
+    if files.is_empty() {
+        return;
+    }
+    if !out.is_empty() {
+        out.push(b',');
+    }
+    out.extend_from_slice(b"\"files\":[");
+    for (n, file) in files.iter().enumerate() {
+        if n > 0 {
+            out.push(b',');
+        }
+        let mut o = Object::new(out);
+        o.bytes("filename", &file.name);
+        if stores {
+            o.array("sid").item_number(u64::from(sid));
+        }
+        o.flag("gaps", file.gaps);
+        o.text("state", if file.closed { "CLOSED" } else if file.truncated { "TRUNCATED" } else { "UNKNOWN" });
+        o.flag("stored", false);
+        if stores {
+            o.flag("storing", true);
+        }
+        o.number("size", file.size);
+        o.number("tx_id", id);
+    }
+    out.push(b']');
+}

@@ -1,0 +1,118 @@
+//! Counters by the names that Suricata's statistics have.
+
+use std::collections::BTreeMap;
+use weir_packet::{Packet, Transport};
+
+/// What is counted of packets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statistics {
+    values: BTreeMap<String, u64>,
+    packets: PacketCounters,
+}
+
+/// Counters that every packet touches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct PacketCounters {
+    ethernet: u64,
+    ipv4: u64,
+    ipv6: u64,
+    tcp: u64,
+    udp: u64,
+    sctp: u64,
+    icmpv4: u64,
+    icmpv6: u64,
+    igmp: u64,
+    arp: u64,
+    vlan: u64,
+    vlan_qinq: u64,
+    invalid: u64,
+}
+
+/// EtherType of ARP.
+const ARP: u16 = 0x0806;
+
+/// Decoding cannot go on behind the event: headers too short, lengths that lie, versions that are not.
+fn breaks_off(event: &str) -> bool {
+    const ENDINGS: [&str; 8] = [
+        "too_small", "trunc_pkt", "iplen_smaller_than_hlen", "wrong_ip_version", "wrong_version", "hlen_invalid",
+        "too_many_layers", "invalid_ip_version",
+    ];
+    ENDINGS.iter().any(|ending| event.ends_with(ending)) && !event.starts_with("icmpv4.ipv4") && !event.starts_with("icmpv6.ipv6")
+}
+
+impl Statistics {
+    /// Adds to a counter.
+    pub fn add(&mut self, name: &str, amount: u64) {
+        match self.values.get_mut(name) {
+            Some(value) => *value += amount,
+            None => {
+                self.values.insert(name.to_owned(), amount);
+            }
+        }
+    }
+
+    /// Counts a packet.
+    pub fn packet(&mut self, packet: &Packet<'_>) {
+        let c = &mut self.packets;
+        if packet.tunnel_depth == 0 && packet.ip.as_ref().is_none_or(|ip| !ip.reassembled) {
+            c.ethernet += u64::from(packet.ethernet.is_some());
+            c.vlan += u64::from(packet.vlan_layers > 0);
+            c.vlan_qinq += u64::from(packet.vlan_layers > 1);
+        }
+        c.arp += u64::from(packet.ether_type == ARP);
+        if let Some(ip) = &packet.ip {
+            match ip.version {
+                4 => c.ipv4 += 1,
+                _ => c.ipv6 += 1,
+            }
+            c.igmp += u64::from(ip.protocol == 2);
+        }
+        match packet.transport {
+            Transport::Tcp(_) => c.tcp += 1,
+            Transport::Udp(_) => c.udp += 1,
+            Transport::Sctp(_) => c.sctp += 1,
+            Transport::Icmpv4(_) => c.icmpv4 += 1,
+            Transport::Icmpv6(_) => c.icmpv6 += 1,
+            Transport::None => {}
+        }
+        if !packet.events.is_empty() {
+            let mut invalid = false;
+            for event in packet.events.iter() {
+                invalid |= breaks_off(event.name());
+                self.add(&format!("decoder.event.{}", event.name()), 1);
+            }
+            self.packets.invalid += u64::from(invalid);
+        }
+    }
+
+    /// All counters.
+    pub fn named(&self) -> BTreeMap<String, u64> {
+        let c = &self.packets;
+        let mut all = self.values.clone();
+        for (name, value) in [
+            ("ethernet", c.ethernet),
+            ("ipv4", c.ipv4),
+            ("ipv6", c.ipv6),
+            ("tcp", c.tcp),
+            ("udp", c.udp),
+            ("sctp", c.sctp),
+            ("icmpv4", c.icmpv4),
+            ("icmpv6", c.icmpv6),
+            ("igmp", c.igmp),
+            ("arp", c.arp),
+            ("vlan", c.vlan),
+            ("vlan_qinq", c.vlan_qinq),
+            ("invalid", c.invalid),
+        ] {
+            all.insert(format!("decoder.{name}"), value);
+        }
+        for (counter, event) in [
+            ("decoder.unknown_ethertype", "ethernet.unknown_ethertype"),
+            ("decoder.too_many_layers", "too_many_layers"),
+        ] {
+            let count = self.values.get(&format!("decoder.event.{event}")).copied().unwrap_or(0);
+            all.insert(counter.to_owned(), count);
+        }
+        all
+    }
+}
