@@ -281,8 +281,9 @@ impl Http1State {
                 index,
                 if d == 0 { Event::InvalidRequestChunkLength } else { Event::InvalidResponseChunkLength },
             );
-            // Not chunked after all: what is left is the body.
+            // Not chunked after all: what is left is the body, and counted as such.
             self.sides[d].at = At::Close;
+            self.pairs[index].messages[d].wire -= raw.len() as u64;
             self.body(d, raw);
             return;
         }
