@@ -207,8 +207,7 @@ impl ParseState {
                 }
                 if p.sequence.directions[direction].valid {
                     staged.stream_start_lost = p.start_lost[direction] || !p.intact;
-                    // In an entry that may hold another flow of the host by now, nothing is known.
-                    staged.stream_first = p.intact.then(|| first(p.detector.first_bytes(direction)));
+                    staged.stream_first = Some(first(p.detector.first_bytes(direction)));
                 } else {
                     staged.stream_start_lost = midstream || !p.intact;
                 }

@@ -256,7 +256,7 @@ impl Detector {
         self.answer
     }
 
-    /// First bytes of a direction, as far as they came before any were lost.
+    /// First bytes of a direction.
     pub fn first_bytes(&self, direction: usize) -> &[u8] {
         &self.bytes[direction & 1][..usize::from(self.length[direction & 1])]
     }
@@ -271,6 +271,7 @@ impl Detector {
         let d = direction & 1;
         if usize::from(self.length[d]) < PREFIX {
             self.blind[d] = true;
+            self.length[d] = 0;
         }
     }
 
@@ -286,8 +287,7 @@ impl Detector {
             self.length[d] += take as u8;
         }
         if self.answer == Detection::Unknown {
-            let seen = |d: usize| if self.blind[d] { &[][..] } else { self.first_bytes(d) };
-            self.answer = detect(carrier, client_port, server_port, seen(0), seen(1));
+            self.answer = detect(carrier, client_port, server_port, self.first_bytes(0), self.first_bytes(1));
         }
         self.answer
     }

@@ -32,8 +32,7 @@ pub struct FrameFacts {
     /// First bytes of the stream direction, this frame included, and how many are known; `None`: the stream's start is
     /// not known (midstream), or the frame has no stream.
     pub stream_first: Option<([u8; 16], u8)>,
-    /// Where a stream is tracked but not all of its first bytes are known: an anchor on the stream holds unless the known
-    /// ones contradict it.
+    /// Where a stream is tracked but its first bytes are not known: anchors on the stream hold.
     pub stream_start_lost: bool,
     /// Bytes of the direction's stream before this payload; `None`: not known, any position satisfies the range.
     pub stream_offset: Option<u64>,
@@ -140,15 +139,14 @@ fn anchor(record: &Record, facts: &FrameFacts) -> bool {
     if !packet && !stream {
         return true;
     }
-    let equal = |(bytes, known): ([u8; 16], u8), lost: bool| {
+    let equal = |(bytes, known): ([u8; 16], u8)| {
         let known = usize::from(known).min(16);
         (0..16).all(|i| {
             let mask = record.anchor_mask[i];
-            mask == 0 || if i < known { (bytes[i] ^ record.anchor_value[i]) & mask == 0 } else { lost }
+            mask == 0 || i < known && (bytes[i] ^ record.anchor_value[i]) & mask == 0
         })
     };
-    let lost = facts.stream_start_lost;
-    packet && equal(facts.packet_first, false) || stream && facts.stream_first.map_or(lost, |first| equal(first, lost))
+    packet && equal(facts.packet_first) || stream && (facts.stream_start_lost || facts.stream_first.is_some_and(equal))
 }
 
 impl Record {
@@ -279,10 +277,7 @@ mod tests {
         let hold = |flags: RecordFlags, facts: &FrameFacts| holds(&Record { flags: flags.0, ..r }, facts, None, &Sets);
         assert!(hold(RecordFlags::ANCHOR_PACKET, &facts()));
         assert!(!hold(RecordFlags::ANCHOR_STREAM, &facts()));
-        let lost = |stream_first| FrameFacts { stream_start_lost: true, stream_first, ..facts() };
-        assert!(hold(RecordFlags::ANCHOR_STREAM, &lost(None)));
-        assert!(hold(RecordFlags::ANCHOR_STREAM, &lost(Some((*b"GE______________", 2)))), "the third byte is not known");
-        assert!(!hold(RecordFlags::ANCHOR_STREAM, &lost(Some((*b"GI______________", 2)))), "the known ones contradict");
+        assert!(hold(RecordFlags::ANCHOR_STREAM, &FrameFacts { stream_start_lost: true, ..facts() }));
         assert!(!hold(RecordFlags::ANCHOR_PACKET, &FrameFacts { packet_first: (*b"GET /index.html ", 2), ..facts() }));
     }
 
