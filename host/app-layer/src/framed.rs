@@ -98,7 +98,12 @@ impl Framed {
         known
     }
 
-    /// Bytes that wait for the rest of their message.
+    /// Bytes behind a message that [`Self::push`] stopped at: they are not looked at.
+    pub fn keep(&mut self, d: usize, bytes: &[u8]) {
+        self.sides[d].held.extend_from_slice(bytes);
+    }
+
+    /// Bytes that wait for the rest of their message, or were [kept](Self::keep).
     pub fn rest(&mut self, d: usize) -> Vec<u8> {
         std::mem::take(&mut self.sides[d].held)
     }

@@ -32,7 +32,7 @@ impl<Q, R> Pairs<Q, R> {
     }
 
     /// A new exchange. Where there are too many, the oldest that are inspected make room.
-    fn open(&mut self, d: usize) -> Option<usize> {
+    fn open(&mut self, d: usize) -> usize {
         if crate::messages::make_room(&mut self.transactions, &mut self.pairs, self.limit) > 0 {
             self.kept = self.pairs.iter().map(|pair| pair.kept).sum();
         }
@@ -41,7 +41,7 @@ impl<Q, R> Pairs<Q, R> {
         self.transactions.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
         self.pairs.push(Pair { request: None, responses: Vec::new(), kept: 0 });
         self.next += 1;
-        Some(self.pairs.len() - 1)
+        self.pairs.len() - 1
     }
 
     fn close_oldest(&mut self) {
@@ -51,20 +51,20 @@ impl<Q, R> Pairs<Q, R> {
     }
 
     /// A request that holds so many bytes.
-    pub fn request(&mut self, request: Q, kept: usize) -> Option<usize> {
-        let index = self.open(0)?;
+    pub fn request(&mut self, request: Q, kept: usize) -> usize {
+        let index = self.open(0);
         self.pairs[index].request = Some(request);
         self.transactions[index].progress[0] = COMPLETE;
         self.keep(index, kept);
-        Some(index)
+        index
     }
 
     /// A response that holds so many bytes, to the exchange at `index`; a new one without request if there is none.
-    pub fn response(&mut self, index: Option<usize>, response: R, kept: usize) -> Option<usize> {
+    pub fn response(&mut self, index: Option<usize>, response: R, kept: usize) -> usize {
         let index = match index {
             Some(index) => index,
             None => {
-                let index = self.open(1)?;
+                let index = self.open(1);
                 self.close(index);
                 self.transactions[index].changed = [false, true];
                 index
@@ -73,7 +73,7 @@ impl<Q, R> Pairs<Q, R> {
         self.pairs[index].responses.push(response);
         self.transactions[index].changed[1] = true;
         self.keep(index, kept);
-        Some(index)
+        index
     }
 
     fn keep(&mut self, index: usize, kept: usize) {
@@ -134,10 +134,9 @@ impl<Q, R> Pairs<Q, R> {
 
     /// An event of the newest exchange; one of its own if there is none.
     pub fn event_alone(&mut self, direction: Direction, event: u16) {
-        if let Some(index) = self.open(direction as usize) {
-            self.close(index);
-            self.event(index, direction, event);
-        }
+        let index = self.open(direction as usize);
+        self.close(index);
+        self.event(index, direction, event);
     }
 
     /// All changes are inspected: what is complete goes.
@@ -162,16 +161,16 @@ mod tests {
     #[test]
     fn exchanges() {
         let mut pairs: Pairs<u8, u8> = Pairs::new(3);
-        assert_eq!((pairs.request(1, 10), pairs.request(2, 10)), (Some(0), Some(1)));
+        assert_eq!((pairs.request(1, 10), pairs.request(2, 10)), (0, 1));
         assert_eq!(pairs.waiting(|q| *q == 2), Some(1));
-        assert_eq!(pairs.response(Some(1), 20, 5), Some(1));
+        assert_eq!(pairs.response(Some(1), 20, 5), 1);
         assert!(!pairs.is_answered(1));
         pairs.close(1);
-        assert_eq!((pairs.waiting(|q| *q == 2), pairs.response(None, 30, 5)), (None, Some(2)));
-        assert_eq!(pairs.request(4, 1), Some(3), "none of them is inspected");
+        assert_eq!((pairs.waiting(|q| *q == 2), pairs.response(None, 30, 5)), (None, 2));
+        assert_eq!(pairs.request(4, 1), 3, "none of them is inspected");
         pairs.release();
         assert_eq!((pairs.transactions.len(), pairs.kept), (2, 11));
-        assert_eq!((pairs.request(5, 1), pairs.request(6, 1)), (Some(2), Some(2)), "the oldest gives way");
+        assert_eq!((pairs.request(5, 1), pairs.request(6, 1)), (2, 2), "the oldest gives way");
         assert_eq!(pairs.kept, 3);
         pairs.close_all();
         pairs.release();

@@ -164,11 +164,6 @@ impl FlowDetect {
         (bits, ints)
     }
 
-    /// A `pass` rule let the whole flow go.
-    pub fn has_passed(&self) -> bool {
-        self.passed
-    }
-
     /// The flow has another parser now, which numbers its transactions anew.
     pub fn protocol_changed(&mut self) {
         self.transactions.clear();

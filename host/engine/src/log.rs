@@ -377,7 +377,7 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
         reason,
         alerted: log.alerted,
         dropped: flow.data.dropped,
-        passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.has_passed()),
+        passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.passed()),
         policy: flow.data.midstream.map(crate::config::Policy::name),
         transactions: log.transactions,
         tcp,

@@ -44,7 +44,7 @@ fn take(pairs: &mut Pairs<Message, Message>, direction: Direction, message: Mess
         // NOP has no answer.
         let alone = message.command == 0;
         let index = pairs.request(message, size);
-        if let Some(index) = index.filter(|_| alone) {
+        if alone {
             pairs.close(index);
         }
         index
@@ -58,12 +58,10 @@ fn take(pairs: &mut Pairs<Message, Message>, direction: Direction, message: Mess
         };
         let found = pairs.waiting(same);
         let index = pairs.response(found, message, size);
-        if let Some(index) = index {
-            pairs.close(index);
-        }
+        pairs.close(index);
         index
     };
-    if let Some(index) = index.filter(|_| malformed) {
+    if malformed {
         pairs.event(index, direction, INVALID);
     }
 }

@@ -6,9 +6,6 @@ use crate::{Direction, Input, Upgrade};
 use std::collections::VecDeque;
 use weir_contract::protocol::{AppProtocol, Carrier};
 
-/// Fewest bytes that make a transaction: one that cannot begin a message makes one for its event.
-const TRANSACTION_MIN: usize = 1;
-
 #[derive(Debug)]
 enum What {
     /// Bytes, of which those before the offset are parsed.
@@ -171,8 +168,9 @@ impl AppLayerFlow {
                 state.feed(direction, input, frame);
                 return None;
             };
-            // No more transactions can begin in a piece than there is room for.
-            let room = most.saturating_sub(state.transactions().len()).saturating_mul(TRANSACTION_MIN).max(1);
+            // A byte that cannot begin a message makes a transaction for its event: no more can begin in a piece than it
+            // has bytes.
+            let room = most.saturating_sub(state.transactions().len()).max(1);
             let left = bytes.get(parsed..).unwrap_or(&[]);
             let piece = left.get(..room).unwrap_or(left);
             state.feed(direction, Input::Data(piece), frame);

@@ -27,7 +27,6 @@ pub struct LdapState {
     datagrams: bool,
     pairs: Pairs<Message, Message>,
     upgrade: bool,
-    rest: [Vec<u8>; 2],
 }
 
 /// Length of the message at the beginning of `bytes` (X.690 section 8.1.3).
@@ -51,7 +50,6 @@ impl LdapState {
             datagrams: !tcp,
             pairs: Pairs::new(config.transactions),
             upgrade: false,
-            rest: Default::default(),
         }
     }
 
@@ -71,9 +69,6 @@ impl LdapState {
             }
             !*upgrade
         });
-        if self.upgrade {
-            self.rest = [0, 1].map(|d| self.framed.rest(d));
-        }
     }
 }
 
@@ -82,7 +77,8 @@ fn take(pairs: &mut Pairs<Message, Message>, direction: Direction, message: Mess
     let size = message.size();
     if !message.is_response() {
         let alone = message.stands_alone();
-        if let Some(index) = pairs.request(message, size).filter(|_| alone) {
+        let index = pairs.request(message, size);
+        if alone {
             pairs.close(index);
         }
         return false;
@@ -99,13 +95,12 @@ fn take(pairs: &mut Pairs<Message, Message>, direction: Direction, message: Mess
         }
         return starts_tls;
     }
-    if let Some(index) = pairs.response(found, message, size) {
-        if found.is_none() {
-            pairs.event(index, direction, NOT_FOUND);
-        }
-        if last {
-            pairs.close(index);
-        }
+    let index = pairs.response(found, message, size);
+    if found.is_none() {
+        pairs.event(index, direction, NOT_FOUND);
+    }
+    if last {
+        pairs.close(index);
     }
     starts_tls
 }
@@ -131,7 +126,7 @@ impl ProtocolState for LdapState {
 
     fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
         match input {
-            Input::Data(bytes) if self.upgrade => self.rest[direction as usize].extend_from_slice(bytes),
+            Input::Data(bytes) if self.upgrade => self.framed.keep(direction as usize, bytes),
             Input::Data(bytes) => self.bytes(direction, bytes),
             Input::Gap(length) => {
                 self.framed.gap(direction as usize, length);
@@ -203,7 +198,7 @@ impl ProtocolState for LdapState {
     }
 
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
-        std::mem::take(&mut self.rest[direction as usize])
+        self.framed.rest(direction as usize)
     }
 
     fn is_open(&self, _direction: Direction) -> bool {

@@ -77,7 +77,6 @@ pub struct PgsqlState {
     /// Kind of authentication asked for last.
     asked: u32,
     upgrade: bool,
-    rest: [Vec<u8>; 2],
 }
 
 fn cut(bytes: &[u8], typed: bool) -> Cut {
@@ -116,7 +115,6 @@ impl PgsqlState {
             ssl_asked: false,
             asked: 0,
             upgrade: false,
-            rest: Default::default(),
         }
     }
 
@@ -182,7 +180,8 @@ impl PgsqlState {
         if ends_copy && let Some(index) = self.pairs.waiting(|r| matches!(r, Request::CopyData { .. })) {
             self.pairs.close(index);
         }
-        if let Some(index) = self.pairs.request(request, bytes.len() + 128).filter(|_| alone) {
+        let index = self.pairs.request(request, bytes.len() + 128);
+        if alone {
             self.pairs.close(index);
         }
     }
@@ -192,18 +191,14 @@ impl PgsqlState {
         self.upgrade = accepted;
         let found = self.pairs.waiting(|r| *r == Request::Ssl);
         let response = Response { ssl_accepted: Some(accepted), ..Response::default() };
-        if let Some(index) = self.pairs.response(found, response, 128) {
-            self.pairs.close(index);
-        }
+        let index = self.pairs.response(found, response, 128);
+        self.pairs.close(index);
     }
 
     fn response(&mut self, bytes: &[u8]) {
-        let mut found = self.pairs.waiting(|_| true);
-        let fresh = found.is_none_or(|at| self.pairs.get(at).is_some_and(|p| p.responses.is_empty()));
-        if fresh {
-            found = self.pairs.response(found, Response::default(), 256);
-        }
-        let Some(index) = found else { return };
+        let found = self.pairs.waiting(|_| true);
+        let begun = found.filter(|at| self.pairs.get(*at).is_none_or(|p| !p.responses.is_empty()));
+        let index = begun.unwrap_or_else(|| self.pairs.response(found, Response::default(), 256));
         let body = bytes.get(5..).unwrap_or(&[]);
         let kind = bytes.first().copied().unwrap_or(0);
         let Some(response) = self.pairs.get_mut(index).and_then(|p| p.responses.last_mut()) else { return };
@@ -251,9 +246,6 @@ impl PgsqlState {
             },
         );
         self.framed = framed;
-        if self.upgrade {
-            self.rest = [0, 1].map(|d| self.framed.rest(d));
-        }
     }
 }
 
@@ -309,7 +301,7 @@ impl ProtocolState for PgsqlState {
 
     fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
         match input {
-            Input::Data(bytes) if self.upgrade => self.rest[direction as usize].extend_from_slice(bytes),
+            Input::Data(bytes) if self.upgrade => self.framed.keep(direction as usize, bytes),
             Input::Data(bytes) => self.bytes(direction, bytes),
             Input::Gap(length) => {
                 self.framed.gap(direction as usize, length);
@@ -346,7 +338,7 @@ impl ProtocolState for PgsqlState {
     }
 
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
-        std::mem::take(&mut self.rest[direction as usize])
+        self.framed.rest(direction as usize)
     }
 
     fn is_open(&self, _direction: Direction) -> bool {

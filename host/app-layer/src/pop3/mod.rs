@@ -78,7 +78,6 @@ pub struct Pop3State {
     /// The server asked for more of an authentication: the next line of the client is no command.
     asked: bool,
     upgrade: bool,
-    rest: [Vec<u8>; 2],
 }
 
 fn cut(bytes: &[u8]) -> Cut {
@@ -103,7 +102,6 @@ impl Pop3State {
             lines: None,
             asked: false,
             upgrade: false,
-            rest: Default::default(),
         }
     }
 
@@ -116,7 +114,7 @@ impl Pop3State {
         let arguments: Vec<Vec<u8>> = words.map(<[u8]>::to_vec).take(ARGUMENTS_MAX).collect();
         let known = COMMANDS.iter().find(|c| c.0.as_bytes() == command);
         let count = arguments.len();
-        let Some(index) = self.pairs.request(Request { command, arguments }, line.len() + 128) else { return };
+        let index = self.pairs.request(Request { command, arguments }, line.len() + 128);
         match known {
             None => self.pairs.event(index, Direction::ToServer, UNKNOWN),
             Some((_, least, most)) if count < *least || count > *most => {
@@ -150,7 +148,7 @@ impl Pop3State {
             _ => return,
         };
         let response = Response { success, header: header.trim_ascii_start().to_vec(), ..Response::default() };
-        let Some(index) = self.pairs.response(found, response, line.len() + 128) else { return };
+        let index = self.pairs.response(found, response, line.len() + 128);
         let request = self.pairs.get(index).and_then(|pair| pair.request.as_ref());
         let more = success && request.is_some_and(Request::is_multi_line);
         self.upgrade = success && request.is_some_and(|r| r.command == b"STLS");
@@ -193,9 +191,6 @@ impl Pop3State {
             !self.upgrade
         });
         self.framed = framed;
-        if self.upgrade {
-            self.rest = [0, 1].map(|d| self.framed.rest(d));
-        }
     }
 }
 
@@ -206,7 +201,7 @@ impl ProtocolState for Pop3State {
 
     fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
         match input {
-            Input::Data(bytes) if self.upgrade => self.rest[direction as usize].extend_from_slice(bytes),
+            Input::Data(bytes) if self.upgrade => self.framed.keep(direction as usize, bytes),
             Input::Data(bytes) => self.bytes(direction, bytes),
             Input::Gap(length) => {
                 self.framed.gap(direction as usize, length);
@@ -240,7 +235,7 @@ impl ProtocolState for Pop3State {
     }
 
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
-        std::mem::take(&mut self.rest[direction as usize])
+        self.framed.rest(direction as usize)
     }
 
     fn is_open(&self, direction: Direction) -> bool {
