@@ -269,10 +269,10 @@ fn an_upgrade_keeps_the_request() {
         Input::Data(b"GET /up HTTP/1.1\r\nHost: a.example\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n"),
         1,
     );
-    flow.mark_inspected(1);
+    assert!(!flow.mark_inspected(1));
     let answer = frame(frame::HEADERS, 5, 1, b"\x88");
     flow.feed(ToClient, Input::Data(&[b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n", answer.as_slice()].concat()), 2);
-    flow.mark_inspected(2);
+    assert!(flow.mark_inspected(2), "what lies behind the change");
     assert_eq!((flow.protocol(), flow.original_protocol()), (Some(AppProtocol::Http2), Some(AppProtocol::Http1)));
     let s = flow.state().unwrap();
     let get = |direction, buffer| match s.buffer(0, direction, buffer, 0) {

@@ -439,9 +439,9 @@ mod tests {
     fn the_single_byte_is_of_the_protocol() {
         let mut flow = crate::AppLayerFlow::new(&Default::default(), 6, 40000, 5432);
         flow.feed(ToServer, Input::Data(SSL), 1);
-        flow.mark_inspected(1);
+        assert!(!flow.mark_inspected(1));
         flow.feed(ToClient, Input::Data(b"N"), 2);
-        flow.mark_inspected(2);
+        assert!(!flow.mark_inspected(2));
         assert_eq!((flow.protocol(), flow.new_events().count()), (Some(AppProtocol::Pgsql), 0));
     }
 
