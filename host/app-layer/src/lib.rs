@@ -34,6 +34,7 @@ mod messages;
 mod mime;
 pub mod modbus;
 pub mod mqtt;
+pub mod nfs;
 pub mod ntp;
 mod pairs;
 pub mod pgsql;
@@ -47,6 +48,7 @@ pub mod snmp;
 pub mod ssh;
 pub mod tftp;
 pub mod tls;
+mod transfer;
 pub mod websocket;
 mod wire;
 
@@ -91,6 +93,7 @@ pub(crate) fn parser_of(
         AppProtocol::Modbus => Some(Box::new(modbus::ModbusState::new(config))),
         AppProtocol::BittorrentDht => Some(Box::new(bittorrent_dht::DhtState::new(config))),
         AppProtocol::Ike => Some(Box::new(ike::IkeState::new(config))),
+        AppProtocol::Nfs => Some(Box::new(nfs::NfsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }

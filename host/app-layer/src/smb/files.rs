@@ -2,7 +2,7 @@
 
 use super::message::{Data, Handle, Message};
 use super::state::{Kind, SmbState};
-use super::transfer::Transfer;
+use crate::transfer::Transfer;
 use crate::dcerpc::{Association, Call, Outcome};
 use std::sync::Arc;
 

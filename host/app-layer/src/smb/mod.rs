@@ -15,7 +15,6 @@ mod smb1;
 mod smb2;
 mod state;
 mod status;
-mod transfer;
 
 pub use state::SmbState;
 

@@ -5,7 +5,7 @@ use super::framing::{Framing, Record};
 use super::message::{Data, Handle, Key, Meaning, Message};
 use super::ntlmssp::{Identity, identity};
 use super::files::{Open, bytes_of};
-use super::transfer::{Transfer, Trouble};
+use crate::transfer::{Transfer, Trouble};
 use super::{smb1, smb2};
 use crate::dcerpc::Call;
 use crate::messages::make_room;
