@@ -141,8 +141,9 @@ impl NfsState {
             Some(Header::Reply { xid, accepted, executed }) if direction == Direction::ToClient => {
                 self.reply(xid, accepted, executed, x)
             }
-            Some(Header::Other) => Some(()),
-            _ => None,
+            // Other programs, and calls of the server on the same connection (RFC 8881 section 2.10.3.1).
+            Some(_) => Some(()),
+            None => None,
         };
         if sound.is_none() {
             self.pairs.event_alone(direction, MALFORMED);
