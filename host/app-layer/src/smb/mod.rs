@@ -9,6 +9,7 @@ mod events;
 mod fields;
 mod files;
 mod framing;
+mod log;
 mod message;
 mod ntlmssp;
 mod smb1;
