@@ -90,7 +90,7 @@ impl ProtocolState for SmbState {
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         if let (Some(exchange), Some(t)) = (self.exchanges.get(index), self.transactions.get(index)) {
-            log::smb(exchange, &self.dialect, t.id, out);
+            log::smb(exchange, t.id, out);
         }
     }
 }

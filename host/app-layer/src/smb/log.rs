@@ -23,10 +23,10 @@ pub fn kind(exchange: &Exchange) -> &'static str {
     }
 }
 
-pub fn smb(exchange: &Exchange, dialect: &[u8], id: u64, out: &mut Vec<u8>) {
+pub fn smb(exchange: &Exchange, id: u64, out: &mut Vec<u8>) {
     let mut object = Object::begin("smb", out);
     object.number("id", id + 1);
-    object.text("dialect", Some(dialect));
+    object.text("dialect", Some(&exchange.dialect));
     object.text("command", Some(command_name(exchange).as_bytes()));
     if let Some(status) = exchange.status {
         if let Some(name) = super::status::name(status) {

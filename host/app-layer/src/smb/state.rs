@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     pub done: bool,
     pub session: u64,
     pub details: Details,
+    /// The dialect of the connection when it began, and when it was done.
+    pub dialect: Vec<u8>,
     /// Handle of the file, and its share.
     pub file: Option<(Handle, Vec<u8>)>,
 }
@@ -65,7 +67,7 @@ pub struct SmbState {
     /// Trees that are shares of pipes, and others.
     trees: Vec<(u32, bool, Vec<u8>)>,
     /// Name of the dialect that the server chose.
-    pub(super) dialect: Vec<u8>,
+    dialect: Vec<u8>,
     pub(super) opens: Vec<(Handle, Open)>,
     reads: Vec<(Key, Handle, u64)>,
     /// Transaction whose data goes on in the record that is being received, by direction.
@@ -220,6 +222,7 @@ impl SmbState {
             done: false,
             session: message.session,
             details: message.details.clone(),
+            dialect: self.dialect.clone(),
             file: None,
         });
         self.next += 1;
@@ -238,6 +241,7 @@ impl SmbState {
             _ => {}
         }
         e.done = true;
+        e.dialect.clone_from(&self.dialect);
         t.progress = [COMPLETE; 2];
         t.changed = [true; 2];
     }
