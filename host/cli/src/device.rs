@@ -11,7 +11,8 @@ use weir_contract::counters::Counter;
 use weir_contract::enums::Scopes;
 use weir_contract::guards::Guard;
 use weir_device::{Driver, DriverConfig, QueueConfig};
-use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence};
+use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence, Streams};
+use weir_ir::PortSet;
 use weir_management::{Config, FailMode};
 use weir_output::{Cause, EventSink, RuleCost, RunTotals};
 use weir_rules::image::{Image, ImageOptions, emit};
@@ -55,11 +56,16 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
     let common = tables.plan.common.iter().map(|condition| (None, condition));
     let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
     for (rule, Condition { trigger, record }) in common.chain(own) {
-        let classes = record.class_mask;
+        let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
+        let streams = || Streams {
+            classes: record.class_mask,
+            source: ports(record.source_ports),
+            destination: ports(record.destination_ports),
+        };
         let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
         match trigger {
             Trigger::Fragment(fragment) if stream => {
-                fragments.push(Fragment { bytes: folded(fragment.bytes()), classes });
+                fragments.push(Fragment { bytes: folded(fragment.bytes()), streams: streams() });
             }
             Trigger::Fragment(fragment) if known => {
                 let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
@@ -69,7 +75,7 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
                 let least = at.map_or(0, |at| at + part.len());
                 patterns.push(Pattern { bytes, least });
             }
-            Trigger::Guard(guard) if stream => guards.push((1 << guard, classes)),
+            Trigger::Guard(guard) if stream => guards.push((1 << guard, streams())),
             _ => {}
         }
     }
