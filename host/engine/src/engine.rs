@@ -155,6 +155,16 @@ impl Engine {
         all
     }
 
+    /// From now on, measure what rules cost.
+    pub fn profile_rules(&mut self) {
+        self.inner.inspector.profile_rules();
+    }
+
+    /// What rules cost, if it was to be measured.
+    pub fn rule_profile(&self) -> Option<&weir_detect::RuleProfile> {
+        self.inner.inspector.rule_profile()
+    }
+
     /// What detection counted.
     pub fn detection(&self) -> &weir_detect::Counters {
         self.inner.inspector.counters()
