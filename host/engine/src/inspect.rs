@@ -578,6 +578,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         data: &[],
         checksum_bad: false,
         carries_packet: false,
+        layers: Default::default(),
         events: Default::default(),
     }
 }
