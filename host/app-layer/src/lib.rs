@@ -221,6 +221,11 @@ pub trait ProtocolState: Send {
         let _ = direction;
         Vec::new()
     }
+    /// So many bytes behind [`Self::take_rest`] were more than the parser keeps. Given once.
+    fn take_lost(&mut self, direction: Direction) -> u64 {
+        let _ = direction;
+        0
+    }
     /// What limits have done since the last call.
     fn take_limits(&mut self) -> Limits {
         Limits::default()

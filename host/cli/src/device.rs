@@ -207,7 +207,10 @@ impl Behind<'_> {
         let cpu = cpu_seconds();
         let engine_config = settings::engine(config, validate);
         let raw_window = engine_config.raw_window;
-        let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        if control.profile.is_some() {
+            engine.profile_rules();
+        }
         let gates = tables.plan.gates.iter().map(|name| &**name);
         let evidence = stream_evidence(loaded, tables);
         let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
@@ -263,6 +266,9 @@ impl Behind<'_> {
         }
         runtime.poll(sink).or_internal()?;
         let seconds = start.elapsed().as_secs_f64();
+        if let (Some(place), Some(profile)) = (&mut control.profile, runtime.engine().rule_profile()) {
+            place.clone_from(profile);
+        }
         (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
         let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
         totals.rules.by_class =

@@ -1,5 +1,6 @@
 //! The evaluator.
 
+use crate::profile::RuleProfile;
 use super::{Chain, ContentElement, Element, PcreElement, field};
 use crate::pcre::{Outcome, PcreLimits, ffi};
 use crate::shared::Datasets;
@@ -56,6 +57,8 @@ pub struct Evaluator {
     pub dce_little: bool,
     /// Counted here.
     pub counters: Counters,
+    /// What rules cost, if that is asked for.
+    pub(crate) profile: Option<Box<RuleProfile>>,
 }
 
 impl Evaluator {
@@ -69,6 +72,7 @@ impl Evaluator {
             base64: Vec::new(),
             dce_little: true,
             counters: Counters::default(),
+            profile: None,
         })
     }
 
