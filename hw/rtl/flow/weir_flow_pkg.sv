@@ -54,6 +54,7 @@ package weir_flow_pkg;
   // `Arrival`.
   typedef struct packed {
     logic        created;
+    logic        reported;    // a record tells of the flow before this frame
     logic        from_lower;
     logic [63:0] number;
     logic [63:0] now;
@@ -200,6 +201,7 @@ package weir_flow_pkg;
 
     p = a.parsed;
     s = a.created ? begin_flow(a) : before_frame;
+    if (a.reported) s.reported = a.now;
     g = '0;
     g.guards = p.guards;
     g.classes = '1;

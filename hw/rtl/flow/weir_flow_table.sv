@@ -32,6 +32,7 @@ module weir_flow_table
     input  wire logic [31:0]         generation_i,    // name, forget
     output logic                     valid_o,         // for one cycle
     output logic                     live_o,          // slot_o holds; key: else the table is full; name: else it is stale
+    output logic                     over_o,          // name: its time is up
     output logic                     created_o,       // key: the entry is new
     output logic [31:0]              slot_o,
     output logic [31:0]              generation_o,
@@ -160,6 +161,7 @@ module weir_flow_table
         bucket_q[1] <= hash_i[31+:BUCKETS_LOG2];
         same_q <= hash_i[6+:BUCKETS_LOG2] == hash_i[31+:BUCKETS_LOG2];
         live_o <= 1'b0;
+        over_o <= 1'b0;
         created_o <= 1'b0;
         slot_o <= slot_i;
         generation_o <= '0;
@@ -188,6 +190,7 @@ module weir_flow_table
           end
           default: begin
             live_o <= live;
+            over_o <= over[0][named];
             generation_o <= ways_q[0][named].generation_of;
             if (op_q == 2'd2 && live) begin
               ways_q[0][named].tag <= '0;
