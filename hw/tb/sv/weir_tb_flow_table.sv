@@ -87,7 +87,7 @@ module weir_tb_flow_table
       .rst_i            (rst_i),
       .valid_i          (keyed),
       .ready_o          (ready),
-      .op_i             (item_q.op[1:0]),
+      .op_i             (item_q.op[2:0]),
       .key_i            (key),
       .hash_i           (hash),
       .now_i            (item_q.now),
