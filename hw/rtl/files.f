@@ -23,6 +23,7 @@ hw/rtl/parse/weir_parse_extension.sv
 hw/rtl/parse/weir_option_walk.sv
 hw/rtl/parse/weir_parse.sv
 hw/rtl/match/weir_facts.sv
+hw/rtl/match/weir_message_facts.sv
 hw/rtl/match/weir_match_windows.sv
 hw/rtl/match/weir_match_bloom.sv
 hw/rtl/match/weir_match_pick.sv

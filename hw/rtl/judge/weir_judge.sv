@@ -212,12 +212,9 @@ module weir_judge
       guard_lists_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:0];
       armed_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:32] != '0;
     end
-    if (rst_i) begin
-      state_q <= IDLE;
-      armed_q <= '0;
-    end else begin
-      state_q <= state_d;
-    end
+    // Tables outlive a reset of the frame path; a bank that was never loaded is never in use.
+    if (rst_i) state_q <= IDLE;
+    else state_q <= state_d;
   end
 
   // ---- lists and header table, then records

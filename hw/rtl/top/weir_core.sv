@@ -102,7 +102,8 @@ module weir_core
   logic frame, buffer_ready, open_q, beat, lossy, head_lossy;
   logic [15:0] first_word, read_address, free_word;
   logic [19:0] frame_length;
-  logic [511:0] buffer_word;
+  logic [511:0] buffer_word, message_word;
+  logic [15:0] message_address;
   logic parsed_valid, head_valid, meta_valid, pop;
   parsed_t parsed_out, parsed;
   frame_meta_t meta_in, meta;
@@ -151,6 +152,8 @@ module weir_core
       .length_o   (frame_length),
       .address_i  (read_address),
       .data_o     (buffer_word),
+      .address_b_i(message_address),
+      .data_b_o   (message_word),
       .free_i     (pop),
       .free_word_i(free_word)
   );
@@ -586,7 +589,10 @@ module weir_core
   logic facts_valid, facts_ready, fired_valid, fired_ready, judged_valid, read_go, read_done;
   logic [1:0] read_for, read_for_q;
   logic [1:0][15:0] addresses, ports;
-  logic [63:0] behind_tail, alone, fired;
+  logic [63:0] behind_tail, alone, fired, message_facts;
+  logic scan_continues, messages_valid;
+  logic [1:0] dns_armed, tls_armed_q;  // by bank
+  logic [1:0][1:0] dns_guards_q;
   scan_context_t scan_context;
   frame_facts_t frame_facts;
   hit_t hit;
@@ -646,7 +652,9 @@ module weir_core
       .scan_o            (scan_go),
       .scan_empty_o      (scan_empty),
       .scan_context_o    (scan_context),
-      .scanned_i         (scanned),
+      .scan_continues_o  (scan_continues),
+      .scanned_i         (scanned && messages_valid),
+      .messages_i        (message_facts),
       .behind_tail_i     (behind_tail),
       .alone_i           (alone),
       .hit_taken_i       (hit_valid && hit_ready),
@@ -692,8 +700,8 @@ module weir_core
     endcase
     read_done = word_valid && word_ready && word_last;
     egress_frame = '0;
-    if (read_for_q == 2'd2) begin
-      egress_frame.valid = word_valid;
+    if (read_for_q == 2'd2 && word_valid) begin
+      egress_frame.valid = 1'b1;
       egress_frame.kind = EGRESS_PASSED;
       egress_frame.number = meta.number;
       egress_frame.last = word_last;
@@ -743,6 +751,37 @@ module weir_core
       .write_address_i(write_address_i),
       .write_data_i   (write_data_i[127:0])
   );
+
+  weir_message_facts messages (
+      .clk_i       (clk_i),
+      .rst_i       (rst_i),
+      .start_i     (scan_go),
+      .dns_i       (dns_armed[bank] && !scan_empty),
+      .tls_i       (tls_armed_q[bank] && !scan_empty),
+      .datagram_i  (!parsed.tcp),
+      .word_i      (meta.word),
+      .begin_i     (scan_context.start),
+      .last_i      (scan_context.last),
+      .tail_count_i(scan_continues ? scan_context.tail_count : '0),
+      .tail_i      (scan_context.tail),
+      .address_o   (message_address),
+      .data_i      (message_word),
+      .valid_o     (messages_valid),
+      .facts_o     (message_facts)
+  );
+
+  // Messages are looked at where a guard of theirs leads anywhere.
+  always_comb for (int unsigned b = 0; b < 2; b++) dns_armed[b] = dns_guards_q[b] != '0;
+  always_ff @(posedge clk_i) begin
+    if (write_i && write_table_i == 4'd3) begin
+      unique case (write_address_i[5:0])
+        6'(GUARD_DNS_POINTER_QUESTION): dns_guards_q[write_bank_i][0] <= write_data_i[63:32] != '0;
+        6'(GUARD_DNS_ODD): dns_guards_q[write_bank_i][1] <= write_data_i[63:32] != '0;
+        6'(GUARD_TLS_HANDSHAKE_SPANS): tls_armed_q[write_bank_i] <= write_data_i[63:32] != '0;
+        default: ;
+      endcase
+    end
+  end
 
   weir_classes #(
       .FOUR_LOG2(RANGES4_LOG2),

@@ -74,7 +74,9 @@ module weir_frame
     output logic                            scan_o,        // start
     output logic                            scan_empty_o,
     output scan_context_t                   scan_context_o,
+    output logic                            scan_continues_o,
     input  wire logic                       scanned_i,     // facts are there
+    input  wire logic [63:0]                messages_i,
     input  wire logic [63:0]                behind_tail_i,
     input  wire logic [63:0]                alone_i,
     input  wire logic                       hit_taken_i,
@@ -143,7 +145,8 @@ module weir_frame
                             f_q.has_slot ? f_q.verdict.scopes : 8'hff, addresses_i, ports_i);
   assign texts = (f_q.staged.may_continue ? behind_tail_i : '0) |
                  (f_q.staged.continues ? '0 : alone_i);
-  assign fired_o = f_q.staged.guards | (payload ? texts : '0) |
+  assign scan_continues_o = f_q.staged.continues;
+  assign fired_o = f_q.staged.guards | (payload ? texts | messages_i : '0) |
                    history_guards(f_q, meta_i.length_of, queues_i[queue].history_size);
   assign scan_context_o = '{
       bank: bank_o,
