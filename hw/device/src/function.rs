@@ -320,7 +320,10 @@ impl Shell {
 
     /// Until nothing goes on but what waits for the host.
     fn settle(&mut self) {
-        self.until(Output::rests_or_stalls);
+        // A pass over the TX rings that was under way may have been past what has come since: only the next one counts.
+        if self.until(Output::rests_or_stalls).stalled() {
+            self.until(Output::rests_or_stalls);
+        }
     }
 
     fn pulse(&mut self, pin: Pin) -> Output {

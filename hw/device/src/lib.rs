@@ -9,4 +9,5 @@ mod core;
 mod function;
 mod tables;
 
+pub use crate::core::{DESCRIPTORS_MAX, FLOW_ENTRIES, QUEUES};
 pub use function::{RtlConfig, RtlDevice};

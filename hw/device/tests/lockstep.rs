@@ -141,7 +141,7 @@ fn made_frames_of_every_kind() {
     let seed = seed();
     let frames = made::frames(seed, setting("WEIR_FRAMES", 1500), 300);
     let image = made_image(seed);
-    let shape = Shape { checksums: true, vlan_key: true, midstream: true, queues: 4, report_interval: 1, ..Shape::default() };
+    let shape = Shape { checksums: true, vlan_key: true, midstream: true, queues: 4, report_interval: 1, flushes: false, ..Shape::default() };
     let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
     println!("{sum:?}");
     assert!(sum.descriptors > 100, "{sum:?}");
@@ -183,8 +183,8 @@ fn captures_with_et_open() {
     let Some(_) = shared_data("captures_with_et_open") else { return };
     let seed = seed();
     let Some(image) = tables::et_open("captures_with_et_open", 7) else { return };
-    let frames = real_frames("captures_with_et_open", setting("WEIR_STEP", 12), setting("WEIR_EACH", 12), 70_000);
-    let shape = Shape { checksums: true, queues: 4, queue: QueueConfig { history: 1 << 20, ..Shape::default().queue }, ..Shape::default() };
+    let frames = real_frames("captures_with_et_open", setting("WEIR_STEP", 60), setting("WEIR_EACH", 12), 70_000);
+    let shape = Shape { checksums: true, queues: 4, flushes: false, ..Shape::default() };
     let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
     println!("{} frames: {sum:?}", frames.len());
     assert!(sum.descriptors > 100, "{sum:?}");

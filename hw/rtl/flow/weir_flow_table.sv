@@ -39,6 +39,7 @@ module weir_flow_table
     output logic [1:0]               ended_o,         // key: entries that ended, in this order
     output logic [1:0][31:0]         ended_slot_o,
     output logic [7:0]               swept_o,         // sweep: ways whose entries ended
+    output logic [7:0]               used_o,          // sweep: ways that held entries before it
     output logic                     request_valid_o,
     input  wire logic                request_ready_i,
     output logic                     request_write_o,
@@ -185,6 +186,7 @@ module weir_flow_table
           end
           3'd3: begin
             swept_o <= over[0];
+            for (int unsigned w = 0; w < 8; w++) used_o[w] <= ways_q[0][w].tag != '0;
             for (int unsigned w = 0; w < 8; w++) if (over[0][w]) ways_q[0][w].tag <= '0;
             state_q <= over[0] != '0 ? WRITE_FIRST : DONE;
           end

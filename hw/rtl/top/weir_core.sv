@@ -207,7 +207,7 @@ module weir_core
   work_e work_q;
   logic go_ending, go_commands, go_frame, ending_done, commands_done, frame_done, frame_waited;
   logic commands_pending, tried_q, waiting_q, may_wait, ready_head, ending_stalled, held_back;
-  logic flush_q, over_q, item_ready;
+  logic flush_q, over_q, ending_q, item_ready;
 
   assign lossy = head_lossy;
   assign may_wait = config_i.source_waits && !lossy;
@@ -216,11 +216,14 @@ module weir_core
   always_comb begin
     go_ending = work_q == NOTHING && (flush_q || over_q);
     go_commands = work_q == NOTHING && !go_ending && commands_pending && !tried_q;
-    go_frame = work_q == NOTHING && !go_ending && !go_commands && ready_head && !held_back && !hold_i;
+    go_frame = ready_head && !hold_i &&
+               ((work_q == NOTHING && !go_ending && !go_commands && !held_back) ||
+                (ending_stalled && !may_wait));
     pop = work_q == FRAME && frame_done && !frame_waited;
   end
   assign taken_o = pop;
-  assign waits_o = (frame_done && frame_waited) || (work_q == NOTHING && held_back);
+  assign waits_o = (frame_done && frame_waited) || (work_q == NOTHING && held_back) ||
+                   (ending_stalled && ready_head && may_wait && !hold_i);
   assign stalled_o = ending_stalled || (work_q == NOTHING && commands_pending && tried_q);
   assign ended_o = work_q == ENDING && ending_done;
   assign rest_o = work_q == NOTHING && !go_ending && !go_commands && !go_frame && item_ready;
@@ -235,7 +238,13 @@ module weir_core
         tried_q <= 1'b0;
         if (held_back) waiting_q <= 1'b1;
       end
-      ENDING: if (ending_done) work_q <= NOTHING;
+      ENDING: begin
+        if (ending_done) work_q <= NOTHING;
+        // A source that cannot wait does not.
+        else if (go_frame) work_q <= FRAME;
+        ending_q <= !ending_done;
+        if (waits_o) waiting_q <= 1'b1;
+      end
       COMMANDS:
       if (commands_done) begin
         work_q  <= NOTHING;
@@ -243,7 +252,7 @@ module weir_core
       end
       default:
       if (frame_done) begin
-        work_q <= NOTHING;
+        work_q <= ending_q ? ENDING : NOTHING;
         waiting_q <= frame_waited;
       end
     endcase
@@ -259,6 +268,7 @@ module weir_core
       waiting_q <= 1'b0;
       flush_q <= 1'b0;
       over_q <= 1'b0;
+      ending_q <= 1'b0;
     end
   end
 
@@ -363,6 +373,7 @@ module weir_core
       .ended_o          (table_answer.ended),
       .ended_slot_o     (table_answer.ended_slot),
       .swept_o          (table_answer.swept),
+      .used_o           (table_answer.used),
       .request_valid_o  (memory_valid),
       .request_ready_i  (memory_ready),
       .request_write_o  (memory_write),
@@ -525,6 +536,7 @@ module weir_core
       .clk_i             (clk_i),
       .rst_i             (rst_i),
       .go_i              (go_ending),
+      .pause_i           (work_q != ENDING),
       .flush_i           (flush_q),
       .done_o            (ending_done),
       .stalled_o         (ending_stalled),

@@ -80,6 +80,7 @@ package weir_core_pkg;
     logic [1:0]       ended;
     logic [1:0][31:0] ended_slot;
     logic [7:0]       swept;
+    logic [7:0]       used;
   } table_answer_t;
 
   // ---- accesses to the entry

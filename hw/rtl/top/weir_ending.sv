@@ -18,6 +18,7 @@ module weir_ending
     input  wire logic                    rst_i,
     input  wire logic                    go_i,
     input  wire logic                    flush_i,     // with go_i; else the source is over
+    input  wire logic                    pause_i,     // another is at work: stay where the ring had no room
     output logic                         done_o,
     output logic                         stalled_o,
     input  wire logic [QUEUES-1:0][31:0] descriptors_free_i,
@@ -33,10 +34,10 @@ module weir_ending
     input  wire logic                    life_done_i
 );
 
-  typedef enum logic [2:0] {IDLE, BUCKET, WAY, PEEK, ROOM, HANDOVER, FINISH, DONE} state_e;
+  typedef enum logic [3:0] {IDLE, BUCKET, WAY, PEEK, ROOM, FREE, HANDOVER, FINISH, DONE} state_e;
 
   state_e state_q;
-  logic flush_q, sent_q, chain_q, full;
+  logic flush_q, sent_q, chain_q, paused_q, full;
   logic [SLOT-4:0] bucket_q;
   logic [7:0] left_q;
   logic [2:0] way;
@@ -54,7 +55,7 @@ module weir_ending
   assign queue = identity_i.queue_of[QUEUES_LOG2-1:0];
   assign identity_slot_o = slot;
   assign done_o = state_q == DONE;
-  assign stalled_o = state_q == ROOM && full;
+  assign stalled_o = state_q == ROOM && full && !pause_i;
 
   always_comb begin
     table_o = '0;
@@ -65,7 +66,14 @@ module weir_ending
         table_o.valid = !sent_q;
         table_o.op = TABLE_SWEEP;
         table_o.slot = 32'({bucket_q, 3'd0});
-        table_o.now = '1;
+        // Nothing is over at the beginning of time.
+        table_o.now = '0;
+      end
+      FREE: begin
+        table_o.valid = !sent_q;
+        table_o.op = TABLE_FORGET;
+        table_o.slot = slot;
+        table_o.generation_of = identity_i.generation_of;
       end
       PEEK: begin
         verdict_o.valid = !sent_q;
@@ -90,6 +98,7 @@ module weir_ending
 
   always_ff @(posedge clk_i) begin
     sent_q <= 1'b1;
+    paused_q <= pause_i;
     unique case (state_q)
       IDLE: begin
         sent_q <= 1'b0;
@@ -98,7 +107,7 @@ module weir_ending
         if (go_i) state_q <= BUCKET;
       end
       BUCKET: begin
-        left_q <= table_i.swept;
+        left_q <= table_i.used;
         if (table_i.valid) state_q <= WAY;
       end
       WAY: begin
@@ -115,8 +124,19 @@ module weir_ending
         if (verdict_i.valid) state_q <= ROOM;
       end
       ROOM: begin
+        // While there is no room, frames may pass that change what the entry holds.
         sent_q <= 1'b0;
-        if (!full) state_q <= chain_q ? HANDOVER : FINISH;
+        if (!pause_i) state_q <= full || paused_q ? PEEK : FREE;
+      end
+      FREE:
+      if (table_i.valid) begin
+        sent_q <= 1'b0;
+        if (table_i.live) begin
+          state_q <= chain_q ? HANDOVER : FINISH;
+        end else begin
+          left_q[way] <= 1'b0;
+          state_q <= WAY;
+        end
       end
       HANDOVER:
       if (life_done_i) begin

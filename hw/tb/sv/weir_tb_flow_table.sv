@@ -103,6 +103,7 @@ module weir_tb_flow_table
       .ended_o          (ended),
       .ended_slot_o     (ended_slot),
       .swept_o          (swept),
+      .used_o           (),
       .request_valid_o  (request_valid),
       .request_ready_i  (request_ready),
       .request_write_o  (request_write),

@@ -70,6 +70,8 @@ pub struct Shape {
     pub report_interval: u32,
     /// The host beats.
     pub beats: bool,
+    /// CONTROL.FLUSH now and then. Entries whose time is up end as aged or flushed by how far the sweep has come.
+    pub flushes: bool,
 }
 
 impl Default for Shape {
@@ -85,6 +87,7 @@ impl Default for Shape {
             midstream: false,
             report_interval: 0,
             beats: true,
+            flushes: true,
         }
     }
 }
@@ -245,7 +248,8 @@ impl<N: Nic> Host<'_, N> {
             26 => TxCommand::Forget,
             27 => {
                 (entry.data, entry.length, entry.port) = (self.bytes.1, 1 + self.r.below(200) as u32, self.r.below(3) as u8);
-                if self.r.once_in(4) {
+                // An error that is latched would fail the next loading of tables.
+                if self.images.len() == 1 && self.r.once_in(4) {
                     // Not mapped.
                     entry.data = 64;
                 }
@@ -261,7 +265,7 @@ impl<N: Nic> Host<'_, N> {
                 }
                 return self.driver.divert_key(queue, &key).unwrap();
             }
-            31 => {
+            31 if self.images.len() == 1 => {
                 let mut bad = TxEntry { command: self.r.below(14) as u8, flags: 0x10, ..entry };
                 bad.length = self.r.of(&[0, 7]);
                 return self.raw(queue, bad);
@@ -347,7 +351,7 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
             host.push(Event::Epoch(epoch));
             host.run.epochs += 1;
         }
-        if host.r.once_in(400) {
+        if host.r.once_in(400) && shape.flushes {
             host.driver.flush().unwrap();
         }
     }
