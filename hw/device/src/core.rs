@@ -238,6 +238,7 @@ pub struct Settings {
     pub report_interval: u64,
     pub watchdog_time: u64,
     pub watchdog_frames: u32,
+    pub window: u32,
     pub checksums: bool,
     pub vlan_key: bool,
     pub midstream: bool,
@@ -283,7 +284,8 @@ impl Settings {
         let (bank, epoch) = self.active.unwrap_or((0, 0));
         out.extend([u8::from(self.fail_closed), u8::from(self.active.is_some()), bank, self.queue_mask]);
         out.extend(epoch.to_le_bytes());
-        out.extend([0; 8]);
+        out.extend(self.window.to_le_bytes());
+        out.extend([0; 4]);
         for q in &self.queues {
             let begin = out.len();
             [q.descriptor_entries, q.flow_record_entries, q.tx_entries, 0].iter().for_each(|v| out.extend(v.to_le_bytes()));

@@ -195,6 +195,7 @@ fn settings(registers: &Registers) -> Settings {
         report_interval: seconds(r::REPORT_INTERVAL),
         watchdog_time: get(r::WATCHDOG_TIME),
         watchdog_frames: get(r::WATCHDOG_FRAMES) as u32,
+        window: get(r::STREAM_WINDOW) as u32,
         checksums: get(r::CHECKSUM_MODE) != 0,
         vlan_key: get(r::VLAN_KEY) != 0,
         midstream: get(r::MIDSTREAM) != 0,

@@ -769,7 +769,7 @@ module weir_core
       .rst_i       (rst_i),
       .start_i     (scan_go),
       .dns_i       (dns_armed[bank] && !scan_empty),
-      .tls_i       (tls_armed_q[bank] && !scan_empty),
+      .tls_i       (tls_armed_q[bank] && !scan_empty && parsed.tcp),
       .datagram_i  (!parsed.tcp),
       .word_i      (meta.word),
       .begin_i     (scan_context.start),

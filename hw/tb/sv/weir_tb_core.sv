@@ -110,7 +110,8 @@ module weir_tb_core
 
   typedef struct packed {
     logic [QUEUES-1:0][575:0] queues;
-    logic [63:0]      active_pad;
+    logic [31:0]      active_pad;
+    logic [31:0]      window;
     logic [31:0]      epoch;
     logic [7:0]       queue_mask;
     logic [7:0]       bank;
@@ -159,7 +160,7 @@ module weir_tb_core
   always_comb begin
     config_in = '{
         parse: '{checksums: s.checksums[0], tunnel_ports: s.tunnel_ports},
-        follow: '{midstream: s.midstream[0], timeouts: s.timeouts},
+        follow: '{midstream: s.midstream[0], window: s.window, timeouts: s.timeouts},
         margin: s.margin,
         report_interval: s.report_interval,
         flow_hash: s.flow_hash,
