@@ -133,10 +133,10 @@ fn inspect_with(
     let mut control = RunControl { stop, tick: &mut tick, profile };
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
-        Device::Sim => {
+        Device::Sim | Device::Rtl => {
             let everything = wants_everything(config, sink);
             let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
-            device::Behind { loaded, tables: &tables, config, validate }.run(source, sink, &mut control)
+            device::Behind { loaded, tables: &tables, config, validate }.run_behind(device, source, sink, &mut control)
         }
     };
     bar.finish_and_clear();
