@@ -52,17 +52,19 @@ pub struct RuleSource {
     pub name: Arc<str>,
     /// The text.
     pub bytes: Vec<u8>,
+    /// Its rules belong to the firewall's tables.
+    pub firewall: bool,
 }
 
 impl RuleSource {
     /// From memory.
     pub fn from_text(name: &str, text: impl Into<Vec<u8>>) -> Self {
-        RuleSource { name: name.into(), bytes: text.into() }
+        RuleSource { name: name.into(), bytes: text.into(), firewall: false }
     }
 
     /// Read a file of at most [`RULE_FILE_MAX`] bytes.
     pub fn from_file(path: &Path) -> Result<Self, ReadError> {
-        Ok(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes: read_limited(path, RULE_FILE_MAX)? })
+        Ok(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes: read_limited(path, RULE_FILE_MAX)?, firewall: false })
     }
 
     /// Read files, and the `*.rules` files of directories (sorted by name, not below them).
@@ -171,7 +173,7 @@ impl LoadOptions<'_> {
                 return Ok(None);
             }
             let bytes = read_limited(&path, CONFIG_FILE_MAX)?;
-            Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes }))
+            Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes, firewall: false }))
         };
         self.classification = read("classification.config")?;
         self.reference = read("reference.config")?;
@@ -238,6 +240,7 @@ pub fn load(sources: &[RuleSource], variables: &VariableTable, options: &LoadOpt
         }
     };
     for source in sources {
+        session.firewall = source.firewall;
         let mut splitter = Splitter::new(&source.bytes);
         while let Some(chunk) = splitter.next() {
             let text = match chunk {

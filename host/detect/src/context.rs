@@ -124,7 +124,7 @@ impl Effect {
             Action::Reject => Effect::Reject(RejectTo::Source),
             Action::RejectDestination => Effect::Reject(RejectTo::Destination),
             Action::RejectBoth => Effect::Reject(RejectTo::Both),
-            Action::Alert | Action::Config => Effect::None,
+            Action::Alert | Action::Config | Action::Accept => Effect::None,
         }
     }
 }
@@ -163,6 +163,8 @@ pub struct Match {
     pub whole_flow: bool,
     /// The rule asks for the packets that follow (`tag`).
     pub tag: bool,
+    /// It is a rule, or a default policy, of the firewall.
+    pub firewall: bool,
 }
 
 impl Match {

@@ -30,6 +30,8 @@ pub struct FlowData {
     pub log: Option<Box<crate::log::FlowLog>>,
     /// A rule or a policy dropped it, and what it said is carried out.
     pub dropped: bool,
+    /// It was the firewall.
+    pub dropped_by_firewall: bool,
     /// A policy let it pass without inspection.
     pub passed: bool,
     /// A policy let it pass, and nobody follows it.

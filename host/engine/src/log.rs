@@ -378,6 +378,7 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
         alerted: log.alerted,
         dropped: flow.data.dropped,
         passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.passed()),
+        accepted: flow.data.detect.as_ref().is_some_and(|d| d.accepted()),
         policy: flow.data.midstream.map(crate::config::Policy::name),
         transactions: log.transactions,
         tcp,

@@ -157,6 +157,10 @@ pub struct AlertRecord<'a> {
     pub flowints: &'a [(&'a str, u32)],
     /// Name of the tunnel's ends, of packets within a tunnel.
     pub outer: Option<(Endpoints, u8)>,
+    /// Which of the two made it, in firewall mode: `fw` or `td`.
+    pub engine: Option<&'static str>,
+    /// The hook whose policy decided, of alerts about policies.
+    pub hook: Option<&'a str>,
 }
 
 /// A decoder, stream or application-layer event.
@@ -249,6 +253,8 @@ pub struct FlowRecord<'a> {
     pub dropped: bool,
     /// A rule or a policy let it pass.
     pub passed: bool,
+    /// The firewall has accepted all of it.
+    pub accepted: bool,
     /// What the policy for sessions without beginning did.
     pub policy: Option<&'a str>,
     /// Transactions.

@@ -10,6 +10,7 @@ pub mod condition;
 pub mod content;
 pub mod event;
 pub mod header;
+pub mod hook;
 pub mod meta;
 pub mod state;
 
@@ -22,6 +23,7 @@ pub use content::{
     MathOperator, Match, Number, Pcre, TestOperator, VariableId,
 };
 pub use event::Event;
+pub use hook::{ActionScope, Hook, PacketHook, TransactionHook};
 pub use header::{AddressSet, Header, PortSet, RuleProtocol};
 pub use meta::{Action, Identity, Meta, Source, Target};
 pub use state::{
@@ -37,6 +39,16 @@ pub struct Rule {
     pub source: Source,
     /// What happens on a match.
     pub action: Action,
+    /// How far that reaches.
+    pub scope: ActionScope,
+    /// A second action `pass` of a firewall rule: what it accepts, the other rules let go.
+    pub also_pass: Option<ActionScope>,
+    /// The rule belongs to the firewall's tables, in which the order of the text counts.
+    pub firewall: bool,
+    /// Where the rule is evaluated, if it says so.
+    pub hook: Option<Hook>,
+    /// `=>`: the rule is for both directions of a transaction.
+    pub transactional: bool,
     /// Protocol, addresses, ports and direction.
     pub header: Header,
     /// Message, class, priority, references: everything without influence on matching.

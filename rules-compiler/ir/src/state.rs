@@ -77,6 +77,8 @@ pub enum Track {
     Rule,
     /// The flow.
     Flow,
+    /// The transaction.
+    Transaction,
 }
 
 /// `xbits` / `hostbits`
@@ -86,7 +88,7 @@ pub struct Xbit {
     pub operation: XbitOperation,
     /// Name.
     pub name: Arc<str>,
-    /// ip_src, ip_dst or ip_pair (Both); `tx` is rejected until supported.
+    /// ip_src, ip_dst, ip_pair (Both) or tx.
     pub track: Track,
     /// Seconds.
     pub expire: u32,

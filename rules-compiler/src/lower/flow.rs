@@ -78,6 +78,9 @@ impl Lowering<'_, '_> {
 
     /// A buffer of one direction implies the rule's direction.
     pub(super) fn imply_direction(&mut self) -> Lowered {
+        let both = self.draft.only_to_server.is_some() && self.draft.only_to_client.is_some();
+        // Contents of one direction make it a rule like others.
+        self.draft.rule.transactional &= both;
         let conflict = |span: Span, name: &str, direction: &str, other: String| {
             Err(Fault::new(
                 span,
@@ -87,6 +90,13 @@ impl Lowering<'_, '_> {
             ))
         };
         match (self.draft.only_to_server, self.draft.only_to_client) {
+            // One inspection, in the direction of the answer.
+            (Some(_), Some(_)) if self.draft.rule.transactional => {
+                let header = &mut self.draft.rule.header;
+                std::mem::swap(&mut header.source, &mut header.destination);
+                std::mem::swap(&mut header.source_ports, &mut header.destination_ports);
+                Ok(())
+            }
             (Some((span, name)), Some((_, other))) => conflict(
                 span,
                 name,

@@ -26,6 +26,7 @@ mod state;
 mod tests;
 mod transform;
 
+pub use header::application_protocol;
 pub use event::{known_events, protocol_of_event};
 pub(crate) use header::PROTOCOLS;
 pub(crate) use state::track;
@@ -87,6 +88,8 @@ pub(crate) struct Session<'a> {
     pub classifications: &'a Classifications,
     pub references: &'a References,
     pub options: &'a LoadOptions<'a>,
+    /// Rules are those of the firewall's tables.
+    pub firewall: bool,
     strings: HashSet<Arc<str>>,
     datasets: HashMap<String, Arc<[Box<[u8]>]>>,
 }
@@ -105,6 +108,7 @@ impl<'a> Session<'a> {
             classifications,
             references,
             options,
+            firewall: false,
             strings: HashSet::new(),
             datasets: HashMap::new(),
         }
@@ -187,6 +191,11 @@ pub(crate) fn lower(
             identity: Identity { gid: 1, sid: 0, rev: 0 },
             source: Source { file: Arc::clone(file), line, text: Arc::from("") },
             action: Action::Alert,
+            scope: weir_ir::ActionScope::Implied,
+            also_pass: None,
+            firewall: false,
+            hook: None,
+            transactional: false,
             header: Header {
                 protocol: RuleProtocol::Ip,
                 source: AddressSet::default(),
@@ -232,7 +241,8 @@ pub(crate) fn lower(
     let rule = result.map(|()| {
         let mut rule = draft.rule;
         // What passes is not told, unless the rule asks for it.
-        rule.noalert |= rule.action == weir_ir::Action::Pass && !draft.alert;
+        let quiet = rule.action == weir_ir::Action::Pass || rule.firewall;
+        rule.noalert |= quiet && !draft.alert;
         rule.source.text = String::from_utf8_lossy(text).into();
         rule
     });

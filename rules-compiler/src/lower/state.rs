@@ -166,14 +166,7 @@ impl Lowering<'_, '_> {
                 ("track", "ip_src") => tracked = Some(Track::Source),
                 ("track", "ip_dst") => tracked = Some(Track::Destination),
                 ("track", "ip_pair") => tracked = Some(Track::Both),
-                ("track", "tx") => {
-                    return Err(Fault::new(
-                        option.span(),
-                        Cause::UnsupportedKeyword,
-                        "`track tx` is not supported",
-                        "write `track ip_pair`, or a flowbit",
-                    ));
-                }
+                ("track", "tx") => tracked = Some(Track::Transaction),
                 ("expire", seconds) => {
                     expire = match seconds.parse::<u32>() {
                         Ok(n) if n > 0 => n,
@@ -190,7 +183,7 @@ impl Lowering<'_, '_> {
                 }
                 _ => {
                     return Err(self
-                        .wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair` or `expire seconds`")));
+                        .wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair|tx` or `expire seconds`")));
                 }
             }
         }

@@ -123,6 +123,7 @@ fn wants_everything(config: &Config, sink: &dyn EventSink) -> bool {
         || sink.wants_anomalies()
         || sink.wants_flows()
         || config.inline.simulate
+        || config.firewall.enabled
         || config.stream.midstream_policy != ExceptionPolicy::Ignore
 }
 

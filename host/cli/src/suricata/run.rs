@@ -79,6 +79,9 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
         config.app_layer.body_limit.0 = config.app_layer.body_limit.0.max(STORED_MAX);
         config.app_layer.inflate_limit.0 = config.app_layer.inflate_limit.0.max(STORED_MAX);
     }
+    if let Err(message) = crate::firewall::policies(&config.firewall.policies) {
+        return Err(Failure { code: FINDINGS, error: anyhow::anyhow!(message), remedy: None });
+    }
     let loaded = load(arguments, &config)?;
     // A rule that is meant for other versions is skipped, not wrong.
     let (other, wrong): (Vec<_>, Vec<_>) =
@@ -120,7 +123,6 @@ fn refuse(arguments: &SuricataArguments) -> Result<(), Failure> {
     let option = match () {
         () if arguments.list_keywords.is_some() => "--list-keywords",
         () if arguments.list_app_layer_protos.is_some() => "--list-app-layer-protos",
-        () if arguments.firewall || !arguments.firewall_rules_exclusive.is_empty() => "--firewall",
         () if arguments.pcap_file_continuous => "--pcap-file-continuous",
         () if arguments.pcap_file_delete => "--pcap-file-delete",
         () if !arguments.filter.is_empty() => "a packet filter",
@@ -151,6 +153,7 @@ fn apply(arguments: &SuricataArguments, config: &mut Config) {
         _ => {}
     }
     config.inline.simulate |= arguments.simulate_ips;
+    config.firewall.enabled |= arguments.firewall || !arguments.firewall_rules_exclusive.is_empty();
 }
 
 fn load(arguments: &SuricataArguments, config: &Config) -> Result<Loaded, Failure> {
@@ -171,7 +174,18 @@ fn load(arguments: &SuricataArguments, config: &Config) -> Result<Loaded, Failur
     for side in [&mut config.rules.classification, &mut config.rules.reference, &mut config.rules.threshold] {
         side.get_or_insert_with(|| PathBuf::from("/dev/null"));
     }
-    let set = ruleset::load_rules(&paths, &config, None)?;
+    let mut sources = ruleset::sources(&paths)?;
+    let mut firewall_paths = arguments.firewall_rules_exclusive.clone();
+    if firewall_paths.is_empty() {
+        firewall_paths = config.firewall.files.clone();
+    }
+    if config.firewall.enabled {
+        let mut own = ruleset::sources(&firewall_paths)?;
+        own.iter_mut().for_each(|source| source.firewall = true);
+        sources.splice(0..0, own);
+        paths.extend(firewall_paths);
+    }
+    let set = ruleset::load_sources(&sources, Some((&paths, None)), &config)?;
     Ok(pipeline::compile(set, &config, start))
 }
 

@@ -8,10 +8,12 @@
 
 pub mod conditions;
 mod effects;
+mod firewall;
 mod packet;
 mod stream;
 mod transaction;
 
+pub use firewall::{FirewallReason, FirewallVerdict};
 pub use stream::Delivery;
 
 use crate::chain::{Evaluator, StreamView};
@@ -88,6 +90,8 @@ pub struct Inspector {
     evaluator: Evaluator,
     scratch: Scratch,
     raw: Vec<Raw>,
+    /// Matches of the firewall's rules with the packet at hand.
+    decided: Vec<firewall::Decided>,
 }
 
 impl Inspector {
@@ -98,6 +102,7 @@ impl Inspector {
             program,
             scratch: Scratch::default(),
             raw: Vec::new(),
+            decided: Vec::new(),
         })
     }
 
@@ -110,6 +115,7 @@ impl Inspector {
     pub fn set_program(&mut self, program: Arc<Program>) {
         self.program = program;
         self.raw.clear();
+        self.decided.clear();
     }
 
     /// What was counted.
@@ -141,6 +147,8 @@ struct Work<'w> {
     context: &'w Context<'w>,
     direction: Option<Direction>,
     raw: &'w mut Vec<Raw>,
+    /// The transaction that is inspected.
+    transaction: Option<u64>,
 }
 
 /// Bytes that a rule sees as payload.
@@ -160,6 +168,7 @@ impl Work<'_> {
             && conditions::bits_hold(&rule.bit_tests, flow)
             && conditions::ints_hold(&rule.int_tests, flow)
             && conditions::host_bits_hold(&rule.host_tests, &self.shared.bits, self.context, self.direction)
+            && conditions::transaction_bits_hold(&rule.host_tests, flow, self.transaction)
     }
 
     /// Evaluate a rule of packet or stream.
@@ -216,7 +225,7 @@ impl Work<'_> {
         let Some(rule) = self.program.rule(index) else { return };
         self.evaluator.counters.matches += 1;
         if rule.changes_state() {
-            effects::change_state(rule, self.context, self.direction, flow, &mut self.shared.bits);
+            effects::change_state(rule, self.context, (self.direction, self.transaction), flow, &mut self.shared.bits);
         }
         // Several deliveries of one packet are one unit.
         if !matches!(scope, Scope::Transaction(_)) && self.raw.iter().any(|r| r.rule == index && r.scope == scope) {

@@ -71,6 +71,8 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
     }
     let (buffers, fast_eligible) = rule_buffers(ir, shared)?;
     let transaction = ir.app_layer.iter().any(transaction_condition)
+        || matches!(ir.hook, Some(weir_ir::Hook::Transaction(_)))
+        || ir.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction)
         || ir.events.iter().any(|e| matches!(e, Event::AppLayer(Some(_), _)))
         || buffers.iter().any(|b| matches!(b.source, Source::Transaction(_)));
     let reads_payload = buffers.iter().any(|b| b.source == Source::Payload);
@@ -106,6 +108,13 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
     let rule = CompiledRule {
         identity: ir.identity,
         action: ir.action,
+        scope: ir.scope,
+        also_pass: ir.also_pass,
+        hook: match ir.hook {
+            Some(weir_ir::Hook::Transaction(hook)) => Some(hook),
+            _ => None,
+        },
+        transactional: ir.transactional,
         flow,
         packet: ir.packet.clone(),
         app_layer: ir.app_layer.clone(),
@@ -147,9 +156,10 @@ impl Lowered {
 
 fn directions(ir: &Rule) -> Result<u8, String> {
     let flow = ir.flow.unwrap_or_default();
-    let asked = match (flow.to_server, flow.to_client) {
-        (true, false) => TO_SERVER,
-        (false, true) => TO_CLIENT,
+    let asked = match (flow.to_server, flow.to_client, ir.hook) {
+        (_, _, Some(weir_ir::Hook::Transaction(hook))) => if hook.to_server { TO_SERVER } else { TO_CLIENT },
+        (true, false, _) => TO_SERVER,
+        (false, true, _) => TO_CLIENT,
         _ => BOTH,
     };
     let mut common = BOTH;

@@ -25,7 +25,10 @@ pub fn alert(line: &mut Vec<u8>, options: &EveOptions, record: &AlertRecord<'_>)
     if let Some(transaction) = record.app.transaction {
         root.number("tx_id", transaction);
     }
-    rule(&mut root, options, record.rule, &record.packet, record.blocked);
+    rule(&mut root, options, record.rule, &record.packet, record.blocked, record.engine);
+    if let Some(hook) = record.hook {
+        root.object("firewall").text("hook", hook);
+    }
     if options.app_layer {
         root.members(record.app.objects);
     }
@@ -74,8 +77,12 @@ pub(super) fn rule(
     rule: &Rule,
     packet: &PacketFacts<'_>,
     blocked: bool,
+    engine: Option<&str>,
 ) {
     let mut alert = root.object("alert");
+    if let Some(engine) = engine {
+        alert.text("engine", engine);
+    }
     alert.text("action", if blocked { "blocked" } else { "allowed" });
     alert.number("gid", u64::from(rule.identity.gid));
     alert.number("signature_id", u64::from(rule.identity.sid));

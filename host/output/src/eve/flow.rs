@@ -49,6 +49,8 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
         }
         if record.dropped {
             flow.text("action", "drop");
+        } else if record.accepted {
+            flow.text("action", "accept");
         } else if record.passed {
             flow.text("action", "pass");
         }
