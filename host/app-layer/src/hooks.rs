@@ -11,12 +11,14 @@ pub fn hook_state(state: &dyn ProtocolState, index: usize, direction: Direction)
     let Some(progress) = state.transactions().get(index).map(|t| t.progress[direction as usize]) else { return 0 };
     let last = (states(protocol)[direction as usize].len() - 1) as u8;
     match (protocol, progress) {
-        // The handshake is done; the session goes on.
-        (AppProtocol::Tls, COMPLETE) => last - 1,
+        // The handshake is done as soon as the certificates are through; the session goes on.
+        (AppProtocol::Tls, 2..) => last - 1,
         (_, COMPLETE) => last,
         (AppProtocol::Http1, done) => (done + 1).min(last - 1),
-        (AppProtocol::Tls, done) => done.min(last - 2),
+        (AppProtocol::Tls, done) => done,
         (AppProtocol::Ssh, done) => if done > 0 { 2 } else { 0 },
+        // A command is complete with its line.
+        (AppProtocol::Ftp, _) if direction == Direction::ToServer => last,
         (AppProtocol::Smtp, _) => u8::from(state.number(index, direction, "smtp.data").is_some()),
         _ => 0,
     }

@@ -148,6 +148,8 @@ pub(crate) struct FlowFirewall {
     pub met: [bool; 2],
     /// Live transactions, sorted by number.
     pub transactions: Vec<FirewallTransaction>,
+    /// Rules that have matched bytes of a transaction, sorted.
+    pub matched: Vec<(u64, RuleIndex)>,
 }
 
 /// How far a transaction has come through its hooks.
@@ -200,6 +202,7 @@ impl FlowDetect {
         self.transactions.clear();
         self.transaction_bits.clear();
         self.firewall.transactions.clear();
+        self.firewall.matched.clear();
     }
 
     /// The firewall has accepted all of the flow.
@@ -307,6 +310,7 @@ impl FlowDetect {
             side.addresses_done = false;
         }
         self.transactions.clear();
+        self.firewall.matched.clear();
     }
 }
 

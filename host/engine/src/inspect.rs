@@ -116,7 +116,7 @@ impl Inspector {
         self.firewall = self.inner.firewall_packet(table, context, detect, &mut self.shared);
         let dropped = matches!(self.firewall, FirewallVerdict::Drop { .. });
         if dropped {
-            self.inner.discard_matches();
+            self.discarded_alerts += self.inner.discard_matches();
         }
         !dropped
     }
@@ -218,7 +218,7 @@ impl Inspector {
         }
         self.matches.clear();
         self.inner.finish(&context, None, &mut self.shared, &mut self.matches);
-        self.discarded_alerts += self.inner.finish_firewall(&context, &mut self.matches);
+        self.inner.finish_firewall(&context, &mut self.matches);
         let direction = context.flow.map_or(0, |f| f.direction as usize);
         let outcome = self.raise_matches(packet, None, sink);
         self.settle(packet, None, direction, outcome, sink);
@@ -241,6 +241,8 @@ impl Inspector {
                 Effect::Reject(to) => Some(verdict::target(to)),
                 _ => None,
             };
+        } else if verdict.action != VerdictAction::Drop && self.inner.has_firewall() {
+            verdict.action = VerdictAction::Accept;
         }
         if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
             let program = self.inner.program();
@@ -356,6 +358,7 @@ impl Inspector {
                 let verdict = Verdict { action: VerdictAction::Drop, reject };
                 flow.data.dropped = policy != Policy::DropPacket;
                 flow.data.drop_logged |= 1 << direction;
+                self.firewall_decisions.count(None, false);
                 self.decisions.count(Some(DropReason::Midstream), reject.is_some());
                 verdict::record(packet, Some(flow), direction, DropReason::Midstream, (verdict, None, false), sink);
                 return false;
@@ -372,7 +375,7 @@ impl Inspector {
             return true;
         }
         self.matches.clear();
-        self.discarded_alerts += self.inner.finish_firewall(&context, &mut self.matches);
+        self.inner.finish_firewall(&context, &mut self.matches);
         let outcome = self.raise_matches(packet, None, sink);
         self.settle(packet, None, 0, outcome, sink);
         false
@@ -399,7 +402,7 @@ impl Inspector {
         flow.data.detect = Some(detect);
         if !goes_on {
             self.matches.clear();
-            self.discarded_alerts += self.inner.finish_firewall(&context, &mut self.matches);
+            self.inner.finish_firewall(&context, &mut self.matches);
             let outcome = self.raise_matches(packet, Some(flow), sink);
             self.settle(packet, Some(flow), direction, outcome, sink);
         }
@@ -414,7 +417,11 @@ impl Inspector {
         direction: usize,
         sink: &mut dyn EventSink,
     ) {
-        let reason = if flow.data.dropped_by_firewall { DropReason::FirewallFlow } else { DropReason::Flow };
+        let reason = match flow.data.midstream {
+            _ if flow.data.dropped_by_firewall => DropReason::FirewallFlow,
+            Some(Policy::DropFlow | Policy::Reject) => DropReason::ExceptionFlow,
+            _ => DropReason::Flow,
+        };
         if flow.data.dropped_by_firewall {
             self.firewall_decisions.count(Some(reason), false);
         } else {
@@ -474,7 +481,7 @@ impl Inspector {
         if flow.data.passed {
             self.matches.clear();
         }
-        self.discarded_alerts += self.inner.finish_firewall(context, &mut self.matches);
+        self.inner.finish_firewall(context, &mut self.matches);
         let outcome = self.raise_matches(context.packet, Some(flow), sink);
         if self.demand.of_flows() {
             let facts = packet_facts(context.packet, false);

@@ -18,6 +18,8 @@ pub enum DropReason {
     Flow,
     /// The policy for sessions whose beginning was not seen.
     Midstream,
+    /// Its flow was dropped by such a policy.
+    ExceptionFlow,
     /// The firewall says so.
     Firewall(FirewallReason),
     /// The firewall dropped its flow.
@@ -29,7 +31,7 @@ impl DropReason {
     pub fn text(self) -> &'static str {
         match self {
             DropReason::Rules => "rules",
-            DropReason::Flow => "flow drop",
+            DropReason::Flow | DropReason::ExceptionFlow => "flow drop",
             DropReason::Midstream => "stream midstream",
             DropReason::Firewall(FirewallReason::Rules) => "firewall rules",
             DropReason::Firewall(FirewallReason::PacketPolicy) => "firewall default packet policy",
@@ -45,6 +47,7 @@ impl DropReason {
         match self {
             DropReason::Rules => "rules",
             DropReason::Flow => "flow_drop",
+            DropReason::ExceptionFlow => "exception_policy_flow_drop",
             DropReason::Midstream => "stream_midstream",
             DropReason::Firewall(FirewallReason::Rules) => "rules",
             DropReason::Firewall(FirewallReason::PacketPolicy) => "default_packet_policy",

@@ -104,6 +104,8 @@ pub enum VerdictAction {
     Alert,
     /// A pass rule matched.
     Pass,
+    /// The firewall accepts it, and nothing else drops it.
+    Accept,
     /// It is dropped.
     Drop,
 }

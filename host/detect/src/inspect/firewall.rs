@@ -165,6 +165,7 @@ impl Inspector {
         let lives = |id: u64| live.binary_search_by_key(&id, |t| t.id).is_ok();
         flow.firewall.transactions.retain(|t| lives(t.id));
         flow.transaction_bits.retain(|(id, _)| lives(*id));
+        flow.firewall.matched.retain(|(id, _)| lives(*id));
         let tuple = context.tuple(Some(direction));
         let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None };
         let mut data = data;
@@ -184,14 +185,17 @@ impl Inspector {
                 }
             };
             let Some(own) = flow.firewall.transactions.get_mut(at).copied() else { continue };
+            // Bytes belong to the first transaction that is not complete; a session to its only one.
+            let session = matches!(state.protocol(), AppProtocol::Tls | AppProtocol::Ssh);
+            let complete = transaction.progress[side] == COMPLETE;
+            let fed = data && (!complete || session);
+            data &= complete && !session;
+            flow.firewall.met[side] |= fed || own.accepted;
             if own.accepted || own.done[side] {
                 continue;
             }
-            // Bytes belong to the first transaction that is not complete.
-            let open = transaction.progress[side] != COMPLETE || state.protocol() == AppProtocol::Tls;
-            let fed = data && open;
-            data &= !open;
-            if !transaction.changed[side] && !fed {
+            let first = !own.begun[side] || complete;
+            if !transaction.changed[side] && !(fed && first) {
                 continue;
             }
             flow.firewall.met[side] = true;
@@ -218,15 +222,13 @@ impl Inspector {
 
     /// Alerts of what the firewall decided about the packet: in front of `out`, whose drops undo what transactions were
     /// accepted for.
-    pub fn finish_firewall(&mut self, context: &Context<'_>, out: &mut Vec<Match>) -> u64 {
+    pub fn finish_firewall(&mut self, context: &Context<'_>, out: &mut Vec<Match>) {
         let stopped = out.iter().any(|m| {
             matches!(m.effect, Effect::Drop | Effect::Reject(_)) && !m.whole_flow && m.scope == Scope::Packet
         });
-        let mut discarded = 0;
         let mut first = 0;
         for decided in self.decided.drain(..).filter(|d| d.alert) {
             if stopped && matches!(decided.scope, Scope::Transaction(_)) && decided.effect == Effect::None {
-                discarded += 1;
                 continue;
             }
             let found = Match {
@@ -245,12 +247,13 @@ impl Inspector {
             out.insert(first, found);
             first += 1;
         }
-        discarded
     }
 
-    /// The packet does not get to the other rules: what they found in its stream counts no more.
-    pub fn discard_matches(&mut self) {
+    /// The packet does not get to the other rules: what they found in its stream counts no more. How much that was.
+    pub fn discard_matches(&mut self) -> u64 {
+        let found = self.raw.len() as u64;
         self.raw.clear();
+        found
     }
 }
 
@@ -283,6 +286,7 @@ impl Work<'_> {
         while at_state <= current {
             let mut step = None;
             let mut waits = false;
+            let mut before = false;
             for entry in firewall.state(protocol, to_server, at_state) {
                 let Some(head) = program.head(entry.rule) else { continue };
                 if !program.headers().holds(head.header, progress.tuple) {
@@ -292,9 +296,19 @@ impl Work<'_> {
                     step = Some(Step::Hook);
                     break;
                 }
+                // What has matched the transaction's bytes does not match them again.
+                let place = flow.firewall.matched.binary_search(&(own.id, entry.rule));
+                if place.is_ok() {
+                    before = true;
+                    continue;
+                }
                 let mut candidate = Candidate { rule: entry.rule, done: 0, tried: None };
                 match self.candidate(&mut candidate, inside, None, flow, progress.events, progress.cache) {
                     Answer::Match => {
+                        let reads = program.rule(entry.rule).is_some_and(|rule| !rule.buffers.is_empty());
+                        if let (Err(place), true) = (place, reads) {
+                            flow.firewall.matched.insert(place, (own.id, entry.rule));
+                        }
                         let scope = self.transaction.map_or(Scope::Packet, Scope::Transaction);
                         step = Some(self.decided(entry.rule, scope, FirewallReason::Rules, decided, Some(&mut *flow)));
                         break;
@@ -302,6 +316,9 @@ impl Work<'_> {
                     Answer::Wait => waits |= program.rule(entry.rule).is_some_and(|rule| !rule.buffers.is_empty()),
                     Answer::Never => {}
                 }
+            }
+            if step.is_none() && before {
+                step = Some(Step::Hook);
             }
             if step.is_none() && waits && at_state == current && current < last {
                 break;
