@@ -263,6 +263,7 @@ pub fn load(sources: &[RuleSource], variables: &VariableTable, options: &LoadOpt
                         cause: Cause::Syntax,
                         message: e.message.into(),
                         remedy: Some(e.remedy.into()),
+                        known_as: None,
                     };
                     set.rejected.push(place.diagnostic(fault, Severity::Error, None));
                     continue;
@@ -359,6 +360,7 @@ impl At<'_> {
             fault.message,
         );
         out.remedy = fault.remedy;
+        out.known_as = fault.known_as;
         out.sid = sid;
         out
     }

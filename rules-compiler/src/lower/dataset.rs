@@ -44,7 +44,7 @@ impl Lowering<'_, '_> {
         if name.is_empty() || name.len() > 63 {
             return Err(self.wrong(option, "the set's name must have 1 to 63 characters"));
         }
-        let (mut kind, mut file) = (None, None);
+        let (mut kind, mut file, mut saved) = (None, None, None);
         for part in parts {
             let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
             let value = value.trim().trim_matches('"');
@@ -58,7 +58,8 @@ impl Lowering<'_, '_> {
                     }
                 },
                 "load" | "state" => file = Some((value, key == "load")),
-                "save" | "memcap" | "hashsize" => {}
+                "save" => saved = Some(value),
+                "memcap" | "hashsize" => {}
                 "format" if value == "csv" => {}
                 _ => {
                     return Err(Fault::new(
@@ -70,9 +71,12 @@ impl Lowering<'_, '_> {
                 }
             }
         }
+        if let Some(path) = saved {
+            self.below_data_directory(option, path)?;
+        }
         let kind = kind.ok_or_else(|| self.wrong(option, "`type` is missing"))?;
         let entries = match file {
-            Some((path, required)) => self.entries(option, path, kind, required, compared)?,
+            Some((path, required)) => self.entries(option, path, kind, (name, required), compared)?,
             None => Arc::from(Vec::new()),
         };
         let item = DatasetOperation {
@@ -145,23 +149,31 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
+    fn below_data_directory(&self, option: &OptionSyntax, path: &str) -> Lowered {
+        let relative = Path::new(path);
+        if !path.is_empty() && relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
+            return Ok(());
+        }
+        let known = match relative.is_absolute() {
+            true => format!("Absolute paths not allowed: {path}"),
+            false => format!("Directory traversals not allowed: {path}"),
+        };
+        let message = format!("the path `{path}` leaves the data directory");
+        Err(Fault::new(option.span(), Cause::File, message, "name a file below the data directory").known_as(known))
+    }
+
     /// The values of a file; with `compared`, those whose reputation (`value,reputation`) holds.
     fn entries(
         &mut self,
         option: &OptionSyntax,
         path: &str,
         kind: &str,
-        required: bool,
+        (name, required): (&str, bool),
         compared: Option<Comparison>,
     ) -> Lowered<Arc<[Box<[u8]>]>> {
         let fault = |message: String, remedy: &str| Err(Fault::new(option.span(), Cause::File, message, remedy));
+        self.below_data_directory(option, path)?;
         let relative = Path::new(path);
-        if path.is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
-            return fault(
-                format!("the path `{path}` leaves the data directory"),
-                "name a file below the data directory",
-            );
-        }
         let Some(directory) = self.session.options.data_directory else {
             return fault("no data directory is configured".into(), "set the directory that data sets are loaded from");
         };
@@ -184,6 +196,12 @@ impl Lowering<'_, '_> {
                 Some(comma) => (line.get(..comma).unwrap_or(line).trim_ascii(), line.get(comma + 1..).unwrap_or(&[])),
                 None => (line, &[][..]),
             };
+            let mixed = !reputation.is_empty() != compared.is_some();
+            if mixed {
+                let message = format!("line {} of `{path}`: reputations belong to `datarep` alone", number + 1);
+                return fault(message, "write `value,reputation` for datarep, the value alone for dataset")
+                    .map_err(|fault| fault.known_as(format!("Cannot mix dataset and datarep values for set {name}")));
+            }
             let wanted = match compared {
                 None => Some(true),
                 Some(compared) => {
@@ -198,7 +216,11 @@ impl Lowering<'_, '_> {
                     return fault(
                         format!("line {} of `{path}` is no value of type {kind}", number + 1),
                         "correct the file",
-                    );
+                    )
+                    .map_err(|fault| match compared {
+                        Some(_) => fault.known_as(format!("invalid datarep value {name}")),
+                        None => fault,
+                    });
                 }
             }
         }

@@ -81,13 +81,15 @@ impl Lowering<'_, '_> {
         let both = self.draft.only_to_server.is_some() && self.draft.only_to_client.is_some();
         // Contents of one direction make it a rule like others.
         self.draft.rule.transactional &= both;
+        let sid = self.draft.rule.identity.sid;
         let conflict = |span: Span, name: &str, direction: &str, other: String| {
             Err(Fault::new(
                 span,
                 Cause::Conflict,
                 format!("`{name}` exists in {direction} only, but {other}"),
                 "correct the direction, or split the rule",
-            ))
+            )
+            .known_as(format!("rule {sid} mixes keywords with conflicting directions")))
         };
         match (self.draft.only_to_server, self.draft.only_to_client) {
             // One inspection, in the direction of the answer.

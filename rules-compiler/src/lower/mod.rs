@@ -67,12 +67,20 @@ pub(crate) struct Fault {
     pub cause: Cause,
     pub message: String,
     pub remedy: Option<String>,
+    /// The words by which Suricata's users know the fault.
+    pub known_as: Option<String>,
 }
 
 impl Fault {
     pub(crate) fn new(span: Span, cause: Cause, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         let remedy: String = remedy.into();
-        Fault { span, cause, message: message.into(), remedy: (!remedy.is_empty()).then_some(remedy) }
+        Fault { span, cause, message: message.into(), remedy: (!remedy.is_empty()).then_some(remedy), known_as: None }
+    }
+
+    /// With the words by which Suricata's users know it.
+    pub(crate) fn known_as(mut self, words: impl Into<String>) -> Self {
+        self.known_as = Some(words.into());
+        self
     }
 }
 
@@ -283,7 +291,8 @@ impl<'s> Lowering<'s, '_> {
                         Cause::UnknownKeyword,
                         format!("there is no keyword `{word}`"),
                         remedy,
-                    ));
+                    )
+                    .known_as(format!("unknown rule keyword '{word}'.")));
                 }
             }
         }
@@ -403,7 +412,8 @@ impl<'s> Lowering<'s, '_> {
                     Cause::Value,
                     format!("`{word}` needs a value"),
                     format!("write `{word}:{form};`"),
-                ))
+                )
+                .known_as(format!("invalid formatting or malformed option to {word} keyword: '(null)'")))
             }
         }
     }
@@ -418,7 +428,10 @@ impl<'s> Lowering<'s, '_> {
         let span = option.value.as_ref().map_or(option.name, |v| v.raw);
         let keyword = crate::keywords::find(option.name.of(self.text));
         let remedy = keyword.map_or(String::new(), |k| format!("the form is `{}:{};`", k.name, k.arguments));
+        let word = String::from_utf8_lossy(option.name.of(self.text)).into_owned();
+        let value = String::from_utf8_lossy(span.of(self.text)).into_owned();
         Fault::new(span, Cause::Value, message, remedy)
+            .known_as(format!("invalid formatting or malformed option to {word} keyword: '{value}'"))
     }
 
     fn warn(&mut self, span: Span, cause: Cause, message: impl Into<String>, remedy: impl Into<String>) {

@@ -241,7 +241,8 @@ impl Lowering<'_, '_> {
                 Cause::Conflict,
                 "the rule has two of `threshold` and `detection_filter`",
                 "keep one of them",
-            ));
+            )
+            .known_as("multiple \"threshold\" options are not allowed in the same rule"));
         }
         let (mut tracked, mut count, mut seconds, mut multiplier) = (None, None, None, None);
         for part in text.split(',').map(str::trim) {

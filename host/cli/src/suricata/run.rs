@@ -52,7 +52,7 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
         let remedy = failure.remedy.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
         log.say(Level::Error, format!("{:#}{remedy}", failure.error));
     }
-    log.write(&root, &directory);
+    log.write(&root, &directory, arguments.config.is_some());
     Ok(if result.is_ok() { OK } else { FINDINGS })
 }
 
@@ -82,7 +82,7 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     if let Err(message) = crate::firewall::policies(&config.firewall.policies) {
         return Err(Failure { code: FINDINGS, error: anyhow::anyhow!(message), remedy: None });
     }
-    let loaded = load(arguments, &config)?;
+    let (loaded, files) = load(arguments, &config)?;
     // A rule that is meant for other versions is skipped, not wrong.
     let (other, wrong): (Vec<_>, Vec<_>) =
         loaded.ruleset.rejected.iter().partition(|d| d.cause == weir_rules::diag::Cause::Requires);
@@ -91,10 +91,32 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     }
     for rejected in &wrong {
         let text = weir_rules::diag::render_text(rejected);
-        log.say(Level::Error, format!("error parsing signature \"{}\": {text}", rejected.excerpt.trim()));
+        if let Some(words) = &rejected.known_as {
+            log.say_of("detect-parse", Level::Error, words.clone());
+        }
+        log.say_of("detect", Level::Error, format!("error parsing signature \"{}\": {text}", rejected.excerpt.trim()));
     }
     for refused in &loaded.refused {
-        log.say(Level::Error, format!("error parsing signature: {refused}"));
+        log.say_of("detect", Level::Error, format!("error parsing signature: {refused}"));
+    }
+    log.say_of(
+        "detect",
+        Level::Info,
+        format!(
+            "{} rule files processed. {} rules successfully loaded, {} rules failed, {} rules skipped",
+            files,
+            loaded.totals.loaded,
+            wrong.len() + loaded.refused.len(),
+            other.len()
+        ),
+    );
+    let stores = loaded.program.sources().iter().any(|rule| rule.app_layer.contains(&weir_ir::AppLayerCondition::FileStore));
+    if stores && !outputs.iter().any(|output| matches!(output, Output::FileStore { .. })) {
+        log.say_of(
+            "detect",
+            Level::Warning,
+            "One or more rule(s) depends on the file-store output log which is not enabled. Enable the output \"file-store\".",
+        );
     }
     let broken = !wrong.is_empty() || !loaded.refused.is_empty();
     if broken && (arguments.init_errors_fatal || arguments.test) {
@@ -106,6 +128,9 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     }
     if arguments.test {
         log.say(Level::Notice, "Configuration provided was successfully loaded. Exiting.");
+        return Ok(());
+    }
+    if arguments.engine_analysis {
         return Ok(());
     }
     let Some(read) = &arguments.read else {
@@ -156,7 +181,8 @@ fn apply(arguments: &SuricataArguments, config: &mut Config) {
     config.firewall.enabled |= arguments.firewall || !arguments.firewall_rules_exclusive.is_empty();
 }
 
-fn load(arguments: &SuricataArguments, config: &Config) -> Result<Loaded, Failure> {
+/// The rules, and the number of their files.
+fn load(arguments: &SuricataArguments, config: &Config) -> Result<(Loaded, usize), Failure> {
     let start = Instant::now();
     let mut paths = Vec::new();
     match (&arguments.exclusive_rules, arguments.disable_detection) {
@@ -186,7 +212,7 @@ fn load(arguments: &SuricataArguments, config: &Config) -> Result<Loaded, Failur
         paths.extend(firewall_paths);
     }
     let set = ruleset::load_sources(&sources, Some((&paths, None)), &config)?;
-    Ok(pipeline::compile(set, &config, start))
+    Ok((pipeline::compile(set, &config, start), sources.len()))
 }
 
 /// Files that a name with `*` and `?` in its last part stands for, in order; the name itself without those.
