@@ -43,6 +43,8 @@ struct Message {
 #[derive(Debug, Default)]
 pub struct EngineLog {
     messages: Vec<Message>,
+    /// Details go to stdout as well.
+    pub details: bool,
 }
 
 impl EngineLog {
@@ -58,6 +60,7 @@ impl EngineLog {
             Level::Error => eprintln!("E: {text}"),
             Level::Warning => crate::out::outln!("W: {text}"),
             Level::Notice => crate::out::outln!("{text}"),
+            Level::Info if self.details => crate::out::outln!("{text}"),
             Level::Info => tracing::info!("{text}"),
         }
         self.messages.push(Message { level, module, text });

@@ -46,6 +46,8 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
         .or_else(|| root.text("default-log-dir").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("/var/log/suricata"));
     let mut log = EngineLog::default();
+    let level = root.text("logging.default-log-level");
+    log.details = level.is_some_and(|level| matches!(level, "info" | "perf" | "config" | "debug"));
     log.say(Level::Info, format!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION")));
     let result = work(arguments, &root, &directory, &mut log);
     if let Err(failure) = &result {
@@ -57,6 +59,11 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
 }
 
 fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut EngineLog) -> Result<(), Failure> {
+    exists("/etc/passwd", "user", arguments.user.as_deref().or(root.text("run-as.user")))?;
+    exists("/etc/group", "group", arguments.group.as_deref().or(root.text("run-as.group")))?;
+    if let Some(policy) = root.text("exception-policy") {
+        log.say_of("exception-policy", Level::Info, format!("master exception-policy set to: {policy}"));
+    }
     let here = std::env::current_dir().or_internal()?;
     let mut imported = import::import(root, &here, arguments.simulate_ips).map_err(|message| Failure {
         code: FINDINGS,
@@ -87,6 +94,9 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     let (other, wrong): (Vec<_>, Vec<_>) =
         loaded.ruleset.rejected.iter().partition(|d| d.cause == weir_rules::diag::Cause::Requires);
     for skipped in &other {
+        if let Some(words) = &skipped.known_as {
+            log.say_of("detect-parse", Level::Info, words.clone());
+        }
         log.say(Level::Info, format!("skipping signature \"{}\": {}", skipped.excerpt.trim(), skipped.message));
     }
     for rejected in &wrong {
@@ -131,6 +141,7 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
         return Ok(());
     }
     if arguments.engine_analysis {
+        super::analysis::write(loaded.program.sources(), root, directory)?;
         return Ok(());
     }
     let Some(read) = &arguments.read else {
@@ -141,6 +152,25 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
         });
     };
     inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)
+}
+
+/// A user or group must exist, although captures are read as whoever starts the run.
+fn exists(file: &str, kind: &str, name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    let known = std::fs::read_to_string(file).unwrap_or_default();
+    // Field 1 is the name, field 3 the number (passwd(5), group(5)).
+    let found = known.lines().any(|line| {
+        let mut fields = line.split(':');
+        fields.next() == Some(name) || fields.nth(1) == Some(name)
+    });
+    if found {
+        return Ok(());
+    }
+    Err(Failure {
+        code: FINDINGS,
+        error: anyhow::anyhow!("{name}: unable to get the {kind} ID, check if {kind} exist!!"),
+        remedy: Some(format!("name a {kind} of {file}, or leave run-as out")),
+    })
 }
 
 /// Options that would change what Weir does, and that it has not.
