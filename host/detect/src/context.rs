@@ -163,6 +163,8 @@ pub struct Match {
     pub whole_flow: bool,
     /// The rule asks for the packets that follow (`tag`).
     pub tag: bool,
+    /// Nothing more of the flow is inspected.
+    pub bypass: bool,
     /// It is a rule, or a default policy, of the firewall.
     pub firewall: bool,
 }

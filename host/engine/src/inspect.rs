@@ -251,6 +251,9 @@ impl Inspector {
             };
             log.store.extend(self.matches.iter().filter(asks).filter_map(Match::transaction));
         }
+        if let Some(flow) = flow.as_deref_mut() {
+            flow.data.bypassed |= self.matches.iter().any(|m| m.bypass);
+        }
         for n in 0..self.matches.len() {
             self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
         }

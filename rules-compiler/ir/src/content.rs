@@ -1,6 +1,6 @@
 //! Byte matches within one buffer.
 
-use crate::buffer::{Buffer, Transform};
+use crate::buffer::{Buffer, BufferDirection, Transform};
 use std::sync::Arc;
 
 /// Index of a rule's variable (byte_extract, byte_math), in order of definition.
@@ -24,6 +24,8 @@ pub struct BufferMatch {
     pub transforms: Vec<Transform>,
     /// In the order of the rule text.
     pub matches: Vec<Match>,
+    /// The side that a transactional rule names, of buffers that exist on both.
+    pub side: Option<BufferDirection>,
 }
 
 impl BufferMatch {

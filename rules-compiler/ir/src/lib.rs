@@ -74,6 +74,8 @@ pub struct Rule {
     pub threshold: Option<Threshold>,
     /// `tag` is present (its packets follow the alert).
     pub tag: bool,
+    /// `bypass`: what follows in the flow is not inspected.
+    pub bypass: bool,
     /// `noalert`, or `flowbits:noalert`.
     pub noalert: bool,
 }

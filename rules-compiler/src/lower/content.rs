@@ -372,7 +372,7 @@ impl Lowering<'_, '_> {
         self.set_fast_pattern(option.span(), &value)
     }
 
-    fn set_fast_pattern(&mut self, span: Span, argument: &str) -> Lowered {
+    pub(super) fn set_fast_pattern(&mut self, span: Span, argument: &str) -> Lowered {
         let conflict = |message: &str| {
             Err(Fault::new(span, Cause::Conflict, message, "choose another content as the fast pattern"))
         };

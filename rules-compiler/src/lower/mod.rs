@@ -139,6 +139,8 @@ struct Sticky {
     buffer: Buffer,
     transforms: Vec<Transform>,
     span: Span,
+    /// The side that a transactional rule names.
+    side: Option<weir_ir::BufferDirection>,
     /// Entry of the draft's buffers, once a match was added.
     entry: Option<usize>,
 }
@@ -163,6 +165,8 @@ struct Draft {
     /// First keyword that needs a transaction.
     needs_transaction: Option<(Span, &'static str)>,
     fast_pattern: bool,
+    /// The match added last is a content.
+    content_is_last: bool,
     alert: bool,
     has_sid: bool,
     has_priority: bool,
@@ -223,6 +227,7 @@ pub(crate) fn lower(
             xbits: Vec::new(),
             threshold: None,
             tag: false,
+            bypass: false,
             noalert: false,
         },
         sticky: None,
@@ -235,6 +240,7 @@ pub(crate) fn lower(
         needs_packet: None,
         needs_transaction: None,
         fast_pattern: false,
+        content_is_last: false,
         has_sid: false,
         alert: false,
         has_priority: false,
@@ -268,6 +274,19 @@ impl<'s> Lowering<'s, '_> {
         self.header(&syntax.header)?;
         for (option, keyword) in syntax.options.iter().zip(&keywords) {
             self.option(option, keyword)?;
+            self.draft.content_is_last = match keyword.handler {
+                Handler::Content | Handler::UriContent => true,
+                Handler::Nocase
+                | Handler::Rawbytes
+                | Handler::Depth
+                | Handler::Offset
+                | Handler::Distance
+                | Handler::Within
+                | Handler::StartsWith
+                | Handler::EndsWith
+                | Handler::Modifier(_) => self.draft.content_is_last,
+                _ => false,
+            };
         }
         self.finish()
     }
@@ -334,6 +353,11 @@ impl<'s> Lowering<'s, '_> {
             Handler::StartsWith => self.starts_with(option),
             Handler::EndsWith => self.ends_with(option),
             Handler::FastPattern => self.fast_pattern(option),
+            // Behind a content it asks for that content; behind anything else it has no meaning here.
+            Handler::Prefilter => match self.draft.content_is_last {
+                true => self.set_fast_pattern(option.span(), ""),
+                false => Ok(()),
+            },
             Handler::Pcre => self.pcre(option),
             Handler::ByteTest => self.byte_test(option),
             Handler::ByteJump => self.byte_jump(option),
@@ -361,6 +385,10 @@ impl<'s> Lowering<'s, '_> {
             Handler::Threshold => self.threshold(option),
             Handler::DetectionFilter => self.detection_filter(option),
             Handler::Tag => self.tag(option),
+            Handler::Bypass => {
+                self.draft.rule.bypass = true;
+                Ok(())
+            }
             Handler::Noalert => {
                 self.draft.rule.noalert = true;
                 Ok(())
@@ -464,6 +492,8 @@ impl<'s> Lowering<'s, '_> {
             Match::ByteJump(jump) => jump.relative,
             Match::ByteExtract(extract) => extract.relative,
             Match::ByteMath(math) => math.relative,
+            Match::IsDataAt(at) => at.relative,
+            Match::Base64Decode(_) => true,
             _ => false,
         };
         let before = self.draft.last_content.filter(|_| relative && self.draft.sticky.is_none());
@@ -516,7 +546,7 @@ fn looks_like_snort3(syntax: &RuleSyntax, keywords: &[&'static Keyword]) -> bool
 
 /// An empty entry.
 fn new_buffer(buffer: Buffer, transforms: Vec<Transform>) -> BufferMatch {
-    BufferMatch { buffer, transforms, matches: Vec::new() }
+    BufferMatch { buffer, transforms, matches: Vec::new(), side: None }
 }
 
 /// `flow` with nothing set.

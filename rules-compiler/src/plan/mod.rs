@@ -225,6 +225,7 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     // States of transactions, and rules over both directions of one: nothing is proven of them.
     let of_transaction = rule.hook.is_some()
         || rule.transactional
+        || rule.bypass
         || rule.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction);
     if of_transaction {
         return complete(rule, builder, &[]);

@@ -128,6 +128,7 @@ pub(super) fn finish(
             effect: Effect::of(rule.action),
             whole_flow,
             tag,
+            bypass: program.source(r.rule).is_some_and(|s| s.bypass) && context.flow.is_some(),
             firewall: false,
         };
         if found.effect == Effect::Pass {
@@ -148,7 +149,7 @@ pub(super) fn finish(
         if !found.alert && !rule.noalert {
             counters.suppressed += 1;
         }
-        if (found.alert || found.effect != Effect::None) && !reported {
+        if (found.alert || found.effect != Effect::None || found.bypass) && !reported {
             out.push(found);
         }
     }

@@ -242,6 +242,7 @@ impl Inspector {
                 effect: decided.effect,
                 whole_flow: false,
                 tag: false,
+                bypass: false,
                 firewall: true,
             };
             out.insert(first, found);

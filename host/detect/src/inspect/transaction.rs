@@ -395,7 +395,7 @@ impl Work<'_> {
         for buffer in &rule.buffers {
             let Source::Transaction(slot) = buffer.source else { return None };
             let slot = self.program.slots().get(slot)?;
-            let direction = slot_direction(slot, inside.direction);
+            let direction = buffer.side.unwrap_or_else(|| slot_direction(slot, inside.direction));
             for instance in 0..if slot.multi { MAX_INSTANCES } else { 1 } {
                 match inside.state.buffer(inside.index, direction, slot.buffer, instance) {
                     BufferState::NotYet => break,
@@ -430,7 +430,7 @@ impl Work<'_> {
             };
         };
         let Some(slot) = self.program.slots().get(slot_index) else { return Answer::Never };
-        let direction = slot_direction(slot, inside.direction);
+        let direction = buffer.side.unwrap_or_else(|| slot_direction(slot, inside.direction));
         let mut waits = false;
         for instance in 0..MAX_INSTANCES {
             let view = match inside.state.buffer(inside.index, direction, slot.buffer, instance) {

@@ -170,6 +170,7 @@ pub(super) fn policy_rules() -> [Rule; 2] {
         xbits: Vec::new(),
         threshold: None,
         tag: false,
+        bypass: false,
         noalert: false,
     })
 }

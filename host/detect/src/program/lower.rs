@@ -164,7 +164,7 @@ fn directions(ir: &Rule) -> Result<u8, String> {
     };
     let mut common = BOTH;
     for buffer in &ir.buffers {
-        common &= buffers::directions(buffer.buffer);
+        common &= sides(buffer);
     }
     if common == 0 {
         // Buffers of both directions: decided when the answer is there.
@@ -180,6 +180,15 @@ fn directions(ir: &Rule) -> Result<u8, String> {
             Err(format!("{name} does not exist in the direction that flow asks for: change flow, or the buffer"))
         }
         directions => Ok(directions),
+    }
+}
+
+/// Directions in which a buffer is looked for.
+pub(super) fn sides(buffer: &BufferMatch) -> u8 {
+    match buffer.side {
+        Some(weir_ir::BufferDirection::ToServer) => TO_SERVER,
+        Some(weir_ir::BufferDirection::ToClient) => TO_CLIENT,
+        _ => buffers::directions(buffer.buffer),
     }
 }
 
@@ -252,7 +261,12 @@ fn rule_buffers(ir: &Rule, shared: &mut Shared) -> Result<(Vec<RuleBuffer>, Vec<
             Source::Payload => !any_transaction && buffer.transforms.is_empty(),
             Source::PacketHeader(_) => false,
         });
-        out.push(RuleBuffer { source, transforms, absence, chain: compiled });
+        let side = match buffer.side {
+            Some(weir_ir::BufferDirection::ToServer) => Some(weir_app_layer::Direction::ToServer),
+            Some(weir_ir::BufferDirection::ToClient) => Some(weir_app_layer::Direction::ToClient),
+            _ => None,
+        };
+        out.push(RuleBuffer { source, transforms, side, absence, chain: compiled });
     }
     if base64.next().is_some() {
         return Err("base64_data without a base64_decode before it".into());

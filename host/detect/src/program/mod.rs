@@ -398,7 +398,7 @@ impl Builder {
                 let before = &source.buffers[..fast.buffer];
                 let at = before.iter().filter(|b| b.buffer != weir_ir::Buffer::Base64Data).count();
                 let Some(Source::Transaction(slot)) = rule.buffers.get(at).map(|b| b.source) else { return };
-                let own = buffers::directions(source.buffers[fast.buffer].buffer);
+                let own = lower::sides(&source.buffers[fast.buffer]);
                 // A buffer of the other direction is met in its own, and remembered for the rule's.
                 let mask = if head.directions & own != 0 { head.directions & own } else { own };
                 for bit in [TO_SERVER, TO_CLIENT].into_iter().filter(|d| mask & d != 0) {

@@ -71,6 +71,8 @@ pub struct RuleBuffer {
     pub source: Source,
     /// Transforms of payload and packet-header buffers (those of transactions belong to the slot).
     pub transforms: Vec<crate::transform::Step>,
+    /// Where it is looked for, whatever the direction of inspection.
+    pub side: Option<weir_app_layer::Direction>,
     /// Missing buffer.
     pub absence: Absence,
     /// Matches.

@@ -60,7 +60,9 @@ fn http_step(buffer: Buffer) -> u8 {
 
 /// The rule names its HTTP buffers as modifiers of contents, which belong to HTTP/1 alone.
 fn modifiers(rule: &Rule) -> bool {
-    !matches!(rule.header.protocol, RuleProtocol::App(_)) && !rule.source.text.contains("http.")
+    // The header's own word: the buffers have made the rule's protocol HTTP since.
+    let word = rule.source.text.split_whitespace().nth(1).unwrap_or("");
+    !word.starts_with("http") && !rule.source.text.contains("http.")
 }
 
 /// Engines of a buffer for a rule, in the order in which they run.
@@ -83,7 +85,7 @@ pub fn engines(rule: &Rule, buffer: Buffer, fast: bool) -> Vec<Engine> {
         }
         if !modifiers(rule) {
             for &side in &sides {
-                add("http2", side, 1);
+                add("http2", side, if http_step(buffer) == 3 { 4 } else { 1 });
             }
         }
     } else if file {

@@ -34,7 +34,7 @@ pub fn content(content: &Content, fast: bool, next: bool, ends: bool, first: boo
     let length = content.bytes.len();
     let depth = depth.or_else(|| content.anchor.start.then_some(length as i64));
     let mut value = json!({
-        "pattern": show(&content.bytes),
+        "pattern": if content.nocase { show(&content.bytes.to_ascii_lowercase()) } else { show(&content.bytes) },
         "length": length,
         "nocase": content.nocase,
         "negated": content.negated,

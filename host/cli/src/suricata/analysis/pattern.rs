@@ -70,6 +70,9 @@ pub fn choose(rule: &Rule) -> Option<(usize, usize)> {
             best = Some(candidate);
         }
     }
+    // A content that must not be there serves where nothing else does.
+    let free = |content: &Content| !content.is_relative() && content.offset.is_none() && content.depth.is_none();
+    let best = best.or_else(|| all().find(|(.., content)| content.negated && free(content)));
     best.map(|(entry, place, ..)| (entry, place))
 }
 
