@@ -167,6 +167,8 @@ pub struct Match {
     pub bypass: bool,
     /// It is a rule, or a default policy, of the firewall.
     pub firewall: bool,
+    /// What it tells: [`crate::Inspector::notes`].
+    pub notes: u32,
 }
 
 impl Match {

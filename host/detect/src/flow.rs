@@ -133,6 +133,8 @@ pub struct FlowDetect {
     pub(crate) dropped: bool,
     /// What firewall mode has decided.
     pub(crate) firewall: FlowFirewall,
+    /// What matches tell of the flow.
+    pub(crate) notes: Vec<crate::notes::Note>,
     /// `xbits` of transactions: transaction, name; sorted.
     pub(crate) transaction_bits: Vec<(u64, u32)>,
 }
@@ -205,6 +207,11 @@ impl FlowDetect {
         self.firewall.matched.clear();
     }
 
+    /// What matches have told of the flow.
+    pub fn notes(&self) -> &[crate::notes::Note] {
+        &self.notes
+    }
+
     /// The firewall has accepted all of the flow.
     pub fn accepted(&self) -> bool {
         self.firewall.accepted
@@ -230,6 +237,7 @@ impl FlowDetect {
             && self.ints.is_empty()
             && self.transactions.is_empty()
             && self.sides.iter().all(|side| side.pending.is_empty())
+            && self.notes.is_empty()
             && self.firewall == FlowFirewall::default()
             && !self.is_closed();
         plain.then(|| Marks {
@@ -257,6 +265,7 @@ impl FlowDetect {
         self.passed = false;
         self.dropped = false;
         self.firewall = FlowFirewall::default();
+        self.notes.clear();
         self.transaction_bits.clear();
     }
 

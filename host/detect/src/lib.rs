@@ -36,6 +36,7 @@ mod context;
 mod flow;
 pub mod fuzz;
 mod inspect;
+pub mod notes;
 pub mod pcre;
 pub mod prefilter;
 pub mod program;

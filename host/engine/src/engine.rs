@@ -432,7 +432,8 @@ impl Inner {
                 self.inspector.log_rest(flow, sink);
                 self.inspector.count_application(flow);
                 if self.demand.is_some_and(|demand| demand.flows) {
-                    log::flow(flow, reason, now, sink);
+                    let metadata = self.inspector.metadata(flow);
+                    log::flow(flow, reason, now, &metadata, sink);
                 }
             }
         }

@@ -11,6 +11,7 @@ use weir_detect::{
 };
 use weir_flow::Flow;
 use weir_output::community::flow_id;
+use crate::metadata;
 use crate::statistics::Statistics;
 use crate::verdict::{self, Decisions, DropReason};
 use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
@@ -91,6 +92,13 @@ impl Inspector {
     /// Packets by what was decided.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
+    }
+
+    /// What rules have left on a flow, as members of its records.
+    pub fn metadata(&self, flow: &Flow<FlowData>) -> Vec<u8> {
+        let mut members = Vec::new();
+        metadata::of_flow(flow.data.detect.as_deref(), self.inner.program(), &[], &mut members);
+        members
     }
 
     /// Packets by what the firewall decided; none without firewall mode. With alerts that were given up.
@@ -257,6 +265,7 @@ impl Inspector {
         for n in 0..self.matches.len() {
             self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
         }
+        self.inner.forget_notes();
         let dropping = |m: &&Match| matches!(m.effect, Effect::Drop | Effect::Reject(_));
         Outcome {
             verdict,
@@ -488,7 +497,8 @@ impl Inspector {
         let outcome = self.raise_matches(context.packet, Some(flow), sink);
         if self.demand.of_flows() {
             let facts = packet_facts(context.packet, false);
-            log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored), sink);
+            let metadata = self.metadata(flow);
+            log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored, &metadata), sink);
         }
         outcome
     }
@@ -523,10 +533,10 @@ impl Inspector {
             facts.link = self.link - 1;
         }
         let flow_facts = flow.map(flow_facts);
-        let (bits, ints) = match flow.and_then(|flow| flow.data.detect.as_deref()) {
-            Some(detect) => detect.names(&program),
-            None => (Vec::new(), Vec::new()),
-        };
+        let notes = self.inner.notes(&m);
+        let (mut metadata, mut context) = (Vec::new(), Vec::new());
+        metadata::of_flow(flow.and_then(|flow| flow.data.detect.as_deref()), &program, notes, &mut metadata);
+        metadata::context(notes, &mut context);
         self.json.clear();
         let mut protocol = None;
         if let Some(flow) = flow {
@@ -554,8 +564,8 @@ impl Inspector {
                 Effect::Pass | Effect::None => false,
             },
             verdict,
-            flowbits: &bits,
-            flowints: &ints,
+            metadata: &metadata,
+            context: &context,
             outer: None,
             engine,
             hook: hook.as_deref(),
@@ -567,7 +577,8 @@ impl Inspector {
         if self.demand.of_flows() {
             let packet = end_packet_of(flow, flow_ends(flow));
             let facts = PacketFacts { pseudo: true, ..packet_facts(&packet, false) };
-            log::transactions(flow, &facts, true, (&mut self.json, &mut self.stored), sink);
+            let metadata = self.metadata(flow);
+            log::transactions(flow, &facts, true, (&mut self.json, &mut self.stored, &metadata), sink);
         }
     }
 

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod flow_data;
 mod inspect;
 pub mod log;
+mod metadata;
 pub mod statistics;
 pub mod verdict;
 

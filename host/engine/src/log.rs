@@ -135,14 +135,14 @@ pub fn transactions(
     flow: &mut Flow<FlowData>,
     packet: &PacketFacts<'_>,
     over: bool,
-    (json, stored): (&mut Vec<u8>, &mut u64),
+    (json, stored, metadata): (&mut Vec<u8>, &mut u64, &[u8]),
     sink: &mut dyn EventSink,
 ) {
     let ends = flow_ends(flow);
     let facts = flow_facts(flow);
     let Some(mut log) = flow.data.log.take() else { return };
     if let Some(state) = flow.data.app.state() {
-        let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, stored, sink };
+        let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, stored, metadata, sink };
         let live = state.transactions();
         for (index, transaction) in live.iter().enumerate() {
             writer.log.transactions = writer.log.transactions.max(transaction.id + 1);
@@ -187,6 +187,7 @@ struct Writer<'a> {
     json: &'a mut Vec<u8>,
     /// Files stored so far.
     stored: &'a mut u64,
+    metadata: &'a [u8],
     sink: &'a mut dyn EventSink,
 }
 
@@ -216,6 +217,7 @@ impl<'a> Writer<'a> {
                 transaction: Some(id),
                 objects: &[],
             },
+            metadata: self.metadata,
             source: &source,
         };
         self.sink.transaction(&record);
@@ -350,7 +352,7 @@ pub fn anomalies(
 const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
 
 /// Writes the record of a flow that is over.
-pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn EventSink) {
+pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, metadata: &[u8], sink: &mut dyn EventSink) {
     let Some(log) = flow.data.log.as_ref().filter(|_| RECORDED.contains(&flow.key.protocol)) else { return };
     let app = &flow.data.app;
     let state = match flow.phase {
@@ -368,6 +370,7 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
     sink.flow(&FlowRecord {
         flow: flow_facts(flow),
         time,
+        metadata,
         vlan: &flow.key.vlan[..flow.key.vlan.iter().take_while(|v| **v != 0).count()],
         ethernet: [&log.ethernet[0], &log.ethernet[1]],
         icmp: log.icmp[0].or(log.icmp[1]),

@@ -19,7 +19,7 @@ pub use condition::{
     AppLayerCondition, Comparison, FlowCondition, PacketCondition, StreamSize, TcpFlagsMatch,
 };
 pub use content::{
-    Anchor, Base64Decode, BufferMatch, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Content, Endian, IsDataAt,
+    Anchor, Base64Decode, BufferMatch, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Content, Endian, Entropy, IsDataAt,
     MathOperator, Match, Number, Pcre, TestOperator, VariableId,
 };
 pub use event::Event;

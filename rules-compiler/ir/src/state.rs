@@ -140,6 +140,8 @@ pub struct DatasetOperation {
     pub entries: Arc<[Box<[u8]>]>,
     /// `datarep`: comparison with the reputation value.
     pub reputation: Option<Comparison>,
+    /// JSON sets: the key under which alerts tell what the set knows of a value, and that, by entry.
+    pub context: Option<(Arc<str>, Arc<[Arc<str>]>)>,
 }
 
 impl DatasetOperation {

@@ -322,7 +322,8 @@ impl<'s> Lowering<'s, '_> {
     fn option(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered {
         if keyword.arguments.is_empty() && option.value.is_some() && keyword.is_supported() && !self.draft.snort3 {
             let written = self.value(option)?;
-            if !written.is_empty() {
+            let side = matches!(keyword.handler, Handler::Sticky(_)) && matches!(written.trim(), "to_server" | "to_client");
+            if !written.is_empty() && !side {
                 return Err(Fault::new(
                     option.span(),
                     Cause::Value,
@@ -372,7 +373,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::Datarep => self.dataset(option, true),
             Handler::FileDigest(buffer) => self.file_digest(option, buffer),
             Handler::Reputation => self.reputation(option),
-            Handler::Entropy => Err(unsupported(option, keyword, "entropy is not computed")),
+            Handler::Entropy => self.entropy(option),
             Handler::Sticky(buffer) => self.sticky(option, buffer),
             Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),
             Handler::PacketData => self.packet_data(),

@@ -302,16 +302,16 @@ fn headers() {
         ("alert tcp !any any -> any any (sid:1;)", Cause::Address, "`!any` leaves nothing to match"),
         ("alert tcp any any <- any any (sid:1;)", Cause::Header, "there is no direction `<-`"),
         (
-            "alert http any any => any any (sid:1;)",
-            Cause::UnsupportedKeyword,
-            "transactional rules (`=>`) are not supported",
+            "alert tcp any any => any any (sid:1;)",
+            Cause::Header,
+            "`=>` needs an application protocol in the header",
         ),
         ("alrt tcp any any -> any any (sid:1;)", Cause::Header, "`alrt` is no action"),
         ("alert tcp any any -> any any (msg:\"x\";)", Cause::Identity, "the rule has no `sid`"),
         (
             "accept:hook tcp any any -> any any (sid:1;)",
-            Cause::UnsupportedKeyword,
-            "firewall rules and scopes of actions (`accept:hook`) are not supported",
+            Cause::Header,
+            "`accept` belongs to firewall rules",
         ),
     ] {
         let set = load_all(line);

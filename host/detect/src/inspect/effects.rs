@@ -130,6 +130,7 @@ pub(super) fn finish(
             tag,
             bypass: program.source(r.rule).is_some_and(|s| s.bypass) && context.flow.is_some(),
             firewall: false,
+            notes: r.notes,
         };
         if found.effect == Effect::Pass {
             out.push(found);

@@ -62,6 +62,7 @@ pub(super) struct Decided {
     direction: Option<Direction>,
     effect: Effect,
     alert: bool,
+    notes: u32,
 }
 
 /// What one decision does to what it was made for.
@@ -88,7 +89,7 @@ impl Inspector {
         mut flow: Option<&mut FlowDetect>,
         shared: &mut SharedState,
     ) -> FirewallVerdict {
-        let Inspector { program, evaluator, scratch, raw, decided } = self;
+        let Inspector { program, evaluator, scratch, raw, decided, told } = self;
         let program: &Program = program;
         let Some(firewall) = program.firewall() else { return FirewallVerdict::Next };
         shared.prepare(program);
@@ -108,7 +109,7 @@ impl Inspector {
         let tuple = Tuple::of(context.packet);
         let bit = direction.map_or(3, |d| 1u8 << d as u8);
         let payload = payload_of(context).map(|bytes| Payload { bytes, stream: None });
-        let mut work = Work { program, evaluator, shared, context, direction, raw, transaction: None };
+        let mut work = Work { program, evaluator, shared, context, direction, raw, transaction: None, told };
         for &(rule, hook) in firewall.packet(table) {
             let candidate = (hook != PacketHook::FlowStart || (first && direction.is_some()))
                 && program.head(rule).is_some_and(|head| {
@@ -150,7 +151,7 @@ impl Inspector {
         data: bool,
         shared: &mut SharedState,
     ) -> FirewallVerdict {
-        let Inspector { program, evaluator, scratch, raw, decided } = self;
+        let Inspector { program, evaluator, scratch, raw, decided, told } = self;
         let program: &Program = program;
         let (Some(_), Some(facts), Some(state)) = (program.firewall(), context.flow, state) else {
             return FirewallVerdict::Next;
@@ -167,7 +168,7 @@ impl Inspector {
         flow.transaction_bits.retain(|(id, _)| lives(*id));
         flow.firewall.matched.retain(|(id, _)| lives(*id));
         let tuple = context.tuple(Some(direction));
-        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None };
+        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
         let mut data = data;
         for (index, transaction) in live.iter().enumerate() {
             let at = match flow.firewall.transactions.binary_search_by_key(&transaction.id, |t| t.id) {
@@ -244,6 +245,7 @@ impl Inspector {
                 tag: false,
                 bypass: false,
                 firewall: true,
+                notes: decided.notes,
             };
             out.insert(first, found);
             first += 1;
@@ -399,7 +401,8 @@ impl Work<'_> {
             flow.passed = true;
         }
         let effect = Effect::of(rule.action);
-        decided.push(Decided { rule: index, scope, direction: self.direction, effect, alert: !rule.noalert });
+        let notes = self.tell(flow.as_deref_mut());
+        decided.push(Decided { rule: index, scope, direction: self.direction, effect, alert: !rule.noalert, notes });
         step(rule.action, rule.scope, (index, reason), flow)
     }
 }
@@ -418,7 +421,7 @@ fn by_policy(
     flow: Option<&mut FlowDetect>,
 ) -> Step {
     let effect = Effect::of(policy.action);
-    decided.push(Decided { rule, scope, direction, effect, alert: policy.alert });
+    decided.push(Decided { rule, scope, direction, effect, alert: policy.alert, notes: 0 });
     step(policy.action, policy.scope, (rule, reason), flow)
 }
 

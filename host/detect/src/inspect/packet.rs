@@ -14,7 +14,7 @@ use weir_contract::protocol::Detection;
 impl Inspector {
     /// Inspect a packet: rules on headers and sizes, events, and the packet's own payload.
     pub fn packet(&mut self, context: &Context<'_>, mut flow: Option<&mut FlowDetect>, shared: &mut SharedState) {
-        let Inspector { program, evaluator, scratch, raw, .. } = self;
+        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
         let program: &Program = program;
         shared.prepare(program);
         if let Some(flow) = flow.as_deref_mut() {
@@ -130,7 +130,7 @@ impl Inspector {
         }
         candidates.sort_unstable();
         candidates.dedup();
-        let mut work = Work { program, evaluator, shared, context, direction, raw, transaction: None };
+        let mut work = Work { program, evaluator, shared, context, direction, raw, transaction: None, told };
         let payload = payload.map(|bytes| Payload { bytes, stream: None });
         for &rule in candidates.iter() {
             let buffers = (&mut *transformed, &mut *spare);

@@ -74,7 +74,7 @@ impl Inspector {
         raw_window: Option<&Delivery<'_>>,
         shared: &mut SharedState,
     ) {
-        let Inspector { program, evaluator, scratch, raw, .. } = self;
+        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
         let program: &Program = program;
         shared.prepare(program);
         flow.attach(program);
@@ -102,7 +102,7 @@ impl Inspector {
             }
             None => None,
         };
-        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None };
+        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
         for (index, transaction) in live.iter().enumerate().filter(|(_, t)| t.changed[side]) {
             let at = match flow.transactions.binary_search_by_key(&transaction.id, |t| t.id) {
                 Ok(at) => at,
