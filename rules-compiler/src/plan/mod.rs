@@ -228,7 +228,10 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         || rule.bypass
         || rule.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction);
     if of_transaction {
-        return complete(rule, builder, &[]);
+        // A frame of either end may complete what the header names the other way round.
+        let mut both = rule.clone();
+        both.header.bidirectional |= rule.transactional || matches!(rule.hook, Some(weir_ir::Hook::Transaction(_)));
+        return complete(&both, builder, &[]);
     }
     if builder.options.deferred && builder.options.class(Class::Deferred) {
         if let Some(reason) = deferred::reason(rule) {
