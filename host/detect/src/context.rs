@@ -162,7 +162,9 @@ pub struct Match {
     /// The effect holds for the whole flow, not only for the packet.
     pub whole_flow: bool,
     /// The rule asks for the packets that follow (`tag`).
-    pub tag: bool,
+    pub tag: Option<weir_ir::Tag>,
+    /// What it does not have logged.
+    pub unlogged: Option<weir_ir::Unlogged>,
     /// Nothing more of the flow is inspected.
     pub bypass: bool,
     /// It is a rule, or a default policy, of the firewall.

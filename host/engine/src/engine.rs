@@ -404,6 +404,7 @@ impl Inner {
             log: self.demand.is_some_and(Demand::of_flows).then(Box::<FlowLog>::default),
             dropped: false,
             dropped_by_firewall: false,
+            tag: None,
             passed: false,
             bypassed: false,
             midstream: None,
@@ -431,7 +432,8 @@ impl Inner {
                 flow.data.wake(&self.config.session, &mut self.bedroom);
                 self.inspector.log_rest(flow, sink);
                 self.inspector.count_application(flow);
-                if self.demand.is_some_and(|demand| demand.flows) {
+                let told = flow.data.log.as_deref().is_none_or(|log| !log.silent);
+                if told && self.demand.is_some_and(|demand| demand.flows) {
                     let metadata = self.inspector.metadata(flow);
                     log::flow(flow, reason, now, &metadata, sink);
                 }

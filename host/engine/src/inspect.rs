@@ -12,9 +12,10 @@ use weir_detect::{
 use weir_flow::Flow;
 use weir_output::community::flow_id;
 use crate::metadata;
+use crate::tags::{Running, Tags};
 use crate::statistics::Statistics;
 use crate::verdict::{self, Decisions, DropReason};
-use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
+use weir_output::{TaggedRecord, AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
 use weir_packet::{Packet, Time, Transport};
 use weir_reassembly::{RawWindow, Session, StreamEvents};
 
@@ -31,6 +32,7 @@ pub struct Inspector {
     /// Link type of the frame that is processed, plus one; 0 before the first.
     pub link: u32,
     decisions: Decisions,
+    tags: Tags,
     /// Those of the firewall.
     firewall_decisions: Decisions,
     /// Alerts of packets that something else dropped.
@@ -81,6 +83,7 @@ impl Inspector {
             inline,
             link: 0,
             decisions: Decisions::default(),
+            tags: Tags::default(),
             firewall_decisions: Decisions::default(),
             discarded_alerts: 0,
             firewall: FirewallVerdict::Next,
@@ -92,6 +95,15 @@ impl Inspector {
     /// Packets by what was decided.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
+    }
+
+    /// With the frame's link type, of a packet that has the frame's bytes.
+    fn with_link<'p>(&self, packet: &Packet<'_>, mut facts: PacketFacts<'p>) -> PacketFacts<'p> {
+        let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
+        if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
+            facts.link = self.link - 1;
+        }
+        facts
     }
 
     /// What rules have left on a flow, as members of its records.
@@ -261,6 +273,13 @@ impl Inspector {
         }
         if let Some(flow) = flow.as_deref_mut() {
             flow.data.bypassed |= self.matches.iter().any(|m| m.bypass);
+            if let Some(log) = flow.data.log.as_deref_mut() {
+                self.matches.iter().for_each(|m| match (m.unlogged, m.transaction()) {
+                    (Some(weir_ir::Unlogged::Transaction), Some(id)) => log.write(id),
+                    (Some(weir_ir::Unlogged::Flow), _) => log.silent = true,
+                    _ => {}
+                });
+            }
         }
         for n in 0..self.matches.len() {
             self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
@@ -283,6 +302,16 @@ impl Inspector {
         Outcome { verdict, rule, whole_flow }: Outcome,
         sink: &mut dyn EventSink,
     ) {
+        if !packet.data.is_empty() {
+            let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
+            let seen = (packet.number, packet.time.0, packet.data.len());
+            let mut none = None;
+            let of_flow = flow.as_deref_mut().map_or(&mut none, |flow| &mut flow.data.tag);
+            if self.tags.tells(of_flow, ends, seen) {
+                let facts = self.with_link(packet, packet_facts(packet, false));
+                sink.tagged(&TaggedRecord { packet: facts, flow: flow.as_deref().map(flow_facts) });
+            }
+        }
         // The end of a flow is no packet.
         if !self.inline || packet.data.is_empty() {
             return;
@@ -522,16 +551,24 @@ impl Inspector {
         };
         let Some(rule) = program.source(m.rule) else { return };
         self.alerts += 1;
+        if let Some(tag) = m.tag {
+            let running = Running::new(tag, packet.number, packet.time.0, packet.data.len());
+            let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
+            match (tag.who, flow.as_deref_mut(), ends) {
+                (weir_ir::TagWho::Session, Some(flow), _) => {
+                    flow.data.tag.get_or_insert_with(|| Box::new(running));
+                }
+                (weir_ir::TagWho::Source, _, Some((source, _))) => self.tags.begin(source, running),
+                (weir_ir::TagWho::Destination, _, Some((_, destination))) => self.tags.begin(destination, running),
+                _ => {}
+            }
+        }
         if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
             log.alerted = true;
         }
         let flow = flow.as_deref();
         let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
-        // A packet that has the frame's bytes is of the frame's link type.
-        let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
-        if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
-            facts.link = self.link - 1;
-        }
+        facts = self.with_link(packet, facts);
         let flow_facts = flow.map(flow_facts);
         let notes = self.inner.notes(&m);
         let (mut metadata, mut context) = (Vec::new(), Vec::new());

@@ -64,6 +64,8 @@ pub struct FlowLog {
     pub ethernet: [Vec<[u8; 6]>; 2],
     /// Transactions whose files a rule asks to be stored.
     pub store: Vec<u64>,
+    /// Its transactions, and the flow itself, are not told.
+    pub silent: bool,
     /// An alert was raised.
     pub alerted: bool,
     /// Type and code of the first ICMP packet of each direction.
@@ -110,7 +112,8 @@ impl FlowLog {
         id < self.below || self.written.binary_search(&id).is_ok()
     }
 
-    fn write(&mut self, id: u64) {
+    /// The transaction has its record, or gets none.
+    pub fn write(&mut self, id: u64) {
         if let Err(at) = self.written.binary_search(&id) {
             self.written.insert(at, id);
         }
@@ -148,7 +151,7 @@ pub fn transactions(
             writer.log.transactions = writer.log.transactions.max(transaction.id + 1);
             writer.events(index, transaction.id);
             writer.files(index, transaction.id, over);
-            if !writer.log.is_written(transaction.id) && (over || state.is_loggable(index)) {
+            if !writer.log.silent && !writer.log.is_written(transaction.id) && (over || state.is_loggable(index)) {
                 writer.log.write(transaction.id);
                 writer.transaction(index, transaction.id);
             }

@@ -27,7 +27,7 @@ pub use hook::{ActionScope, Hook, PacketHook, TransactionHook};
 pub use header::{AddressSet, Header, PortSet, RuleProtocol};
 pub use meta::{Action, Identity, Meta, Source, Target};
 pub use state::{
-    BitOperation, DatasetOperation, FlowbitOp, FlowintOp, Threshold, ThresholdKind, Track, Xbit, XbitOperation,
+    BitOperation, DatasetOperation, FlowbitOp, FlowintOp, Tag, TagMetric, TagWho, Threshold, ThresholdKind, Track, Unlogged, Xbit, XbitOperation,
 };
 
 /// One rule, ready to be compiled for the engine or planned for the device.
@@ -73,7 +73,9 @@ pub struct Rule {
     /// `threshold` or `detection_filter`.
     pub threshold: Option<Threshold>,
     /// `tag` is present (its packets follow the alert).
-    pub tag: bool,
+    pub tag: Option<Tag>,
+    /// `config:logging disable,…`
+    pub unlogged: Option<Unlogged>,
     /// `bypass`: what follows in the flow is not inspected.
     pub bypass: bool,
     /// `noalert`, or `flowbits:noalert`.

@@ -112,6 +112,48 @@ pub enum ThresholdKind {
     Backoff(u32),
 }
 
+/// Whose packets follow an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagWho {
+    /// `session`: the flow's.
+    Session,
+    /// `host,…,src`: those of the alert's source.
+    Source,
+    /// `host,…,dst`: those of its destination.
+    Destination,
+}
+
+/// What a tag counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagMetric {
+    /// `packets`
+    Packets,
+    /// `seconds`
+    Seconds,
+    /// `bytes`
+    Bytes,
+}
+
+/// `tag`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag {
+    /// Whose packets.
+    pub who: TagWho,
+    /// How many.
+    pub count: u32,
+    /// Of what.
+    pub metric: TagMetric,
+}
+
+/// What a `config` rule does not have logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlogged {
+    /// The transaction that it matches.
+    Transaction,
+    /// All of the flow.
+    Flow,
+}
+
 /// `threshold` / `detection_filter`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threshold {

@@ -405,7 +405,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("replace", &[], "", Unsupported("packets are not rewritten")),
     keyword("bypass", &[], "", Bypass),
     keyword("nfq_set_mark", &[], "", Unsupported("packets are not marked for netfilter")),
-    keyword("config", &[], "", Unsupported("logging is configured outside of rules")),
+    keyword("config", &[], "logging disable,type tx|flow,scope tx|flow", Config),
     keyword("frame", &[], "", Unsupported("inspection of protocol frames is not implemented")),
     keyword("geoip", &[], "", Unsupported("no location database is read")),
     keyword("iprep", &[], "any|src|dst|both,category,operator,score | any|src|dst|both,category,isset|isnotset", Reputation),

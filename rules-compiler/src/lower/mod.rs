@@ -226,7 +226,8 @@ pub(crate) fn lower(
             flowints: Vec::new(),
             xbits: Vec::new(),
             threshold: None,
-            tag: false,
+            tag: None,
+            unlogged: None,
             bypass: false,
             noalert: false,
         },
@@ -255,7 +256,7 @@ pub(crate) fn lower(
     let rule = result.map(|()| {
         let mut rule = draft.rule;
         // What passes is not told, unless the rule asks for it.
-        let quiet = rule.action == weir_ir::Action::Pass || rule.firewall;
+        let quiet = matches!(rule.action, weir_ir::Action::Pass | weir_ir::Action::Config) || rule.firewall;
         rule.noalert |= quiet && !draft.alert;
         rule.source.text = String::from_utf8_lossy(text).into();
         rule
@@ -386,6 +387,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::Threshold => self.threshold(option),
             Handler::DetectionFilter => self.detection_filter(option),
             Handler::Tag => self.tag(option),
+            Handler::Config => self.config(option),
             Handler::Bypass => {
                 self.draft.rule.bypass = true;
                 Ok(())

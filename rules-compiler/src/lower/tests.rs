@@ -400,7 +400,7 @@ fn state() {
          threshold:type backoff, track by_flow, count 1, multiplier 10; tag:session,10,packets; target:dest_ip; priority:7;",
     );
     assert_eq!(rule.flowbits[0].names.len(), 2);
-    assert!(rule.noalert && rule.tag && rule.has_outside_effect());
+    assert!(rule.noalert && rule.tag.is_some() && rule.has_outside_effect());
     assert_eq!(
         rule.flowints[1].operation,
         state::FlowintOperation::CompareVariable(std::cmp::Ordering::Less, true, "m".into())

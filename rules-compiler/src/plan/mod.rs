@@ -226,6 +226,7 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     let of_transaction = rule.hook.is_some()
         || rule.transactional
         || rule.bypass
+        || rule.unlogged.is_some()
         || rule.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction);
     if of_transaction {
         // A frame of either end may complete what the header names the other way round.

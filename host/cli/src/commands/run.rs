@@ -107,7 +107,9 @@ pub(crate) fn inspect(
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim => {
-            let everything = wants_everything(config, sink);
+            // Packets that follow an alert are told whatever they are.
+            let tags = loaded.program.sources().iter().any(|rule| rule.tag.is_some());
+            let everything = wants_everything(config, sink) || tags;
             let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
             device::Behind { loaded, tables: &tables, config, validate }.run(source, sink, &mut control)
         }

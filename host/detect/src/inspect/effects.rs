@@ -110,7 +110,7 @@ pub(super) fn finish(
         if reported && rule.threshold.is_none() && rule.rate.is_none() {
             continue;
         }
-        let tag = program.source(r.rule).is_some_and(|s| s.tag);
+        let tag = program.source(r.rule).and_then(|s| s.tag);
         let whole_flow = context.flow.is_some()
             && match rule.scope {
                 weir_ir::ActionScope::Packet => false,
@@ -128,6 +128,7 @@ pub(super) fn finish(
             effect: Effect::of(rule.action),
             whole_flow,
             tag,
+            unlogged: program.source(r.rule).and_then(|s| s.unlogged),
             bypass: program.source(r.rule).is_some_and(|s| s.bypass) && context.flow.is_some(),
             firewall: false,
             notes: r.notes,
@@ -150,7 +151,7 @@ pub(super) fn finish(
         if !found.alert && !rule.noalert {
             counters.suppressed += 1;
         }
-        if (found.alert || found.effect != Effect::None || found.bypass) && !reported {
+        if (found.alert || found.effect != Effect::None || found.bypass || found.unlogged.is_some()) && !reported {
             out.push(found);
         }
     }

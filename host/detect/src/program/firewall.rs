@@ -169,7 +169,8 @@ pub(super) fn policy_rules() -> [Rule; 2] {
         flowints: Vec::new(),
         xbits: Vec::new(),
         threshold: None,
-        tag: false,
+        tag: None,
+        unlogged: None,
         bypass: false,
         noalert: false,
     })
