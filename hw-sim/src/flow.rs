@@ -16,6 +16,15 @@ pub const WAYS: usize = 8;
 /// Fewest entries of a table.
 pub const ENTRIES_MIN: u32 = 64;
 
+/// How the host reads streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostStreams {
+    /// It follows those without SYN.
+    pub midstream: bool,
+    /// Delivered bytes that payload contents still see.
+    pub window: u32,
+}
+
 /// Written by the parse stage.
 #[derive(Debug, Clone)]
 pub struct ParseState {
@@ -50,6 +59,8 @@ pub struct ParseState {
     pub state: FlowState,
     /// Steps of the handshake seen: SYN, SYN+ACK, ACK.
     pub handshake: u8,
+    /// The host has seen the same handshake: it counts from the same initial sequence numbers.
+    pub anchored: bool,
     /// Initial sequence numbers of the handshake.
     pub initial: [u32; 2],
     /// Sequence number of the FIN, by direction.
@@ -553,6 +564,7 @@ mod tests {
             timestamp: [None; 2],
             state: FlowState::New,
             handshake: 0,
+            anchored: false,
             initial: [0; 2],
             fin: [None; 2],
             reset: false,

@@ -7,7 +7,7 @@ use crate::banks::Banks;
 use crate::config_space::ConfigSpace;
 use crate::counters::{Counters, Violation};
 use crate::faults::Faults;
-use crate::flow::{self, FlowTable, HostTimeouts};
+use crate::flow::{self, FlowTable, HostStreams, HostTimeouts};
 use crate::msix::Msix;
 use crate::parse::ParseConfig;
 use crate::pipeline::{Frame, Offer, Pipeline, Settings, TransmitSink};
@@ -169,7 +169,7 @@ fn settings(registers: &Registers) -> Settings {
             margin: seconds(registers, r::TIMEOUT_MARGIN),
         },
         vlan_key: get(r::VLAN_KEY) != 0,
-        midstream: get(r::MIDSTREAM) != 0,
+        streams: HostStreams { midstream: get(r::MIDSTREAM) != 0, window: get(r::STREAM_WINDOW) as u32 },
         flow_hash: std::array::from_fn(|i| get(r::FLOW_HASH_0 + 8 * i as u32)),
         source_waits: get(r::SOURCE_WAITS) != 0,
         fail_closed: get(r::FAIL_MODE) != 0,

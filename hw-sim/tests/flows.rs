@@ -147,9 +147,13 @@ fn classes_and_directions_narrow_only_when_sure() {
     r.step(&talk.data(0, b"attack"));
     assert_eq!(r.descriptors.len(), 1);
     assert_eq!(r.last().class, AppProtocol::Http1 as u8);
-    // No SYN: neither narrows.
+    // No SYN: there is no parser, and no direction.
     let mut r = rig(build);
     let talk = Talk::new(CLIENT, SERVER);
+    r.step(&talk.at(1, 5, b"attack"));
+    assert!(r.descriptors.is_empty());
+    let failed = Record { class_mask: 1 << Detection::Failed.class(), ..record };
+    let mut r = rig(move |b: &mut ImageBuilder| b.literal(b"attack", failed));
     r.step(&talk.at(1, 5, b"attack"));
     assert_eq!(r.descriptors.len(), 1);
     assert_ne!(r.last().flags & FrameFlags::MIDSTREAM.0, 0);

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use weir_contract::counters::Counter;
+use weir_contract::enums::Scopes;
 use weir_contract::guards::Guard;
 use weir_device::{Driver, DriverConfig, QueueConfig};
-use weir_engine::{DeviceRuntime, Engine, HostCause};
+use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence};
 use weir_management::{Config, FailMode};
 use weir_output::{Cause, EventSink, RuleCost, RunTotals};
 use weir_rules::image::{Image, ImageOptions, emit};
-use weir_rules::plan::{Class, Options, Plan, plan};
+use weir_rules::plan::{Class, Condition, Options, Plan, Trigger, plan};
 use weir_sim::{Frame, Offer, SimConfig, Simulator};
 
 /// Tables of a rule set, and the plan behind them.
@@ -48,6 +49,37 @@ pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Re
     Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
 }
 
+/// What the tables look for in streams, for the host's own look before it gives a flow back.
+pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
+    let (mut fragments, mut guards, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
+    let common = tables.plan.common.iter().map(|condition| (None, condition));
+    let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
+    for (rule, Condition { trigger, record }) in common.chain(own) {
+        let classes = record.class_mask;
+        let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
+        match trigger {
+            Trigger::Fragment(fragment) if stream => {
+                fragments.push(Fragment { bytes: folded(fragment.bytes()), classes });
+            }
+            Trigger::Fragment(fragment) if known => {
+                let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
+                let (bytes, part) = (folded(pattern), folded(fragment.bytes()));
+                let at = bytes.windows(part.len()).position(|window| window == &*part);
+                // The planner says so only where the pattern holds the fragment.
+                let least = at.map_or(0, |at| at + part.len());
+                patterns.push(Pattern { bytes, least });
+            }
+            Trigger::Guard(guard) if stream => guards.push((1 << guard, classes)),
+            _ => {}
+        }
+    }
+    StreamEvidence::new(fragments, guards, tables.image.parameters, patterns)
+}
+
+fn folded(bytes: &[u8]) -> Box<[u8]> {
+    bytes.to_ascii_lowercase().into()
+}
+
 /// Settings of the driver.
 pub fn driver_config(config: &Config, validate: bool) -> DriverConfig {
     let d = &config.device;
@@ -70,6 +102,7 @@ pub fn driver_config(config: &Config, validate: bool) -> DriverConfig {
         flow_entries: d.flow_entries,
         validate_checksums: validate,
         midstream: config.stream.midstream,
+        stream_window: u32::try_from(config.stream.raw_window.bytes()).unwrap_or(u32::MAX),
         fail_open: d.fail_mode == FailMode::Open,
         watchdog_frames: d.watchdog_frames,
         watchdog_time: d.watchdog_time.nanoseconds(),
@@ -170,7 +203,8 @@ impl Behind<'_> {
         let raw_window = engine_config.raw_window;
         let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
         let gates = tables.plan.gates.iter().map(|name| &**name);
-        let mut runtime = DeviceRuntime::new(driver, engine, gates, raw_window, vlan_key);
+        let evidence = stream_evidence(loaded, tables);
+        let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
         let mut last_time = 0;
         let mut frames = 0u64;
         let mut taken_at = 0;

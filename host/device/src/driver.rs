@@ -42,6 +42,8 @@ pub struct DriverConfig {
     pub validate_checksums: bool,
     /// Streams without SYN are followed by the host.
     pub midstream: bool,
+    /// Delivered bytes of a stream that payload contents still see.
+    pub stream_window: u32,
     /// Fail open (pass) when the host is silent; else drop.
     pub fail_open: bool,
     /// Frames without heartbeat until fail mode, 0: never.
@@ -71,6 +73,7 @@ impl Default for DriverConfig {
             flow_entries: 0,
             validate_checksums: true,
             midstream: false,
+            stream_window: u32::MAX,
             fail_open: true,
             watchdog_frames: 0,
             watchdog_time: 0,
@@ -202,6 +205,7 @@ impl<P: PciFunction> Driver<P> {
         self.pci.write32(BAR, r::FLOW_ENTRIES, config.flow_entries)?;
         self.pci.write32(BAR, r::CHECKSUM_MODE, u32::from(config.validate_checksums))?;
         self.pci.write32(BAR, r::MIDSTREAM, u32::from(config.midstream))?;
+        self.pci.write32(BAR, r::STREAM_WINDOW, config.stream_window)?;
         self.pci.write32(BAR, r::FAIL_MODE, u32::from(!config.fail_open))?;
         self.pci.write32(BAR, r::WATCHDOG_FRAMES, config.watchdog_frames)?;
         self.pci.write32(BAR, r::SOURCE_WAITS, u32::from(config.source_waits))?;

@@ -6,12 +6,14 @@
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
 use crate::engine::{Engine, PendingDatagram};
+use crate::evidence::StreamEvidence;
 use crate::flow_data::{Answer, DeviceLink};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
+use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, TxCommand};
+use weir_contract::facts;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord, TxEntry};
@@ -98,6 +100,7 @@ pub struct DeviceRuntime<P> {
     frames: Vec<HistoryFrame>,
     frame: HistoryFrame,
     raw_window: usize,
+    evidence: StreamEvidence,
     vlan_key: bool,
     /// Flowbits that keep a flow with the host, sorted.
     gates: Vec<u32>,
@@ -106,11 +109,13 @@ pub struct DeviceRuntime<P> {
 
 impl<P: PciFunction> DeviceRuntime<P> {
     /// Over a driver that is set up and holds tables. `gates` are the flowbits that the tables' plan says keep a flow with
-    /// the host while they are set: rules that wait for one of them have no condition in the tables.
+    /// the host while they are set: rules that wait for one of them have no condition in the tables. `evidence` is what
+    /// the tables look for in streams.
     pub fn new<'n>(
         driver: Driver<P>,
         mut engine: Engine,
         gates: impl IntoIterator<Item = &'n str>,
+        evidence: StreamEvidence,
         raw_window: usize,
         vlan_key: bool,
     ) -> Self {
@@ -126,6 +131,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             frames: Vec::new(),
             frame: HistoryFrame::default(),
             raw_window,
+            evidence,
             vlan_key,
             gates,
             counters: RuntimeCounters::default(),
@@ -316,18 +322,15 @@ impl<P: PciFunction> DeviceRuntime<P> {
         let link = &mut flow.data.device;
         link.diverted = true;
         if descriptor.scopes != 0 {
-            let sure = descriptor.flags & FrameFlags::DIRECTION_SURE.0 != 0;
-            let direction = usize::from(descriptor.flags & FrameFlags::TO_CLIENT.0 != 0);
-            link.trouble(direction, descriptor.scopes);
-            if !sure {
-                link.trouble(1 - direction, descriptor.scopes & (Scopes::STREAM.0 | Scopes::STREAM_PATTERN.0 | Scopes::ALWAYS.0));
-            }
+            // (Facts of payloads do not matter here.)
+            let repeated = descriptor.guards & !facts::ALL == Guard::SequenceRetransmission.bit();
+            link.trouble(descriptor.scopes, repeated);
         }
         // A flow that lost frames cannot be given back: the host's state is not the full engine's.
         if descriptor.flags & FrameFlags::HOLE.0 != 0 {
             return Ok(());
         }
-        let answer = flow.data.answer(raw_window);
+        let answer = flow.data.answer(raw_window, &self.evidence);
         let entry = (descriptor.flow_index, descriptor.flow_generation);
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());

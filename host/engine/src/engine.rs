@@ -334,6 +334,7 @@ impl Inner {
         self.touched.push(id);
         let Some(flow) = self.flows.get_mut(id) else { return };
         let direction = usize::from(flow.initiator_is_a != source_is_a);
+        flow.data.device.direction = direction as u8;
         flow.last_frame = packet.number;
         flow.last_time = flow.last_time.max(now);
         flow.packets[direction] += 1;

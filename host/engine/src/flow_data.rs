@@ -1,8 +1,10 @@
 //! What the engine keeps per flow, and when a device may have the flow back.
 
+use crate::evidence::StreamEvidence;
 use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
+use weir_contract::protocol::Detection;
 use weir_detect::{FlowDetect, Marks};
 use crate::config::Policy;
 use weir_flow::{FlowId, FlowTable};
@@ -186,9 +188,14 @@ pub struct DeviceLink {
     pub entry: Option<(u32, u32)>,
     /// The device sends every frame of the flow.
     pub diverted: bool,
-    /// Trouble in the stream, and in patterns that the host looks for itself.
+    /// Direction of the last packet.
+    pub direction: u8,
+    /// Trouble in the stream; in patterns that the host looks for itself; frames that the device may not have read as the
+    /// host has; and those among them after which it may have other last bytes of the stream.
     stream: Troubles,
     pattern: Troubles,
+    unread: Troubles,
+    tail: Troubles,
     app_dirty: bool,
     handshake_dirty: bool,
 }
@@ -209,19 +216,40 @@ pub enum Answer {
 struct Troubles {
     /// Delivered bytes at that time, modulo 2^32. (Whoever waits for 2^32 more waits on.)
     at: [u32; 2],
-    /// In the frame at hand.
-    here: [bool; 2],
-    /// Since then.
-    open: [bool; 2],
+    /// In frames since the last answer, by direction.
+    here: u8,
+    /// Since then, by direction.
+    open: u8,
 }
 
 impl Troubles {
-    /// Fewer than `hold` bytes of direction `d` have been delivered since.
-    fn holds(&mut self, d: usize, delivered: u64, hold: u64) -> bool {
-        if std::mem::take(&mut self.here[d]) {
-            (self.at[d], self.open[d]) = (delivered as u32, true);
+    /// In a frame of direction `d`.
+    fn add(&mut self, d: usize) {
+        self.here |= 1 << (d & 1);
+    }
+
+    /// It came since the last answer: counting begins at `delivered`.
+    fn begins(&mut self, d: usize, delivered: u64) -> bool {
+        let begins = self.here >> d & 1 != 0;
+        if begins {
+            self.at[d] = delivered as u32;
+            self.open |= 1 << d;
+            self.here &= !(1 << d);
         }
-        self.open[d] && u64::from((delivered as u32).wrapping_sub(self.at[d])) < hold
+        begins
+    }
+
+    fn is_open(&self, d: usize) -> bool {
+        self.open >> d & 1 != 0
+    }
+
+    /// Fewer than `hold` bytes of direction `d` have been delivered since.
+    fn holds(&self, d: usize, delivered: u64, hold: u64) -> bool {
+        self.is_open(d) && u64::from((delivered as u32).wrapping_sub(self.at[d])) < hold
+    }
+
+    fn close(&mut self, d: usize) {
+        self.open &= !(1 << d);
     }
 }
 
@@ -231,14 +259,19 @@ fn side(direction: usize) -> Direction {
 
 /// Bytes behind a hit after which the pattern around it has ended.
 const REST: u64 = weir_contract::constants::PATTERN_REST as u64;
+/// Bytes after which the device has the same last bytes of a stream as the host.
+const TAIL: u64 = weir_contract::constants::TAIL_LENGTH as u64;
 
 impl Default for DeviceLink {
     fn default() -> Self {
         DeviceLink {
             entry: None,
             diverted: false,
+            direction: 0,
             stream: Troubles::default(),
             pattern: Troubles::default(),
+            unread: Troubles::default(),
+            tail: Troubles::default(),
             app_dirty: false,
             handshake_dirty: false,
         }
@@ -246,16 +279,24 @@ impl Default for DeviceLink {
 }
 
 impl DeviceLink {
-    /// A diverted frame of `direction` had trouble in `scopes`.
-    pub fn trouble(&mut self, direction: usize, scopes: u8) {
+    /// A diverted frame, the last packet of the flow, had trouble in `scopes`. `repeated`: all that is wrong with it is that
+    /// its bytes were sent before.
+    pub fn trouble(&mut self, scopes: u8, repeated: bool) {
         self.diverted = true;
-        // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
-        let scopes = if scopes & Scopes::ALWAYS.0 != 0 { u8::MAX } else { scopes };
+        let direction = usize::from(self.direction);
+        if scopes & Scopes::ALWAYS.0 != 0 {
+            // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
+            self.unread.add(direction);
+            if !repeated {
+                self.tail.add(direction);
+            }
+            (self.app_dirty, self.handshake_dirty) = (true, true);
+        }
         if scopes & Scopes::STREAM.0 != 0 {
-            self.stream.here[direction & 1] = true;
+            self.stream.add(direction);
         }
         if scopes & Scopes::STREAM_PATTERN.0 != 0 {
-            self.pattern.here[direction & 1] = true;
+            self.pattern.add(direction);
         }
         if scopes & (Scopes::APP.0 | Scopes::DATAGRAM_FLOW.0) != 0 {
             self.app_dirty = true;
@@ -267,8 +308,12 @@ impl DeviceLink {
 
     /// The host knows bytes of the flow that the device did not read: trouble in every scope, either way.
     pub fn unread(&mut self) {
-        self.trouble(0, u8::MAX);
-        self.trouble(1, u8::MAX);
+        self.diverted = true;
+        for d in 0..2 {
+            self.unread.add(d);
+            self.tail.add(d);
+        }
+        (self.app_dirty, self.handshake_dirty) = (true, true);
     }
 }
 
@@ -285,12 +330,17 @@ impl FlowData {
 
     /// Whether the device may have the flow back after the frame just processed (reference semantics, section 6:
     /// level reassembly; no open transaction or raw window holds bytes of a frame that had trouble in that scope).
-    pub fn answer(&mut self, raw_window: usize) -> Answer {
+    pub fn answer(&mut self, raw_window: usize, evidence: &StreamEvidence) -> Answer {
         let link = &mut self.device;
         // After a change of protocol the device's class no longer holds.
         if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
             return Answer::Keep;
         }
+        let class = match self.app.protocol() {
+            Some(protocol) => 1 << Detection::Known(protocol).class(),
+            None if self.app.undecided() => u64::MAX,
+            None => 1 << Detection::Failed.class(),
+        };
         if self.encrypted {
             // Payload is not inspected any more, but the parser still reads it and may raise events.
             return Answer::Mask(Scopes::HEADER.0 | Scopes::APP.0);
@@ -301,24 +351,42 @@ impl FlowData {
             if session.is_some_and(|session| !session.is_level()) {
                 return Answer::Keep;
             }
-            let reached = |d| session.is_some_and(|session| session.depth_reached(d));
+            // No stream that has been read so far is read on. (A SYN to come is flagged.)
+            let reached = |d| session.is_some_and(|session| session.depth_reached(d) || !session.is_followed(d));
             for d in 0..2 {
                 let delivered = session.map_or(0, |session| session.delivered(d));
-                let held = link.stream.holds(d, delivered, raw_window as u64);
-                let near = link.pattern.holds(d, delivered, REST);
+                let (kept, start) = self.windows[d].kept();
+                let skip = kept.len().saturating_sub(raw_window);
+                let window = kept.get(skip..).unwrap_or(&[]);
+                let waits = || {
+                    let open = |detect: &FlowDetect| detect.is_open(side(d), start + skip as u64).stream;
+                    self.detect.as_deref().is_some_and(open)
+                };
+                if link.unread.begins(d, delivered) {
+                    link.pattern.add(d);
+                    if !reached(d) && evidence.is_in(window, class) {
+                        link.stream.add(d);
+                    }
+                }
+                link.stream.begins(d, delivered);
+                link.pattern.begins(d, delivered);
+                link.tail.begins(d, delivered);
                 if !reached(d) {
-                    let (kept, start) = self.windows[d].kept();
-                    let oldest = start + kept.len().saturating_sub(raw_window) as u64;
-                    let waits = |detect: &FlowDetect| detect.is_open(side(d), oldest).stream;
-                    let pattern = link.pattern.open[d];
-                    if held || near || pattern && self.detect.as_deref().is_some_and(waits) {
+                    let cut = || link.pattern.holds(d, delivered, REST) && evidence.is_cut(window);
+                    let held = link.stream.holds(d, delivered, raw_window as u64)
+                        || link.tail.holds(d, delivered, TAIL)
+                        || link.pattern.is_open(d) && (waits() || cut());
+                    if held {
                         return Answer::Keep;
                     }
                 }
-                (link.stream.open[d], link.pattern.open[d]) = (false, false);
+                link.stream.close(d);
+                link.pattern.close(d);
+                link.unread.close(d);
+                link.tail.close(d);
             }
         } else {
-            (link.stream, link.pattern) = (Troubles::default(), Troubles::default());
+            (link.stream, link.pattern, link.unread, link.tail) = Default::default();
         }
         if link.handshake_dirty && self.app.may_encrypt() {
             return Answer::Keep;

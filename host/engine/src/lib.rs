@@ -8,6 +8,7 @@
 pub mod config;
 pub mod device;
 pub mod engine;
+mod evidence;
 pub mod flow_data;
 mod inspect;
 pub mod log;
@@ -19,3 +20,4 @@ pub mod verdict;
 pub use config::{EngineConfig, Policy};
 pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};
+pub use evidence::{Fragment, Pattern, StreamEvidence};

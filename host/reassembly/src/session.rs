@@ -199,6 +199,11 @@ impl Session {
         self.streams[direction & 1].delivered
     }
 
+    /// The direction's stream is followed. (It is not where no SYN came, unless streams are followed without.)
+    pub fn is_followed(&self, direction: usize) -> bool {
+        self.streams[direction & 1].tracked
+    }
+
     /// Reassembly has stopped in this direction because its depth is reached.
     pub fn depth_reached(&self, direction: usize) -> bool {
         self.streams[direction & 1].depth_reached

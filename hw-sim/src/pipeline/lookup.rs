@@ -1,7 +1,7 @@
 //! First access to the flow entry: find or create it; sequence, tail, protocol class, direction.
 
 use super::{Pipeline, Taken};
-use crate::flow::{HostTimeouts, ParseState, Room};
+use crate::flow::{HostStreams, HostTimeouts, ParseState, Room};
 use crate::parse::{Parsed, TcpFacts};
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
@@ -118,7 +118,7 @@ impl Pipeline {
             payload,
         };
         let Some(entry) = self.flows.get_mut(slot) else { return staged };
-        staged = entry.parse.follow(&arrival, &self.settings.timeouts, self.settings.midstream);
+        staged = entry.parse.follow(&arrival, &self.settings.timeouts, self.settings.streams);
         staged.slot = Some(slot);
         staged
     }
@@ -169,8 +169,8 @@ impl Pipeline {
 }
 
 impl ParseState {
-    /// One frame of the entry. `midstream`: the host follows streams without SYN.
-    pub fn follow(&mut self, arrival: &Arrival<'_>, timeouts: &HostTimeouts, midstream: bool) -> Staged {
+    /// One frame of the entry.
+    pub fn follow(&mut self, arrival: &Arrival<'_>, timeouts: &HostTimeouts, streams: HostStreams) -> Staged {
         let p = self;
         let key = arrival.key;
         let mut staged = Staged::flowless(arrival.parsed.guards);
@@ -197,7 +197,7 @@ impl ParseState {
         staged.tail = p.tail[direction];
         match &parsed.tcp {
             Some(tcp) => {
-                let seen = p.tcp(tcp, payload, direction, arrival.created, checksum_bad, midstream);
+                let seen = p.tcp(tcp, payload, direction, arrival.created, checksum_bad, streams.midstream);
                 staged.guards |= seen.guards;
                 staged.continues = seen.continues;
                 staged.may_continue = seen.may_continue;
@@ -205,11 +205,11 @@ impl ParseState {
                 if seen.continues && seen.offset.is_some() {
                     p.detector.push(Carrier::Tcp, ports.0, ports.1, direction, payload);
                 }
-                if p.sequence.directions[direction].valid {
+                if !p.sequence.directions[direction].valid {
+                    staged.stream_start_lost = streams.midstream || !p.intact && !p.is_unfollowed(streams);
+                } else if !p.is_past_start(tcp.sequence, direction, streams.window) {
                     staged.stream_start_lost = p.start_lost[direction] || !p.intact;
                     staged.stream_first = Some(first(p.detector.first_bytes(direction)));
-                } else {
-                    staged.stream_start_lost = midstream || !p.intact;
                 }
                 staged.next_sequence = p.sequence.directions[direction].next;
                 // The host counts what it accepts; where the two could differ the number is not known.
@@ -241,6 +241,8 @@ impl ParseState {
             p.decided = p.detector.answer();
         }
         staged.classes = match p.decided {
+            // Without a stream there is no parser.
+            _ if p.is_unfollowed(streams) => 1 << Detection::Failed.class(),
             _ if !p.intact => u64::MAX,
             // The host's parser may still read the bytes of an undecided stream, but not those of a datagram.
             Detection::Unknown if key.protocol != 17 || !whole => u64::MAX,
@@ -267,6 +269,7 @@ impl ParseState {
             timestamp: [None; 2],
             state: FlowState::New,
             handshake: 0,
+            anchored: false,
             initial: [0; 2],
             fin: [None; 2],
             reset: false,
@@ -294,6 +297,23 @@ impl ParseState {
             state: if midstream { FlowState::Midstream } else { FlowState::New },
             ..ParseState::blank(number, now)
         }
+    }
+
+    /// The host follows no stream of the flow: it has begun without a SYN, none has come since, and the host has no
+    /// frame of it that the device could not place.
+    fn is_unfollowed(&self, streams: HostStreams) -> bool {
+        self.midstream
+            && !streams.midstream
+            && self.start_lost == [false; 2]
+            && self.sequence.directions.iter().all(|direction| !direction.valid)
+    }
+
+    /// A payload at `sequence` lies so far behind the stream's first bytes that the host sees no byte of both at once.
+    fn is_past_start(&self, sequence: u32, direction: usize, window: u32) -> bool {
+        let offset = sequence.wrapping_sub(self.initial[direction].wrapping_add(1));
+        // Numbers in the upper half lie before the start, as far as anyone knows.
+        let reach = window.saturating_add(c::FIRST_BYTES as u32);
+        self.anchored && self.intact && offset >= reach && offset >> 31 == 0
     }
 
     /// Protocol class for descriptors and flow records.

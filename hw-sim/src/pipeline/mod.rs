@@ -21,7 +21,7 @@ pub use lookup::{Arrival, Staged};
 
 use crate::counters::Counters;
 use crate::dma::{Bus, DmaFault};
-use crate::flow::{self, FlowTable, HostTimeouts};
+use crate::flow::{self, FlowTable, HostStreams, HostTimeouts};
 use crate::literal::{Hit, Scratch};
 use crate::parse::{ParseConfig, parse};
 use crate::queue::Queue;
@@ -70,8 +70,8 @@ pub struct Settings {
     pub timeouts: HostTimeouts,
     /// VLAN identifiers belong to the key.
     pub vlan_key: bool,
-    /// The host follows streams without SYN.
-    pub midstream: bool,
+    /// How the host reads streams.
+    pub streams: HostStreams,
     /// Constants of the flow hash.
     pub flow_hash: [u64; 6],
     /// The source can wait.

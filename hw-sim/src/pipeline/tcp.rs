@@ -195,6 +195,7 @@ impl ParseState {
             }
         };
         self.state_unsure |= !good;
+        self.anchored = self.handshake == 3 && self.intact && !self.state_unsure;
         !good
     }
 

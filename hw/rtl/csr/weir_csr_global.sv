@@ -88,6 +88,8 @@ module weir_csr_global (
     output logic report_interval_write_o,
     output logic [31:0] flow_entries_o,
     output logic flow_entries_write_o,
+    output logic [31:0] stream_window_o,
+    output logic stream_window_write_o,
     output logic [63:0] tunnel_ports_0_o,
     output logic tunnel_ports_0_write_o,
     output logic [63:0] tunnel_ports_1_o,
@@ -225,6 +227,10 @@ module weir_csr_global (
   assign flow_entries_o = flow_entries_q;
   logic flow_entries_write_q;
   assign flow_entries_write_o = flow_entries_write_q;
+  logic [31:0] stream_window_q;
+  assign stream_window_o = stream_window_q;
+  logic stream_window_write_q;
+  assign stream_window_write_o = stream_window_write_q;
   logic [63:0] tunnel_ports_0_q;
   assign tunnel_ports_0_o = tunnel_ports_0_q;
   logic tunnel_ports_0_write_q;
@@ -293,6 +299,7 @@ module weir_csr_global (
       midstream_q <= 32'h0;
       report_interval_q <= 32'h3c;
       flow_entries_q <= 32'h0;
+      stream_window_q <= 32'hffffffff;
       tunnel_ports_0_q <= 64'h17c112b612b5;
       tunnel_ports_1_q <= 64'h86800000dd8;
       flow_hash_0_q <= 64'h9e3779b97f4a7c15;
@@ -331,6 +338,7 @@ module weir_csr_global (
       if (write && addr_i == 'h32c && !locked_i) midstream_q <= wdata_i;
       if (write && addr_i == 'h330 && !locked_i) report_interval_q <= wdata_i;
       if (write && addr_i == 'h334 && !locked_i) flow_entries_q <= wdata_i;
+      if (write && addr_i == 'h338 && !locked_i) stream_window_q <= wdata_i;
       if (write && addr_i == 'h344 && !locked_i) tunnel_ports_0_q <= {wdata_i, low_q};
       if (write && addr_i == 'h34c && !locked_i) tunnel_ports_1_q <= {wdata_i, low_q};
       if (write && addr_i == 'h384 && !locked_i) flow_hash_0_q <= {wdata_i, low_q};
@@ -368,6 +376,7 @@ module weir_csr_global (
     midstream_write_q <= !rst_i && write && addr_i == 'h32c && !locked_i;
     report_interval_write_q <= !rst_i && write && addr_i == 'h330 && !locked_i;
     flow_entries_write_q <= !rst_i && write && addr_i == 'h334 && !locked_i;
+    stream_window_write_q <= !rst_i && write && addr_i == 'h338 && !locked_i;
     tunnel_ports_0_write_q <= !rst_i && write && addr_i == 'h344 && !locked_i;
     tunnel_ports_1_write_q <= !rst_i && write && addr_i == 'h34c && !locked_i;
     flow_hash_0_write_q <= !rst_i && write && addr_i == 'h384 && !locked_i;
@@ -437,6 +446,7 @@ module weir_csr_global (
       'h32c: rdata_o <= midstream_q;
       'h330: rdata_o <= report_interval_q;
       'h334: rdata_o <= flow_entries_q;
+      'h338: rdata_o <= stream_window_q;
       'h340: rdata_o <= tunnel_ports_0_q[31:0];
       'h344: rdata_o <= tunnel_ports_0_q[63:32];
       'h348: rdata_o <= tunnel_ports_1_q[31:0];

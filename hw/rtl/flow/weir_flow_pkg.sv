@@ -29,6 +29,7 @@ package weir_flow_pkg;
     logic [1:0]       start_lost;
     logic [1:0]       state;
     logic [1:0]       handshake;
+    logic             anchored;   // the host counts from the same initial numbers
     sequence_state_t  numbers;
     logic [1:0][31:0] initial_of;
     logic [1:0]       has_fin;
@@ -62,6 +63,7 @@ package weir_flow_pkg;
 
   typedef struct packed {
     logic             midstream;  // the host follows streams without SYN
+    logic [31:0]      window;     // delivered stream bytes that payload contents still see
     logic [7:0][63:0] timeouts;   // of the host, ns: TCP new, established, closed; UDP new, established; ICMP; other
   } follow_config_t;
 
@@ -195,12 +197,14 @@ package weir_flow_pkg;
     logic [31:0] length, last, client, server, from_start, fresh, age;
     logic [63:0] idle, old_offset;
     logic d, syn, fin, rst, ack, ack_odd, checksum_bad, ignored, old, trouble, lose, push, good, open, udp, whole;
-    logic is_syn, is_answer, shared, had_offset;
+    logic is_syn, is_answer, shared, had_offset, unfollowed, past_start;
     logic [15:0] client_port, server_port;
 
     p = a.parsed;
     s = a.created ? begin_flow(a) : before_frame;
     g = '0;
+    unfollowed = 1'b0;
+    past_start = 1'b0;
     g.guards = p.guards;
     g.classes = '1;
     g.directions = 8'd3;
@@ -346,6 +350,7 @@ package weir_flow_pkg;
           s.state_unsure = 1'b1;
           g.guards[GUARD_HANDSHAKE_ODD] = 1'b1;
         end
+        s.anchored = s.handshake == 2'd3 && s.intact && !s.state_unsure;
       end
       if (fin && !s.has_fin[d]) begin
         s.has_fin[d] = 1'b1;
@@ -368,11 +373,15 @@ package weir_flow_pkg;
       // The host counts what it accepts; where the two could differ the number is not known.
       g.has_reverse_bytes = s.intact && !s.state_unsure && s.handshake == 2'd3;
       if (g.has_reverse_bytes) g.reverse_bytes = s.least[!d];
-      if (s.numbers[d].valid) begin
+      // Where the host follows no stream there is no parser either.
+      unfollowed = s.midstream && !c.midstream && s.start_lost == '0 && !s.numbers[0].valid && !s.numbers[1].valid;
+      from_start = p.number - (s.initial_of[d] + 32'd1);
+      past_start = s.anchored && s.intact && !from_start[31] && {1'b0, from_start} >= {1'b0, c.window} + 33'd16;
+      if (!s.numbers[d].valid) begin
+        g.stream_start_lost = c.midstream || (!s.intact && !unfollowed);
+      end else if (!past_start) begin
         g.has_stream_first = 1'b1;
         g.stream_start_lost = s.start_lost[d] || !s.intact;
-      end else begin
-        g.stream_start_lost = c.midstream || !s.intact;
       end
     end else begin
       if (s.packets[0] != '0 && s.packets[1] != '0) s.state = STATE_ESTABLISHED;
@@ -400,7 +409,9 @@ package weir_flow_pkg;
     // What is lost after the answer does not change it.
     whole = s.intact && s.start_lost == '0;
     if (whole && s.decided == CLASS_UNKNOWN) s.decided = s.detector.answer;
-    if (s.intact && (s.decided != CLASS_UNKNOWN || (udp && whole))) begin
+    if (unfollowed) begin
+      g.classes = 64'd1 << CLASS_FAILED;
+    end else if (s.intact && (s.decided != CLASS_UNKNOWN || (udp && whole))) begin
       g.classes = 64'd1 << s.decided[5:0];
     end
 

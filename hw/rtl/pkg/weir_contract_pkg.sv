@@ -462,6 +462,7 @@ package weir_contract_pkg;
   localparam logic [15:0] REG_MIDSTREAM = 16'h032c;
   localparam logic [15:0] REG_REPORT_INTERVAL = 16'h0330;
   localparam logic [15:0] REG_FLOW_ENTRIES = 16'h0334;
+  localparam logic [15:0] REG_STREAM_WINDOW = 16'h0338;
   localparam logic [15:0] REG_TUNNEL_PORTS_0 = 16'h0340;
   localparam logic [15:0] REG_TUNNEL_PORTS_1 = 16'h0348;
   localparam logic [15:0] REG_FLOW_HASH_0 = 16'h0380;

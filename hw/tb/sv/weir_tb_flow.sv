@@ -16,11 +16,12 @@ module weir_tb_flow
 );
 
   typedef struct packed {
-    logic [42*8-1:0]       reserved;
+    logic [38*8-1:0]       reserved;
     logic [128*8-1:0]      parsed;
     logic [63:0]           now;
     logic [63:0]           number;
     logic [7:0][63:0]      timeouts;
+    logic [31:0]           window;
     logic [7:0]            midstream;
     logic [7:0]            from_lower;
     logic [7:0]            created;
@@ -53,7 +54,7 @@ module weir_tb_flow
 
   // What registers hold is constant in a run.
   always_ff @(posedge clk_i) begin
-    if (in_valid_i) config_q <= '{midstream: item.midstream[0], timeouts: item.timeouts};
+    if (in_valid_i) config_q <= '{midstream: item.midstream[0], window: item.window, timeouts: item.timeouts};
   end
 
   weir_flow_access #(

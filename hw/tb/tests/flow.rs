@@ -13,7 +13,7 @@ use weir_contract::protocol::signatures::{Ports, SIGNATURES, Signature};
 use weir_contract::sequence::SequenceState;
 use weir_hw_tb::bits::{BitReader, BitWriter};
 use weir_hw_tb::{Harness, Model, STALLS};
-use weir_sim::flow::{HostTimeouts, ParseState};
+use weir_sim::flow::{HostStreams, HostTimeouts, ParseState};
 use weir_sim::parse::{ParseConfig, Parsed, parse};
 use weir_sim::pipeline::{Arrival, Staged};
 
@@ -65,7 +65,7 @@ fn state_bits(w: &mut BitWriter, p: &ParseState) {
     known(w, p.fin, 32, u64::from);
     pair(w, p.initial.map(u64::from), 32);
     sequence_bits(w, &p.sequence);
-    w.number(p.handshake.into(), 2).number(p.state as u64, 2);
+    w.number(p.anchored.into(), 1).number(p.handshake.into(), 2).number(p.state as u64, 2);
     pair(w, p.start_lost.map(u64::from), 1);
     for flag in [p.reset, p.state_unsure, p.stale, p.midstream, p.intact, p.initiator_lower] {
         w.number(flag.into(), 1);
@@ -100,7 +100,7 @@ struct Beat {
 struct Bench {
     harness: Harness,
     timeouts: HostTimeouts,
-    midstream: bool,
+    streams: HostStreams,
 }
 
 fn bench(who: &str, midstream: bool) -> Option<Bench> {
@@ -109,7 +109,7 @@ fn bench(who: &str, midstream: bool) -> Option<Bench> {
         eprintln!("SKIPPED: {who}: the model Flow was not built (hw/tools/install brings Verilator)");
     }
     let timeouts = HostTimeouts { host: [60, 600, 50, 30, 300, 35, 20, 310], margin: 5 };
-    Some(Bench { harness: harness?, timeouts, midstream })
+    Some(Bench { harness: harness?, timeouts, streams: HostStreams { midstream, window: 300 } })
 }
 
 impl Bench {
@@ -121,8 +121,9 @@ impl Bench {
             beat.slot as u8,
             flag(beat.created),
             flag(beat.from_lower),
-            flag(self.midstream),
+            flag(self.streams.midstream),
         ];
+        out.extend(self.streams.window.to_le_bytes());
         self.timeouts.host.iter().for_each(|t| out.extend(t.to_le_bytes()));
         out.extend(beat.number.to_le_bytes());
         out.extend(beat.now.to_le_bytes());
@@ -160,7 +161,7 @@ impl Bench {
                         parsed,
                         payload,
                     };
-                    let staged = state.follow(&arrival, &self.timeouts, self.midstream);
+                    let staged = state.follow(&arrival, &self.timeouts, self.streams);
                     guards |= staged.guards;
                     Some(staged)
                 }

@@ -152,6 +152,8 @@ pub struct Image {
     pub report: ImageReport,
     /// The logical tables, for reports.
     pub tables: Tables,
+    /// Parameters of the guards.
+    pub parameters: GuardParameters,
 }
 
 /// Make the image of a plan. Where the device is too small, `plan` is widened (rules to class C).
@@ -259,7 +261,7 @@ pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<I
         widened,
     };
     let bytes = blocks.finish(rules.len() as u32, tables.records.len() as u32, options.created);
-    Ok(Image { report: ImageReport { length: bytes.len(), ..report }, bytes, tables })
+    Ok(Image { report: ImageReport { length: bytes.len(), ..report }, bytes, tables, parameters })
 }
 
 fn fill_set(set: &mut [u64; 4], bytes: impl Iterator<Item = u8>) {

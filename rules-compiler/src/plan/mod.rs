@@ -39,7 +39,7 @@ pub use sets::Sets;
 use cost::Statistics;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use weir_contract::enums::TransportMask;
+use weir_contract::enums::{Scopes, TransportMask};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_ir::{Buffer, Rule};
@@ -184,6 +184,7 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
         if let Some(pattern) = options.patterns.get(index).and_then(Option::as_deref) {
             payload::known_to_wait(&rules[index], &mut choice, pattern);
         }
+        payload::judged_anew(&mut choice);
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()
         } else {
@@ -264,7 +265,11 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
             buffer if tls::is_tls(buffer) => [tls::fragment(rule, run, builder), None],
             _ => [None, None],
         };
-        choices.extend(found.into_iter().flatten());
+        let mut found: Vec<Choice> = found.into_iter().flatten().collect();
+        if run.buffer != Buffer::Payload {
+            found.iter_mut().for_each(messages_hold);
+        }
+        choices.extend(found);
     }
     if is_http_rule(rule) || may_be_doh(rule) {
         let extra = http::http2(rule, builder);
@@ -281,6 +286,17 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         // A fragment, however frequent, is never worse than every frame.
         Some(choice) => choice,
         None => complete,
+    }
+}
+
+/// Conditions of a message's buffer need no hold of the stream, whatever else the rule looks at: it matches when the
+/// message is inspected, and until then the message is open.
+fn messages_hold(choice: &mut Choice) {
+    for condition in &mut choice.conditions {
+        let scopes = &mut condition.record.scopes;
+        if *scopes & Scopes::APP.0 != 0 {
+            *scopes &= !Scopes::STREAM.0;
+        }
     }
 }
 

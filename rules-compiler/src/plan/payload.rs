@@ -138,6 +138,18 @@ pub fn known_to_wait(rule: &Rule, choice: &mut Choice, pattern: &[u8]) {
     }
 }
 
+/// What every frame is judged by is judged anew by the next one: a stream that may complete such a rule's match later
+/// keeps raising its record, as far as the rule can match at all (the record holds at the frame that completes the
+/// match). After it the host need not hold the flow, and scope PACKET says so in the place of STREAM.
+pub fn judged_anew(choice: &mut Choice) {
+    for condition in &mut choice.conditions {
+        let scopes = &mut condition.record.scopes;
+        if condition.trigger == Trigger::Frame && *scopes & Scopes::STREAM.0 != 0 {
+            *scopes = *scopes & !Scopes::STREAM.0 | Scopes::PACKET.0;
+        }
+    }
+}
+
 /// Contents with their ranges; on packets, `dsize` bounds them as well.
 fn placed<'a>(rule: &Rule, run: &'a BufferMatch, packet: bool) -> Vec<Placed<'a>> {
     let mut placed = chain::place(&run.matches);

@@ -175,6 +175,9 @@ pub const REPORT_INTERVAL: u32 = 0x0330;
 /// Flow entries to use, at most the capability; 0: all.
 pub const FLOW_ENTRIES: u32 = 0x0334;
 
+/// Delivered bytes of a stream that payload contents still see on the host: a stream's first bytes satisfy no anchor once a payload begins further behind them.
+pub const STREAM_WINDOW: u32 = 0x0338;
+
 /// Four UDP tunnel ports of 16 bits, 0: unused. Defaults: 4789, 4790 VXLAN(-GPE), 6081 GENEVE.
 pub const TUNNEL_PORTS_0: u32 = 0x0340;
 
@@ -203,7 +206,7 @@ pub const FLOW_HASH_5: u32 = 0x03a8;
 pub const COUNTER_SNAPSHOT: u32 = 0x0400;
 
 /// All registers outside of banks, by offset.
-pub const REGISTERS: [Register; 56] = [
+pub const REGISTERS: [Register; 57] = [
     Register { name: "MAGIC", offset: 0x0000, width: 32, access: Access::ReadOnly, reset: 0x52494557, setup: false, meaning: "DEVICE_MAGIC" },
     Register { name: "VERSION", offset: 0x0004, width: 32, access: Access::ReadOnly, reset: 0x10000, setup: false, meaning: "Contract version: major << 16 | minor." },
     Register { name: "KIND", offset: 0x0008, width: 32, access: Access::ReadOnly, reset: 0x0, setup: false, meaning: "DeviceKind" },
@@ -251,6 +254,7 @@ pub const REGISTERS: [Register; 56] = [
     Register { name: "MIDSTREAM", offset: 0x032c, width: 32, access: Access::ReadWrite, reset: 0x0, setup: true, meaning: "1: the host follows streams without a SYN, so no_syn flows are tracked like others." },
     Register { name: "REPORT_INTERVAL", offset: 0x0330, width: 32, access: Access::ReadWrite, reset: 0x3c, setup: true, meaning: "Seconds between reports of a long-lived flow, 0: none." },
     Register { name: "FLOW_ENTRIES", offset: 0x0334, width: 32, access: Access::ReadWrite, reset: 0x0, setup: true, meaning: "Flow entries to use, at most the capability; 0: all." },
+    Register { name: "STREAM_WINDOW", offset: 0x0338, width: 32, access: Access::ReadWrite, reset: 0xffffffff, setup: true, meaning: "Delivered bytes of a stream that payload contents still see on the host: a stream's first bytes satisfy no anchor once a payload begins further behind them." },
     Register { name: "TUNNEL_PORTS_0", offset: 0x0340, width: 64, access: Access::ReadWrite, reset: 0x17c112b612b5, setup: true, meaning: "Four UDP tunnel ports of 16 bits, 0: unused. Defaults: 4789, 4790 VXLAN(-GPE), 6081 GENEVE." },
     Register { name: "TUNNEL_PORTS_1", offset: 0x0348, width: 64, access: Access::ReadWrite, reset: 0x86800000dd8, setup: true, meaning: "Four more. Defaults: 3544 Teredo, 2152 GTP-U." },
     Register { name: "FLOW_HASH_0", offset: 0x0380, width: 64, access: Access::ReadWrite, reset: 0x9e3779b97f4a7c15, setup: true, meaning: "First constant of the flow hash (hash.rs)." },
