@@ -263,7 +263,7 @@ pub fn load(sources: &[RuleSource], variables: &VariableTable, options: &LoadOpt
                         cause: Cause::Syntax,
                         message: e.message.into(),
                         remedy: Some(e.remedy.into()),
-                        known_as: None,
+                        known_as: known_syntax(&text.text, e.span, e.message),
                     };
                     set.rejected.push(place.diagnostic(fault, Severity::Error, None));
                     continue;
@@ -329,6 +329,20 @@ impl Ruleset {
             }
         }
     }
+}
+
+/// How Suricata's users know a fault within an option.
+fn known_syntax(text: &[u8], span: Span, message: &str) -> Option<String> {
+    if message == "an empty option" {
+        return Some("unknown rule keyword ''.".to_owned());
+    }
+    let at = (span.start as usize).min(text.len());
+    let start = text.get(..at)?.iter().rposition(|b| matches!(b, b';' | b'('))? + 1;
+    let end = text.get(at..)?.iter().position(|b| *b == b';').map_or(text.len(), |n| at + n);
+    let option = String::from_utf8_lossy(text.get(start..end)?).into_owned();
+    let (keyword, value) = option.split_once(':')?;
+    let (keyword, value) = (keyword.trim(), value.trim());
+    Some(format!("bad option value formatting (possible missing semicolon) for keyword {keyword}: '{value}'"))
 }
 
 fn sid_span(syntax: &crate::syntax::RuleSyntax, text: &[u8]) -> Span {

@@ -103,7 +103,10 @@ impl Lowering<'_, '_> {
         let bytes = decode(quoted.of(self.text)).map_err(|(at, message)| {
             let at = quoted.start as usize + at;
             let remedy = "write bytes as `|41 42|`, and `\"`, `;`, `|` as `|22|`, `|3B|`, `|7C|`";
+            let digit = self.text.get(at).map_or(' ', |b| char::from(*b));
+            let shown = String::from_utf8_lossy(quoted.of(self.text));
             Fault::new(Span::new(at, at + 1), Cause::Value, message, remedy)
+                .known_as(format!("Invalid hex code in content - {shown}, hex {digit}. Invalidating signature."))
         })?;
         if bytes.is_empty() {
             return Err(self.wrong(option, "the content is empty"));

@@ -7,7 +7,7 @@ use super::outputs::{self, Output};
 use super::tree::Node;
 use crate::args::Device;
 use crate::commands::run::{inspect, references};
-use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit, USAGE};
+use crate::exit::{FINDINGS, Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, Source};
 use crate::ruleset;
@@ -109,17 +109,19 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     for refused in &loaded.refused {
         log.say_of("detect", Level::Error, format!("error parsing signature: {refused}"));
     }
-    log.say_of(
-        "detect",
-        Level::Info,
-        format!(
-            "{} rule files processed. {} rules successfully loaded, {} rules failed, {} rules skipped",
-            files,
+    if loaded.totals.loaded == 0 && files > 0 {
+        let text = format!("{files} rule files specified, but no rules were loaded!");
+        log.say_of("detect", Level::Warning, text);
+    } else {
+        let text = format!(
+            "{files} rule files processed. {} rules successfully loaded, {} rules failed, {} rules skipped",
             loaded.totals.loaded,
             wrong.len() + loaded.refused.len(),
             other.len()
-        ),
-    );
+        );
+        log.say_of("detect", Level::Info, text);
+    }
+    log.say_of("detect", Level::Info, format!("{} signatures processed", loaded.totals.loaded));
     let stores = loaded.program.sources().iter().any(|rule| rule.app_layer.contains(&weir_ir::AppLayerCondition::FileStore));
     if stores && !outputs.iter().any(|output| matches!(output, Output::FileStore { .. })) {
         log.say_of(
@@ -309,13 +311,6 @@ fn captures(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     found.sort();
-    if found.is_empty() {
-        return Err(Failure {
-            code: INPUT,
-            error: anyhow::anyhow!("{}: the directory holds no captures", path.display()),
-            remedy: Some("captures end in .pcap or .pcapng".to_owned()),
-        });
-    }
     Ok(found.into_iter().map(|(_, file)| file).collect())
 }
 
