@@ -20,6 +20,7 @@ pub mod expectation;
 mod file;
 pub mod flow;
 mod framed;
+pub mod hooks;
 pub mod ftp;
 pub mod ftp_data;
 pub mod http1;

@@ -40,7 +40,7 @@ pub fn load(paths: &[PathBuf], config: &Config) -> Result<Loaded, Failure> {
 /// Compiles loaded rules for the engine.
 pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
     let rules = std::mem::take(&mut set.rules);
-    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), actions: settings::actions(config), previous: None };
+    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), actions: settings::actions(config), firewall: settings::firewall(config), previous: None };
     let (program, refused) = Program::compile(rules, options);
     let mut rejected_by_cause: BTreeMap<String, u64> = ruleset::rejected_by_cause(&set);
     if !refused.is_empty() {

@@ -32,6 +32,10 @@ pub struct FlowData {
     pub log: Option<Box<crate::log::FlowLog>>,
     /// A rule or a policy dropped it, and what it said is carried out.
     pub dropped: bool,
+    /// Its packets are told.
+    pub tag: Option<Box<crate::tags::Running>>,
+    /// It was the firewall.
+    pub dropped_by_firewall: bool,
     /// A policy let it pass without inspection.
     pub passed: bool,
     /// A policy let it pass, and nobody follows it.

@@ -12,6 +12,8 @@ mod evidence;
 pub mod flow_data;
 mod inspect;
 pub mod log;
+mod metadata;
+mod tags;
 pub mod statistics;
 pub mod verdict;
 

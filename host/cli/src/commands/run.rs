@@ -134,7 +134,9 @@ fn inspect_with(
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim | Device::Rtl => {
-            let everything = wants_everything(config, sink);
+            // Packets that follow an alert are told whatever they are.
+            let tags = loaded.program.sources().iter().any(|rule| rule.tag.is_some());
+            let everything = wants_everything(config, sink) || tags;
             let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
             device::Behind { loaded, tables: &tables, config, validate }.run_behind(device, source, sink, &mut control)
         }
@@ -150,6 +152,7 @@ fn wants_everything(config: &Config, sink: &dyn EventSink) -> bool {
         || sink.wants_anomalies()
         || sink.wants_flows()
         || config.inline.simulate
+        || config.firewall.enabled
         || config.stream.midstream_policy != ExceptionPolicy::Ignore
 }
 

@@ -8,16 +8,19 @@
 
 pub mod conditions;
 mod effects;
+mod firewall;
 mod packet;
 mod stream;
 mod transaction;
 
+pub use firewall::{FirewallReason, FirewallVerdict};
 pub use stream::Delivery;
 
 use crate::chain::{Evaluator, StreamView};
 use crate::context::{Context, Match, Scope};
 use crate::flow::FlowDetect;
 use crate::profile::RuleProfile;
+use crate::notes::{Note, Place};
 use crate::program::header::HeaderCache;
 use crate::program::rule::{CompiledRule, Head, RuleBuffer, Source};
 use crate::program::{Program, RuleIndex};
@@ -37,6 +40,8 @@ struct Raw {
     rule: RuleIndex,
     scope: Scope,
     direction: Option<Direction>,
+    /// Place of what it tells, plus one.
+    notes: u32,
 }
 
 /// Reusable memory of one worker.
@@ -90,6 +95,10 @@ pub struct Inspector {
     evaluator: Evaluator,
     scratch: Scratch,
     raw: Vec<Raw>,
+    /// Matches of the firewall's rules with the packet at hand.
+    decided: Vec<firewall::Decided>,
+    /// What the matches of the packet at hand tell.
+    told: Vec<Vec<Note>>,
 }
 
 impl Inspector {
@@ -100,6 +109,8 @@ impl Inspector {
             program,
             scratch: Scratch::default(),
             raw: Vec::new(),
+            decided: Vec::new(),
+            told: Vec::new(),
         })
     }
 
@@ -112,6 +123,7 @@ impl Inspector {
     pub fn set_program(&mut self, program: Arc<Program>) {
         self.program = program;
         self.raw.clear();
+        self.decided.clear();
         // Its rules have other indices.
         if let Some(profile) = self.evaluator.profile.as_deref_mut() {
             *profile = RuleProfile::default();
@@ -126,6 +138,17 @@ impl Inspector {
     /// What rules cost, if it was to be measured.
     pub fn rule_profile(&self) -> Option<&RuleProfile> {
         self.evaluator.profile.as_deref()
+    }
+
+    /// What a match tells. Until the next packet.
+    pub fn notes(&self, found: &Match) -> &[Note] {
+        let at = (found.notes as usize).checked_sub(1);
+        at.and_then(|at| self.told.get(at)).map_or(&[], |notes| notes)
+    }
+
+    /// What was told is no longer needed.
+    pub fn forget_notes(&mut self) {
+        self.told.clear();
     }
 
     /// What was counted.
@@ -157,6 +180,10 @@ struct Work<'w> {
     context: &'w Context<'w>,
     direction: Option<Direction>,
     raw: &'w mut Vec<Raw>,
+    /// The transaction that is inspected.
+    transaction: Option<u64>,
+    /// What matches tell.
+    told: &'w mut Vec<Vec<Note>>,
 }
 
 /// Bytes that a rule sees as payload.
@@ -176,6 +203,7 @@ impl Work<'_> {
             && conditions::bits_hold(&rule.bit_tests, flow)
             && conditions::ints_hold(&rule.int_tests, flow)
             && conditions::host_bits_hold(&rule.host_tests, &self.shared.bits, self.context, self.direction)
+            && conditions::transaction_bits_hold(&rule.host_tests, flow, self.transaction)
     }
 
     /// Evaluate a rule of packet or stream.
@@ -254,18 +282,36 @@ impl Work<'_> {
         self.evaluator.holds(&buffer.chain, transformed, None, datasets)
     }
 
+    /// Keeps what the rule that matched tells: for the flow's records, or for its alert. Gives the place plus one.
+    fn tell(&mut self, flow: Option<&mut FlowDetect>) -> u32 {
+        if self.evaluator.notes.is_empty() {
+            return 0;
+        }
+        let (of_flow, of_match): (Vec<Note>, Vec<Note>) =
+            self.evaluator.notes.drain(..).partition(|n| matches!(n.place, Place::Flow | Place::Entropy));
+        if let Some(flow) = flow {
+            of_flow.into_iter().for_each(|note| crate::notes::remember(&mut flow.notes, note));
+        }
+        if of_match.is_empty() {
+            return 0;
+        }
+        self.told.push(of_match);
+        self.told.len() as u32
+    }
+
     /// The rule matched: change state, and remember it.
-    fn matched(&mut self, index: RuleIndex, scope: Scope, flow: Option<&mut FlowDetect>) {
+    fn matched(&mut self, index: RuleIndex, scope: Scope, mut flow: Option<&mut FlowDetect>) {
         let Some(rule) = self.program.rule(index) else { return };
         self.evaluator.counters.matches += 1;
         if rule.changes_state() {
-            effects::change_state(rule, self.context, self.direction, flow, &mut self.shared.bits);
+            effects::change_state(rule, self.context, (self.direction, self.transaction), flow.as_deref_mut(), &mut self.shared.bits);
         }
         // Several deliveries of one packet are one unit.
         if !matches!(scope, Scope::Transaction(_)) && self.raw.iter().any(|r| r.rule == index && r.scope == scope) {
             return;
         }
-        self.raw.push(Raw { rule: index, scope, direction: self.direction });
+        let notes = self.tell(flow);
+        self.raw.push(Raw { rule: index, scope, direction: self.direction, notes });
     }
 }
 
