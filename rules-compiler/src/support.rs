@@ -58,6 +58,8 @@ const GENERAL_BUFFERS: &[Buffer] = &[
     Buffer::FileSha1,
     Buffer::FileSha256,
     Buffer::DceStubData,
+    Buffer::IpSource,
+    Buffer::IpDestination,
     Buffer::Ipv4Header,
     Buffer::Ipv6Header,
     Buffer::TcpHeader,
@@ -97,7 +99,7 @@ impl Default for Support {
             buffers: GENERAL_BUFFERS.iter().copied().collect(),
             keywords: KEYWORDS.iter().copied().collect(),
             link_layer: false,
-            sctp: false,
+            sctp: true,
         };
         for &protocol in PARSED {
             support.add_protocol(protocol);

@@ -20,6 +20,7 @@ pub mod expectation;
 mod file;
 pub mod flow;
 mod framed;
+pub mod hooks;
 pub mod ftp;
 pub mod ftp_data;
 pub mod http1;
@@ -229,6 +230,11 @@ pub trait ProtocolState: Send {
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         let _ = direction;
         Vec::new()
+    }
+    /// So many bytes behind [`Self::take_rest`] were more than the parser keeps. Given once.
+    fn take_lost(&mut self, direction: Direction) -> u64 {
+        let _ = direction;
+        0
     }
     /// What limits have done since the last call.
     fn take_limits(&mut self) -> Limits {

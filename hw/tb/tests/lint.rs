@@ -23,6 +23,12 @@ const LEGAL: &[(&str, &[&str])] = &[
     ("weir_flow_access", &[]),
     ("weir_verdict_access", &[]),
     ("weir_queue_writer", &[]),
+    ("weir_classes", &[]),
+    ("weir_message_facts", &[]),
+    ("weir_frame_buffer", &["-GBYTES=16"]),
+    ("weir_frame_buffer", &["-GBYTES=64"]),
+    ("weir_core", &["-GBYTES=16", "-GQUEUES_LOG2=2", "-GBUCKETS_LOG2=10"]),
+    ("weir_core", &["-GBYTES=64"]),
     ("weir_flow_spike", &[]),
     ("weir_csr_global", &[]),
     ("weir_csr_queue", &[]),
@@ -38,6 +44,7 @@ const ILLEGAL: &[(&str, &[&str])] = &[
     ("weir_range_search", &["-GLOG2=1"]),
     ("weir_flow_table", &["-GBUCKETS_LOG2=2"]),
     ("weir_flow_spike", &["-GOUT_BITS=1"]),
+    ("weir_frame_buffer", &["-GWORDS_LOG2=12"]),
 ];
 
 fn lint(top: &str, parameters: &[&str]) -> Option<(bool, String)> {

@@ -551,8 +551,7 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         }
     }
     see(&flow, upgrades, true, config.transactions, &mut transactions);
-    // What came behind a change of protocol waits to be inspected.
-    flow.mark_inspected(1);
+    assert!(!flow.mark_inspected(1), "nothing waits once all is inspected");
     events.extend(flow.new_events());
     events.sort_unstable();
     let mut text = String::new();
