@@ -52,17 +52,19 @@ pub struct RuleSource {
     pub name: Arc<str>,
     /// The text.
     pub bytes: Vec<u8>,
+    /// Its rules belong to the firewall's tables.
+    pub firewall: bool,
 }
 
 impl RuleSource {
     /// From memory.
     pub fn from_text(name: &str, text: impl Into<Vec<u8>>) -> Self {
-        RuleSource { name: name.into(), bytes: text.into() }
+        RuleSource { name: name.into(), bytes: text.into(), firewall: false }
     }
 
     /// Read a file of at most [`RULE_FILE_MAX`] bytes.
     pub fn from_file(path: &Path) -> Result<Self, ReadError> {
-        Ok(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes: read_limited(path, RULE_FILE_MAX)? })
+        Ok(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes: read_limited(path, RULE_FILE_MAX)?, firewall: false })
     }
 
     /// Read files, and the `*.rules` files of directories (sorted by name, not below them).
@@ -171,7 +173,7 @@ impl LoadOptions<'_> {
                 return Ok(None);
             }
             let bytes = read_limited(&path, CONFIG_FILE_MAX)?;
-            Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes }))
+            Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes, firewall: false }))
         };
         self.classification = read("classification.config")?;
         self.reference = read("reference.config")?;
@@ -238,6 +240,7 @@ pub fn load(sources: &[RuleSource], variables: &VariableTable, options: &LoadOpt
         }
     };
     for source in sources {
+        session.firewall = source.firewall;
         let mut splitter = Splitter::new(&source.bytes);
         while let Some(chunk) = splitter.next() {
             let text = match chunk {
@@ -260,6 +263,7 @@ pub fn load(sources: &[RuleSource], variables: &VariableTable, options: &LoadOpt
                         cause: Cause::Syntax,
                         message: e.message.into(),
                         remedy: Some(e.remedy.into()),
+                        known_as: known_syntax(&text.text, e.span, e.message),
                     };
                     set.rejected.push(place.diagnostic(fault, Severity::Error, None));
                     continue;
@@ -327,6 +331,20 @@ impl Ruleset {
     }
 }
 
+/// How Suricata's users know a fault within an option.
+fn known_syntax(text: &[u8], span: Span, message: &str) -> Option<String> {
+    if message == "an empty option" {
+        return Some("unknown rule keyword ''.".to_owned());
+    }
+    let at = (span.start as usize).min(text.len());
+    let start = text.get(..at)?.iter().rposition(|b| matches!(b, b';' | b'('))? + 1;
+    let end = text.get(at..)?.iter().position(|b| *b == b';').map_or(text.len(), |n| at + n);
+    let option = String::from_utf8_lossy(text.get(start..end)?).into_owned();
+    let (keyword, value) = option.split_once(':')?;
+    let (keyword, value) = (keyword.trim(), value.trim());
+    Some(format!("bad option value formatting (possible missing semicolon) for keyword {keyword}: '{value}'"))
+}
+
 fn sid_span(syntax: &crate::syntax::RuleSyntax, text: &[u8]) -> Span {
     syntax.options.iter().find(|o| o.name.of(text).eq_ignore_ascii_case(b"sid")).map_or(Span::default(), |o| o.span())
 }
@@ -356,6 +374,7 @@ impl At<'_> {
             fault.message,
         );
         out.remedy = fault.remedy;
+        out.known_as = fault.known_as;
         out.sid = sid;
         out
     }

@@ -268,6 +268,9 @@ pub struct RunArguments {
     /// Directory of eve.json and stats.json; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "log")]
     pub log_dir: PathBuf,
+    /// Measure what each rule costs: the most expensive ones to the terminal, all to DIR/rule-profile.json.
+    #[arg(long)]
+    pub profile_rules: bool,
     /// No summary and no progress bar.
     #[arg(short, long)]
     pub quiet: bool,

@@ -12,7 +12,8 @@ use weir_contract::counters::Counter;
 use weir_contract::enums::Scopes;
 use weir_contract::guards::Guard;
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence};
+use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence, Streams};
+use weir_ir::PortSet;
 use weir_management::{Config, FailMode};
 use weir_output::{Cause, EventSink, RuleCost, RunTotals};
 use weir_rules::image::{Image, ImageOptions, emit};
@@ -56,11 +57,16 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
     let common = tables.plan.common.iter().map(|condition| (None, condition));
     let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
     for (rule, Condition { trigger, record }) in common.chain(own) {
-        let classes = record.class_mask;
+        let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
+        let streams = || Streams {
+            classes: record.class_mask,
+            source: ports(record.source_ports),
+            destination: ports(record.destination_ports),
+        };
         let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
         match trigger {
             Trigger::Fragment(fragment) if stream => {
-                fragments.push(Fragment { bytes: folded(fragment.bytes()), classes });
+                fragments.push(Fragment { bytes: folded(fragment.bytes()), streams: streams() });
             }
             Trigger::Fragment(fragment) if known => {
                 let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
@@ -70,7 +76,7 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
                 let least = at.map_or(0, |at| at + part.len());
                 patterns.push(Pattern { bytes, least });
             }
-            Trigger::Guard(guard) if stream => guards.push((1 << guard, classes)),
+            Trigger::Guard(guard) if stream => guards.push((1 << guard, streams())),
             _ => {}
         }
     }
@@ -314,7 +320,10 @@ impl Behind<'_> {
         let cpu = cpu_seconds();
         let engine_config = settings::engine(config, validate);
         let raw_window = engine_config.raw_window;
-        let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        if control.profile.is_some() {
+            engine.profile_rules();
+        }
         let gates = tables.plan.gates.iter().map(|name| &**name);
         let evidence = stream_evidence(loaded, tables);
         let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
@@ -370,6 +379,9 @@ impl Behind<'_> {
         }
         runtime.poll(sink).or_internal()?;
         let seconds = start.elapsed().as_secs_f64();
+        if let (Some(place), Some(profile)) = (&mut control.profile, runtime.engine().rule_profile()) {
+            place.clone_from(profile);
+        }
         (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
         let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
         totals.rules.by_class =

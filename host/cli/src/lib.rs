@@ -8,6 +8,7 @@ pub mod args;
 /// The commands; tests call some of them as functions.
 pub mod commands;
 pub mod device;
+mod firewall;
 mod example;
 pub mod exit;
 mod out;

@@ -43,6 +43,11 @@ pub fn load_rules(
     config: &Config,
     check_pcre: Option<&dyn Fn(&Pcre) -> Result<(), String>>,
 ) -> Result<Ruleset, Failure> {
+    load_sources(&sources(paths)?, Some((paths, check_pcre)), config)
+}
+
+/// The texts of rule files and directories.
+pub fn sources(paths: &[PathBuf]) -> Result<Vec<RuleSource>, Failure> {
     let mut sources = Vec::new();
     for path in paths {
         let found = RuleSource::from_paths(std::slice::from_ref(path)).or_input()?;
@@ -55,7 +60,7 @@ pub fn load_rules(
         }
         sources.extend(found);
     }
-    load_sources(&sources, Some((paths, check_pcre)), config)
+    Ok(sources)
 }
 
 /// Loads rule texts. `paths` says where they come from, when they come from files.
@@ -73,7 +78,7 @@ pub fn load_sources(
         let Some(path) = path else { return Ok(None) };
         tracing::info!("{name}: {}", path.display());
         let bytes = read_limited(&path, CONFIG_MAX).or_input()?;
-        Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes }))
+        Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes, firewall: false }))
     };
     let directory = paths.first().and_then(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
     let bar = progress::bytes(sources.iter().map(|s| s.bytes.len() as u64).sum(), "rules");

@@ -48,7 +48,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             disabled: disabled(&config.app_layer.disabled),
         },
         inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,
-        inline: config.inline.simulate,
+        inline: config.inline.simulate || config.firewall.enabled,
         file_digests: config.output.file_digests,
         midstream_policy: policy(config.stream.midstream_policy),
         flow_id_seed: config.flow.id_seed,
@@ -112,7 +112,7 @@ pub fn eve(config: &Config, references: weir_output::ReferencePrefixes) -> EveOp
         netflow: output.netflow,
         files: output.files,
         protocols: output.protocols.iter().cloned().collect(),
-        inline: config.inline.simulate,
+        inline: config.inline.simulate || config.firewall.enabled,
         ..EveOptions::default()
     }
 }
@@ -143,4 +143,9 @@ fn policy(policy: ExceptionPolicy) -> weir_engine::Policy {
 /// Which actions go first. The configuration has been checked.
 pub fn actions(config: &Config) -> weir_detect::ActionOrder {
     weir_detect::ActionOrder::from_names(config.rules.action_order.iter().map(String::as_str)).unwrap_or_default()
+}
+
+/// Policies of firewall mode. The configuration has been checked.
+pub fn firewall(config: &Config) -> Option<weir_detect::Policies> {
+    config.firewall.enabled.then(|| crate::firewall::policies(&config.firewall.policies).unwrap_or_default())
 }

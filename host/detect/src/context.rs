@@ -124,7 +124,7 @@ impl Effect {
             Action::Reject => Effect::Reject(RejectTo::Source),
             Action::RejectDestination => Effect::Reject(RejectTo::Destination),
             Action::RejectBoth => Effect::Reject(RejectTo::Both),
-            Action::Alert | Action::Config => Effect::None,
+            Action::Alert | Action::Config | Action::Accept => Effect::None,
         }
     }
 }
@@ -162,7 +162,15 @@ pub struct Match {
     /// The effect holds for the whole flow, not only for the packet.
     pub whole_flow: bool,
     /// The rule asks for the packets that follow (`tag`).
-    pub tag: bool,
+    pub tag: Option<weir_ir::Tag>,
+    /// What it does not have logged.
+    pub unlogged: Option<weir_ir::Unlogged>,
+    /// Nothing more of the flow is inspected.
+    pub bypass: bool,
+    /// It is a rule, or a default policy, of the firewall.
+    pub firewall: bool,
+    /// What it tells: [`crate::Inspector::notes`].
+    pub notes: u32,
 }
 
 impl Match {

@@ -131,6 +131,41 @@ pub struct FlowDetect {
     pub(crate) transactions: Vec<TransactionDetect>,
     pub(crate) passed: bool,
     pub(crate) dropped: bool,
+    /// What firewall mode has decided.
+    pub(crate) firewall: FlowFirewall,
+    /// What matches tell of the flow.
+    pub(crate) notes: Vec<crate::notes::Note>,
+    /// `xbits` of transactions: transaction, name; sorted.
+    pub(crate) transaction_bits: Vec<(u64, u32)>,
+}
+
+/// What firewall mode keeps for a flow.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FlowFirewall {
+    /// `accept:flow`: nothing more is decided.
+    pub accepted: bool,
+    /// Directions that have had a packet.
+    pub started: [bool; 2],
+    /// Directions that have had bytes of a protocol.
+    pub met: [bool; 2],
+    /// Live transactions, sorted by number.
+    pub transactions: Vec<FirewallTransaction>,
+    /// Rules that have matched bytes of a transaction, sorted.
+    pub matched: Vec<(u64, RuleIndex)>,
+}
+
+/// How far a transaction has come through its hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FirewallTransaction {
+    pub id: u64,
+    /// By direction: the state that is decided next; it is decided again while the transaction stays in it.
+    pub next: [u8; 2],
+    /// The complete direction is decided.
+    pub done: [bool; 2],
+    /// The direction has been met.
+    pub begun: [bool; 2],
+    /// `accept:tx`
+    pub accepted: bool,
 }
 
 /// What is left of detection's state when nothing but caches was made.
@@ -167,6 +202,19 @@ impl FlowDetect {
     /// The flow has another parser now, which numbers its transactions anew.
     pub fn protocol_changed(&mut self) {
         self.transactions.clear();
+        self.transaction_bits.clear();
+        self.firewall.transactions.clear();
+        self.firewall.matched.clear();
+    }
+
+    /// What matches have told of the flow.
+    pub fn notes(&self) -> &[crate::notes::Note] {
+        &self.notes
+    }
+
+    /// The firewall has accepted all of the flow.
+    pub fn accepted(&self) -> bool {
+        self.firewall.accepted
     }
 
     /// What is open in `direction`. `window_start` is the stream offset of the oldest byte the next delivery will see.
@@ -178,7 +226,7 @@ impl FlowDetect {
                 .transactions
                 .iter()
                 .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
-            state: !self.bits.is_empty() || !self.ints.is_empty(),
+            state: !self.bits.is_empty() || !self.ints.is_empty() || !self.transaction_bits.is_empty(),
         }
     }
 
@@ -189,6 +237,8 @@ impl FlowDetect {
             && self.ints.is_empty()
             && self.transactions.is_empty()
             && self.sides.iter().all(|side| side.pending.is_empty())
+            && self.notes.is_empty()
+            && self.firewall == FlowFirewall::default()
             && !self.is_closed();
         plain.then(|| Marks {
             program: self.program,
@@ -214,6 +264,9 @@ impl FlowDetect {
         self.transactions.clear();
         self.passed = false;
         self.dropped = false;
+        self.firewall = FlowFirewall::default();
+        self.notes.clear();
+        self.transaction_bits.clear();
     }
 
     /// A `pass` rule ended the inspection of the flow.
@@ -266,6 +319,7 @@ impl FlowDetect {
             side.addresses_done = false;
         }
         self.transactions.clear();
+        self.firewall.matched.clear();
     }
 }
 

@@ -142,7 +142,7 @@ fn touches(matches: &[Match]) -> bool {
 }
 
 fn check(matches: Vec<Match>, bytes: &[u8], stream: Option<(u64, usize)>) -> Result<(), TestCaseError> {
-    let buffer = BufferMatch { buffer: Buffer::Payload, transforms: vec![], matches: matches.clone() };
+    let buffer = BufferMatch { buffer: Buffer::Payload, transforms: vec![], matches: matches.clone(), side: None };
     let chain = compile::chain(&buffer, None, &mut DatasetTable::default()).unwrap();
     let limits = Limits { steps: 10_000_000, ..Limits::default() };
     let mut evaluator = Evaluator::new(limits).unwrap();

@@ -3,12 +3,13 @@
 use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
+use crate::statistics::REASSEMBLY_GAP;
 use crate::log::{self, Demand, FlowLog};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_app_layer::expectation::{Expectations, Pair};
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input, Limits};
-use weir_detect::{Delivery, Program};
+use weir_detect::{Delivery, PacketTable, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::{EventSink, FlowEnd};
 use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport, protocols};
@@ -151,8 +152,34 @@ impl Engine {
             for (reason, count) in &decisions.reasons {
                 all.insert(format!("ips.drop_reason.{reason}"), *count);
             }
+            if let Some((decisions, discarded)) = self.inner.inspector.firewall_decisions() {
+                for (name, value) in [
+                    ("accepted", decisions.accepted),
+                    ("blocked", decisions.blocked),
+                    ("rejected", decisions.rejected),
+                    ("discarded_alerts", discarded),
+                ] {
+                    all.insert(format!("firewall.{name}"), value);
+                }
+                for reason in
+                    ["rules", "default_packet_policy", "default_app_policy", "flow_drop", "pre_flow_hook", "pre_stream_hook"]
+                {
+                    let count = decisions.reasons.get(reason).copied().unwrap_or(0);
+                    all.insert(format!("firewall.drop_reason.{reason}"), count);
+                }
+            }
         }
         all
+    }
+
+    /// From now on, measure what rules cost.
+    pub fn profile_rules(&mut self) {
+        self.inner.inspector.profile_rules();
+    }
+
+    /// What rules cost, if it was to be measured.
+    pub fn rule_profile(&self) -> Option<&weir_detect::RuleProfile> {
+        self.inner.inspector.rule_profile()
     }
 
     /// What detection counted.
@@ -291,6 +318,9 @@ impl Inner {
             return;
         };
         let now = packet.time.0;
+        if !self.inspector.before_flow(packet, sink) {
+            return;
+        }
         let found = self.flows.lookup(&key, now);
         if let Lookup::Existing(id) = found {
             if let Some(flow) = self.flows.get_mut(id) {
@@ -331,6 +361,9 @@ impl Inner {
         }
         if flow.data.bypassed {
             self.inspector.not_inspected();
+            return;
+        }
+        if !self.inspector.before_stream(packet, flow, direction, sink) {
             return;
         }
         if begins_midstream(flow, packet) && !self.inspector.midstream(packet, flow, direction, &self.config, sink) {
@@ -382,6 +415,8 @@ impl Inner {
             device: DeviceLink::default(),
             log: self.demand.is_some_and(Demand::of_flows).then(Box::<FlowLog>::default),
             dropped: false,
+            dropped_by_firewall: false,
+            tag: None,
             passed: false,
             bypassed: false,
             midstream: None,
@@ -409,8 +444,10 @@ impl Inner {
                 flow.data.wake(&self.config.session, &mut self.bedroom);
                 self.inspector.log_rest(flow, sink);
                 self.inspector.count_application(flow);
-                if self.demand.is_some_and(|demand| demand.flows) {
-                    log::flow(flow, reason, now, sink);
+                let told = flow.data.log.as_deref().is_none_or(|log| !log.silent);
+                if told && self.demand.is_some_and(|demand| demand.flows) {
+                    let metadata = self.inspector.metadata(flow);
+                    log::flow(flow, reason, now, &metadata, sink);
                 }
             }
         }
@@ -502,6 +539,7 @@ impl StreamSink for Deliver<'_, '_> {
 
     fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
         self.gaps[direction & 1] = true;
+        self.inspector.statistics.add(REASSEMBLY_GAP, 1);
         self.app.feed(side(direction), Input::Gap(length), self.context.packet.number);
     }
 
@@ -563,11 +601,15 @@ fn tcp(
     context.packet_events = &raised;
     context.in_stream = result.in_stream;
     let FlowData { app, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(&mut detect, &context);
-    if let Some(facts) = &mut context.flow {
-        facts.established = result.established;
+    if inspector.firewall_packet(PacketTable::Filter, &context, Some(&mut detect)) {
+        inspector.packet(&mut detect, &context);
+        if let Some(facts) = &mut context.flow {
+            facts.established = result.established;
+        }
+        if inspector.firewall_transactions(&mut detect, &context, app) {
+            inspector.transactions(&mut detect, &context, app, windows);
+        }
     }
-    inspector.transactions(&mut detect, &context, app, windows);
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
     flow.data.detect = Some(detect);
     flow.data.session = Some(session);
@@ -600,8 +642,12 @@ fn datagram(
     let mut context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
     context.packet_events = &raised;
     let FlowData { app, windows, encrypted, .. } = &mut flow.data;
-    inspector.packet(&mut detect, &context);
-    inspector.transactions(&mut detect, &context, app, windows);
+    if inspector.firewall_packet(PacketTable::Filter, &context, Some(&mut detect)) {
+        inspector.packet(&mut detect, &context);
+        if inspector.firewall_transactions(&mut detect, &context, app) {
+            inspector.transactions(&mut detect, &context, app, windows);
+        }
+    }
     *encrypted |= app.encrypted() && !config.inspect_encrypted;
     flow.data.detect = Some(detect);
     inspector.end_packet(&context, flow, sink);

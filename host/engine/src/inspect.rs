@@ -6,12 +6,16 @@ use crate::log::{self, Demand};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Direction, Input, Limits};
 use weir_contract::protocol::{AppProtocol, Detection};
-use weir_detect::{Context, Delivery, Effect, FlowDetect, FlowFacts, Match, Program, SharedState};
+use weir_detect::{
+    Context, Delivery, Effect, FirewallVerdict, FlowDetect, FlowFacts, Match, PacketTable, Program, SharedState,
+};
 use weir_flow::Flow;
 use weir_output::community::flow_id;
+use crate::metadata;
+use crate::tags::{Running, Tags};
 use crate::statistics::Statistics;
 use crate::verdict::{self, Decisions, DropReason};
-use weir_output::{AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
+use weir_output::{TaggedRecord, AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
 use weir_packet::{Packet, Time, Transport};
 use weir_reassembly::{RawWindow, Session, StreamEvents};
 
@@ -28,6 +32,13 @@ pub struct Inspector {
     /// Link type of the frame that is processed, plus one; 0 before the first.
     pub link: u32,
     decisions: Decisions,
+    tags: Tags,
+    /// Those of the firewall.
+    firewall_decisions: Decisions,
+    /// Alerts of packets that something else dropped.
+    discarded_alerts: u64,
+    /// What the firewall says about the packet at hand.
+    firewall: FirewallVerdict,
     /// Files stored.
     stored: u64,
     /// Counters of packets.
@@ -72,6 +83,10 @@ impl Inspector {
             inline,
             link: 0,
             decisions: Decisions::default(),
+            tags: Tags::default(),
+            firewall_decisions: Decisions::default(),
+            discarded_alerts: 0,
+            firewall: FirewallVerdict::Next,
             stored: 0,
             statistics: Statistics::default(),
         })
@@ -80,6 +95,61 @@ impl Inspector {
     /// Packets by what was decided.
     pub fn decisions(&self) -> &Decisions {
         &self.decisions
+    }
+
+    /// With the frame's link type, of a packet that has the frame's bytes.
+    fn with_link<'p>(&self, packet: &Packet<'_>, mut facts: PacketFacts<'p>) -> PacketFacts<'p> {
+        let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
+        if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
+            facts.link = self.link - 1;
+        }
+        facts
+    }
+
+    /// What rules have left on a flow, as members of its records.
+    pub fn metadata(&self, flow: &Flow<FlowData>) -> Vec<u8> {
+        let mut members = Vec::new();
+        metadata::of_flow(flow.data.detect.as_deref(), self.inner.program(), &[], &mut members);
+        members
+    }
+
+    /// Packets by what the firewall decided; none without firewall mode. With alerts that were given up.
+    pub fn firewall_decisions(&self) -> Option<(&Decisions, u64)> {
+        self.inner.has_firewall().then_some((&self.firewall_decisions, self.discarded_alerts))
+    }
+
+    /// Asks a table of packets. False: the packet is dropped, and nothing else looks at it.
+    pub fn firewall_packet(
+        &mut self,
+        table: PacketTable,
+        context: &Context<'_>,
+        detect: Option<&mut FlowDetect>,
+    ) -> bool {
+        if !self.inner.has_firewall() {
+            return true;
+        }
+        if table == PacketTable::PreFlow {
+            self.firewall = FirewallVerdict::Next;
+        } else if self.firewall == FirewallVerdict::Accept {
+            return true;
+        }
+        self.firewall = self.inner.firewall_packet(table, context, detect, &mut self.shared);
+        let dropped = matches!(self.firewall, FirewallVerdict::Drop { .. });
+        if dropped {
+            self.discarded_alerts += self.inner.discard_matches();
+        }
+        !dropped
+    }
+
+    /// Asks the tables of transactions. False: the packet is dropped.
+    pub fn firewall_transactions(&mut self, detect: &mut FlowDetect, context: &Context<'_>, app: &mut AppLayerFlow) -> bool {
+        if self.firewall == FirewallVerdict::Next && self.inner.has_firewall() {
+            let packet = context.packet;
+            let data = !packet.payload.is_empty() && !packet.checksum_bad && (context.in_stream || packet.tcp().is_none());
+            let state = app.state();
+            self.firewall = self.inner.firewall_transactions(context, detect, state, data, &mut self.shared);
+        }
+        !matches!(self.firewall, FirewallVerdict::Drop { .. })
     }
 
     /// What the sink asks for.
@@ -95,6 +165,16 @@ impl Inspector {
     /// What the parsers' limits have kept from inspection.
     pub fn limits(&self) -> Limits {
         self.limits
+    }
+
+    /// From now on, measure what rules cost.
+    pub fn profile_rules(&mut self) {
+        self.inner.profile_rules();
+    }
+
+    /// What rules cost, if it was to be measured.
+    pub fn rule_profile(&self) -> Option<&weir_detect::RuleProfile> {
+        self.inner.rule_profile()
     }
 
     /// What detection counted.
@@ -161,9 +241,14 @@ impl Inspector {
     /// A packet without flow.
     pub fn lone_packet(&mut self, packet: &Packet<'_>, sink: &mut dyn EventSink) {
         let context = Context::of_packet(packet);
-        self.inner.packet(&context, None, &mut self.shared);
+        let goes_on = self.firewall_packet(PacketTable::PreFlow, &context, None)
+            && self.firewall_packet(PacketTable::Filter, &context, None);
+        if goes_on {
+            self.inner.packet(&context, None, &mut self.shared);
+        }
         self.matches.clear();
         self.inner.finish(&context, None, &mut self.shared, &mut self.matches);
+        self.inner.finish_firewall(&context, &mut self.matches);
         let direction = context.flow.map_or(0, |f| f.direction as usize);
         let outcome = self.raise_matches(packet, None, sink);
         self.settle(packet, None, direction, outcome, sink);
@@ -179,7 +264,16 @@ impl Inspector {
         mut flow: Option<&mut Flow<FlowData>>,
         sink: &mut dyn EventSink,
     ) -> Outcome {
-        let verdict = verdict::of(&self.matches, self.inline);
+        let mut verdict = verdict::of(&self.matches, self.inline);
+        if let FirewallVerdict::Drop { effect, .. } = self.firewall {
+            verdict.action = VerdictAction::Drop;
+            verdict.reject = match effect {
+                Effect::Reject(to) => Some(verdict::target(to)),
+                _ => None,
+            };
+        } else if verdict.action != VerdictAction::Drop && self.inner.has_firewall() {
+            verdict.action = VerdictAction::Accept;
+        }
         if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
             let program = self.inner.program();
             let asks = |m: &&Match| {
@@ -187,9 +281,20 @@ impl Inspector {
             };
             log.store.extend(self.matches.iter().filter(asks).filter_map(Match::transaction));
         }
+        if let Some(flow) = flow.as_deref_mut() {
+            flow.data.bypassed |= self.matches.iter().any(|m| m.bypass);
+            if let Some(log) = flow.data.log.as_deref_mut() {
+                self.matches.iter().for_each(|m| match (m.unlogged, m.transaction()) {
+                    (Some(weir_ir::Unlogged::Transaction), Some(id)) => log.write(id),
+                    (Some(weir_ir::Unlogged::Flow), _) => log.silent = true,
+                    _ => {}
+                });
+            }
+        }
         for n in 0..self.matches.len() {
             self.raise(n, packet, flow.as_deref_mut(), verdict, sink);
         }
+        self.inner.forget_notes();
         let dropping = |m: &&Match| matches!(m.effect, Effect::Drop | Effect::Reject(_));
         Outcome {
             verdict,
@@ -207,10 +312,34 @@ impl Inspector {
         Outcome { verdict, rule, whole_flow }: Outcome,
         sink: &mut dyn EventSink,
     ) {
+        if !packet.data.is_empty() {
+            let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
+            let seen = (packet.number, packet.time.0, packet.data.len());
+            let mut none = None;
+            let of_flow = flow.as_deref_mut().map_or(&mut none, |flow| &mut flow.data.tag);
+            if self.tags.tells(of_flow, ends, seen) {
+                let facts = self.with_link(packet, packet_facts(packet, false));
+                sink.tagged(&TaggedRecord { packet: facts, flow: flow.as_deref().map(flow_facts) });
+            }
+        }
         // The end of a flow is no packet.
         if !self.inline || packet.data.is_empty() {
             return;
         }
+        let said = std::mem::replace(&mut self.firewall, FirewallVerdict::Next);
+        if let FirewallVerdict::Drop { reason, flow: whole, rule, .. } = said {
+            let reason = DropReason::Firewall(reason);
+            self.firewall_decisions.count(Some(reason), verdict.reject.is_some());
+            if let Some(flow) = flow.as_deref_mut().filter(|_| whole) {
+                flow.data.dropped = true;
+                flow.data.dropped_by_firewall = true;
+                flow.data.drop_logged |= 1 << direction;
+            }
+            let program = Arc::clone(self.inner.program());
+            verdict::record(packet, flow.as_deref(), direction, reason, (verdict, program.source(rule), false), sink);
+            return;
+        }
+        self.firewall_decisions.count(None, false);
         if verdict.action != VerdictAction::Drop {
             self.decisions.count(None, false);
             return;
@@ -248,6 +377,7 @@ impl Inspector {
     /// A packet that goes on without inspection.
     pub fn not_inspected(&mut self) {
         if self.inline {
+            self.firewall_decisions.count(None, false);
             self.decisions.count(None, false);
         }
     }
@@ -279,6 +409,7 @@ impl Inspector {
                 let verdict = Verdict { action: VerdictAction::Drop, reject };
                 flow.data.dropped = policy != Policy::DropPacket;
                 flow.data.drop_logged |= 1 << direction;
+                self.firewall_decisions.count(None, false);
                 self.decisions.count(Some(DropReason::Midstream), reject.is_some());
                 verdict::record(packet, Some(flow), direction, DropReason::Midstream, (verdict, None, false), sink);
                 return false;
@@ -286,6 +417,47 @@ impl Inspector {
         }
         self.not_inspected();
         false
+    }
+
+    /// The table before the flow is looked up. False: the packet is dropped.
+    pub fn before_flow(&mut self, packet: &Packet<'_>, sink: &mut dyn EventSink) -> bool {
+        let context = Context::of_packet(packet);
+        if self.firewall_packet(PacketTable::PreFlow, &context, None) {
+            return true;
+        }
+        self.matches.clear();
+        self.inner.finish_firewall(&context, &mut self.matches);
+        let outcome = self.raise_matches(packet, None, sink);
+        self.settle(packet, None, 0, outcome, sink);
+        false
+    }
+
+    /// The table before the stream is. False: the packet is dropped.
+    pub fn before_stream(
+        &mut self,
+        packet: &Packet<'_>,
+        flow: &mut Flow<FlowData>,
+        direction: usize,
+        sink: &mut dyn EventSink,
+    ) -> bool {
+        if !self.inner.has_firewall() || packet.tcp().is_none() {
+            return true;
+        }
+        let mut detect = flow.data.detect.take().unwrap_or_default();
+        let session = flow.data.session.take();
+        let established = flow.phase == weir_flow::FlowPhase::Established;
+        let context =
+            self.context(packet, flow, session.as_deref(), direction, established, StreamEvents::default(), true);
+        let goes_on = self.firewall_packet(PacketTable::PreStream, &context, Some(&mut detect));
+        flow.data.session = session;
+        flow.data.detect = Some(detect);
+        if !goes_on {
+            self.matches.clear();
+            self.inner.finish_firewall(&context, &mut self.matches);
+            let outcome = self.raise_matches(packet, Some(flow), sink);
+            self.settle(packet, Some(flow), direction, outcome, sink);
+        }
+        goes_on
     }
 
     /// A packet of a flow that was dropped before.
@@ -296,11 +468,22 @@ impl Inspector {
         direction: usize,
         sink: &mut dyn EventSink,
     ) {
-        self.decisions.count(Some(DropReason::Flow), false);
+        let reason = match flow.data.midstream {
+            _ if flow.data.dropped_by_firewall => DropReason::FirewallFlow,
+            Some(Policy::DropFlow | Policy::Reject) => DropReason::ExceptionFlow,
+            _ => DropReason::Flow,
+        };
+        if flow.data.dropped_by_firewall {
+            self.firewall_decisions.count(Some(reason), false);
+        } else {
+            // The firewall still lets its packets through.
+            self.firewall_decisions.count(None, false);
+            self.decisions.count(Some(reason), false);
+        }
         let verdict = Verdict { action: VerdictAction::Drop, reject: None };
         let again = flow.data.drop_logged >> direction & 1 != 0;
         flow.data.drop_logged |= 1 << direction;
-        verdict::record(packet, Some(flow), direction, DropReason::Flow, (verdict, None, again), sink);
+        verdict::record(packet, Some(flow), direction, reason, (verdict, None, again), sink);
     }
 
     /// The packet is through: alerts go out, inspected transactions are released. What the parser had to leave until
@@ -333,7 +516,9 @@ impl Inspector {
             }
             let FlowData { app, detect, windows, .. } = &mut flow.data;
             if let Some(detect) = detect {
-                self.transactions(detect, &context, app, windows);
+                if self.firewall_transactions(detect, &context, app) {
+                    self.transactions(detect, &context, app, windows);
+                }
             }
             outcome = outcome.and(self.raise_all(&context, flow, sink));
         }
@@ -347,10 +532,12 @@ impl Inspector {
         if flow.data.passed {
             self.matches.clear();
         }
+        self.inner.finish_firewall(context, &mut self.matches);
         let outcome = self.raise_matches(context.packet, Some(flow), sink);
         if self.demand.of_flows() {
             let facts = packet_facts(context.packet, false);
-            log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored), sink);
+            let metadata = self.metadata(flow);
+            log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored, &metadata), sink);
         }
         outcome
     }
@@ -365,23 +552,38 @@ impl Inspector {
     ) {
         let Some(m) = self.matches.get(n).copied().filter(|m| m.alert) else { return };
         let program = Arc::clone(self.inner.program());
+        let engine = program.firewall().is_some().then_some(if m.firewall { "fw" } else { "td" });
+        let policies = program.firewall().map(|f| f.policy_rules).filter(|_| m.firewall);
+        let hook = match policies.and_then(|rules| rules.iter().position(|rule| *rule == m.rule)) {
+            Some(0) => Some("packet:filter".to_owned()),
+            Some(_) => flow.as_deref().and_then(|flow| policy_hook(&m, flow)),
+            None => None,
+        };
         let Some(rule) = program.source(m.rule) else { return };
         self.alerts += 1;
+        if let Some(tag) = m.tag {
+            let running = Running::new(tag, packet.number, packet.time.0, packet.data.len());
+            let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
+            match (tag.who, flow.as_deref_mut(), ends) {
+                (weir_ir::TagWho::Session, Some(flow), _) => {
+                    flow.data.tag.get_or_insert_with(|| Box::new(running));
+                }
+                (weir_ir::TagWho::Source, _, Some((source, _))) => self.tags.begin(source, running),
+                (weir_ir::TagWho::Destination, _, Some((_, destination))) => self.tags.begin(destination, running),
+                _ => {}
+            }
+        }
         if let Some(log) = flow.as_deref_mut().and_then(|flow| flow.data.log.as_deref_mut()) {
             log.alerted = true;
         }
         let flow = flow.as_deref();
         let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
-        // A packet that has the frame's bytes is of the frame's link type.
-        let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
-        if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
-            facts.link = self.link - 1;
-        }
+        facts = self.with_link(packet, facts);
         let flow_facts = flow.map(flow_facts);
-        let (bits, ints) = match flow.and_then(|flow| flow.data.detect.as_deref()) {
-            Some(detect) => detect.names(&program),
-            None => (Vec::new(), Vec::new()),
-        };
+        let notes = self.inner.notes(&m);
+        let (mut metadata, mut context) = (Vec::new(), Vec::new());
+        metadata::of_flow(flow.and_then(|flow| flow.data.detect.as_deref()), &program, notes, &mut metadata);
+        metadata::context(notes, &mut context);
         self.json.clear();
         let mut protocol = None;
         if let Some(flow) = flow {
@@ -409,9 +611,11 @@ impl Inspector {
                 Effect::Pass | Effect::None => false,
             },
             verdict,
-            flowbits: &bits,
-            flowints: &ints,
+            metadata: &metadata,
+            context: &context,
             outer: None,
+            engine,
+            hook: hook.as_deref(),
         });
     }
 
@@ -420,7 +624,8 @@ impl Inspector {
         if self.demand.of_flows() {
             let packet = end_packet_of(flow, flow_ends(flow));
             let facts = PacketFacts { pseudo: true, ..packet_facts(&packet, false) };
-            log::transactions(flow, &facts, true, (&mut self.json, &mut self.stored), sink);
+            let metadata = self.metadata(flow);
+            log::transactions(flow, &facts, true, (&mut self.json, &mut self.stored, &metadata), sink);
         }
     }
 
@@ -445,6 +650,16 @@ impl Inspector {
         }
         self.end_packet(&context, flow, sink);
     }
+}
+
+/// Where the policy of transactions decided.
+fn policy_hook(m: &Match, flow: &Flow<FlowData>) -> Option<String> {
+    let state = flow.data.app.state()?;
+    let direction = m.direction?;
+    let index = state.transactions().binary_search_by_key(&m.transaction()?, |t| t.id).ok()?;
+    let at = usize::from(weir_app_layer::hooks::hook_state(state, index, direction));
+    let name = weir_ir::hook::states(state.protocol())[direction as usize].get(at)?;
+    Some(format!("app:{}:{name}", state.protocol().name()))
 }
 
 /// What detection of the protocol says now.
@@ -568,6 +783,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         data: &[],
         checksum_bad: false,
         carries_packet: false,
+        layers: Default::default(),
         events: Default::default(),
     }
 }

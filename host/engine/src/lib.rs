@@ -12,10 +12,12 @@ mod evidence;
 pub mod flow_data;
 mod inspect;
 pub mod log;
+mod metadata;
+mod tags;
 pub mod statistics;
 pub mod verdict;
 
 pub use config::{EngineConfig, Policy};
 pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};
-pub use evidence::{Fragment, Pattern, StreamEvidence};
+pub use evidence::{Fragment, Pattern, Stream, StreamEvidence, Streams};

@@ -64,6 +64,8 @@ pub struct FlowLog {
     pub ethernet: [Vec<[u8; 6]>; 2],
     /// Transactions whose files a rule asks to be stored.
     pub store: Vec<u64>,
+    /// Its transactions, and the flow itself, are not told.
+    pub silent: bool,
     /// An alert was raised.
     pub alerted: bool,
     /// Type and code of the first ICMP packet of each direction.
@@ -110,7 +112,8 @@ impl FlowLog {
         id < self.below || self.written.binary_search(&id).is_ok()
     }
 
-    fn write(&mut self, id: u64) {
+    /// The transaction has its record, or gets none.
+    pub fn write(&mut self, id: u64) {
         if let Err(at) = self.written.binary_search(&id) {
             self.written.insert(at, id);
         }
@@ -135,20 +138,20 @@ pub fn transactions(
     flow: &mut Flow<FlowData>,
     packet: &PacketFacts<'_>,
     over: bool,
-    (json, stored): (&mut Vec<u8>, &mut u64),
+    (json, stored, metadata): (&mut Vec<u8>, &mut u64, &[u8]),
     sink: &mut dyn EventSink,
 ) {
     let ends = flow_ends(flow);
     let facts = flow_facts(flow);
     let Some(mut log) = flow.data.log.take() else { return };
     if let Some(state) = flow.data.app.state() {
-        let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, stored, sink };
+        let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, stored, metadata, sink };
         let live = state.transactions();
         for (index, transaction) in live.iter().enumerate() {
             writer.log.transactions = writer.log.transactions.max(transaction.id + 1);
             writer.events(index, transaction.id);
             writer.files(index, transaction.id, over);
-            if !writer.log.is_written(transaction.id) && (over || state.is_loggable(index)) {
+            if !writer.log.silent && !writer.log.is_written(transaction.id) && (over || state.is_loggable(index)) {
                 writer.log.write(transaction.id);
                 writer.transaction(index, transaction.id);
             }
@@ -187,6 +190,7 @@ struct Writer<'a> {
     json: &'a mut Vec<u8>,
     /// Files stored so far.
     stored: &'a mut u64,
+    metadata: &'a [u8],
     sink: &'a mut dyn EventSink,
 }
 
@@ -216,6 +220,7 @@ impl<'a> Writer<'a> {
                 transaction: Some(id),
                 objects: &[],
             },
+            metadata: self.metadata,
             source: &source,
         };
         self.sink.transaction(&record);
@@ -350,7 +355,7 @@ pub fn anomalies(
 const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
 
 /// Writes the record of a flow that is over.
-pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn EventSink) {
+pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, metadata: &[u8], sink: &mut dyn EventSink) {
     let Some(log) = flow.data.log.as_ref().filter(|_| RECORDED.contains(&flow.key.protocol)) else { return };
     let app = &flow.data.app;
     let state = match flow.phase {
@@ -368,6 +373,7 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
     sink.flow(&FlowRecord {
         flow: flow_facts(flow),
         time,
+        metadata,
         vlan: &flow.key.vlan[..flow.key.vlan.iter().take_while(|v| **v != 0).count()],
         ethernet: [&log.ethernet[0], &log.ethernet[1]],
         icmp: log.icmp[0].or(log.icmp[1]),
@@ -378,6 +384,7 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, sink: &mut dyn Ev
         alerted: log.alerted,
         dropped: flow.data.dropped,
         passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.passed()),
+        accepted: flow.data.detect.as_ref().is_some_and(|d| d.accepted()),
         policy: flow.data.midstream.map(crate::config::Policy::name),
         transactions: log.transactions,
         tcp,

@@ -3,7 +3,7 @@
 use crate::flow_data::FlowData;
 use crate::inspect::{flow_facts, packet_facts};
 use std::collections::BTreeMap;
-use weir_detect::{Effect, Match, RejectTo};
+use weir_detect::{Effect, FirewallReason, Match, RejectTo};
 use weir_flow::Flow;
 use weir_ir::Rule;
 use weir_output::{DropRecord, EventSink, HeaderFacts, RejectTarget, Verdict, VerdictAction};
@@ -18,6 +18,12 @@ pub enum DropReason {
     Flow,
     /// The policy for sessions whose beginning was not seen.
     Midstream,
+    /// Its flow was dropped by such a policy.
+    ExceptionFlow,
+    /// The firewall says so.
+    Firewall(FirewallReason),
+    /// The firewall dropped its flow.
+    FirewallFlow,
 }
 
 impl DropReason {
@@ -25,8 +31,14 @@ impl DropReason {
     pub fn text(self) -> &'static str {
         match self {
             DropReason::Rules => "rules",
-            DropReason::Flow => "flow drop",
+            DropReason::Flow | DropReason::ExceptionFlow => "flow drop",
             DropReason::Midstream => "stream midstream",
+            DropReason::Firewall(FirewallReason::Rules) => "firewall rules",
+            DropReason::Firewall(FirewallReason::PacketPolicy) => "firewall default packet policy",
+            DropReason::Firewall(FirewallReason::ApplicationPolicy) => "firewall default app policy",
+            DropReason::Firewall(FirewallReason::PreFlow) => "firewall pre flow hook",
+            DropReason::Firewall(FirewallReason::PreStream) => "firewall pre stream hook",
+            DropReason::FirewallFlow => "firewall flow drop",
         }
     }
 
@@ -35,7 +47,14 @@ impl DropReason {
         match self {
             DropReason::Rules => "rules",
             DropReason::Flow => "flow_drop",
+            DropReason::ExceptionFlow => "exception_policy_flow_drop",
             DropReason::Midstream => "stream_midstream",
+            DropReason::Firewall(FirewallReason::Rules) => "rules",
+            DropReason::Firewall(FirewallReason::PacketPolicy) => "default_packet_policy",
+            DropReason::Firewall(FirewallReason::ApplicationPolicy) => "default_app_policy",
+            DropReason::Firewall(FirewallReason::PreFlow) => "pre_flow_hook",
+            DropReason::Firewall(FirewallReason::PreStream) => "pre_stream_hook",
+            DropReason::FirewallFlow => "flow_drop",
         }
     }
 }
@@ -74,11 +93,7 @@ pub fn of(matches: &[Match], inline: bool) -> Verdict {
         match m.effect {
             Effect::Reject(to) => {
                 verdict.action = VerdictAction::Drop;
-                verdict.reject.get_or_insert(match to {
-                    RejectTo::Source => RejectTarget::ToClient,
-                    RejectTo::Destination => RejectTarget::ToServer,
-                    RejectTo::Both => RejectTarget::Both,
-                });
+                verdict.reject.get_or_insert(target(to));
             }
             Effect::Drop if inline => verdict.action = VerdictAction::Drop,
             Effect::Pass if verdict.action == VerdictAction::Alert => verdict.action = VerdictAction::Pass,
@@ -86,6 +101,15 @@ pub fn of(matches: &[Match], inline: bool) -> Verdict {
         }
     }
     verdict
+}
+
+/// Who is told.
+pub fn target(to: RejectTo) -> RejectTarget {
+    match to {
+        RejectTo::Source => RejectTarget::ToClient,
+        RejectTo::Destination => RejectTarget::ToServer,
+        RejectTo::Both => RejectTarget::Both,
+    }
 }
 
 /// Writes the record of a dropped packet.

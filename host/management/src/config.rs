@@ -169,6 +169,18 @@ section! {
 }
 
 section! {
+    /// Firewall mode.
+    FirewallSection, firewall, FIREWALL {
+        enabled: bool = false, "firewall.enabled",
+            "Drop what no rule of the firewall's own files accepts.";
+        files: Vec<PathBuf> = Vec::new(), "firewall.files",
+            "Rule files of the firewall, which decide in the order of their text.";
+        policies: Vec<String> = Vec::new(), "firewall.policies",
+            "What happens where no rule decides: hook=action[,alert], such as packet.filter=accept:hook or app.http1.request-line=drop:flow.";
+    }
+}
+
+section! {
     /// Regular expressions.
     PcreSection, pcre, PCRE {
         match_limit: u32 = 3500, "pcre.match-limit",
@@ -252,7 +264,7 @@ section! {
 }
 
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, PCRE, DEVICE, OUTPUT];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, FIREWALL, PCRE, DEVICE, OUTPUT];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -273,6 +285,8 @@ pub struct Config {
     pub app_layer: AppLayerSection,
     /// `inline.*`
     pub inline: InlineSection,
+    /// `firewall.*`
+    pub firewall: FirewallSection,
     /// `pcre.*`
     pub pcre: PcreSection,
     /// `device.*`

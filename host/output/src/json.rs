@@ -94,6 +94,12 @@ impl<'b> Object<'b> {
         Object::new(self.out)
     }
 
+    /// A value that is JSON text already.
+    pub fn raw(&mut self, key: &str, json: &[u8]) {
+        self.key(key);
+        self.out.extend_from_slice(json);
+    }
+
     /// Ready-made members, `"a":1,"b":{}`; nothing when empty.
     pub fn members(&mut self, members: &[u8]) {
         if !members.is_empty() {
@@ -162,6 +168,11 @@ pub fn number(out: &mut Vec<u8>, mut value: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+/// A number with a fraction, as short as it can be read back.
+pub fn real(value: f64) -> Vec<u8> {
+    if value.is_finite() { format!("{value:?}").into_bytes() } else { b"null".to_vec() }
 }
 
 /// Standard base64 with padding.

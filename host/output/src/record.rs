@@ -104,6 +104,8 @@ pub enum VerdictAction {
     Alert,
     /// A pass rule matched.
     Pass,
+    /// The firewall accepts it, and nothing else drops it.
+    Accept,
     /// It is dropped.
     Drop,
 }
@@ -151,12 +153,16 @@ pub struct AlertRecord<'a> {
     pub blocked: bool,
     /// The decision on the packet.
     pub verdict: Verdict,
-    /// Flowbits set on the flow, by name.
-    pub flowbits: &'a [&'a str],
-    /// Flow variables, by name: integers and captured bytes.
-    pub flowints: &'a [(&'a str, u32)],
+    /// `metadata` and `traffic`: members as JSON text.
+    pub metadata: &'a [u8],
+    /// Members of the alert's `context`, as JSON text.
+    pub context: &'a [u8],
     /// Name of the tunnel's ends, of packets within a tunnel.
     pub outer: Option<(Endpoints, u8)>,
+    /// Which of the two made it, in firewall mode: `fw` or `td`.
+    pub engine: Option<&'static str>,
+    /// The hook whose policy decided, of alerts about policies.
+    pub hook: Option<&'a str>,
 }
 
 /// A decoder, stream or application-layer event.
@@ -229,6 +235,8 @@ pub struct FlowRecord<'a> {
     pub flow: FlowFacts,
     /// Time of the record.
     pub time: u64,
+    /// `metadata` and `traffic`: members as JSON text.
+    pub metadata: &'a [u8],
     /// VLAN identifiers.
     pub vlan: &'a [u16],
     /// Ethernet addresses of initiator and responder.
@@ -249,6 +257,8 @@ pub struct FlowRecord<'a> {
     pub dropped: bool,
     /// A rule or a policy let it pass.
     pub passed: bool,
+    /// The firewall has accepted all of it.
+    pub accepted: bool,
     /// What the policy for sessions without beginning did.
     pub policy: Option<&'a str>,
     /// Transactions.
@@ -314,6 +324,8 @@ pub struct TransactionRecord<'a> {
     pub flow: FlowFacts,
     /// Protocol, number and objects.
     pub app: AppLayerFacts<'a>,
+    /// `metadata` and `traffic`: members as JSON text.
+    pub metadata: &'a [u8],
     /// Writes the objects.
     pub source: &'a dyn RecordSource,
 }

@@ -95,6 +95,12 @@ fn every_mutation_has_its_place() {
             |key: &str| mutation.get(key).and_then(|v| v.as_str()).unwrap_or_else(|| panic!("{mutation}: no {key}"));
         let source = std::fs::read_to_string(here.join("../rtl").join(text("file"))).unwrap();
         assert_eq!(source.matches(text("from")).count(), 1, "{}: its text in {}", text("name"), text("file"));
-        assert!(here.join(format!("tests/{}.rs", text("test"))).is_file(), "{}: test {}", text("name"), text("test"));
+        // Tests are this package's, or the device's.
+        let folder = match mutation.get("package").map(|_| text("package")) {
+            None => here.join("tests"),
+            Some("weir-rtl") => here.join("../device/tests"),
+            Some(other) => panic!("{}: package {other}", text("name")),
+        };
+        assert!(folder.join(format!("{}.rs", text("test"))).is_file(), "{}: test {}", text("name"), text("test"));
     }
 }

@@ -1,6 +1,6 @@
 //! Byte matches within one buffer.
 
-use crate::buffer::{Buffer, Transform};
+use crate::buffer::{Buffer, BufferDirection, Transform};
 use std::sync::Arc;
 
 /// Index of a rule's variable (byte_extract, byte_math), in order of definition.
@@ -24,6 +24,8 @@ pub struct BufferMatch {
     pub transforms: Vec<Transform>,
     /// In the order of the rule text.
     pub matches: Vec<Match>,
+    /// The side that a transactional rule names, of buffers that exist on both.
+    pub side: Option<BufferDirection>,
 }
 
 impl BufferMatch {
@@ -61,8 +63,22 @@ pub enum Match {
     Base64Decode(Base64Decode),
     /// `dataset` / `datarep`
     Dataset(crate::state::DatasetOperation),
-    /// `entropy`, `luaxform` and others the engine evaluates by name; never produced for rejected keywords.
-    Entropy(crate::condition::Comparison),
+    /// `entropy`
+    Entropy(Entropy),
+}
+
+/// Units of [`Entropy::size`] in a bit.
+pub const ENTROPY_UNITS: f64 = 1e9;
+
+/// `entropy`: Shannon's entropy of a part of the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entropy {
+    /// Bytes looked at; 0: all.
+    pub bytes: u32,
+    /// Where they begin.
+    pub offset: u32,
+    /// Comparison, in billionths of a bit.
+    pub size: crate::condition::Comparison,
 }
 
 /// Where a content may start, beyond `offset`/`depth`/`distance`/`within`.

@@ -10,6 +10,7 @@ pub mod condition;
 pub mod content;
 pub mod event;
 pub mod header;
+pub mod hook;
 pub mod meta;
 pub mod state;
 
@@ -18,14 +19,15 @@ pub use condition::{
     AppLayerCondition, Comparison, FlowCondition, PacketCondition, StreamSize, TcpFlagsMatch,
 };
 pub use content::{
-    Anchor, Base64Decode, BufferMatch, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Content, Endian, IsDataAt,
+    Anchor, Base64Decode, BufferMatch, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Content, Endian, Entropy, IsDataAt,
     MathOperator, Match, Number, Pcre, TestOperator, VariableId,
 };
 pub use event::Event;
+pub use hook::{ActionScope, Hook, PacketHook, TransactionHook};
 pub use header::{AddressSet, Header, PortSet, RuleProtocol};
 pub use meta::{Action, Identity, Meta, Source, Target};
 pub use state::{
-    BitOperation, DatasetOperation, FlowbitOp, FlowintOp, Threshold, ThresholdKind, Track, Xbit, XbitOperation,
+    BitOperation, DatasetOperation, FlowbitOp, FlowintOp, Tag, TagMetric, TagWho, Threshold, ThresholdKind, Track, Unlogged, Xbit, XbitOperation,
 };
 
 /// One rule, ready to be compiled for the engine or planned for the device.
@@ -37,6 +39,16 @@ pub struct Rule {
     pub source: Source,
     /// What happens on a match.
     pub action: Action,
+    /// How far that reaches.
+    pub scope: ActionScope,
+    /// A second action `pass` of a firewall rule: what it accepts, the other rules let go.
+    pub also_pass: Option<ActionScope>,
+    /// The rule belongs to the firewall's tables, in which the order of the text counts.
+    pub firewall: bool,
+    /// Where the rule is evaluated, if it says so.
+    pub hook: Option<Hook>,
+    /// `=>`: the rule is for both directions of a transaction.
+    pub transactional: bool,
     /// Protocol, addresses, ports and direction.
     pub header: Header,
     /// Message, class, priority, references: everything without influence on matching.
@@ -61,7 +73,11 @@ pub struct Rule {
     /// `threshold` or `detection_filter`.
     pub threshold: Option<Threshold>,
     /// `tag` is present (its packets follow the alert).
-    pub tag: bool,
+    pub tag: Option<Tag>,
+    /// `config:logging disable,…`
+    pub unlogged: Option<Unlogged>,
+    /// `bypass`: what follows in the flow is not inspected.
+    pub bypass: bool,
     /// `noalert`, or `flowbits:noalert`.
     pub noalert: bool,
 }

@@ -41,6 +41,8 @@ pub enum Action {
     Alert,
     /// Configures logging for what it matches; no alert.
     Config,
+    /// Lets through, in the firewall's tables.
+    Accept,
 }
 
 /// `target`

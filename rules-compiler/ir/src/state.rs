@@ -77,6 +77,8 @@ pub enum Track {
     Rule,
     /// The flow.
     Flow,
+    /// The transaction.
+    Transaction,
 }
 
 /// `xbits` / `hostbits`
@@ -86,7 +88,7 @@ pub struct Xbit {
     pub operation: XbitOperation,
     /// Name.
     pub name: Arc<str>,
-    /// ip_src, ip_dst or ip_pair (Both); `tx` is rejected until supported.
+    /// ip_src, ip_dst, ip_pair (Both) or tx.
     pub track: Track,
     /// Seconds.
     pub expire: u32,
@@ -108,6 +110,48 @@ pub enum ThresholdKind {
     DetectionFilter,
     /// `type backoff`, multiplier
     Backoff(u32),
+}
+
+/// Whose packets follow an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagWho {
+    /// `session`: the flow's.
+    Session,
+    /// `host,…,src`: those of the alert's source.
+    Source,
+    /// `host,…,dst`: those of its destination.
+    Destination,
+}
+
+/// What a tag counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TagMetric {
+    /// `packets`
+    Packets,
+    /// `seconds`
+    Seconds,
+    /// `bytes`
+    Bytes,
+}
+
+/// `tag`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag {
+    /// Whose packets.
+    pub who: TagWho,
+    /// How many.
+    pub count: u32,
+    /// Of what.
+    pub metric: TagMetric,
+}
+
+/// What a `config` rule does not have logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unlogged {
+    /// The transaction that it matches.
+    Transaction,
+    /// All of the flow.
+    Flow,
 }
 
 /// `threshold` / `detection_filter`
@@ -138,6 +182,8 @@ pub struct DatasetOperation {
     pub entries: Arc<[Box<[u8]>]>,
     /// `datarep`: comparison with the reputation value.
     pub reputation: Option<Comparison>,
+    /// JSON sets: the key under which alerts tell what the set knows of a value, and that, by entry.
+    pub context: Option<(Arc<str>, Arc<[Arc<str>]>)>,
 }
 
 impl DatasetOperation {

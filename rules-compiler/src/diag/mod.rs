@@ -89,6 +89,9 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do about it.
     pub remedy: Option<String>,
+    /// The words by which Suricata's users know it.
+    #[serde(skip)]
+    pub known_as: Option<String>,
     /// Part of the line around the span.
     pub excerpt: String,
     /// Where in the excerpt (in characters) the span begins, and its length there.
@@ -128,6 +131,7 @@ impl Diagnostic {
             sid: None,
             message,
             remedy: None,
+            known_as: None,
             excerpt,
             mark,
         }
@@ -145,6 +149,7 @@ impl Diagnostic {
             sid: None,
             message,
             remedy,
+            known_as: None,
             excerpt: String::new(),
             mark: (0, 0),
         }

@@ -12,6 +12,7 @@ pub fn numbers_of(keyword: &str) -> &'static [NamedValue] {
         "ipopts" => IP_OPTIONS,
         "mqtt.type" => MQTT_TYPE,
         "snmp.pdu_type" => SNMP_PDU,
+        "snmp.trap_type" => SNMP_TRAP,
         "http2.frametype" => HTTP2_FRAME,
         "http2.errorcode" => HTTP2_ERROR,
         "rfb.secresult" => RFB_RESULT,
@@ -77,6 +78,17 @@ const MQTT_TYPE: &[NamedValue] = &[
     ("CONNECT", 1), ("CONNACK", 2), ("PUBLISH", 3), ("PUBACK", 4), ("PUBREC", 5), ("PUBREL", 6), ("PUBCOMP", 7),
     ("SUBSCRIBE", 8), ("SUBACK", 9), ("UNSUBSCRIBE", 10), ("UNSUBACK", 11), ("PINGREQ", 12), ("PINGRESP", 13),
     ("DISCONNECT", 14), ("AUTH", 15),
+];
+
+/// Generic traps (RFC 1157, 4.1.6).
+const SNMP_TRAP: &[NamedValue] = &[
+    ("coldstart", 0),
+    ("warmstart", 1),
+    ("linkdown", 2),
+    ("linkup", 3),
+    ("authenticationfailure", 4),
+    ("egpneighborloss", 5),
+    ("enterprisespecific", 6),
 ];
 
 #[rustfmt::skip]

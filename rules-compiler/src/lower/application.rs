@@ -105,7 +105,18 @@ impl Lowering<'_, '_> {
                 );
                 AppLayerCondition::FileStore
             }
-            Handler::FileSize => AppLayerCondition::FileSize(self.comparison(option, u64::MAX, &[])?),
+            Handler::FileSize => {
+                let text = self.value(option)?.into_owned();
+                match text.split_once(',') {
+                    // The answer's file, in whose direction the rule is inspected.
+                    Some((side, rest)) if side.trim() == "to_client" && self.draft.rule.transactional => {
+                        self.draft.only_to_client.get_or_insert((option.name, keyword.name));
+                        let size = number::comparison(rest, u64::MAX, &[]).map_err(|e| self.wrong(option, e))?;
+                        AppLayerCondition::FileSize(size)
+                    }
+                    _ => AppLayerCondition::FileSize(self.comparison(option, u64::MAX, &[])?),
+                }
+            }
             Handler::SmbVersion => match self.value(option)?.trim() {
                 "1" => AppLayerCondition::SmbVersion(1),
                 "2" => AppLayerCondition::SmbVersion(2),

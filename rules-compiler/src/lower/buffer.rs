@@ -20,13 +20,29 @@ impl Lowering<'_, '_> {
             }
             _ => buffer,
         };
-        if buffer == Buffer::FileData && matches!(argument.as_str(), "to_server" | "to_client") {
-            return Err(Fault::new(
-                option.span(),
-                Cause::UnsupportedKeyword,
-                "directions of `file.data` belong to transactional rules, which are not supported",
-                "write `file.data;` and give the direction in `flow`",
-            ));
+        let side = match argument.trim() {
+            "to_server" => Some(BufferDirection::ToServer),
+            "to_client" => Some(BufferDirection::ToClient),
+            _ => None,
+        };
+        if let Some(side) = side {
+            if !self.draft.rule.transactional {
+                return Err(Fault::new(
+                    option.span(),
+                    Cause::Conflict,
+                    format!("sides of `{}` belong to transactional rules (`=>`)", buffer.name()),
+                    "write the buffer alone and give the direction in `flow`",
+                ));
+            }
+            self.set_sticky(option.name, buffer)?;
+            match side {
+                BufferDirection::ToServer => self.draft.only_to_server.get_or_insert((option.name, buffer.name())),
+                _ => self.draft.only_to_client.get_or_insert((option.name, buffer.name())),
+            };
+            if let Some(sticky) = &mut self.draft.sticky {
+                sticky.side = Some(side);
+            }
+            return Ok(());
         }
         if !argument.is_empty() {
             return Err(self.wrong(option, format!("`{}` takes no value", buffer.name())));
@@ -37,7 +53,7 @@ impl Lowering<'_, '_> {
     pub(super) fn set_sticky(&mut self, span: Span, buffer: Buffer) -> Lowered {
         self.check_consumed()?;
         self.use_buffer(span, buffer)?;
-        self.draft.sticky = Some(Sticky { buffer, transforms: Vec::new(), span, entry: None });
+        self.draft.sticky = Some(Sticky { buffer, transforms: Vec::new(), span, side: None, entry: None });
         Ok(())
     }
 
@@ -172,8 +188,9 @@ impl Lowering<'_, '_> {
             return Ok(entry);
         }
         let (buffer, transforms) = (sticky.buffer, std::mem::take(&mut sticky.transforms));
-        let entry = if buffer.is_multi() {
-            self.draft.rule.buffers.push(new_buffer(buffer, transforms));
+        let side = sticky.side;
+        let entry = if buffer.is_multi() || side.is_some() {
+            self.draft.rule.buffers.push(weir_ir::BufferMatch { side, ..new_buffer(buffer, transforms) });
             self.draft.rule.buffers.len() - 1
         } else {
             self.find_entry(buffer, &transforms)

@@ -103,7 +103,10 @@ impl Lowering<'_, '_> {
         let bytes = decode(quoted.of(self.text)).map_err(|(at, message)| {
             let at = quoted.start as usize + at;
             let remedy = "write bytes as `|41 42|`, and `\"`, `;`, `|` as `|22|`, `|3B|`, `|7C|`";
+            let digit = self.text.get(at).map_or(' ', |b| char::from(*b));
+            let shown = String::from_utf8_lossy(quoted.of(self.text));
             Fault::new(Span::new(at, at + 1), Cause::Value, message, remedy)
+                .known_as(format!("Invalid hex code in content - {shown}, hex {digit}. Invalidating signature."))
         })?;
         if bytes.is_empty() {
             return Err(self.wrong(option, "the content is empty"));
@@ -255,19 +258,32 @@ impl Lowering<'_, '_> {
             Position::Within => content.within,
         };
         if slot.is_some() {
-            return conflict(format!("`{name}` stands twice for the same content"));
+            return conflict(format!("`{name}` stands twice for the same content"))
+                .map_err(|fault| fault.known_as(format!("can't use multiple {name}s for the same content.")));
         }
         if content.anchor.start {
             return conflict(format!("`startswith` and `{name}` exclude each other"));
         }
         if position.is_relative() && (content.depth.is_some() || content.offset.is_some()) {
-            return conflict(format!("`{name}` is relative, `offset` and `depth` of the same content are not"));
+            return conflict(format!("`{name}` is relative, `offset` and `depth` of the same content are not"))
+            .map_err(|fault| {
+                fault.known_as(
+                    "can't use a relative keyword like within/distance with a absolute relative keyword like depth/offset for the same content.",
+                )
+            });
         }
         if !position.is_relative() && content.is_relative() {
-            return conflict(format!("`{name}` is absolute, `distance` and `within` of the same content are relative"));
+            return conflict(format!("`{name}` is absolute, `distance` and `within` of the same content are relative"))
+            .map_err(|fault| {
+                fault.known_as(
+                    "can't use a relative keyword like within/distance with a absolute relative keyword like depth/offset for the same content.",
+                )
+            });
         }
         if content.fast_pattern_only {
-            return conflict(format!("`fast_pattern:only` and `{name}` exclude each other"));
+            return conflict(format!("`fast_pattern:only` and `{name}` exclude each other")).map_err(|fault| {
+                fault.known_as("can't have a relative keyword set along with 'fast_pattern:only;'.")
+            });
         }
         if content.negated && content.fast_pattern {
             return conflict(format!("a negated content with `{name}` cannot be the fast pattern"));
@@ -359,7 +375,7 @@ impl Lowering<'_, '_> {
         self.set_fast_pattern(option.span(), &value)
     }
 
-    fn set_fast_pattern(&mut self, span: Span, argument: &str) -> Lowered {
+    pub(super) fn set_fast_pattern(&mut self, span: Span, argument: &str) -> Lowered {
         let conflict = |message: &str| {
             Err(Fault::new(span, Cause::Conflict, message, "choose another content as the fast pattern"))
         };
@@ -368,7 +384,8 @@ impl Lowering<'_, '_> {
         }
         let buffer = self.draft.last_content.and_then(|p| self.draft.rule.buffers.get(p.0)).map(|b| b.buffer);
         if buffer == Some(Buffer::Base64Data) {
-            return conflict("a content of `base64_data` cannot be the fast pattern");
+            return conflict("a content of `base64_data` cannot be the fast pattern")
+                .map_err(|fault| fault.known_as("fast_pattern cannot be used with base64_data"));
         }
         let content = self.last(span)?;
         let placed = content.is_relative() || content.offset.is_some() || content.depth.is_some();
@@ -445,10 +462,13 @@ impl Lowering<'_, '_> {
                 let hint = crate::diag::nearest(text.trim(), names)
                     .map(|n| format!("; did you mean `{n}`?"))
                     .unwrap_or_default();
+                let word = String::from_utf8_lossy(option.name.of(self.text)).into_owned();
+                let known = format!("Unknown byte_extract var seen in {word} - {}", text.trim());
                 Err(self.wrong(
                     option,
                     format!("`{}` is neither a number nor a variable defined before{hint}", text.trim()),
-                ))
+                )
+                .known_as(known))
             }
         }
     }

@@ -4,6 +4,7 @@ use super::{Fault, Lowered, Lowering};
 use crate::diag::Cause;
 use crate::load::read_limited;
 use crate::syntax::OptionSyntax;
+use serde_json::Value;
 use std::net::IpAddr;
 use std::path::{Component, Path};
 use std::sync::Arc;
@@ -14,6 +15,30 @@ use weir_ir::{BitOperation, Buffer, Comparison, Match};
 const FILE_MAX: u64 = 256 << 20;
 
 impl Lowering<'_, '_> {
+    /// `[bytes n,] [offset n,] value operator number`
+    pub(super) fn entropy(&mut self, option: &OptionSyntax) -> Lowered {
+        let text = self.value(option)?.into_owned();
+        let (mut bytes, mut offset, mut size) = (0, 0, None);
+        for part in text.split(',').map(str::trim) {
+            let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
+            let number = || {
+                value.trim().parse::<u32>().map_err(|_| self.wrong(option, format!("`{value}` is no number of bytes")))
+            };
+            match key {
+                "bytes" => bytes = number()?,
+                "offset" => offset = number()?,
+                "value" => {
+                    let found = entropy_size(value.trim());
+                    size = Some(found.ok_or_else(|| self.wrong(option, format!("`{value}` is no comparison")))?);
+                }
+                other => return Err(self.wrong(option, format!("`{other}` is not bytes, offset or value"))),
+            }
+        }
+        let size = size.ok_or_else(|| self.wrong(option, "`value` is missing"))?;
+        self.push(option, Match::Entropy(weir_ir::Entropy { bytes, offset, size }))?;
+        Ok(())
+    }
+
     pub(super) fn dataset(&mut self, option: &OptionSyntax, reputation: bool) -> Lowered {
         let text = self.value(option)?.into_owned();
         let mut parts = text.split(',').map(str::trim);
@@ -44,7 +69,8 @@ impl Lowering<'_, '_> {
         if name.is_empty() || name.len() > 63 {
             return Err(self.wrong(option, "the set's name must have 1 to 63 characters"));
         }
-        let (mut kind, mut file) = (None, None);
+        let (mut kind, mut file, mut saved) = (None, None, None);
+        let mut json = JsonSet::default();
         for part in parts {
             let (key, value) = part.split_once(char::is_whitespace).unwrap_or((part, ""));
             let value = value.trim().trim_matches('"');
@@ -58,8 +84,14 @@ impl Lowering<'_, '_> {
                     }
                 },
                 "load" | "state" => file = Some((value, key == "load")),
-                "save" | "memcap" | "hashsize" => {}
+                "save" => saved = Some(value),
+                "memcap" | "hashsize" => {}
                 "format" if value == "csv" => {}
+                "format" if matches!(value, "json" | "ndjson") => json.format = Some(value == "ndjson"),
+                "context_key" if !value.is_empty() => json.context = Some(value),
+                "value_key" if !value.is_empty() => json.value = Some(value),
+                "array_key" if !value.is_empty() => json.array = Some(value),
+                "remove_key" => json.remove = true,
                 _ => {
                     return Err(Fault::new(
                         option.span(),
@@ -70,9 +102,21 @@ impl Lowering<'_, '_> {
                 }
             }
         }
+        if let Some(path) = saved {
+            self.below_data_directory(option, path)?;
+        }
         let kind = kind.ok_or_else(|| self.wrong(option, "`type` is missing"))?;
+        let mut context = None;
         let entries = match file {
-            Some((path, required)) => self.entries(option, path, kind, required, compared)?,
+            Some((path, required)) if json.format.is_some() => {
+                let (Some(key), Some(_)) = (json.context, json.value) else {
+                    return Err(self.wrong(option, "JSON sets need `context_key` and `value_key`"));
+                };
+                let (entries, known) = self.json_entries(option, path, kind, required, &json)?;
+                context = Some((self.session.intern(key), known));
+                entries
+            }
+            Some((path, required)) => self.entries(option, path, kind, (name, required), compared)?,
             None => Arc::from(Vec::new()),
         };
         let item = DatasetOperation {
@@ -86,6 +130,7 @@ impl Lowering<'_, '_> {
             file: file.map(|(path, _)| path.into()),
             entries,
             reputation: compared,
+            context,
         };
         self.push(option, Match::Dataset(item))?;
         Ok(())
@@ -139,10 +184,84 @@ impl Lowering<'_, '_> {
             file: Some(path.as_str().into()),
             entries: entries.into(),
             reputation: None,
+            context: None,
         };
         self.push(option, Match::Dataset(item))?;
         self.draft.sticky = before;
         Ok(())
+    }
+
+    /// The values of a JSON file, and what it knows of each.
+    fn json_entries(
+        &mut self,
+        option: &OptionSyntax,
+        path: &str,
+        kind: &str,
+        required: bool,
+        set: &JsonSet<'_>,
+    ) -> Lowered<(Arc<[Box<[u8]>]>, Arc<[Arc<str>]>)> {
+        let fault = |message: String, remedy: &str| Err(Fault::new(option.span(), Cause::File, message, remedy));
+        self.below_data_directory(option, path)?;
+        let Some(directory) = self.session.options.data_directory else {
+            return fault("no data directory is configured".into(), "set the directory that data sets are loaded from");
+        };
+        let bytes = match read_limited(&directory.join(path), FILE_MAX) {
+            Ok(bytes) => bytes,
+            Err(_) if !required => Vec::new(),
+            Err(error) => return fault(error.to_string(), "put the file there, or disable the rule"),
+        };
+        let items: Result<Vec<Value>, String> = match set.format {
+            Some(true) => bytes
+                .split(|&b| b == b'\n')
+                .map(<[u8]>::trim_ascii)
+                .filter(|line| !line.is_empty())
+                .enumerate()
+                .map(|(n, line)| serde_json::from_slice(line).map_err(|e| format!("line {} of `{path}`: {e}", n + 1)))
+                .collect(),
+            _ => serde_json::from_slice::<Value>(&bytes).map_err(|e| format!("`{path}`: {e}")).and_then(|whole| {
+                let list = set.array.map_or(Some(&whole), |key| at(&whole, key));
+                list.and_then(Value::as_array).cloned().ok_or_else(|| format!("`{path}` holds no list of objects"))
+            }),
+        };
+        let items = match items {
+            Ok(items) => items,
+            Err(message) => return fault(message, "correct the file"),
+        };
+        let (mut entries, mut known): (Vec<Box<[u8]>>, Vec<Arc<str>>) = (Vec::new(), Vec::new());
+        for mut item in items {
+            let key = set.value.unwrap_or("");
+            let text = match at(&item, key) {
+                Some(Value::String(text)) => text.clone(),
+                // Objects without the key say nothing of a value.
+                _ => continue,
+            };
+            let value = match kind {
+                "string" => Some(text.into_bytes()),
+                _ => decode(text.as_bytes(), kind),
+            };
+            let Some(value) = value else {
+                return fault(format!("`{path}` has a value that is not of type {kind}"), "correct the file");
+            };
+            if set.remove {
+                remove(&mut item, key);
+            }
+            entries.push(value.into());
+            known.push(item.to_string().into());
+        }
+        Ok((entries.into(), known.into()))
+    }
+
+    fn below_data_directory(&self, option: &OptionSyntax, path: &str) -> Lowered {
+        let relative = Path::new(path);
+        if !path.is_empty() && relative.components().all(|c| matches!(c, Component::Normal(_) | Component::CurDir)) {
+            return Ok(());
+        }
+        let known = match relative.is_absolute() {
+            true => format!("Absolute paths not allowed: {path}"),
+            false => format!("Directory traversals not allowed: {path}"),
+        };
+        let message = format!("the path `{path}` leaves the data directory");
+        Err(Fault::new(option.span(), Cause::File, message, "name a file below the data directory").known_as(known))
     }
 
     /// The values of a file; with `compared`, those whose reputation (`value,reputation`) holds.
@@ -151,17 +270,12 @@ impl Lowering<'_, '_> {
         option: &OptionSyntax,
         path: &str,
         kind: &str,
-        required: bool,
+        (name, required): (&str, bool),
         compared: Option<Comparison>,
     ) -> Lowered<Arc<[Box<[u8]>]>> {
         let fault = |message: String, remedy: &str| Err(Fault::new(option.span(), Cause::File, message, remedy));
+        self.below_data_directory(option, path)?;
         let relative = Path::new(path);
-        if path.is_empty() || relative.components().any(|c| !matches!(c, Component::Normal(_) | Component::CurDir)) {
-            return fault(
-                format!("the path `{path}` leaves the data directory"),
-                "name a file below the data directory",
-            );
-        }
         let Some(directory) = self.session.options.data_directory else {
             return fault("no data directory is configured".into(), "set the directory that data sets are loaded from");
         };
@@ -184,6 +298,12 @@ impl Lowering<'_, '_> {
                 Some(comma) => (line.get(..comma).unwrap_or(line).trim_ascii(), line.get(comma + 1..).unwrap_or(&[])),
                 None => (line, &[][..]),
             };
+            let mixed = !reputation.is_empty() != compared.is_some();
+            if mixed {
+                let message = format!("line {} of `{path}`: reputations belong to `datarep` alone", number + 1);
+                return fault(message, "write `value,reputation` for datarep, the value alone for dataset")
+                    .map_err(|fault| fault.known_as(format!("Cannot mix dataset and datarep values for set {name}")));
+            }
             let wanted = match compared {
                 None => Some(true),
                 Some(compared) => {
@@ -198,13 +318,74 @@ impl Lowering<'_, '_> {
                     return fault(
                         format!("line {} of `{path}` is no value of type {kind}", number + 1),
                         "correct the file",
-                    );
+                    )
+                    .map_err(|fault| match compared {
+                        Some(_) => fault.known_as(format!("invalid datarep value {name}")),
+                        None => fault,
+                    });
                 }
             }
         }
         let entries: Arc<[Box<[u8]>]> = entries.into();
         self.session.datasets.insert(key, Arc::clone(&entries));
         Ok(entries)
+    }
+}
+
+/// `> 4`, `!= 4.5`, `4-5`, in the units of [`weir_ir::Entropy`].
+fn entropy_size(text: &str) -> Option<Comparison> {
+    let units = |text: &str| {
+        let bits: f64 = text.trim().parse().ok()?;
+        (0.0..=8.0).contains(&bits).then(|| (bits * weir_ir::content::ENTROPY_UNITS).round() as u64)
+    };
+    let (negated, rest) = text.strip_prefix('!').filter(|r| !r.starts_with('=')).map_or((false, text), |r| (true, r));
+    if let Some((low, high)) = rest.split_once('-') {
+        let (low, high) = (units(low)?, units(high)?);
+        return match (low < high, negated) {
+            (true, false) => Some(Comparison::Between(low, high)),
+            (true, true) => Some(Comparison::Outside(low, high)),
+            (false, _) => None,
+        };
+    }
+    for (operator, make) in [
+        (">=", Comparison::GreaterEqual as fn(u64) -> Comparison),
+        ("<=", Comparison::LessEqual),
+        ("!=", Comparison::NotEqual),
+        (">", Comparison::Greater),
+        ("<", Comparison::Less),
+        ("=", Comparison::Equal),
+    ] {
+        if let Some(number) = rest.strip_prefix(operator) {
+            return units(number).map(make);
+        }
+    }
+    units(rest).map(if negated { Comparison::NotEqual } else { Comparison::Equal })
+}
+
+/// How a JSON set is written.
+#[derive(Debug, Default)]
+struct JsonSet<'t> {
+    /// One object a line; else one list.
+    format: Option<bool>,
+    context: Option<&'t str>,
+    value: Option<&'t str>,
+    /// Where the list stands.
+    array: Option<&'t str>,
+    /// The value is left out of what is told.
+    remove: bool,
+}
+
+/// The value at a dotted path.
+fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(value, |value, key| value.get(key))
+}
+
+/// Removes the value at a dotted path.
+fn remove(value: &mut Value, path: &str) {
+    let (parents, last) = path.rsplit_once('.').map_or(("", path), |(parents, last)| (parents, last));
+    let parent = parents.split('.').filter(|key| !key.is_empty()).try_fold(value, |value, key| value.get_mut(key));
+    if let Some(object) = parent.and_then(Value::as_object_mut) {
+        object.remove(last);
     }
 }
 
@@ -216,6 +397,8 @@ fn decode(text: &[u8], kind: &str) -> Option<Vec<u8>> {
         "sha256" => hex(text).filter(|b| b.len() == 32),
         _ => match std::str::from_utf8(text).ok()?.parse().ok()? {
             IpAddr::V4(a) if kind != "ipv6" => Some(a.octets().to_vec()),
+            // An address of both kinds is what it stands for (RFC 4291, 2.5.5.2).
+            IpAddr::V6(a) if kind == "ip" && a.to_ipv4_mapped().is_some() => Some(a.to_ipv4_mapped()?.octets().to_vec()),
             IpAddr::V6(a) if kind != "ipv4" => Some(a.octets().to_vec()),
             _ => None,
         },

@@ -120,7 +120,11 @@ impl Lowering<'_, '_> {
                 Cause::Conflict,
                 "`http.host` is lower case, but the content has upper-case letters",
                 "write the content in lower case, or use `http.host.raw`",
-            )),
+            )
+            .known_as(format!(
+                "rule {}: A pattern with uppercase characters detected for http.host. The hostname buffer is normalized to lowercase, please specify a lowercase pattern.",
+                self.draft.rule.identity.sid
+            ))),
             None => Ok(()),
         }
     }
@@ -156,7 +160,8 @@ impl Lowering<'_, '_> {
                         Cause::Conflict,
                         format!("the content cannot occur behind `{name}`"),
                         "write the content as the transform leaves it",
-                    ));
+                    )
+                    .known_as(format!("content string \"{}\" incompatible with {name} transform", String::from_utf8_lossy(&bytes))));
                 }
             }
         }
@@ -256,7 +261,8 @@ impl Lowering<'_, '_> {
                 Cause::Conflict,
                 format!("the contents need a payload of {end} bytes, but `dsize` allows {most} at most"),
                 "correct `dsize`, or the contents",
-            )),
+            )
+            .known_as(format!("signature can't match as required content length {end} exceeds dsize value {most}"))),
             None => Ok(()),
         }
     }

@@ -78,15 +78,27 @@ impl Lowering<'_, '_> {
 
     /// A buffer of one direction implies the rule's direction.
     pub(super) fn imply_direction(&mut self) -> Lowered {
+        let both = self.draft.only_to_server.is_some() && self.draft.only_to_client.is_some();
+        // Contents of one direction make it a rule like others.
+        self.draft.rule.transactional &= both;
+        let sid = self.draft.rule.identity.sid;
         let conflict = |span: Span, name: &str, direction: &str, other: String| {
             Err(Fault::new(
                 span,
                 Cause::Conflict,
                 format!("`{name}` exists in {direction} only, but {other}"),
                 "correct the direction, or split the rule",
-            ))
+            )
+            .known_as(format!("rule {sid} mixes keywords with conflicting directions")))
         };
         match (self.draft.only_to_server, self.draft.only_to_client) {
+            // One inspection, in the direction of the answer.
+            (Some(_), Some(_)) if self.draft.rule.transactional => {
+                let header = &mut self.draft.rule.header;
+                std::mem::swap(&mut header.source, &mut header.destination);
+                std::mem::swap(&mut header.source_ports, &mut header.destination_ports);
+                Ok(())
+            }
             (Some((span, name)), Some((_, other))) => conflict(
                 span,
                 name,

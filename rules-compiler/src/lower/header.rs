@@ -5,7 +5,7 @@ use crate::diag::{Cause, nearest};
 use crate::syntax::{HeaderSyntax, Span};
 use crate::vars::VariableError;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::{Action, AddressSet, Comparison, PacketCondition, PortSet, RuleProtocol};
+use weir_ir::{Action, ActionScope, AddressSet, Comparison, Hook, PacketCondition, PacketHook, PortSet, RuleProtocol, TransactionHook};
 
 /// Every application protocol a rule may name.
 #[rustfmt::skip]
@@ -20,7 +20,7 @@ pub(crate) const PROTOCOLS: &[AppProtocol] = &[
 ];
 
 /// Look an application protocol up by its rule-language name or an alias.
-pub(super) fn application_protocol(word: &str) -> Option<AppProtocol> {
+pub fn application_protocol(word: &str) -> Option<AppProtocol> {
     let lower = word.to_ascii_lowercase();
     let name = match lower.as_str() {
         "ssl" => "tls",
@@ -78,14 +78,7 @@ impl Lowering<'_, '_> {
         match direction.of(self.text) {
             b"->" => {}
             b"<>" => self.draft.rule.header.bidirectional = true,
-            b"=>" => {
-                return Err(Fault::new(
-                    direction,
-                    Cause::UnsupportedKeyword,
-                    "transactional rules (`=>`) are not supported",
-                    "write one rule for each direction, joined by a flowbit",
-                ));
-            }
+            b"=>" => self.transactional(direction)?,
             b"<-" => {
                 return Err(Fault::new(
                     direction,
@@ -131,29 +124,81 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
+    /// Several rules of Suricata in one: contents of both directions of one transaction.
+    fn transactional(&mut self, span: Span) -> Lowered {
+        let header = &mut self.draft.rule.header;
+        if !matches!(header.protocol, RuleProtocol::App(_)) {
+            return Err(Fault::new(
+                span,
+                Cause::Header,
+                "`=>` needs an application protocol in the header",
+                "name the protocol whose transactions the rule is for, or write `->`",
+            ));
+        }
+        self.draft.rule.transactional = true;
+        Ok(())
+    }
+
+    /// `drop`, `drop:flow`, `accept:hook,alert`.
     fn action(&mut self, span: Span) -> Lowered {
         let word = self.word(span);
-        self.draft.rule.action = match word.to_ascii_lowercase().as_str() {
+        let firewall = self.session.firewall;
+        self.draft.rule.firewall = firewall;
+        let mut parts = word.split(',');
+        let (action, scope) = self.one_action(span, parts.next().unwrap_or(""))?;
+        self.draft.rule.action = action;
+        self.draft.rule.scope = scope;
+        if firewall && (scope == ActionScope::Implied || !matches!(action, Action::Accept | Action::Drop | Action::Reject | Action::RejectBoth | Action::RejectDestination)) {
+            return Err(Fault::new(
+                span,
+                Cause::Header,
+                format!("`{word}` is no action of a firewall rule"),
+                "begin with `accept:hook`, `accept:packet`, `accept:flow`, `accept:tx`, `drop:packet` or `drop:flow`",
+            ));
+        }
+        for part in parts {
+            if !firewall {
+                return Err(Fault::new(
+                    span,
+                    Cause::Header,
+                    "a second action belongs to firewall rules",
+                    "write one action, or load the rule with --firewall-rules-exclusive",
+                ));
+            }
+            match self.one_action(span, part)? {
+                (Action::Alert, _) => self.draft.alert = true,
+                (Action::Pass, scope) => self.draft.rule.also_pass = Some(scope),
+                _ => {
+                    return Err(Fault::new(
+                        span,
+                        Cause::Header,
+                        format!("`{part}` cannot be a second action"),
+                        "write `alert` or `pass:flow` behind the first",
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn one_action(&self, span: Span, word: &str) -> Lowered<(Action, ActionScope)> {
+        let lower = word.to_ascii_lowercase();
+        let (name, scope) = lower.split_once(':').map_or((lower.as_str(), None), |(a, b)| (a, Some(b)));
+        let action = match name {
             "alert" => Action::Alert,
             "pass" => Action::Pass,
             "drop" | "block" | "sdrop" => Action::Drop,
             "reject" | "rejectsrc" => Action::Reject,
             "rejectdst" => Action::RejectDestination,
             "rejectboth" => Action::RejectBoth,
-            "config" => {
+            "accept" if self.session.firewall => Action::Accept,
+            "config" => Action::Config,
+            "accept" => {
                 return Err(Fault::new(
                     span,
-                    Cause::UnsupportedKeyword,
-                    "`config` rules are not supported",
-                    "logging is configured outside of rules",
-                ));
-            }
-            scoped if scoped.starts_with("accept") || scoped.contains([':', ',']) => {
-                return Err(Fault::new(
-                    span,
-                    Cause::UnsupportedKeyword,
-                    format!("firewall rules and scopes of actions (`{word}`) are not supported"),
-                    "write alert, pass, drop or reject alone",
+                    Cause::Header,
+                    "`accept` belongs to firewall rules",
+                    "load the rule with --firewall-rules-exclusive or firewall.rule-files, or write `pass`",
                 ));
             }
             known if crate::syntax::ACTIONS.contains(&known) => {
@@ -172,12 +217,81 @@ impl Lowering<'_, '_> {
                 return Err(Fault::new(span, Cause::Header, format!("`{other}` is no action"), remedy));
             }
         };
+        let scope = match (scope, action) {
+            (None, _) => ActionScope::Implied,
+            (Some("packet"), _) => ActionScope::Packet,
+            (Some("flow"), _) => ActionScope::Flow,
+            (Some("hook"), Action::Accept) => ActionScope::Hook,
+            (Some("tx"), Action::Accept) => ActionScope::Transaction,
+            (Some(other), _) => {
+                return Err(Fault::new(
+                    span,
+                    Cause::Header,
+                    format!("`{other}` is no scope of `{name}`"),
+                    "the scopes are packet and flow, for accept also hook and tx",
+                ));
+            }
+        };
+        Ok((action, scope))
+    }
+
+    /// The part of the protocol word behind the colon.
+    fn hook(&mut self, span: Span, protocol: RuleProtocol, name: &str) -> Lowered {
+        let unknown = |what: String, remedy: &str| Fault::new(span, Cause::Header, what, remedy);
+        let packet = match name {
+            "all" => Some(PacketHook::All),
+            "flow_start" => Some(PacketHook::FlowStart),
+            "pre_flow" => Some(PacketHook::PreFlow),
+            "pre_stream" => Some(PacketHook::PreStream),
+            _ => None,
+        };
+        let hook = match (protocol, packet) {
+            (RuleProtocol::App(app), None) => match TransactionHook::find(app, name) {
+                Some(hook) => Hook::Transaction(hook),
+                None => {
+                    let [to_server, to_client] = weir_ir::hook::states(app);
+                    let all: Vec<&str> = to_server.iter().chain(to_client).copied().collect();
+                    return Err(unknown(
+                        format!("{} has no hook `{name}`", app.name()),
+                        &format!("its hooks are {}", all.join(", ")),
+                    ));
+                }
+            },
+            (RuleProtocol::App(_), Some(_)) => {
+                return Err(unknown(
+                    format!("`{name}` is a hook of packets"),
+                    "write it with ip, tcp, udp, icmp, arp or ether",
+                ));
+            }
+            (RuleProtocol::TcpStream | RuleProtocol::TcpPacket, Some(_)) => {
+                return Err(unknown(format!("`{name}` needs a protocol of packets"), "write `tcp:all`"));
+            }
+            (_, Some(PacketHook::PreStream)) if !matches!(protocol, RuleProtocol::Tcp | RuleProtocol::Ip) => {
+                return Err(unknown("only TCP has streams".to_owned(), "write `tcp:pre_stream`"));
+            }
+            (_, Some(hook)) => Hook::Packet(hook),
+            (_, None) => {
+                return Err(unknown(
+                    format!("`{name}` is no hook of packets"),
+                    "the hooks are all, flow_start, pre_flow and pre_stream",
+                ));
+            }
+        };
+        let accepts = self.draft.rule.action == Action::Accept;
+        let scope = self.draft.rule.scope;
+        if accepts && scope == ActionScope::Transaction && packet.is_some() {
+            return Err(unknown("`accept:tx` needs a hook of transactions".to_owned(), "write `accept:packet`"));
+        }
+        self.draft.rule.hook = Some(hook);
         Ok(())
     }
 
     fn protocol(&mut self, span: Span) -> Lowered {
-        let word = self.word(span);
-        let lower = word.to_ascii_lowercase();
+        let whole = self.word(span).to_ascii_lowercase();
+        let (lower, hook) = match whole.split_once(':') {
+            Some((name, hook)) => (name.to_owned(), Some(hook.to_owned())),
+            None => (whole, None),
+        };
         let link_layer = |supported: bool, protocol| {
             if supported {
                 Ok(protocol)
@@ -210,14 +324,6 @@ impl Lowering<'_, '_> {
             "sctp" => link_layer(self.session.support.sctp, RuleProtocol::Sctp)?,
             "arp" => link_layer(self.session.support.link_layer, RuleProtocol::Arp)?,
             "ether" => link_layer(self.session.support.link_layer, RuleProtocol::Ether)?,
-            hooked if hooked.contains(':') => {
-                return Err(Fault::new(
-                    span,
-                    Cause::UnsupportedKeyword,
-                    format!("hooks (`{hooked}`) are not supported"),
-                    "name the protocol alone",
-                ));
-            }
             name => match application_protocol(name) {
                 Some(protocol) => {
                     self.require_protocol(span, protocol)?;
@@ -253,7 +359,16 @@ impl Lowering<'_, '_> {
             },
         };
         self.draft.rule.header.protocol = protocol;
-        Ok(())
+        match hook {
+            Some(name) => self.hook(span, protocol, &name),
+            None if self.draft.rule.firewall => Err(Fault::new(
+                span,
+                Cause::Header,
+                "a firewall rule names its hook",
+                "write the hook behind the protocol: `tcp:all`, `http1:request_line`",
+            )),
+            None => Ok(()),
+        }
     }
 
     /// The engine must detect the protocol.

@@ -9,6 +9,7 @@ mod application;
 mod buffer;
 mod bytes;
 mod compound;
+mod industrial;
 mod content;
 mod dataset;
 mod event;
@@ -26,6 +27,7 @@ mod state;
 mod tests;
 mod transform;
 
+pub use header::application_protocol;
 pub use event::{known_events, protocol_of_event};
 pub(crate) use header::PROTOCOLS;
 pub(crate) use state::track;
@@ -66,12 +68,20 @@ pub(crate) struct Fault {
     pub cause: Cause,
     pub message: String,
     pub remedy: Option<String>,
+    /// The words by which Suricata's users know the fault.
+    pub known_as: Option<String>,
 }
 
 impl Fault {
     pub(crate) fn new(span: Span, cause: Cause, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         let remedy: String = remedy.into();
-        Fault { span, cause, message: message.into(), remedy: (!remedy.is_empty()).then_some(remedy) }
+        Fault { span, cause, message: message.into(), remedy: (!remedy.is_empty()).then_some(remedy), known_as: None }
+    }
+
+    /// With the words by which Suricata's users know it.
+    pub(crate) fn known_as(mut self, words: impl Into<String>) -> Self {
+        self.known_as = Some(words.into());
+        self
     }
 }
 
@@ -87,6 +97,8 @@ pub(crate) struct Session<'a> {
     pub classifications: &'a Classifications,
     pub references: &'a References,
     pub options: &'a LoadOptions<'a>,
+    /// Rules are those of the firewall's tables.
+    pub firewall: bool,
     strings: HashSet<Arc<str>>,
     datasets: HashMap<String, Arc<[Box<[u8]>]>>,
 }
@@ -105,6 +117,7 @@ impl<'a> Session<'a> {
             classifications,
             references,
             options,
+            firewall: false,
             strings: HashSet::new(),
             datasets: HashMap::new(),
         }
@@ -127,6 +140,8 @@ struct Sticky {
     buffer: Buffer,
     transforms: Vec<Transform>,
     span: Span,
+    /// The side that a transactional rule names.
+    side: Option<weir_ir::BufferDirection>,
     /// Entry of the draft's buffers, once a match was added.
     entry: Option<usize>,
 }
@@ -151,6 +166,8 @@ struct Draft {
     /// First keyword that needs a transaction.
     needs_transaction: Option<(Span, &'static str)>,
     fast_pattern: bool,
+    /// The match added last is a content.
+    content_is_last: bool,
     alert: bool,
     has_sid: bool,
     has_priority: bool,
@@ -187,6 +204,11 @@ pub(crate) fn lower(
             identity: Identity { gid: 1, sid: 0, rev: 0 },
             source: Source { file: Arc::clone(file), line, text: Arc::from("") },
             action: Action::Alert,
+            scope: weir_ir::ActionScope::Implied,
+            also_pass: None,
+            firewall: false,
+            hook: None,
+            transactional: false,
             header: Header {
                 protocol: RuleProtocol::Ip,
                 source: AddressSet::default(),
@@ -205,7 +227,9 @@ pub(crate) fn lower(
             flowints: Vec::new(),
             xbits: Vec::new(),
             threshold: None,
-            tag: false,
+            tag: None,
+            unlogged: None,
+            bypass: false,
             noalert: false,
         },
         sticky: None,
@@ -218,6 +242,7 @@ pub(crate) fn lower(
         needs_packet: None,
         needs_transaction: None,
         fast_pattern: false,
+        content_is_last: false,
         has_sid: false,
         alert: false,
         has_priority: false,
@@ -232,7 +257,8 @@ pub(crate) fn lower(
     let rule = result.map(|()| {
         let mut rule = draft.rule;
         // What passes is not told, unless the rule asks for it.
-        rule.noalert |= rule.action == weir_ir::Action::Pass && !draft.alert;
+        let quiet = matches!(rule.action, weir_ir::Action::Pass | weir_ir::Action::Config) || rule.firewall;
+        rule.noalert |= quiet && !draft.alert;
         rule.source.text = String::from_utf8_lossy(text).into();
         rule
     });
@@ -250,6 +276,19 @@ impl<'s> Lowering<'s, '_> {
         self.header(&syntax.header)?;
         for (option, keyword) in syntax.options.iter().zip(&keywords) {
             self.option(option, keyword)?;
+            self.draft.content_is_last = match keyword.handler {
+                Handler::Content | Handler::UriContent => true,
+                Handler::Nocase
+                | Handler::Rawbytes
+                | Handler::Depth
+                | Handler::Offset
+                | Handler::Distance
+                | Handler::Within
+                | Handler::StartsWith
+                | Handler::EndsWith
+                | Handler::Modifier(_) => self.draft.content_is_last,
+                _ => false,
+            };
         }
         self.finish()
     }
@@ -273,7 +312,8 @@ impl<'s> Lowering<'s, '_> {
                         Cause::UnknownKeyword,
                         format!("there is no keyword `{word}`"),
                         remedy,
-                    ));
+                    )
+                    .known_as(format!("unknown rule keyword '{word}'.")));
                 }
             }
         }
@@ -284,7 +324,8 @@ impl<'s> Lowering<'s, '_> {
     fn option(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered {
         if keyword.arguments.is_empty() && option.value.is_some() && keyword.is_supported() && !self.draft.snort3 {
             let written = self.value(option)?;
-            if !written.is_empty() {
+            let side = matches!(keyword.handler, Handler::Sticky(_)) && matches!(written.trim(), "to_server" | "to_client");
+            if !written.is_empty() && !side {
                 return Err(Fault::new(
                     option.span(),
                     Cause::Value,
@@ -315,6 +356,11 @@ impl<'s> Lowering<'s, '_> {
             Handler::StartsWith => self.starts_with(option),
             Handler::EndsWith => self.ends_with(option),
             Handler::FastPattern => self.fast_pattern(option),
+            // Behind a content it asks for that content; behind anything else it has no meaning here.
+            Handler::Prefilter => match self.draft.content_is_last {
+                true => self.set_fast_pattern(option.span(), ""),
+                false => Ok(()),
+            },
             Handler::Pcre => self.pcre(option),
             Handler::ByteTest => self.byte_test(option),
             Handler::ByteJump => self.byte_jump(option),
@@ -329,7 +375,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::Datarep => self.dataset(option, true),
             Handler::FileDigest(buffer) => self.file_digest(option, buffer),
             Handler::Reputation => self.reputation(option),
-            Handler::Entropy => Err(unsupported(option, keyword, "entropy is not computed")),
+            Handler::Entropy => self.entropy(option),
             Handler::Sticky(buffer) => self.sticky(option, buffer),
             Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),
             Handler::PacketData => self.packet_data(),
@@ -342,6 +388,11 @@ impl<'s> Lowering<'s, '_> {
             Handler::Threshold => self.threshold(option),
             Handler::DetectionFilter => self.detection_filter(option),
             Handler::Tag => self.tag(option),
+            Handler::Config => self.config(option),
+            Handler::Bypass => {
+                self.draft.rule.bypass = true;
+                Ok(())
+            }
             Handler::Noalert => {
                 self.draft.rule.noalert = true;
                 Ok(())
@@ -393,7 +444,8 @@ impl<'s> Lowering<'s, '_> {
                     Cause::Value,
                     format!("`{word}` needs a value"),
                     format!("write `{word}:{form};`"),
-                ))
+                )
+                .known_as(format!("invalid formatting or malformed option to {word} keyword: '(null)'")))
             }
         }
     }
@@ -408,7 +460,10 @@ impl<'s> Lowering<'s, '_> {
         let span = option.value.as_ref().map_or(option.name, |v| v.raw);
         let keyword = crate::keywords::find(option.name.of(self.text));
         let remedy = keyword.map_or(String::new(), |k| format!("the form is `{}:{};`", k.name, k.arguments));
+        let word = String::from_utf8_lossy(option.name.of(self.text)).into_owned();
+        let value = String::from_utf8_lossy(span.of(self.text)).into_owned();
         Fault::new(span, Cause::Value, message, remedy)
+            .known_as(format!("invalid formatting or malformed option to {word} keyword: '{value}'"))
     }
 
     fn warn(&mut self, span: Span, cause: Cause, message: impl Into<String>, remedy: impl Into<String>) {
@@ -441,6 +496,8 @@ impl<'s> Lowering<'s, '_> {
             Match::ByteJump(jump) => jump.relative,
             Match::ByteExtract(extract) => extract.relative,
             Match::ByteMath(math) => math.relative,
+            Match::IsDataAt(at) => at.relative,
+            Match::Base64Decode(_) => true,
             _ => false,
         };
         let before = self.draft.last_content.filter(|_| relative && self.draft.sticky.is_none());
@@ -493,7 +550,7 @@ fn looks_like_snort3(syntax: &RuleSyntax, keywords: &[&'static Keyword]) -> bool
 
 /// An empty entry.
 fn new_buffer(buffer: Buffer, transforms: Vec<Transform>) -> BufferMatch {
-    BufferMatch { buffer, transforms, matches: Vec::new() }
+    BufferMatch { buffer, transforms, matches: Vec::new(), side: None }
 }
 
 /// `flow` with nothing set.

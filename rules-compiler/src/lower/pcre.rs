@@ -156,7 +156,7 @@ impl Lowering<'_, '_> {
         }
         let before = self.draft.sticky.take();
         self.use_buffer(option.span(), buffer)?;
-        self.draft.sticky = Some(Sticky { buffer, transforms: Vec::new(), span: option.span(), entry: None });
+        self.draft.sticky = Some(Sticky { buffer, transforms: Vec::new(), span: option.span(), side: None, entry: None });
         let place = self.push(option, Match::Pcre(pcre))?;
         self.draft.spans.push((place, option.span()));
         self.draft.sticky = before;

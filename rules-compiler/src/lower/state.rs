@@ -4,7 +4,7 @@ use super::{Fault, Lowered, Lowering};
 use crate::diag::Cause;
 use crate::syntax::OptionSyntax;
 use weir_ir::state::{FlowintOperation, FlowintValue};
-use weir_ir::{BitOperation, Comparison, FlowbitOp, FlowintOp, Threshold, ThresholdKind, Track, Xbit};
+use weir_ir::{Tag, TagMetric, TagWho, Unlogged, BitOperation, Comparison, FlowbitOp, FlowintOp, Threshold, ThresholdKind, Track, Xbit};
 
 /// Alternatives of one `flowbits:isset`.
 const ALTERNATIVES_MAX: usize = 20;
@@ -34,6 +34,9 @@ pub(crate) fn track(word: &str) -> Option<Track> {
         _ => return None,
     })
 }
+
+/// Packets of a tag without a count.
+const TAG_PACKETS: u32 = 256;
 
 impl Lowering<'_, '_> {
     pub(super) fn flowbits(&mut self, option: &OptionSyntax) -> Lowered {
@@ -166,14 +169,7 @@ impl Lowering<'_, '_> {
                 ("track", "ip_src") => tracked = Some(Track::Source),
                 ("track", "ip_dst") => tracked = Some(Track::Destination),
                 ("track", "ip_pair") => tracked = Some(Track::Both),
-                ("track", "tx") => {
-                    return Err(Fault::new(
-                        option.span(),
-                        Cause::UnsupportedKeyword,
-                        "`track tx` is not supported",
-                        "write `track ip_pair`, or a flowbit",
-                    ));
-                }
+                ("track", "tx") => tracked = Some(Track::Transaction),
                 ("expire", seconds) => {
                     expire = match seconds.parse::<u32>() {
                         Ok(n) if n > 0 => n,
@@ -190,7 +186,7 @@ impl Lowering<'_, '_> {
                 }
                 _ => {
                     return Err(self
-                        .wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair` or `expire seconds`")));
+                        .wrong(option, format!("`{part}` is not `track ip_src|ip_dst|ip_pair|tx` or `expire seconds`")));
                 }
             }
         }
@@ -248,7 +244,8 @@ impl Lowering<'_, '_> {
                 Cause::Conflict,
                 "the rule has two of `threshold` and `detection_filter`",
                 "keep one of them",
-            ));
+            )
+            .known_as("multiple \"threshold\" options are not allowed in the same rule"));
         }
         let (mut tracked, mut count, mut seconds, mut multiplier) = (None, None, None, None);
         for part in text.split(',').map(str::trim) {
@@ -325,7 +322,34 @@ impl Lowering<'_, '_> {
         if !valid {
             return Err(self.wrong(option, format!("`{text}` is no tag")));
         }
-        self.draft.rule.tag = true;
+        let (mut count, mut metric, mut who) = (TAG_PACKETS, TagMetric::Packets, TagWho::Session);
+        for word in parts.iter().flat_map(|part| part.split_whitespace()) {
+            match word {
+                "session" => who = TagWho::Session,
+                "host" | "host_src" | "src" => who = TagWho::Source,
+                "host_dst" | "dst" => who = TagWho::Destination,
+                "packets" => metric = TagMetric::Packets,
+                "seconds" => metric = TagMetric::Seconds,
+                "bytes" => metric = TagMetric::Bytes,
+                number => count = number.parse().unwrap_or(count),
+            }
+        }
+        self.draft.rule.tag = Some(Tag { who, count, metric });
+        Ok(())
+    }
+
+    /// `config: logging disable, type tx, scope tx`
+    pub(super) fn config(&mut self, option: &OptionSyntax) -> Lowered {
+        let text = self.value(option)?.into_owned();
+        let words: Vec<&str> = text.split(',').flat_map(str::split_whitespace).collect();
+        self.draft.rule.unlogged = Some(match words.as_slice() {
+            ["logging", "disable", "type", "tx", "scope", "tx"] => Unlogged::Transaction,
+            ["logging", "disable", "type", "tx" | "flow", "scope", "flow"] => Unlogged::Flow,
+            _ => {
+                let message = format!("`{text}` is not `logging disable, type tx, scope tx` or `…, type flow, scope flow`");
+                return Err(self.wrong(option, message));
+            }
+        });
         Ok(())
     }
 }

@@ -302,16 +302,16 @@ fn headers() {
         ("alert tcp !any any -> any any (sid:1;)", Cause::Address, "`!any` leaves nothing to match"),
         ("alert tcp any any <- any any (sid:1;)", Cause::Header, "there is no direction `<-`"),
         (
-            "alert http any any => any any (sid:1;)",
-            Cause::UnsupportedKeyword,
-            "transactional rules (`=>`) are not supported",
+            "alert tcp any any => any any (sid:1;)",
+            Cause::Header,
+            "`=>` needs an application protocol in the header",
         ),
         ("alrt tcp any any -> any any (sid:1;)", Cause::Header, "`alrt` is no action"),
         ("alert tcp any any -> any any (msg:\"x\";)", Cause::Identity, "the rule has no `sid`"),
         (
             "accept:hook tcp any any -> any any (sid:1;)",
-            Cause::UnsupportedKeyword,
-            "firewall rules and scopes of actions (`accept:hook`) are not supported",
+            Cause::Header,
+            "`accept` belongs to firewall rules",
         ),
     ] {
         let set = load_all(line);
@@ -400,7 +400,7 @@ fn state() {
          threshold:type backoff, track by_flow, count 1, multiplier 10; tag:session,10,packets; target:dest_ip; priority:7;",
     );
     assert_eq!(rule.flowbits[0].names.len(), 2);
-    assert!(rule.noalert && rule.tag && rule.has_outside_effect());
+    assert!(rule.noalert && rule.tag.is_some() && rule.has_outside_effect());
     assert_eq!(
         rule.flowints[1].operation,
         state::FlowintOperation::CompareVariable(std::cmp::Ordering::Less, true, "m".into())

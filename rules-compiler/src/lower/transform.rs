@@ -31,7 +31,10 @@ impl Lowering<'_, '_> {
             TransformKind::PcreExtract => {
                 let text = self.value(option)?;
                 if option.value.as_ref().is_some_and(|v| v.quoted.is_none()) {
-                    return Err(self.wrong(option, "the expression must stand in quotes"));
+                    let fault = self.wrong(option, "the expression must stand in quotes");
+                    return Err(fault.known_as(format!(
+                        "invalid formatting to pcrexform keyword: value must be double quoted '{text}'"
+                    )));
                 }
                 Transform::PcreExtract(text.as_ref().into())
             }

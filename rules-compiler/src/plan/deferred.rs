@@ -19,7 +19,8 @@ pub fn reason(rule: &Rule) -> Option<&'static str> {
     }
     let shared = !rule.xbits.is_empty()
         || rule.threshold.is_some()
-        || rule.tag
+        || rule.tag.is_some()
+        || rule.bypass
         || rule.app_layer.contains(&AppLayerCondition::FileStore)
         || rule.buffers.iter().flat_map(|b| &b.matches).any(|m| matches!(m, Match::Dataset(_)));
     if shared {

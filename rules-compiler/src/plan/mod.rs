@@ -212,6 +212,29 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
 
 /// The cheapest provable plan of one rule.
 fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
+    if rule.firewall {
+        // What no rule accepts is dropped: the firewall has to see every frame.
+        return Choice {
+            class: Class::Complete,
+            reason: "firewall: decides about every frame".to_owned(),
+            conditions: vec![Condition { trigger: Trigger::Frame, record: Record::ALWAYS }],
+            percent: Vec::new(),
+            equals: Vec::new(),
+            cost: 1.0,
+        };
+    }
+    // States of transactions, and rules over both directions of one: nothing is proven of them.
+    let of_transaction = rule.hook.is_some()
+        || rule.transactional
+        || rule.bypass
+        || rule.unlogged.is_some()
+        || rule.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction);
+    if of_transaction {
+        // A frame of either end may complete what the header names the other way round.
+        let mut both = rule.clone();
+        both.header.bidirectional |= rule.transactional || matches!(rule.hook, Some(weir_ir::Hook::Transaction(_)));
+        return complete(&both, builder, &[]);
+    }
     if builder.options.deferred && builder.options.class(Class::Deferred) {
         if let Some(reason) = deferred::reason(rule) {
             return Choice {

@@ -242,7 +242,7 @@ fn count_features(rule: &Rule, features: &mut Counter) {
     note("flowint", !rule.flowints.is_empty());
     note("xbits", !rule.xbits.is_empty());
     note("threshold", rule.threshold.is_some());
-    note("tag", rule.tag);
+    note("tag", rule.tag.is_some());
     note("noalert", rule.noalert);
     note("packet condition", !rule.packet.is_empty());
     note("application condition", !rule.app_layer.is_empty());

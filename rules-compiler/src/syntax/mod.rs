@@ -55,6 +55,7 @@ pub(crate) const ACTIONS: &[&str] = &[
     "rejectdst",
     "rejectboth",
     "config",
+    "accept",
     "log",
     "block",
     "sdrop",
@@ -66,7 +67,9 @@ pub(crate) const ACTIONS: &[&str] = &[
 ];
 
 pub(crate) fn is_action(word: &[u8]) -> bool {
-    ACTIONS.iter().any(|a| a.as_bytes().eq_ignore_ascii_case(word))
+    // `accept:hook,alert`: what stands before scope and further actions.
+    let first = word.split(|b| matches!(b, b':' | b',')).next().unwrap_or(word);
+    ACTIONS.iter().any(|a| a.as_bytes().eq_ignore_ascii_case(first))
 }
 
 /// Space, tab, line ends, form feed.

@@ -95,6 +95,9 @@ impl ProtocolState for SmtpState {
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
+        if name == "smtp.data" {
+            return self.mails.get(index).filter(|mail| mail.data).map(|_| 1);
+        }
         let message = self.mails.get(index)?.message.as_ref().filter(|_| direction == Direction::ToServer)?;
         match name {
             "filesize" => message.files().iter().find_map(file::File::size),

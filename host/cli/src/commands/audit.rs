@@ -52,7 +52,7 @@ pub fn compare_with(
 ) -> Result<Compared, Failure> {
     let validate = pipeline::validates_checksums(config, open)?;
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
+    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
     let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
     pipeline::run_full(loaded, config, validate, &mut open()?, &mut full, &mut control)?;
     let totals = Behind { loaded, tables, config, validate }.run_behind(device, &mut open()?, &mut behind, &mut control)?;

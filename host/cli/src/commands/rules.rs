@@ -201,6 +201,7 @@ pub fn action_name(action: Action) -> &'static str {
         Action::RejectBoth => "rejectboth",
         Action::Alert => "alert",
         Action::Config => "config",
+        Action::Accept => "accept",
     }
 }
 

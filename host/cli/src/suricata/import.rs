@@ -53,6 +53,7 @@ const WITHOUT_MEANING: &[&str] = &[
 
 /// Keys (or their beginnings) that are read.
 const READ: &[&str] = &[
+    "firewall.", "firewall-rule",
     "vars.", "outputs.", "app-layer.protocols.", "classification-file", "reference-config-file", "threshold-file",
     "default-rule-path", "rule-files.", "default-log-dir", "stream.midstream", "stream.async-oneside",
     "stream.checksum-validation", "stream.inline", "stream.reassembly.depth", "flow-timeouts.", "defrag.timeout",
@@ -69,6 +70,7 @@ pub fn import(root: &Node, directory: &Path, inline: bool) -> Result<Imported, S
     files(root, directory, &mut config);
     packets(root, &mut config, &mut remarks);
     stream(root, &mut config);
+    firewall(root, &mut config);
     timeouts(root, &mut config);
     application(root, &mut config);
     let order = root.texts("action-order");
@@ -238,6 +240,25 @@ fn stream(root: &Node, config: &mut Config) {
         // 0 stands for no limit.
         config.stream.depth = Size(if depth == 0 { u64::MAX >> 1 } else { depth });
     }
+}
+
+/// Firewall mode: its rule files and the policies of its hooks.
+fn firewall(root: &Node, config: &mut Config) {
+    config.firewall.enabled = root.flag("firewall.enabled") == Some(true);
+    let directory = root.text("firewall.rule-path").or(root.text("firewall-rule-path")).map(PathBuf::from).unwrap_or_default();
+    for list in ["firewall.rule-files", "firewall-rule-files"] {
+        config.firewall.files.extend(root.texts(list).iter().map(|file| directory.join(file)));
+    }
+    let mut lines: std::collections::BTreeMap<String, Vec<String>> = std::collections::BTreeMap::new();
+    if let Some(node) = root.get("firewall.policies") {
+        node.walk("", &mut |name, value| {
+            // Items of a list are numbered.
+            let (hook, last) = name.rsplit_once('.').unwrap_or(("", name));
+            let hook = if last.bytes().all(|b| b.is_ascii_digit()) { hook } else { name };
+            lines.entry(hook.to_owned()).or_default().push(value.to_owned());
+        });
+    }
+    config.firewall.policies = lines.into_iter().map(|(hook, words)| format!("{hook}={}", words.join(","))).collect();
 }
 
 fn timeouts(root: &Node, config: &mut Config) {

@@ -35,6 +35,7 @@ impl Level {
 #[derive(Debug, Clone)]
 struct Message {
     level: Level,
+    module: &'static str,
     text: String,
 }
 
@@ -42,23 +43,35 @@ struct Message {
 #[derive(Debug, Default)]
 pub struct EngineLog {
     messages: Vec<Message>,
+    /// Details go to stdout as well.
+    pub details: bool,
 }
 
 impl EngineLog {
-    /// One more; it goes to stderr at once.
+    /// One more. Errors go to stderr at once, warnings and notices to stdout.
     pub fn say(&mut self, level: Level, text: impl Into<String>) {
+        self.say_of("weir", level, text);
+    }
+
+    /// The same, of one of Suricata's modules.
+    pub fn say_of(&mut self, module: &'static str, level: Level, text: impl Into<String>) {
         let text = text.into();
         match level {
             Level::Error => eprintln!("E: {text}"),
-            Level::Warning => eprintln!("W: {text}"),
-            Level::Notice => eprintln!("{text}"),
+            Level::Warning => crate::out::outln!("W: {text}"),
+            Level::Notice => crate::out::outln!("{text}"),
+            Level::Info if self.details => crate::out::outln!("{text}"),
             Level::Info => tracing::info!("{text}"),
         }
-        self.messages.push(Message { level, text });
+        self.messages.push(Message { level, module, text });
     }
 
     /// Writes the files. A file that cannot be written is told on stderr; the run does not depend on it.
-    pub fn write(&self, root: &Node, directory: &Path) {
+    pub fn write(&self, root: &Node, directory: &Path, configured: bool) {
+        // Suricata's packaged configuration has this file.
+        if !configured {
+            self.append(&directory.join("suricata.log"), Level::Info, false);
+        }
         let outputs = root.get("logging.outputs").map_or(&[][..], |node| &node.children);
         for item in outputs {
             let Some(file) = item.get("file").filter(|_| item.value.as_deref() == Some("file")) else { continue };
@@ -74,15 +87,21 @@ impl EngineLog {
                 _ => Level::Info,
             };
             let json = file.text("type") == Some("json");
-            let mut out = Vec::new();
-            for message in self.messages.iter().filter(|m| m.level <= least) {
-                line(&mut out, message, json);
-            }
+            self.append(&path, least, json);
+        }
+    }
+
+    fn append(&self, path: &Path, least: Level, json: bool) {
+        let mut out = Vec::new();
+        for message in self.messages.iter().filter(|m| m.level <= least) {
+            line(&mut out, message, json);
+        }
+        if let Some(directory) = path.parent() {
             let _ = std::fs::create_dir_all(directory);
-            let result = OpenOptions::new().create(true).append(true).open(&path).and_then(|mut f| f.write_all(&out));
-            if let Err(error) = result {
-                eprintln!("W: cannot write {}: {error}", path.display());
-            }
+        }
+        let result = OpenOptions::new().create(true).append(true).open(path).and_then(|mut f| f.write_all(&out));
+        if let Err(error) = result {
+            eprintln!("W: cannot write {}: {error}", path.display());
         }
     }
 }
@@ -96,7 +115,7 @@ fn line(out: &mut Vec<u8>, message: &Message, json: bool) {
         root.text("event_type", "engine");
         let mut engine = root.object("engine");
         engine.text("message", &message.text);
-        engine.text("module", "weir");
+        engine.text("module", message.module);
     } else {
         weir_output::time::timestamp(out, now);
         out.extend_from_slice(format!(" - {} - {}", message.level.name(), message.text).as_bytes());
@@ -110,7 +129,7 @@ mod tests {
 
     #[test]
     fn lines() {
-        let message = Message { level: Level::Error, text: "a \"b\"".to_owned() };
+        let message = Message { level: Level::Error, module: "detect", text: "a \"b\"".to_owned() };
         let mut out = Vec::new();
         line(&mut out, &message, true);
         let value: serde_json::Value = serde_json::from_slice(&out).expect("JSON");

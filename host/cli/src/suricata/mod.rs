@@ -3,6 +3,7 @@
 //! Place: beside [`crate::commands`]. It translates ([`import`]) and runs what `weir run` runs; it inspects nothing
 //! itself. An option that it cannot honour is an error.
 
+mod analysis;
 pub mod import;
 mod log;
 pub mod options;

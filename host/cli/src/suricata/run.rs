@@ -7,7 +7,7 @@ use super::outputs::{self, Output};
 use super::tree::Node;
 use crate::args::Device;
 use crate::commands::run::{inspect, references};
-use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit, USAGE};
+use crate::exit::{FINDINGS, Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, Source};
 use crate::ruleset;
@@ -46,17 +46,24 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
         .or_else(|| root.text("default-log-dir").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("/var/log/suricata"));
     let mut log = EngineLog::default();
+    let level = root.text("logging.default-log-level");
+    log.details = level.is_some_and(|level| matches!(level, "info" | "perf" | "config" | "debug"));
     log.say(Level::Info, format!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION")));
     let result = work(arguments, &root, &directory, &mut log);
     if let Err(failure) = &result {
         let remedy = failure.remedy.as_ref().map(|r| format!(" ({r})")).unwrap_or_default();
         log.say(Level::Error, format!("{:#}{remedy}", failure.error));
     }
-    log.write(&root, &directory);
+    log.write(&root, &directory, arguments.config.is_some());
     Ok(if result.is_ok() { OK } else { FINDINGS })
 }
 
 fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut EngineLog) -> Result<(), Failure> {
+    exists("/etc/passwd", "user", arguments.user.as_deref().or(root.text("run-as.user")))?;
+    exists("/etc/group", "group", arguments.group.as_deref().or(root.text("run-as.group")))?;
+    if let Some(policy) = root.text("exception-policy") {
+        log.say_of("exception-policy", Level::Info, format!("master exception-policy set to: {policy}"));
+    }
     let here = std::env::current_dir().or_internal()?;
     let mut imported = import::import(root, &here, arguments.simulate_ips).map_err(|message| Failure {
         code: FINDINGS,
@@ -79,19 +86,49 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
         config.app_layer.body_limit.0 = config.app_layer.body_limit.0.max(STORED_MAX);
         config.app_layer.inflate_limit.0 = config.app_layer.inflate_limit.0.max(STORED_MAX);
     }
-    let loaded = load(arguments, &config)?;
+    if let Err(message) = crate::firewall::policies(&config.firewall.policies) {
+        return Err(Failure { code: FINDINGS, error: anyhow::anyhow!(message), remedy: None });
+    }
+    let (loaded, files) = load(arguments, &config)?;
     // A rule that is meant for other versions is skipped, not wrong.
     let (other, wrong): (Vec<_>, Vec<_>) =
         loaded.ruleset.rejected.iter().partition(|d| d.cause == weir_rules::diag::Cause::Requires);
     for skipped in &other {
+        if let Some(words) = &skipped.known_as {
+            log.say_of("detect-parse", Level::Info, words.clone());
+        }
         log.say(Level::Info, format!("skipping signature \"{}\": {}", skipped.excerpt.trim(), skipped.message));
     }
     for rejected in &wrong {
         let text = weir_rules::diag::render_text(rejected);
-        log.say(Level::Error, format!("error parsing signature \"{}\": {text}", rejected.excerpt.trim()));
+        if let Some(words) = &rejected.known_as {
+            log.say_of("detect-parse", Level::Error, words.clone());
+        }
+        log.say_of("detect", Level::Error, format!("error parsing signature \"{}\": {text}", rejected.excerpt.trim()));
     }
     for refused in &loaded.refused {
-        log.say(Level::Error, format!("error parsing signature: {refused}"));
+        log.say_of("detect", Level::Error, format!("error parsing signature: {refused}"));
+    }
+    if loaded.totals.loaded == 0 && files > 0 {
+        let text = format!("{files} rule files specified, but no rules were loaded!");
+        log.say_of("detect", Level::Warning, text);
+    } else {
+        let text = format!(
+            "{files} rule files processed. {} rules successfully loaded, {} rules failed, {} rules skipped",
+            loaded.totals.loaded,
+            wrong.len() + loaded.refused.len(),
+            other.len()
+        );
+        log.say_of("detect", Level::Info, text);
+    }
+    log.say_of("detect", Level::Info, format!("{} signatures processed", loaded.totals.loaded));
+    let stores = loaded.program.sources().iter().any(|rule| rule.app_layer.contains(&weir_ir::AppLayerCondition::FileStore));
+    if stores && !outputs.iter().any(|output| matches!(output, Output::FileStore { .. })) {
+        log.say_of(
+            "detect",
+            Level::Warning,
+            "One or more rule(s) depends on the file-store output log which is not enabled. Enable the output \"file-store\".",
+        );
     }
     let broken = !wrong.is_empty() || !loaded.refused.is_empty();
     if broken && (arguments.init_errors_fatal || arguments.test) {
@@ -105,6 +142,10 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
         log.say(Level::Notice, "Configuration provided was successfully loaded. Exiting.");
         return Ok(());
     }
+    if arguments.engine_analysis {
+        super::analysis::write(loaded.program.sources(), root, directory)?;
+        return Ok(());
+    }
     let Some(read) = &arguments.read else {
         return Err(Failure {
             code: USAGE,
@@ -115,12 +156,30 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)
 }
 
+/// A user or group must exist, although captures are read as whoever starts the run.
+fn exists(file: &str, kind: &str, name: Option<&str>) -> Result<(), Failure> {
+    let Some(name) = name else { return Ok(()) };
+    let known = std::fs::read_to_string(file).unwrap_or_default();
+    // Field 1 is the name, field 3 the number (passwd(5), group(5)).
+    let found = known.lines().any(|line| {
+        let mut fields = line.split(':');
+        fields.next() == Some(name) || fields.nth(1) == Some(name)
+    });
+    if found {
+        return Ok(());
+    }
+    Err(Failure {
+        code: FINDINGS,
+        error: anyhow::anyhow!("{name}: unable to get the {kind} ID, check if {kind} exist!!"),
+        remedy: Some(format!("name a {kind} of {file}, or leave run-as out")),
+    })
+}
+
 /// Options that would change what Weir does, and that it has not.
 fn refuse(arguments: &SuricataArguments) -> Result<(), Failure> {
     let option = match () {
         () if arguments.list_keywords.is_some() => "--list-keywords",
         () if arguments.list_app_layer_protos.is_some() => "--list-app-layer-protos",
-        () if arguments.firewall || !arguments.firewall_rules_exclusive.is_empty() => "--firewall",
         () if arguments.pcap_file_continuous => "--pcap-file-continuous",
         () if arguments.pcap_file_delete => "--pcap-file-delete",
         () if !arguments.filter.is_empty() => "a packet filter",
@@ -151,9 +210,11 @@ fn apply(arguments: &SuricataArguments, config: &mut Config) {
         _ => {}
     }
     config.inline.simulate |= arguments.simulate_ips;
+    config.firewall.enabled |= arguments.firewall || !arguments.firewall_rules_exclusive.is_empty();
 }
 
-fn load(arguments: &SuricataArguments, config: &Config) -> Result<Loaded, Failure> {
+/// The rules, and the number of their files.
+fn load(arguments: &SuricataArguments, config: &Config) -> Result<(Loaded, usize), Failure> {
     let start = Instant::now();
     let mut paths = Vec::new();
     match (&arguments.exclusive_rules, arguments.disable_detection) {
@@ -171,8 +232,19 @@ fn load(arguments: &SuricataArguments, config: &Config) -> Result<Loaded, Failur
     for side in [&mut config.rules.classification, &mut config.rules.reference, &mut config.rules.threshold] {
         side.get_or_insert_with(|| PathBuf::from("/dev/null"));
     }
-    let set = ruleset::load_rules(&paths, &config, None)?;
-    Ok(pipeline::compile(set, &config, start))
+    let mut sources = ruleset::sources(&paths)?;
+    let mut firewall_paths = arguments.firewall_rules_exclusive.clone();
+    if firewall_paths.is_empty() {
+        firewall_paths = config.firewall.files.clone();
+    }
+    if config.firewall.enabled {
+        let mut own = ruleset::sources(&firewall_paths)?;
+        own.iter_mut().for_each(|source| source.firewall = true);
+        sources.splice(0..0, own);
+        paths.extend(firewall_paths);
+    }
+    let set = ruleset::load_sources(&sources, Some((&paths, None)), &config)?;
+    Ok((pipeline::compile(set, &config, start), sources.len()))
 }
 
 /// Files that a name with `*` and `?` in its last part stands for, in order; the name itself without those.
@@ -239,13 +311,6 @@ fn captures(path: &Path, recursive: bool) -> Result<Vec<PathBuf>, Failure> {
         }
     }
     found.sort();
-    if found.is_empty() {
-        return Err(Failure {
-            code: INPUT,
-            error: anyhow::anyhow!("{}: the directory holds no captures", path.display()),
-            remedy: Some("captures end in .pcap or .pcapng".to_owned()),
-        });
-    }
     Ok(found.into_iter().map(|(_, file)| file).collect())
 }
 

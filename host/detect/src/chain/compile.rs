@@ -1,6 +1,6 @@
 //! From normalised matches to a [`Chain`].
 
-use super::{Chain, ContentElement, DatasetElement, Element, MAX_ELEMENTS, MAX_VARIABLES, PcreElement};
+use super::{Chain, ContentElement, DatasetElement, Element, EntropyElement, MAX_ELEMENTS, MAX_VARIABLES, PcreElement};
 use crate::chain::search::Needle;
 use crate::pcre;
 use crate::program::datasets::DatasetTable;
@@ -34,7 +34,7 @@ pub fn chain(
     }
     let mut chain = Chain::default();
     for item in &buffer.matches {
-        let element = element(item, following, datasets, &mut chain)?;
+        let element = element(item, buffer.buffer, following, datasets, &mut chain)?;
         chain.elements.extend(element);
     }
     mark_relative(&mut chain.elements);
@@ -43,6 +43,7 @@ pub fn chain(
 
 fn element(
     item: &Match,
+    name: weir_ir::Buffer,
     following: Option<&BufferMatch>,
     datasets: &mut DatasetTable,
     chain: &mut Chain,
@@ -79,6 +80,7 @@ fn element(
                 relative: p.relative,
                 no_limit: p.no_limit,
                 next_relative: false,
+                captures: pcre::captures(p),
             })
         }
         Match::ByteTest(t) => {
@@ -140,9 +142,17 @@ fn element(
             Element::Dataset(DatasetElement {
                 set: datasets.intern(operation)?,
                 operation: operation.operation,
+                context: operation.context.as_ref().map(|(key, _)| key.clone()),
             })
         }
-        Match::Entropy(_) => return Err("entropy cannot be evaluated: remove the option".into()),
+        Match::Entropy(entropy) => {
+            chain.waits_for_end = true;
+            let name = match name {
+                weir_ir::Buffer::Payload => "content".to_owned(),
+                other => other.name().replace('.', "_"),
+            };
+            Element::Entropy(EntropyElement { entropy: *entropy, name: name.into() })
+        }
     }))
 }
 
@@ -189,7 +199,7 @@ fn place(element: &Element) -> Place {
         Element::Math(m) => (m.relative, true),
         Element::DataAt(d) => (d.relative, false),
         Element::Base64(b, _) => (b.relative, false),
-        Element::Size(_) | Element::Dataset(_) => (false, false),
+        Element::Size(_) | Element::Dataset(_) | Element::Entropy(_) => (false, false),
     };
     match (relative, moves) {
         (true, _) => Place::Relative,

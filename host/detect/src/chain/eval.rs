@@ -1,5 +1,7 @@
 //! The evaluator.
 
+use crate::profile::RuleProfile;
+use crate::notes::{self, Note, Place, Value};
 use super::{Chain, ContentElement, Element, PcreElement, field};
 use crate::pcre::{Outcome, PcreLimits, ffi};
 use crate::shared::Datasets;
@@ -56,6 +58,10 @@ pub struct Evaluator {
     pub dce_little: bool,
     /// Counted here.
     pub counters: Counters,
+    /// What rules cost, if that is asked for.
+    pub(crate) profile: Option<Box<RuleProfile>>,
+    /// What the rule at hand tells if it matches.
+    pub notes: Vec<Note>,
 }
 
 impl Evaluator {
@@ -68,13 +74,16 @@ impl Evaluator {
             steps: 0,
             base64: Vec::new(),
             dce_little: true,
+            notes: Vec::new(),
             counters: Counters::default(),
+            profile: None,
         })
     }
 
     /// Forget the variables of the rule before.
     pub fn begin_rule(&mut self) {
         self.variables = [0; super::MAX_VARIABLES];
+        self.notes.clear();
     }
 
     /// For transforms.
@@ -202,6 +211,26 @@ impl Run<'_> {
                     if !holds {
                         return Verdict::Stop;
                     }
+                    if let Some(key) = &dataset.context {
+                        if let Some(known) = self.datasets.context(dataset.set, self.buffer) {
+                            let note = Note { place: Place::Alert, key: key.clone(), value: Value::Json(known) };
+                            notes::remember(&mut self.state.notes, note);
+                        }
+                    }
+                    None
+                }
+                Element::Entropy(element) => {
+                    let from = self.buffer.get(element.entropy.offset as usize..).unwrap_or(&[]);
+                    let bytes = match element.entropy.bytes as usize {
+                        0 => from,
+                        n => from.get(..n).unwrap_or(from),
+                    };
+                    let entropy = notes::entropy(bytes);
+                    let note = Note { place: Place::Entropy, key: element.name.clone(), value: Value::Real(entropy) };
+                    notes::remember(&mut self.state.notes, note);
+                    if !element.entropy.size.holds((entropy * weir_ir::content::ENTROPY_UNITS).round() as u64) {
+                        return Verdict::Stop;
+                    }
                     None
                 }
             };
@@ -314,6 +343,21 @@ impl Run<'_> {
         outcome
     }
 
+    /// Bytes of the groups that have names, of the match found last.
+    fn captured(&self, pcre: &PcreElement, base: usize) -> Vec<Note> {
+        let subject = self.buffer.get(base..).unwrap_or(&[]);
+        let value = |group: usize| {
+            let (low, high) = self.state.pcre.last_group(group, subject.len())?;
+            subject.get(low..high.min(low + notes::MAX_BYTES))
+        };
+        pcre.captures
+            .iter()
+            .filter_map(|(group, place, key)| {
+                Some(Note { place: *place, key: key.clone(), value: Value::Bytes(value(*group)?.into()) })
+            })
+            .collect()
+    }
+
     fn pcre(&mut self, pcre: &PcreElement, index: usize, position: usize, touched: bool) -> Verdict {
         let base = if pcre.relative { position } else { 0 };
         let nothing = if pcre.relative { Verdict::Retry } else { Verdict::Stop };
@@ -327,7 +371,12 @@ impl Run<'_> {
                 Outcome::Limit => return Verdict::Stop,
             };
             let end = base + high;
+            // Later expressions of the chain use the same memory.
+            let captured = self.captured(pcre, base);
             let verdict = self.from(index + 1, end, touched || self.is_new(end));
+            if verdict == Verdict::Match {
+                captured.into_iter().for_each(|note| notes::remember(&mut self.state.notes, note));
+            }
             match verdict {
                 Verdict::Match | Verdict::Stop => return verdict,
                 Verdict::Retry if !pcre.next_relative => return verdict,

@@ -15,8 +15,10 @@ pub mod search;
 
 pub use eval::{Evaluator, Limits, StreamView};
 
+use crate::notes::Place;
 use crate::pcre::ffi::Code;
 use search::Needle;
+use std::sync::Arc;
 use weir_ir::{ByteExtract, ByteJump, ByteMath, ByteTest, Comparison, IsDataAt, Number};
 
 /// More matches in one buffer are rejected at load.
@@ -67,6 +69,17 @@ pub struct PcreElement {
     pub no_limit: bool,
     /// As in [`ContentElement::next_relative`].
     pub next_relative: bool,
+    /// Groups whose bytes are told.
+    pub captures: Vec<(usize, Place, Arc<str>)>,
+}
+
+/// `entropy`
+#[derive(Debug)]
+pub struct EntropyElement {
+    /// What is asked.
+    pub entropy: weir_ir::Entropy,
+    /// Name of the buffer in records.
+    pub name: Arc<str>,
 }
 
 /// `dataset` / `datarep`
@@ -76,6 +89,8 @@ pub struct DatasetElement {
     pub set: u32,
     /// set, unset, isset, isnotset
     pub operation: weir_ir::BitOperation,
+    /// Key under which alerts tell what the set knows.
+    pub context: Option<Arc<str>>,
 }
 
 /// One match.
@@ -101,6 +116,8 @@ pub enum Element {
     Base64(weir_ir::Base64Decode, Option<Box<Chain>>),
     /// `dataset`
     Dataset(DatasetElement),
+    /// `entropy`
+    Entropy(EntropyElement),
 }
 
 /// The matches of one buffer.

@@ -10,7 +10,7 @@ use weir_app_layer::{BufferState, Direction, ProtocolState};
 use weir_contract::protocol::{AppProtocol, Detection};
 use weir_ir::condition::{Checksum, FlowSide, IpOption, ProtocolMode, StreamSide, TcpFlagsMode};
 use weir_ir::state::FlowintOperation;
-use weir_ir::{
+use weir_ir::{Track,
     AppLayerCondition, BitOperation, Buffer, Comparison, PacketCondition, StreamSize, TcpFlagsMatch,
 };
 use weir_packet::Transport;
@@ -409,6 +409,14 @@ pub fn ints_hold(tests: &[IntOp], flow: Option<&FlowDetect>) -> bool {
     })
 }
 
+/// `xbits` of the transaction.
+pub fn transaction_bits_hold(tests: &[HostBitOp], flow: Option<&FlowDetect>, transaction: Option<u64>) -> bool {
+    tests.iter().filter(|test| test.track == Track::Transaction).all(|test| {
+        let (Some(flow), Some(id)) = (flow, transaction) else { return false };
+        flow.transaction_bits.binary_search(&(id, test.name)).is_ok() == (test.operation == BitOperation::IsSet)
+    })
+}
+
 /// xbits and hostbits
 pub fn host_bits_hold(
     tests: &[HostBitOp],
@@ -416,7 +424,7 @@ pub fn host_bits_hold(
     context: &Context<'_>,
     direction: Option<Direction>,
 ) -> bool {
-    tests.iter().all(|test| {
+    tests.iter().filter(|test| test.track != Track::Transaction).all(|test| {
         let Some((source, destination)) = context.addresses(direction) else { return false };
         let set = bits.is_set(test.name, test.track, source, destination, context.packet.time);
         set == (test.operation == BitOperation::IsSet)

@@ -17,11 +17,23 @@ use weir_ir::{BitOperation, Track};
 pub(super) fn change_state(
     rule: &CompiledRule,
     context: &Context<'_>,
-    direction: Option<Direction>,
+    (direction, transaction): (Option<Direction>, Option<u64>),
     flow: Option<&mut FlowDetect>,
     bits: &mut HostBits,
 ) {
     if let Some(flow) = flow {
+        if let Some(id) = transaction {
+            for change in rule.host_changes.iter().filter(|change| change.track == Track::Transaction) {
+                let bit = (id, change.name);
+                match (flow.transaction_bits.binary_search(&bit), change.operation) {
+                    (Err(at), BitOperation::Set | BitOperation::Toggle) => flow.transaction_bits.insert(at, bit),
+                    (Ok(at), BitOperation::Unset | BitOperation::Toggle) => {
+                        flow.transaction_bits.remove(at);
+                    }
+                    _ => {}
+                }
+            }
+        }
         for change in &rule.bit_changes {
             for &bit in &change.bits {
                 match (flow.bits.binary_search(&bit), change.operation) {
@@ -38,7 +50,7 @@ pub(super) fn change_state(
         }
     }
     if let Some((source, destination)) = context.addresses(direction) {
-        for change in &rule.host_changes {
+        for change in rule.host_changes.iter().filter(|change| change.track != Track::Transaction) {
             let now = context.packet.time;
             bits.apply(change.operation, change.name, change.track, source, destination, change.expire, now);
         }
@@ -98,9 +110,13 @@ pub(super) fn finish(
         if reported && rule.threshold.is_none() && rule.rate.is_none() {
             continue;
         }
-        let tag = program.source(r.rule).is_some_and(|s| s.tag);
+        let tag = program.source(r.rule).and_then(|s| s.tag);
         let whole_flow = context.flow.is_some()
-            && (!matches!(r.scope, Scope::Packet) || rule.once || rule.at_detection);
+            && match rule.scope {
+                weir_ir::ActionScope::Packet => false,
+                weir_ir::ActionScope::Flow => true,
+                _ => !matches!(r.scope, Scope::Packet) || rule.once || rule.at_detection,
+            };
         let mut found = Match {
             rule: r.rule,
             frame: context.packet.number,
@@ -112,6 +128,10 @@ pub(super) fn finish(
             effect: Effect::of(rule.action),
             whole_flow,
             tag,
+            unlogged: program.source(r.rule).and_then(|s| s.unlogged),
+            bypass: program.source(r.rule).is_some_and(|s| s.bypass) && context.flow.is_some(),
+            firewall: false,
+            notes: r.notes,
         };
         if found.effect == Effect::Pass {
             out.push(found);
@@ -131,7 +151,7 @@ pub(super) fn finish(
         if !found.alert && !rule.noalert {
             counters.suppressed += 1;
         }
-        if (found.alert || found.effect != Effect::None) && !reported {
+        if (found.alert || found.effect != Effect::None || found.bypass || found.unlogged.is_some()) && !reported {
             out.push(found);
         }
     }

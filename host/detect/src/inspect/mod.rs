@@ -8,15 +8,19 @@
 
 pub mod conditions;
 mod effects;
+mod firewall;
 mod packet;
 mod stream;
 mod transaction;
 
+pub use firewall::{FirewallReason, FirewallVerdict};
 pub use stream::Delivery;
 
 use crate::chain::{Evaluator, StreamView};
 use crate::context::{Context, Match, Scope};
 use crate::flow::FlowDetect;
+use crate::profile::RuleProfile;
+use crate::notes::{Note, Place};
 use crate::program::header::HeaderCache;
 use crate::program::rule::{CompiledRule, Head, RuleBuffer, Source};
 use crate::program::{Program, RuleIndex};
@@ -25,6 +29,7 @@ use crate::stats::Counters;
 use crate::transform;
 use conditions::Unit;
 use std::sync::Arc;
+use std::time::Instant;
 use weir_app_layer::Direction;
 use weir_ir::Buffer;
 use weir_packet::{Packet, Transport};
@@ -35,6 +40,8 @@ struct Raw {
     rule: RuleIndex,
     scope: Scope,
     direction: Option<Direction>,
+    /// Place of what it tells, plus one.
+    notes: u32,
 }
 
 /// Reusable memory of one worker.
@@ -88,6 +95,10 @@ pub struct Inspector {
     evaluator: Evaluator,
     scratch: Scratch,
     raw: Vec<Raw>,
+    /// Matches of the firewall's rules with the packet at hand.
+    decided: Vec<firewall::Decided>,
+    /// What the matches of the packet at hand tell.
+    told: Vec<Vec<Note>>,
 }
 
 impl Inspector {
@@ -98,6 +109,8 @@ impl Inspector {
             program,
             scratch: Scratch::default(),
             raw: Vec::new(),
+            decided: Vec::new(),
+            told: Vec::new(),
         })
     }
 
@@ -110,6 +123,32 @@ impl Inspector {
     pub fn set_program(&mut self, program: Arc<Program>) {
         self.program = program;
         self.raw.clear();
+        self.decided.clear();
+        // Its rules have other indices.
+        if let Some(profile) = self.evaluator.profile.as_deref_mut() {
+            *profile = RuleProfile::default();
+        }
+    }
+
+    /// From now on, measure what rules cost. Indices are those of the program in force.
+    pub fn profile_rules(&mut self) {
+        self.evaluator.profile.get_or_insert_default();
+    }
+
+    /// What rules cost, if it was to be measured.
+    pub fn rule_profile(&self) -> Option<&RuleProfile> {
+        self.evaluator.profile.as_deref()
+    }
+
+    /// What a match tells. Until the next packet.
+    pub fn notes(&self, found: &Match) -> &[Note] {
+        let at = (found.notes as usize).checked_sub(1);
+        at.and_then(|at| self.told.get(at)).map_or(&[], |notes| notes)
+    }
+
+    /// What was told is no longer needed.
+    pub fn forget_notes(&mut self) {
+        self.told.clear();
     }
 
     /// What was counted.
@@ -141,6 +180,10 @@ struct Work<'w> {
     context: &'w Context<'w>,
     direction: Option<Direction>,
     raw: &'w mut Vec<Raw>,
+    /// The transaction that is inspected.
+    transaction: Option<u64>,
+    /// What matches tell.
+    told: &'w mut Vec<Vec<Note>>,
 }
 
 /// Bytes that a rule sees as payload.
@@ -160,10 +203,38 @@ impl Work<'_> {
             && conditions::bits_hold(&rule.bit_tests, flow)
             && conditions::ints_hold(&rule.int_tests, flow)
             && conditions::host_bits_hold(&rule.host_tests, &self.shared.bits, self.context, self.direction)
+            && conditions::transaction_bits_hold(&rule.host_tests, flow, self.transaction)
     }
 
     /// Evaluate a rule of packet or stream.
     fn raw_rule_holds(
+        &mut self,
+        index: RuleIndex,
+        unit: Unit,
+        payload: Option<Payload<'_>>,
+        flow: Option<&FlowDetect>,
+        scratch: (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> bool {
+        if self.evaluator.profile.is_some() {
+            return self.timed(index, |work| work.raw_rule_answer(index, unit, payload, flow, scratch), |holds| *holds);
+        }
+        self.raw_rule_answer(index, unit, payload, flow, scratch)
+    }
+
+    /// A check whose time goes to the rule's profile.
+    #[cold]
+    #[inline(never)]
+    fn timed<T>(&mut self, rule: RuleIndex, check: impl FnOnce(&mut Self) -> T, matched: impl Fn(&T) -> bool) -> T {
+        let begun = Instant::now();
+        let answer = check(self);
+        let time = begun.elapsed();
+        if let Some(profile) = &mut self.evaluator.profile {
+            profile.add(rule, time, matched(&answer));
+        }
+        answer
+    }
+
+    fn raw_rule_answer(
         &mut self,
         index: RuleIndex,
         unit: Unit,
@@ -211,18 +282,36 @@ impl Work<'_> {
         self.evaluator.holds(&buffer.chain, transformed, None, datasets)
     }
 
+    /// Keeps what the rule that matched tells: for the flow's records, or for its alert. Gives the place plus one.
+    fn tell(&mut self, flow: Option<&mut FlowDetect>) -> u32 {
+        if self.evaluator.notes.is_empty() {
+            return 0;
+        }
+        let (of_flow, of_match): (Vec<Note>, Vec<Note>) =
+            self.evaluator.notes.drain(..).partition(|n| matches!(n.place, Place::Flow | Place::Entropy));
+        if let Some(flow) = flow {
+            of_flow.into_iter().for_each(|note| crate::notes::remember(&mut flow.notes, note));
+        }
+        if of_match.is_empty() {
+            return 0;
+        }
+        self.told.push(of_match);
+        self.told.len() as u32
+    }
+
     /// The rule matched: change state, and remember it.
-    fn matched(&mut self, index: RuleIndex, scope: Scope, flow: Option<&mut FlowDetect>) {
+    fn matched(&mut self, index: RuleIndex, scope: Scope, mut flow: Option<&mut FlowDetect>) {
         let Some(rule) = self.program.rule(index) else { return };
         self.evaluator.counters.matches += 1;
         if rule.changes_state() {
-            effects::change_state(rule, self.context, self.direction, flow, &mut self.shared.bits);
+            effects::change_state(rule, self.context, (self.direction, self.transaction), flow.as_deref_mut(), &mut self.shared.bits);
         }
         // Several deliveries of one packet are one unit.
         if !matches!(scope, Scope::Transaction(_)) && self.raw.iter().any(|r| r.rule == index && r.scope == scope) {
             return;
         }
-        self.raw.push(Raw { rule: index, scope, direction: self.direction });
+        let notes = self.tell(flow);
+        self.raw.push(Raw { rule: index, scope, direction: self.direction, notes });
     }
 }
 

@@ -14,7 +14,7 @@ use weir_contract::protocol::Detection;
 impl Inspector {
     /// Inspect a packet: rules on headers and sizes, events, and the packet's own payload.
     pub fn packet(&mut self, context: &Context<'_>, mut flow: Option<&mut FlowDetect>, shared: &mut SharedState) {
-        let Inspector { program, evaluator, scratch, raw } = self;
+        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
         let program: &Program = program;
         shared.prepare(program);
         if let Some(flow) = flow.as_deref_mut() {
@@ -130,7 +130,7 @@ impl Inspector {
         }
         candidates.sort_unstable();
         candidates.dedup();
-        let mut work = Work { program, evaluator, shared, context, direction, raw };
+        let mut work = Work { program, evaluator, shared, context, direction, raw, transaction: None, told };
         let payload = payload.map(|bytes| Payload { bytes, stream: None });
         for &rule in candidates.iter() {
             let buffers = (&mut *transformed, &mut *spare);
@@ -159,7 +159,7 @@ fn add_event_rules(program: &Program, context: &Context<'_>, out: &mut Vec<RuleI
 }
 
 /// Payload that rules may see.
-fn payload_of<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
+pub(super) fn payload_of<'a>(context: &Context<'a>) -> Option<&'a [u8]> {
     let packet = context.packet;
     let allowed = match context.flow {
         Some(flow) => flow.inspect_payload,

@@ -44,7 +44,7 @@ impl Inspector {
         delivery: &Delivery<'_>,
         shared: &mut SharedState,
     ) {
-        let Inspector { program, evaluator, scratch, raw } = self;
+        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
         let program: &Program = program;
         shared.prepare(program);
         flow.attach(program);
@@ -128,7 +128,7 @@ impl Inspector {
         }
         scratch.candidates.sort_unstable();
         let end = delivery.offset.saturating_add(delivery.window.len() as u64);
-        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw };
+        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
         for &rule in &scratch.candidates {
             let from = flow.sides.get(direction as usize).map_or(0, |side| side.matched_to(rule));
             let payload = Some(delivery.behind(from));

@@ -27,7 +27,7 @@ pub(super) struct TransformCache {
 }
 
 impl TransformCache {
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.used = 0;
     }
 
@@ -53,7 +53,7 @@ impl TransformCache {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     Match,
     /// Something is missing that may come.
     Wait,
@@ -74,7 +74,7 @@ impl Inspector {
         raw_window: Option<&Delivery<'_>>,
         shared: &mut SharedState,
     ) {
-        let Inspector { program, evaluator, scratch, raw } = self;
+        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
         let program: &Program = program;
         shared.prepare(program);
         flow.attach(program);
@@ -102,7 +102,7 @@ impl Inspector {
             }
             None => None,
         };
-        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw };
+        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
         for (index, transaction) in live.iter().enumerate().filter(|(_, t)| t.changed[side]) {
             let at = match flow.transactions.binary_search_by_key(&transaction.id, |t| t.id) {
                 Ok(at) => at,
@@ -114,6 +114,7 @@ impl Inspector {
                 }
             };
             scratch.cache.clear();
+            work.transaction = Some(transaction.id);
             let inside = InTransaction { state, index, direction };
             let (Some(detect), Some(flow_side)) = (flow.transactions.get_mut(at), flow.sides.get_mut(side)) else {
                 continue;
@@ -127,7 +128,12 @@ impl Inspector {
             let mut taken = std::mem::take(&mut scratch.taken);
             taken.retain_mut(|candidate| {
                 work.evaluator.counters.evaluations += 1;
-                let answer = work.candidate(candidate, inside, payload, flow, &transaction.events, &mut scratch.cache);
+                let (events, cache, rule) = (&transaction.events, &mut scratch.cache, candidate.rule);
+                let mut check = |work: &mut Work<'_>| work.candidate(candidate, inside, payload, flow, events, cache);
+                let answer = match work.evaluator.profile.is_some() {
+                    true => work.timed(rule, check, |answer| *answer == Answer::Match),
+                    false => check(&mut work),
+                };
                 if answer == Answer::Match {
                     work.matched(candidate.rule, Scope::Transaction(transaction.id), Some(&mut *flow));
                     if let Some(own) = flow.transactions.get_mut(at).and_then(|t| t.sides.get_mut(side)) {
@@ -275,7 +281,9 @@ fn search(
                         for b in behind.iter().filter(|b| end <= b.latest as usize) {
                             named += 1;
                             let Some(head) = program.head(b.rule) else { continue };
-                            if !flow_side.headers.holds(program.headers(), head.header, tuple)
+                            // The header of a rule over both directions is looked at in the second.
+                            if !(program.rule(b.rule).is_some_and(|rule| rule.transactional)
+                                || flow_side.headers.holds(program.headers(), head.header, tuple))
                                 || !conditions::protocol_holds(head.application, work.context)
                             {
                                 continue;
@@ -322,7 +330,7 @@ fn slot_direction(slot: &Slot, own: Direction) -> Direction {
 
 impl Work<'_> {
     /// Evaluate a candidate as far as the transaction has got.
-    fn candidate(
+    pub(super) fn candidate(
         &mut self,
         candidate: &mut Candidate,
         inside: InTransaction<'_>,
@@ -336,7 +344,15 @@ impl Work<'_> {
             return Answer::Never;
         };
         let has_event = |wanted: &std::sync::Arc<str>| events.iter().any(|&e| *inside.state.event_name(e) == **wanted);
-        if !rule.transaction_events.iter().all(has_event)
+        let reached = rule.hook.is_none_or(|hook| {
+            let state = weir_app_layer::hooks::hook_state(inside.state, inside.index, inside.direction);
+            hook.to_server == (inside.direction == Direction::ToServer) && state >= hook.state
+        });
+        if rule.transactional && !self.program.headers().holds(head.header, &self.context.tuple(self.direction)) {
+            return Answer::Never;
+        }
+        if !reached
+            || !rule.transaction_events.iter().all(has_event)
             || !self.conditions_hold(head, rule, Some(flow), Unit::Transaction)
             || !conditions::app_layer_holds(&rule.app_layer, self.context, Some(inside))
         {
@@ -384,7 +400,7 @@ impl Work<'_> {
         for buffer in &rule.buffers {
             let Source::Transaction(slot) = buffer.source else { return None };
             let slot = self.program.slots().get(slot)?;
-            let direction = slot_direction(slot, inside.direction);
+            let direction = buffer.side.unwrap_or_else(|| slot_direction(slot, inside.direction));
             for instance in 0..if slot.multi { MAX_INSTANCES } else { 1 } {
                 match inside.state.buffer(inside.index, direction, slot.buffer, instance) {
                     BufferState::NotYet => break,
@@ -419,7 +435,7 @@ impl Work<'_> {
             };
         };
         let Some(slot) = self.program.slots().get(slot_index) else { return Answer::Never };
-        let direction = slot_direction(slot, inside.direction);
+        let direction = buffer.side.unwrap_or_else(|| slot_direction(slot, inside.direction));
         let mut waits = false;
         for instance in 0..MAX_INSTANCES {
             let view = match inside.state.buffer(inside.index, direction, slot.buffer, instance) {

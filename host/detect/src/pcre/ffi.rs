@@ -121,8 +121,10 @@ impl std::fmt::Debug for Matcher {
     }
 }
 
-/// Group pairs kept by an execution: the whole match and one group.
-const PAIRS: u32 = 2;
+/// Group pairs kept by an execution: the whole match and the groups that rules can name.
+const PAIRS: u32 = 10;
+/// Groups are below this.
+pub const GROUPS: usize = PAIRS as usize;
 /// Limit for rules that lift the configured one (`O`): still bounded.
 const GENEROUS: u32 = 1_000_000;
 
@@ -199,7 +201,12 @@ impl Matcher {
         }
     }
 
-    /// Range of a group (0 or 1) of the first match.
+    /// Range of a group of the match that [`Matcher::find`] found last.
+    pub fn last_group(&self, group: usize, length: usize) -> Option<(usize, usize)> {
+        self.pair(group).filter(|&(low, high)| low <= high && high <= length)
+    }
+
+    /// Range of a group of the first match.
     pub fn group(&mut self, code: &Code, subject: &[u8], group: usize) -> Option<(usize, usize)> {
         let n = self.execute(code, subject, 0, false, false);
         if n < 0 || (n > 0 && n as usize <= group) {

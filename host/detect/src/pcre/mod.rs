@@ -6,6 +6,8 @@
 
 pub mod ffi;
 
+use crate::notes::Place;
+use std::sync::Arc;
 use weir_ir::Pcre;
 
 /// Limits of one execution (reference semantics, section 5).
@@ -47,6 +49,60 @@ pub fn compile(pcre: &Pcre) -> Result<ffi::Code, String> {
     ffi::Code::compile(&pcre.pattern, options)
 }
 
+/// Groups that have a name, and where their bytes are told: those that the option lists, in order, and those that the
+/// expression names `flow_…`, `pkt_…` or `alert_…`.
+pub fn captures(pcre: &Pcre) -> Vec<(usize, Place, Arc<str>)> {
+    let mut found = Vec::new();
+    for (n, item) in pcre.captures.iter().enumerate() {
+        let place = |text: &str| match text {
+            "flow" => Some(Place::Flow),
+            "pkt" => Some(Place::Packet),
+            "alert" => Some(Place::Alert),
+            _ => None,
+        };
+        if let Some((place, name)) = item.split_once(':').and_then(|(p, name)| Some((place(p)?, name.trim()))) {
+            found.push((n + 1, place, name.into()));
+        }
+    }
+    for (group, name) in named_groups(&pcre.pattern) {
+        let place = [("flow_", Place::Flow), ("pkt_", Place::Packet), ("alert_", Place::Alert)];
+        if let Some((rest, place)) = place.iter().find_map(|(prefix, p)| Some((name.strip_prefix(prefix)?, *p))) {
+            found.push((group, place, rest.into()));
+        }
+    }
+    found.retain(|(group, ..)| *group < ffi::GROUPS);
+    found
+}
+
+/// Number and name of the groups `(?P<name>…)`, `(?<name>…)`.
+fn named_groups(pattern: &str) -> Vec<(usize, &str)> {
+    let bytes = pattern.as_bytes();
+    let (mut at, mut group, mut class) = (0, 0, false);
+    let mut found = Vec::new();
+    while let Some(&byte) = bytes.get(at) {
+        match byte {
+            b'\\' => at += 1,
+            b'[' if !class => class = true,
+            b']' => class = false,
+            b'(' if !class => {
+                let rest = &pattern[at + 1..];
+                let named = rest.strip_prefix("?P<").or_else(|| {
+                    rest.strip_prefix("?<").filter(|r| !r.starts_with(['=', '!']))
+                });
+                if named.is_some() || !rest.starts_with(['?', '*']) {
+                    group += 1;
+                }
+                if let Some((name, _)) = named.and_then(|r| r.split_once('>')) {
+                    found.push((group, name));
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
 /// Compile a transform's expression (`pcrexform`).
 pub fn compile_plain(pattern: &str) -> Result<ffi::Code, String> {
     ffi::Code::compile(pattern, ffi::Options::default())
@@ -80,6 +136,15 @@ mod tests {
         assert_eq!(matcher.find(&code, b"xxa\xff\xffb", 0, false, false), Outcome::Match(2, 6));
         assert_eq!(matcher.find(&code, b"xxa\xff\xffb", 3, false, false), Outcome::NoMatch);
         assert_eq!(matcher.find(&code, b"", 0, false, false), Outcome::NoMatch);
+    }
+
+    #[test]
+    fn names_of_groups() {
+        let named = Pcre { captures: vec!["flow:a".into(), "alert:b".into()], ..pcre("(x)(y)") };
+        let names: Vec<_> = captures(&named).into_iter().map(|(n, p, name)| (n, p, name.to_string())).collect();
+        assert_eq!(names, [(1, Place::Flow, "a".to_owned()), (2, Place::Alert, "b".to_owned())]);
+        let inner = captures(&pcre(r"\((?:a)([(])(?P<pkt_c>z)"));
+        assert_eq!(inner, [(2, Place::Packet, "c".into())]);
     }
 
     #[test]

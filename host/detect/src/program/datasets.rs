@@ -13,6 +13,8 @@ pub struct Definition {
     pub kind: Arc<str>,
     /// Entries loaded with the rules.
     pub entries: Arc<[Box<[u8]>]>,
+    /// What is known of them, in JSON sets.
+    pub contexts: Arc<[Arc<str>]>,
 }
 
 /// All sets of a program.
@@ -32,6 +34,7 @@ impl DatasetTable {
                 name: operation.name.clone(),
                 kind: operation.kind.clone(),
                 entries: operation.entries.clone(),
+                contexts: operation.context.as_ref().map_or_else(|| Arc::from(Vec::new()), |(_, known)| known.clone()),
             });
         }
         let Some(definition) = self.definitions.get_mut(index as usize) else { return Ok(index) };

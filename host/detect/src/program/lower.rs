@@ -71,6 +71,8 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
     }
     let (buffers, fast_eligible) = rule_buffers(ir, shared)?;
     let transaction = ir.app_layer.iter().any(transaction_condition)
+        || matches!(ir.hook, Some(weir_ir::Hook::Transaction(_)))
+        || ir.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction)
         || ir.events.iter().any(|e| matches!(e, Event::AppLayer(Some(_), _)))
         || buffers.iter().any(|b| matches!(b.source, Source::Transaction(_)));
     let reads_payload = buffers.iter().any(|b| b.source == Source::Payload);
@@ -106,6 +108,13 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
     let rule = CompiledRule {
         identity: ir.identity,
         action: ir.action,
+        scope: ir.scope,
+        also_pass: ir.also_pass,
+        hook: match ir.hook {
+            Some(weir_ir::Hook::Transaction(hook)) => Some(hook),
+            _ => None,
+        },
+        transactional: ir.transactional,
         flow,
         packet: ir.packet.clone(),
         app_layer: ir.app_layer.clone(),
@@ -147,14 +156,15 @@ impl Lowered {
 
 fn directions(ir: &Rule) -> Result<u8, String> {
     let flow = ir.flow.unwrap_or_default();
-    let asked = match (flow.to_server, flow.to_client) {
-        (true, false) => TO_SERVER,
-        (false, true) => TO_CLIENT,
+    let asked = match (flow.to_server, flow.to_client, ir.hook) {
+        (_, _, Some(weir_ir::Hook::Transaction(hook))) => if hook.to_server { TO_SERVER } else { TO_CLIENT },
+        (true, false, _) => TO_SERVER,
+        (false, true, _) => TO_CLIENT,
         _ => BOTH,
     };
     let mut common = BOTH;
     for buffer in &ir.buffers {
-        common &= buffers::directions(buffer.buffer);
+        common &= sides(buffer);
     }
     if common == 0 {
         // Buffers of both directions: decided when the answer is there.
@@ -170,6 +180,15 @@ fn directions(ir: &Rule) -> Result<u8, String> {
             Err(format!("{name} does not exist in the direction that flow asks for: change flow, or the buffer"))
         }
         directions => Ok(directions),
+    }
+}
+
+/// Directions in which a buffer is looked for.
+pub(super) fn sides(buffer: &BufferMatch) -> u8 {
+    match buffer.side {
+        Some(weir_ir::BufferDirection::ToServer) => TO_SERVER,
+        Some(weir_ir::BufferDirection::ToClient) => TO_CLIENT,
+        _ => buffers::directions(buffer.buffer),
     }
 }
 
@@ -242,7 +261,12 @@ fn rule_buffers(ir: &Rule, shared: &mut Shared) -> Result<(Vec<RuleBuffer>, Vec<
             Source::Payload => !any_transaction && buffer.transforms.is_empty(),
             Source::PacketHeader(_) => false,
         });
-        out.push(RuleBuffer { source, transforms, absence, chain: compiled });
+        let side = match buffer.side {
+            Some(weir_ir::BufferDirection::ToServer) => Some(weir_app_layer::Direction::ToServer),
+            Some(weir_ir::BufferDirection::ToClient) => Some(weir_app_layer::Direction::ToClient),
+            _ => None,
+        };
+        out.push(RuleBuffer { source, transforms, side, absence, chain: compiled });
     }
     if base64.next().is_some() {
         return Err("base64_data without a base64_decode before it".into());

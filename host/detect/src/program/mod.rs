@@ -7,6 +7,7 @@
 pub mod buffers;
 pub mod datasets;
 pub mod fast;
+pub mod firewall;
 pub mod groups;
 pub mod header;
 pub mod index;
@@ -23,6 +24,7 @@ use crate::chain::Limits;
 use crate::shared::threshold::ConfigEntry;
 use buffers::{TO_CLIENT, TO_SERVER};
 use datasets::DatasetTable;
+use firewall::{Firewall, Policies};
 use groups::{Group, GroupBuilder};
 use header::{Class, HeaderTable};
 use index::HeaderRules;
@@ -66,6 +68,8 @@ pub struct CompileOptions<'p> {
     pub limits: Limits,
     /// Which actions go first.
     pub actions: order::ActionOrder,
+    /// Firewall mode: what happens where no rule of its tables decides.
+    pub firewall: Option<Policies>,
     /// The program in force before a reload: names keep their numbers, so that flows keep their bits.
     pub previous: Option<&'p Program>,
 }
@@ -120,6 +124,7 @@ pub struct Program {
     by_protocol: Vec<Vec<u16>>,
     unfiltered: Unfiltered,
     events: EventRules,
+    firewall: Option<Firewall>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -150,7 +155,9 @@ impl Program {
                 }
             });
         }
-        let accepted: Vec<usize> = (0..rules.len()).filter(|&i| lowered[i].is_some()).collect();
+        let accepted: Vec<usize> = (0..rules.len()).filter(|&i| lowered[i].is_some() && !rules[i].firewall).collect();
+        // Those of the firewall stand behind all others, in the order of the text.
+        let of_firewall: Vec<usize> = (0..rules.len()).filter(|&i| lowered[i].is_some() && rules[i].firewall).collect();
         let views: Vec<&Rule> = accepted.iter().map(|&i| &rules[i]).collect();
         let order: Vec<usize> = order::order(&views, options.actions).into_iter().map(|i| accepted[i]).collect();
         drop(views);
@@ -170,17 +177,37 @@ impl Program {
             by_protocol: vec![],
             unfiltered: Unfiltered::default(),
             events: EventRules::default(),
+            firewall: None,
         };
-        for i in order {
+        let mut tables = options.firewall.map(Firewall::new);
+        for i in order.into_iter().chain(of_firewall) {
             let (Some(mut lowered), Some(source)) = (lowered[i].take(), sources[i].take()) else { continue };
             configure(&mut lowered.rule, &program.thresholds);
-            builder.place(program.rules.len() as RuleIndex, &lowered, &source);
+            let index = program.rules.len() as RuleIndex;
+            match (source.firewall, &mut tables) {
+                (true, Some(tables)) => tables.place(index, &source),
+                (true, None) => {}
+                (false, _) => builder.place(index, &lowered, &source),
+            }
             program.stream_patterns.push(lowered.stream_pattern());
             program.heads.push(lowered.head);
             program.rules.push(lowered.rule);
             program.sources.push(source);
         }
         builder.finish(&mut program);
+        if let Some(tables) = &mut tables {
+            for (n, source) in firewall::policy_rules().into_iter().enumerate() {
+                let Ok(lowered) = lower::rule(&source, &mut program.shared) else { continue };
+                if let Some(place) = tables.policy_rules.get_mut(n) {
+                    *place = program.rules.len() as RuleIndex;
+                }
+                program.stream_patterns.push(None);
+                program.heads.push(lowered.head);
+                program.rules.push(lowered.rule);
+                program.sources.push(source);
+            }
+        }
+        program.firewall = tables;
         (program, errors)
     }
 
@@ -234,6 +261,11 @@ impl Program {
     /// Names of xbits and hostbits.
     pub fn bit_names(&self) -> &[Arc<str>] {
         self.shared.names.host_bits.all()
+    }
+
+    /// Tables and policies of firewall mode.
+    pub fn firewall(&self) -> Option<&Firewall> {
+        self.firewall.as_ref()
     }
 
     pub(crate) fn rule(&self, rule: RuleIndex) -> Option<&CompiledRule> {
@@ -366,7 +398,7 @@ impl Builder {
                 let before = &source.buffers[..fast.buffer];
                 let at = before.iter().filter(|b| b.buffer != weir_ir::Buffer::Base64Data).count();
                 let Some(Source::Transaction(slot)) = rule.buffers.get(at).map(|b| b.source) else { return };
-                let own = buffers::directions(source.buffers[fast.buffer].buffer);
+                let own = lower::sides(&source.buffers[fast.buffer]);
                 // A buffer of the other direction is met in its own, and remembered for the rule's.
                 let mask = if head.directions & own != 0 { head.directions & own } else { own };
                 for bit in [TO_SERVER, TO_CLIENT].into_iter().filter(|d| mask & d != 0) {

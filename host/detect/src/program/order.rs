@@ -35,7 +35,7 @@ impl ActionOrder {
             Action::Pass => 0,
             Action::Drop => 1,
             Action::Reject | Action::RejectDestination | Action::RejectBoth => 2,
-            Action::Alert | Action::Config => 3,
+            Action::Alert | Action::Config | Action::Accept => 3,
         }]
     }
 }

@@ -71,6 +71,8 @@ pub struct RuleBuffer {
     pub source: Source,
     /// Transforms of payload and packet-header buffers (those of transactions belong to the slot).
     pub transforms: Vec<crate::transform::Step>,
+    /// Where it is looked for, whatever the direction of inspection.
+    pub side: Option<weir_app_layer::Direction>,
     /// Missing buffer.
     pub absence: Absence,
     /// Matches.
@@ -117,6 +119,14 @@ pub struct CompiledRule {
     pub identity: Identity,
     /// Action.
     pub action: weir_ir::Action,
+    /// How far it reaches.
+    pub scope: weir_ir::ActionScope,
+    /// What a firewall rule accepts, the other rules let go.
+    pub also_pass: Option<weir_ir::ActionScope>,
+    /// State of the transaction that the rule waits for.
+    pub hook: Option<weir_ir::TransactionHook>,
+    /// Contents of both directions of a transaction: the header is that of the second.
+    pub transactional: bool,
     /// `flow`
     pub flow: FlowCondition,
     /// Conditions on the packet.

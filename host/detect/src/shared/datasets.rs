@@ -14,6 +14,8 @@ pub struct Datasets {
     names: HashMap<Arc<str>, usize>,
     sets: Vec<HashSet<Box<[u8]>>>,
     map: Vec<usize>,
+    /// What JSON sets know of their values.
+    contexts: HashMap<(usize, Box<[u8]>), Arc<str>>,
     program: u64,
     full: u64,
 }
@@ -35,8 +37,17 @@ impl Datasets {
             if let Some(set) = self.sets.get_mut(index) {
                 set.extend(definition.entries.iter().cloned());
             }
+            for (entry, known) in definition.entries.iter().zip(definition.contexts.iter()) {
+                self.contexts.insert((index, entry.clone()), known.clone());
+            }
             self.map.push(index);
         }
+    }
+
+    /// What the set knows of a value.
+    pub fn context(&self, set: u32, bytes: &[u8]) -> Option<Arc<str>> {
+        let set = *self.map.get(set as usize)?;
+        self.contexts.get(&(set, bytes.into())).cloned()
     }
 
     /// Additions refused because a set was full.

@@ -136,7 +136,7 @@ fn key(identity: Identity, table: u8, track: Track, subject: &Subject) -> Key {
             subject.source.max(subject.destination),
         ),
         Track::Rule => Key::Rule(g, s, table),
-        Track::Flow => Key::Flow(g, s, table, subject.flow),
+        Track::Flow | Track::Transaction => Key::Flow(g, s, table, subject.flow),
     }
 }
 

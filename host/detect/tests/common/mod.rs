@@ -240,6 +240,7 @@ pub fn packet_of<'a>(
         tunnel_depth: 0,
         vlan: [0; 3],
         vlan_layers: 0,
+        layers: Default::default(),
         ethernet: None,
         ether_type: 0x0800,
         ip: Some(Ip {

@@ -11,21 +11,16 @@ use weir_ir::Rule;
 pub fn alert(line: &mut Vec<u8>, options: &EveOptions, record: &AlertRecord<'_>) {
     let mut root = Object::new(line);
     packet_head(&mut root, options, "alert", &record.packet, record.flow.as_ref());
-    if options.metadata && !(record.flowbits.is_empty() && record.flowints.is_empty()) {
-        let mut metadata = root.object("metadata");
-        if !record.flowbits.is_empty() {
-            let mut names = metadata.array("flowbits");
-            record.flowbits.iter().for_each(|name| names.item_text(name));
-        }
-        if !record.flowints.is_empty() {
-            let mut values = metadata.object("flowints");
-            record.flowints.iter().for_each(|(name, value)| values.number(name, u64::from(*value)));
-        }
+    if options.metadata {
+        root.members(record.metadata);
     }
     if let Some(transaction) = record.app.transaction {
         root.number("tx_id", transaction);
     }
-    rule(&mut root, options, record.rule, &record.packet, record.blocked);
+    rule(&mut root, options, record.rule, &record.packet, record.blocked, (record.engine, record.context));
+    if let Some(hook) = record.hook {
+        root.object("firewall").text("hook", hook);
+    }
     if options.app_layer {
         root.members(record.app.objects);
     }
@@ -74,8 +69,12 @@ pub(super) fn rule(
     rule: &Rule,
     packet: &PacketFacts<'_>,
     blocked: bool,
+    (engine, context): (Option<&str>, &[u8]),
 ) {
     let mut alert = root.object("alert");
+    if let Some(engine) = engine {
+        alert.text("engine", engine);
+    }
     alert.text("action", if blocked { "blocked" } else { "allowed" });
     alert.number("gid", u64::from(rule.identity.gid));
     alert.number("signature_id", u64::from(rule.identity.sid));
@@ -114,6 +113,9 @@ pub(super) fn rule(
         for (system, text) in &rule.meta.references {
             references.item_text(&options.references.render(system, text));
         }
+    }
+    if !context.is_empty() {
+        alert.object("context").members(context);
     }
     if options.rule_text {
         alert.text("rule", &rule.source.text);

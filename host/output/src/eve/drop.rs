@@ -32,11 +32,11 @@ pub fn drop_packet(line: &mut Vec<u8>, options: &EveOptions, record: &DropRecord
             dropped.number("udplen", u64::from(length));
         }
         dropped.text("reason", record.reason);
-        if options.drop_verdict {
-            verdict(&mut dropped, record.verdict);
-        }
+    }
+    if options.drop_verdict {
+        verdict(&mut root, record.verdict);
     }
     if let (true, Some(rule)) = (options.drop_alerts, record.rule) {
-        super::alert::rule(&mut root, options, rule, &record.packet, true);
+        super::alert::rule(&mut root, options, rule, &record.packet, true, (None, &[]));
     }
 }

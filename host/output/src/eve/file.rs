@@ -11,6 +11,9 @@ const NUMBERED: [&str; 3] = ["http", "smtp", "smb"];
 pub fn transaction(line: &mut Vec<u8>, options: &EveOptions, record: &TransactionRecord<'_>, members: &[u8]) {
     let mut root = Object::new(line);
     packet_head(&mut root, options, record.kind, &record.packet, Some(&record.flow));
+    if options.metadata {
+        root.members(record.metadata);
+    }
     if let Some(id) = record.app.transaction.filter(|_| NUMBERED.contains(&record.kind)) {
         root.number("tx_id", id);
     }

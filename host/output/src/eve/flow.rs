@@ -18,6 +18,9 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
         root.number("response_icmp_type", u64::from(kind));
         root.number("response_icmp_code", u64::from(code));
     }
+    if options.metadata {
+        root.members(record.metadata);
+    }
     applications(&mut root, record);
     {
         let mut flow = root.object("flow");
@@ -49,6 +52,8 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
         }
         if record.dropped {
             flow.text("action", "drop");
+        } else if record.accepted {
+            flow.text("action", "accept");
         } else if record.passed {
             flow.text("action", "pass");
         }

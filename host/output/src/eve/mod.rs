@@ -329,6 +329,7 @@ fn verdict(root: &mut Object<'_>, verdict: Verdict) {
         match verdict.action {
             VerdictAction::Alert => "alert",
             VerdictAction::Pass => "pass",
+            VerdictAction::Accept => "accept",
             VerdictAction::Drop => "drop",
         },
     );

@@ -12,7 +12,18 @@ pub fn stats(line: &mut Vec<u8>, _options: &EveOptions, time: u64, totals: &RunT
     root.text("event_type", "stats");
     let mut stats = root.object("stats");
     stats.number("uptime", totals.seconds.run as u64);
-    let names: Vec<(&str, u64)> = totals.named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let mut named = totals.named.clone();
+    let rules = &totals.rules;
+    let skipped = rules.rejected_by_cause.get("requires").copied().unwrap_or(0);
+    for (name, value) in [
+        ("id", 0),
+        ("rules_loaded", rules.loaded),
+        ("rules_failed", rules.rejected.saturating_sub(skipped)),
+        ("rules_skipped", skipped),
+    ] {
+        named.insert(format!("detect.engines[0].{name}"), value);
+    }
+    let names: Vec<(&str, u64)> = named.iter().map(|(name, value)| (name.as_str(), *value)).collect();
     members(&mut stats, &names, 0);
 }
 
@@ -28,7 +39,11 @@ fn members(object: &mut Object<'_>, mut names: &[(&str, u64)], from: usize) {
             Some(at) => {
                 let prefix = &name[..from + at + 1];
                 let same = names.iter().take_while(|(n, _)| n.starts_with(prefix)).count();
-                members(&mut object.object(&tail[..at]), &names[..same], prefix.len());
+                // A list of one.
+                match tail[..at].strip_suffix("[0]") {
+                    Some(list) => members(&mut object.array(list).item_object(), &names[..same], prefix.len()),
+                    None => members(&mut object.object(&tail[..at]), &names[..same], prefix.len()),
+                }
                 names = &names[same..];
             }
         }
@@ -50,5 +65,6 @@ mod tests {
         let record: serde_json::Value = serde_json::from_slice(&line).expect("JSON");
         assert_eq!(record["stats"]["a"]["y"]["zz"], 3);
         assert_eq!(record["stats"]["b"], 4);
+        assert_eq!(record["stats"]["detect"]["engines"][0]["rules_loaded"], 0);
     }
 }

@@ -1,0 +1,105 @@
+//! Tagged packets: what follows an alert of a rule with `tag`, of its flow or of one of its hosts.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use weir_ir::{Tag, TagMetric};
+
+/// Most hosts that are tagged at a time; more are not.
+const HOSTS_MAX: usize = 1 << 16;
+
+/// A tag that is in force.
+#[derive(Debug, Clone, Copy)]
+pub struct Running {
+    tag: Tag,
+    /// Frame of the alert, which is not told again, and its time.
+    began: (u64, u64),
+    /// Packets and bytes so far, the alert's included.
+    packets: u64,
+    bytes: u64,
+}
+
+impl Running {
+    /// From the alert's packet on.
+    pub fn new(tag: Tag, frame: u64, time: u64, bytes: usize) -> Running {
+        Running { tag, began: (frame, time), packets: 1, bytes: bytes as u64 }
+    }
+
+    /// One more packet: whether it is told; none when the tag is over.
+    fn packet(&mut self, frame: u64, time: u64, bytes: usize) -> Option<bool> {
+        if frame == self.began.0 {
+            return Some(false);
+        }
+        self.packets += 1;
+        self.bytes += bytes as u64;
+        let count = u64::from(self.tag.count);
+        let within = match self.tag.metric {
+            TagMetric::Packets => self.packets <= count,
+            TagMetric::Bytes => self.bytes <= count,
+            TagMetric::Seconds => time.saturating_sub(self.began.1) / 1_000_000_000 <= count,
+        };
+        within.then_some(true)
+    }
+}
+
+/// Tags of a flow and of hosts.
+#[derive(Debug, Default)]
+pub struct Tags {
+    hosts: HashMap<IpAddr, Running>,
+}
+
+impl Tags {
+    /// Tags a host, unless it is.
+    pub fn begin(&mut self, host: IpAddr, running: Running) {
+        if self.hosts.len() < HOSTS_MAX || self.hosts.contains_key(&host) {
+            self.hosts.entry(host).or_insert(running);
+        }
+    }
+
+    /// A packet is told for its flow's tag, or for that of one of its ends.
+    pub fn tells(
+        &mut self,
+        of_flow: &mut Option<Box<Running>>,
+        ends: Option<(IpAddr, IpAddr)>,
+        (frame, time, bytes): (u64, u64, usize),
+    ) -> bool {
+        let mut told = false;
+        if let Some(running) = of_flow {
+            match running.packet(frame, time, bytes) {
+                Some(tells) => told |= tells,
+                None => *of_flow = None,
+            }
+        }
+        if self.hosts.is_empty() {
+            return told;
+        }
+        for host in ends.into_iter().flat_map(|(source, destination)| [source, destination]) {
+            match self.hosts.get_mut(&host).map(|running| running.packet(frame, time, bytes)) {
+                Some(Some(tells)) => told |= tells,
+                Some(None) => {
+                    self.hosts.remove(&host);
+                }
+                None => {}
+            }
+        }
+        told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_ir::TagWho;
+
+    #[test]
+    fn a_tag_ends_with_its_count() {
+        let host: IpAddr = [10, 0, 0, 1].into();
+        let other: IpAddr = [10, 0, 0, 2].into();
+        let tag = Tag { who: TagWho::Source, count: 3, metric: TagMetric::Packets };
+        let mut tags = Tags::default();
+        tags.begin(host, Running::new(tag, 1, 0, 60));
+        let told: Vec<bool> =
+            (1..6).map(|n| tags.tells(&mut None, Some((other, host)), (n, n * 1_000_000_000, 60))).collect();
+        assert_eq!(told, [false, true, true, false, false]);
+        assert!(tags.hosts.is_empty());
+    }
+}
