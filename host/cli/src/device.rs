@@ -331,6 +331,7 @@ impl Behind<'_> {
         let mut frames = 0u64;
         let mut taken_at = 0;
         let batch = u64::from(config.device.batch);
+        let latency = u64::from(config.device.latency) * 1000;
         while !control.stop.load(Ordering::Relaxed) {
             let mut result = Ok(());
             let more = source.next(&mut |frame| {
@@ -342,9 +343,9 @@ impl Behind<'_> {
                     data: frame.data,
                     wire_length: frame.wire_length,
                 };
-                // A host that lags behind by more than the margin of the device's time-outs would ask for flows that are gone.
-                // On a link it cannot; a capture jumps.
-                if last_time.saturating_sub(taken_at) > LAG_MAX {
+                // The host answers within the latency of frame time, as on a link. (One that lags behind by more than the
+                // margin of the device's time-outs would ask for flows that are gone; a capture jumps.)
+                if last_time.saturating_sub(taken_at) >= latency.min(LAG_MAX) {
                     result = runtime.poll(sink).or_internal();
                     taken_at = last_time;
                 }
@@ -368,6 +369,7 @@ impl Behind<'_> {
             frames += 1;
             if frames.is_multiple_of(batch) {
                 runtime.poll(sink).or_internal()?;
+                taken_at = last_time;
             }
             if frames.is_multiple_of(TICK_FRAMES) {
                 (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });

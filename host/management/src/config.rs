@@ -212,7 +212,9 @@ section! {
         watchdog_frames: u32 = 0, "device.watchdog-frames", "Frames without a sign of the host until the fail mode; 0: no limit.";
         watchdog_time: Seconds = Seconds(0), "device.watchdog-time", "Frame time without a sign of the host until the fail mode; 0: no limit.";
         batch: u32 = 64, "device.batch",
-            "Frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
+            "Most frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
+        latency: u32 = 100, "device.latency",
+            "Frame time in microseconds after which the host has answered all that the simulated device has sent (a link of 100 Gbit/s brings about a thousand frames in 100).";
     }
 }
 

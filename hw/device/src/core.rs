@@ -146,6 +146,10 @@ impl Output {
         self.0[at..].first_chunk::<8>().map_or(0, |b| u64::from_le_bytes(*b))
     }
 
+    fn word(&self, at: usize) -> u32 {
+        self.0[at..].first_chunk::<4>().map_or(0, |b| u32::from_le_bytes(*b))
+    }
+
     /// A frame's first beat, or the next one, is taken.
     pub fn ready(&self) -> bool {
         self.bit(0)
@@ -209,7 +213,7 @@ impl Output {
 
     /// An error: code and detail.
     pub fn error(&self) -> Option<(u32, u64)> {
-        self.bit(11).then(|| (self.number(4) as u32, self.number(24)))
+        self.bit(11).then(|| (self.word(4), self.number(24)))
     }
 
     /// Number of the last frame taken.
@@ -224,7 +228,7 @@ impl Output {
 
     /// TX entries taken of a queue.
     pub fn tx_consumer(&self, queue: usize) -> u32 {
-        self.number(200 + 4 * (queue & 3)) as u32
+        self.word(200 + 4 * (queue & 3))
     }
 }
 

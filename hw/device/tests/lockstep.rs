@@ -13,7 +13,7 @@ use common::made::{self, Random};
 use common::{real_frames, seed, setting, shared_data, tables};
 use host::{Shape, compare};
 use weir_contract::constants::GUARDS_MAX;
-use weir_contract::enums::{DirectionMask, Scopes, TransportMask};
+use weir_contract::enums::{DirectionMask, RecordFlags, Scopes, TransportMask};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_device::QueueConfig;
@@ -49,6 +49,13 @@ fn made_image(seed: u64) -> Vec<u8> {
     for transport in [TransportMask::UDP.0, TransportMask::ICMPV4.0, TransportMask::TCP.0] {
         let mut record = Record { transports: transport, payload_min: 5, payload_max: 9, ..Record::ALWAYS };
         record.scopes = Scopes::PACKET.0;
+        b.header(record);
+    }
+    for first in [b'a', b'B', b'/', b'0'] {
+        let mut record = Record { flags: RecordFlags::ANCHOR_STREAM.0, transports: TransportMask::TCP.0, ..Record::ALWAYS };
+        (record.anchor_mask[0], record.anchor_value[0]) = (0xff, first);
+        record.scopes = Scopes::STREAM.0;
+        record.payload_min = 1200;
         b.header(record);
     }
     b.build()
@@ -129,7 +136,15 @@ fn conversations_and_commands() {
     let seed = seed();
     let frames = conversations(seed, setting("WEIR_FRAMES", 1500));
     let image = made_image(seed);
-    for (n, shape) in [Shape::default(), narrow(true, true), narrow(false, true), narrow(false, false)].iter().enumerate() {
+    let flushes = |shape: Shape| Shape { flushes: true, ..shape };
+    let shapes = [
+        flushes(Shape::default()),
+        flushes(narrow(true, true)),
+        narrow(true, true),
+        narrow(false, true),
+        flushes(narrow(false, false)),
+    ];
+    for (n, shape) in shapes.iter().enumerate() {
         let Some(sum) = compare(&[image.clone()], &frames, shape, seed + n as u64) else { return };
         println!("{n}: {sum:?}");
         assert!(sum.descriptors > 100 && sum.history > 50 && sum.flow_records > 10, "{sum:?}");
@@ -141,7 +156,7 @@ fn made_frames_of_every_kind() {
     let seed = seed();
     let frames = made::frames(seed, setting("WEIR_FRAMES", 1500), 300);
     let image = made_image(seed);
-    let shape = Shape { checksums: true, vlan_key: true, midstream: true, queues: 4, report_interval: 1, flushes: false, ..Shape::default() };
+    let shape = Shape { checksums: true, vlan_key: true, midstream: true, queues: 4, report_interval: 1, ..Shape::default() };
     let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
     println!("{sum:?}");
     assert!(sum.descriptors > 100, "{sum:?}");
@@ -184,7 +199,7 @@ fn captures_with_et_open() {
     let seed = seed();
     let Some(image) = tables::et_open("captures_with_et_open", 7) else { return };
     let frames = real_frames("captures_with_et_open", setting("WEIR_STEP", 60), setting("WEIR_EACH", 12), 70_000);
-    let shape = Shape { checksums: true, queues: 4, flushes: false, ..Shape::default() };
+    let shape = Shape { checksums: true, queues: 4, ..Shape::default() };
     let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
     println!("{} frames: {sum:?}", frames.len());
     assert!(sum.descriptors > 100, "{sum:?}");

@@ -70,7 +70,7 @@ pub struct Shape {
     pub report_interval: u32,
     /// The host beats.
     pub beats: bool,
-    /// CONTROL.FLUSH now and then. Entries whose time is up end as aged or flushed by how far the sweep has come.
+    /// CONTROL.FLUSH now and then; else frame time jumps now and then.
     pub flushes: bool,
 }
 
@@ -87,7 +87,7 @@ impl Default for Shape {
             midstream: false,
             report_interval: 0,
             beats: true,
-            flushes: true,
+            flushes: false,
         }
     }
 }
@@ -293,6 +293,8 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         vlan_key: shape.vlan_key,
         midstream: shape.midstream,
         report_interval: shape.report_interval,
+        // Short, so that streams go on behind it.
+        stream_window: 2000,
         tunnel_ports: vec![2152, 3544, 4789],
         ..DriverConfig::default()
     };
@@ -325,6 +327,8 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
     let mut time = SECOND;
     for (n, frame) in (1u64..).zip(frames) {
         time += match host.r.below(60) {
+            // A flush finds an entry whose time is up or not by how far the sweep has come: then no time passes.
+            _ if shape.flushes => host.r.below(SECOND / 200),
             0 => {
                 // A command that names an entry whose time is up finds it or not by how far the sweep has come.
                 (0..3).for_each(|_| host.drain());
