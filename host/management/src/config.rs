@@ -198,7 +198,7 @@ section! {
             "History ring of each queue: what the host can read back of a flow that gets flagged.",
             |n| n.0.is_power_of_two() && (1 << 16..=1 << 32).contains(&n.0), "a power of two from 64 KiB to 4 GiB";
         history_margin: Size = Size(0), "device.history-margin",
-            "Bytes ahead of the write position at which unsettled flows are handed over; 0: a quarter of the ring.";
+            "Bytes ahead of the write position at which unsettled flows are handed over; 0: a quarter of the ring, at most 8 MiB.";
         descriptors: u32 = 4096, "device.descriptors",
             "Entries of each descriptor ring.", |n| n.is_power_of_two() && (16..=1 << 20).contains(n), "a power of two from 16 to 1048576";
         transmit: u32 = 4096, "device.transmit",
