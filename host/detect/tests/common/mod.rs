@@ -14,6 +14,7 @@ use weir_packet::{DecoderEvents, Icmp, Ip, Packet, Tcp, Time, Transport};
 use weir_reassembly::StreamEvents;
 use weir_rules::{LoadOptions, RuleSource, Support, VariableTable};
 
+#[allow(unused_imports)] // not by every test
 pub use Direction::{ToClient, ToServer};
 
 /// Compile rule text; every rule must be accepted.
