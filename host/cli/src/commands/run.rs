@@ -135,7 +135,7 @@ fn inspect_with(
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim | Device::Rtl => {
             // Packets that follow an alert are told whatever they are.
-            let tags = loaded.program.sources().iter().any(|rule| rule.tag.is_some());
+            let tags = sink.wants_tagged() && loaded.program.sources().iter().any(|rule| rule.tag.is_some());
             let everything = wants_everything(config, sink) || tags;
             let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
             device::Behind { loaded, tables: &tables, config, validate }.run_behind(device, source, sink, &mut control)
