@@ -174,7 +174,7 @@ impl Loader<'_> {
                 && truncate(entry.value, table.length) == entry.value
                 && entry.value & !lanes == folded & !lanes;
             let middle = table.middle(folded);
-            if !canonical || !table.buckets(middle).contains(&(slot / ways)) || !table.bloom_holds(middle) {
+            if !canonical || !table.buckets(middle).contains(&(slot / ways)) || !table.bloom_holds(folded) {
                 return self.at(TableError::Value, kind, slot, ExactEntry::SIZE);
             }
         }
