@@ -89,7 +89,6 @@ pub(super) fn message(bytes: &[u8]) -> Option<Message> {
             (11 | 13, 6) => out.encryption = encryption(content),
             (30, 6) => out.error = number(content),
             (30, 8) => out.client = name(content),
-            (30, 9) => out.realm = text(content),
             (30, 10) => out.server = name(content),
             _ => {}
         }

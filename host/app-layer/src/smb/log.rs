@@ -3,6 +3,7 @@
 use super::message::Handle;
 use super::ntlmssp::Identity;
 use super::state::{Exchange, Kind};
+use crate::dcerpc::Association;
 use crate::json::Object;
 
 /// FILE_DIRECTORY_FILE and FILE_DELETE_ON_CLOSE (MS-SMB2 section 2.2.13).
@@ -23,7 +24,8 @@ pub fn kind(exchange: &Exchange) -> &'static str {
     }
 }
 
-pub fn smb(exchange: &Exchange, id: u64, out: &mut Vec<u8>) {
+/// Appends the object of an exchange; `association`: that of the pipe it is about.
+pub fn smb(exchange: &Exchange, association: Option<&Association>, id: u64, out: &mut Vec<u8>) {
     let mut object = Object::begin("smb", out);
     object.number("id", id + 1);
     object.text("dialect", Some(&exchange.dialect));
@@ -68,13 +70,7 @@ pub fn smb(exchange: &Exchange, id: u64, out: &mut Vec<u8>) {
                 object.string("fuid", fuid(exchange.version, handle).as_bytes());
             }
         }
-        Kind::Rpc(_, call) => object.object("dcerpc", |o| {
-            if call.is_request() {
-                o.text("request", Some(b"REQUEST"));
-                o.number("opnum", call.operation.into());
-            }
-            o.number("call_id", call.id.into());
-        }),
+        Kind::Rpc(_, call) => object.object("dcerpc", |o| crate::dcerpc::log_of_pipe(o, association, call)),
         _ => {}
     }
     object.end();
@@ -164,7 +160,7 @@ fn command_name(exchange: &Exchange) -> String {
             "CHANGE_NOTIFY",
             "GET_INFO",
             "SET_INFO",
-            "BREAK",
+            "OPLOCK_BREAK",
         ]
         .get(usize::from(n))
         .copied(),
