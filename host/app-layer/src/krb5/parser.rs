@@ -96,6 +96,22 @@ pub(super) fn message(bytes: &[u8]) -> Option<Message> {
     any.then_some(out)
 }
 
+/// Realm and server's name of the ticket of an AP-REQ (RFC 4120 sections 5.3 and 5.5.1).
+pub(crate) fn ticket_of(mut bytes: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+    let mut request = ber::expect(&mut bytes, 0x6e)?;
+    let (_, mut content) = members(ber::expect(&mut request, SEQUENCE)?).find(|(tag, _)| *tag == 3)?;
+    let mut ticket = ber::expect(&mut content, 0x61)?;
+    let (mut realm, mut server) = (Vec::new(), Vec::new());
+    for (tag, content) in members(ber::expect(&mut ticket, SEQUENCE)?) {
+        match tag {
+            1 => realm = text(content),
+            2 => server = name(content),
+            _ => {}
+        }
+    }
+    (!server.is_empty()).then_some((realm, server))
+}
+
 /// Encryption types that are no protection any more (RFC 6649, RFC 8429): DES, triple DES, RC4.
 pub(super) fn is_weak(encryption: i64) -> bool {
     matches!(encryption, 1..=7 | 16 | 23 | 24)
