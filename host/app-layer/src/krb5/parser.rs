@@ -158,6 +158,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn tickets_of_other_protocols() {
+        let ticket = tlv(0x61, &tlv(SEQUENCE, &[tlv(0xa1, &tlv(0x1b, b"REALM")), tlv(0xa2, &principal(&["cifs", "dc"]))].concat()));
+        let request = tlv(0x6e, &tlv(SEQUENCE, &tlv(0xa3, &ticket)));
+        assert_eq!(ticket_of(&request), Some((b"REALM".to_vec(), vec![b"cifs".to_vec(), b"dc".to_vec()])));
+        for n in 0..request.len() {
+            assert_eq!(ticket_of(&request[..n]), None, "{n}");
+        }
+    }
+
+    #[test]
     fn errors_and_requests() {
         let error = tlv(0x7e, &tlv(SEQUENCE, &[tlv(0xa6, &[2, 1, 25]), tlv(0xaa, &principal(&["krbtgt", "R"]))].concat()));
         let m = message(&error).expect("whole");
