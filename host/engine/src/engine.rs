@@ -404,8 +404,6 @@ impl Inner {
             device: DeviceLink::default(),
             log: self.demand.is_some_and(Demand::of_flows).then(Box::<FlowLog>::default),
             dropped: false,
-            dropped_by_firewall: false,
-            tag: None,
             passed: false,
             bypassed: false,
             midstream: None,
@@ -428,6 +426,9 @@ impl Inner {
 
     /// A flow is over: what is left of it is written.
     fn end(&mut self, id: FlowId, reason: FlowEnd, now: u64, sink: &mut dyn EventSink) {
+        if let Some(flow) = self.flows.get(id) {
+            self.inspector.end_tag(flow);
+        }
         if self.demand.is_some_and(Demand::of_flows) {
             if let Some(flow) = self.flows.get_mut(id) {
                 flow.data.wake(&self.config.session, &mut self.bedroom);

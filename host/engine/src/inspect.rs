@@ -1,7 +1,7 @@
 //! Detection as the engine uses it: contexts for packets, the order of inspections, matches to alerts.
 
 use crate::config::{EngineConfig, Policy};
-use crate::flow_data::FlowData;
+use crate::flow_data::{BY_FIREWALL, FlowData};
 use crate::log::{self, Demand};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Direction, Input, Limits};
@@ -12,7 +12,7 @@ use weir_detect::{
 use weir_flow::Flow;
 use weir_output::community::flow_id;
 use crate::metadata;
-use crate::tags::{Running, Tags};
+use crate::tags::{Running, Tags, Whose};
 use crate::statistics::Statistics;
 use crate::verdict::{self, Decisions, DropReason};
 use weir_output::{TaggedRecord, AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
@@ -305,8 +305,7 @@ impl Inspector {
         if !packet.data.is_empty() {
             let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
             let seen = (packet.number, packet.time.0, packet.data.len());
-            let mut none = None;
-            let of_flow = flow.as_deref_mut().map_or(&mut none, |flow| &mut flow.data.tag);
+            let of_flow = flow.as_deref().map(|flow| flow.first_frame);
             if self.tags.tells(of_flow, ends, seen) {
                 let facts = self.with_link(packet, packet_facts(packet, false));
                 sink.tagged(&TaggedRecord { packet: facts, flow: flow.as_deref().map(flow_facts) });
@@ -322,8 +321,7 @@ impl Inspector {
             self.firewall_decisions.count(Some(reason), verdict.reject.is_some());
             if let Some(flow) = flow.as_deref_mut().filter(|_| whole) {
                 flow.data.dropped = true;
-                flow.data.dropped_by_firewall = true;
-                flow.data.drop_logged |= 1 << direction;
+                flow.data.drop_logged |= BY_FIREWALL | 1 << direction;
             }
             let program = Arc::clone(self.inner.program());
             verdict::record(packet, flow.as_deref(), direction, reason, (verdict, program.source(rule), false), sink);
@@ -344,6 +342,11 @@ impl Inspector {
         let program = Arc::clone(self.inner.program());
         let rule = rule.and_then(|rule| program.source(rule));
         verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
+    }
+
+    /// A flow has ended.
+    pub fn end_tag(&mut self, flow: &Flow<FlowData>) {
+        self.tags.end(flow.first_frame);
     }
 
     /// Counts an ended flow and its transactions by protocol.
@@ -458,12 +461,13 @@ impl Inspector {
         direction: usize,
         sink: &mut dyn EventSink,
     ) {
+        let by_firewall = flow.data.drop_logged & BY_FIREWALL != 0;
         let reason = match flow.data.midstream {
-            _ if flow.data.dropped_by_firewall => DropReason::FirewallFlow,
+            _ if by_firewall => DropReason::FirewallFlow,
             Some(Policy::DropFlow | Policy::Reject) => DropReason::ExceptionFlow,
             _ => DropReason::Flow,
         };
-        if flow.data.dropped_by_firewall {
+        if by_firewall {
             self.firewall_decisions.count(Some(reason), false);
         } else {
             // The firewall still lets its packets through.
@@ -555,11 +559,11 @@ impl Inspector {
             let running = Running::new(tag, packet.number, packet.time.0, packet.data.len());
             let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
             match (tag.who, flow.as_deref_mut(), ends) {
-                (weir_ir::TagWho::Session, Some(flow), _) => {
-                    flow.data.tag.get_or_insert_with(|| Box::new(running));
+                (weir_ir::TagWho::Session, Some(flow), _) => self.tags.begin(Whose::Flow(flow.first_frame), running),
+                (weir_ir::TagWho::Source, _, Some((source, _))) => self.tags.begin(Whose::Host(source), running),
+                (weir_ir::TagWho::Destination, _, Some((_, destination))) => {
+                    self.tags.begin(Whose::Host(destination), running);
                 }
-                (weir_ir::TagWho::Source, _, Some((source, _))) => self.tags.begin(source, running),
-                (weir_ir::TagWho::Destination, _, Some((_, destination))) => self.tags.begin(destination, running),
                 _ => {}
             }
         }
