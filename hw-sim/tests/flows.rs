@@ -14,7 +14,7 @@ use weir_contract::enums::{
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{Record, TxEntry};
-use weir_contract::protocol::AppProtocol;
+use weir_contract::protocol::{AppProtocol, Detection};
 use weir_sim::testing::ImageBuilder;
 
 fn packet() -> Record {

@@ -43,7 +43,8 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::Smb, AppProtocol::Krb5, AppProtocol::Sip, AppProtocol::Snmp, AppProtocol::Ntp, AppProtocol::Dhcp,
     AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2, AppProtocol::Quic,
     AppProtocol::Ldap, AppProtocol::WebSocket, AppProtocol::Tftp, AppProtocol::Pop3, AppProtocol::Mdns,
-    AppProtocol::Dnp3, AppProtocol::Pgsql, AppProtocol::Enip,
+    AppProtocol::Dnp3, AppProtocol::Pgsql, AppProtocol::Enip, AppProtocol::Modbus,
+    AppProtocol::BittorrentDht, AppProtocol::Ike, AppProtocol::Nfs,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.
@@ -83,7 +84,8 @@ const KEYWORDS: &[&str] = &[
     "http2.frametype", "http2.errorcode", "http2.priority", "http2.window", "http2.size_update", "http2.settings",
     "ldap.request.operation", "ldap.responses.operation", "ldap.responses.result_code", "ldap.responses.count",
     "websocket.opcode", "websocket.mask", "websocket.flags",
-    "dnp3_func", "dnp3_ind", "dnp3_obj",
+    "dnp3_func", "dnp3_ind", "dnp3_obj", "modbus", "nfs_procedure", "nfs_version",
+    "ike.exchtype", "ike.nonce_payload_length", "ike.key_exchange_payload_length", "ike.chosen_sa_attribute",
     "enip_command", "enip.command", "cip_service", "enip.cip_attribute", "enip.cip_instance", "enip.cip_class", "enip.cip_status",
     "enip.extended_status", "enip.status", "enip.identity_status", "enip.state", "enip.capabilities", "enip.protocol_version",
     "enip.vendor_id", "enip.product_code", "enip.device_type", "enip.revision", "enip.serial",

@@ -172,7 +172,7 @@ impl Scenario {
     ) -> Result<(Vec<AlertIdentity>, RunTotals)> {
         let mut sink = AlertCollector::default();
         let stop = AtomicBool::new(false);
-        let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
+        let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
         let validate = config.capture.checksums != weir_management::Checksums::Ignore;
         let totals = run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
         Ok((sink.alerts, totals))

@@ -84,7 +84,8 @@ macro_rules! equal {
 
 equal! {
     with_the_usual_geometry: [];
-    with_history_rings_of_64_kib: ["device.history-size=64KiB"];
+    when_the_host_answers_late: ["device.latency=1000000"];
+    with_history_rings_of_64_kib: ["device.history-size=64KiB", "device.latency=1000000"];
     with_history_rings_of_1_mib: ["device.history-size=1MiB"];
     with_64_flow_entries: ["device.flow-entries=64"];
     with_one_queue: ["device.queues=1"];

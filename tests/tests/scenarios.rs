@@ -26,14 +26,15 @@ fn the_full_engine_raises_exactly_the_alerts_listed() {
 
 /// Geometries under which nothing may be missed: the smallest rings and tables make ageing, hand-over and limits happen
 /// in short traffic.
-const GEOMETRIES: [&[&str]; 7] = [
+const GEOMETRIES: [&[&str]; 8] = [
     &[],
+    &["device.latency=1000000"],
     &["device.batch=1"],
-    &["device.history-size=64KiB"],
+    &["device.history-size=64KiB", "device.latency=1000000"],
     &["device.history-size=64KiB", "device.batch=1"],
-    &["device.flow-entries=64"],
+    &["device.flow-entries=64", "device.latency=1000000"],
     &["device.queues=1"],
-    &["device.queues=4", "device.batch=7"],
+    &["device.queues=4", "device.batch=7", "device.latency=1000000"],
 ];
 
 #[test]

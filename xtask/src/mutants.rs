@@ -15,6 +15,8 @@ pub struct MutantArguments {
 
 struct Mutation {
     name: String,
+    /// Crate of the test.
+    package: String,
     test: String,
     models: String,
     file: String,
@@ -42,7 +44,7 @@ pub fn run(root: &Path, arguments: &MutantArguments) -> Result<bool> {
         let cargo = |more: &[&str]| {
             let mut command = Command::new(env!("CARGO"));
             command
-                .args(["test", "--release", "--quiet", "--package", "weir-hw-tb", "--test", &mutation.test])
+                .args(["test", "--release", "--quiet", "--package", &mutation.package, "--test", &mutation.test])
                 .args(more)
                 .current_dir(root)
                 .env("WEIR_RTL", &copy)
@@ -80,6 +82,7 @@ fn read(path: &Path) -> Result<Vec<Mutation>> {
             };
             Ok(Mutation {
                 name: text("name")?,
+                package: text("package").unwrap_or_else(|_| "weir-hw-tb".to_owned()),
                 test: text("test")?,
                 models: text("models")?,
                 file: text("file")?,

@@ -51,6 +51,13 @@ impl Sums {
     }
 }
 
+/// The cyclic redundancy check of Ethernet (IEEE 802.3), of short values.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |crc, b| {
+        (0..8).fold(crc ^ u32::from(*b), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })
+    })
+}
+
 /// Lower-case hexadecimal.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     let digit = |n: u8| char::from(b"0123456789abcdef"[usize::from(n & 15)]);

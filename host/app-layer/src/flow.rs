@@ -288,6 +288,10 @@ impl AppLayerFlow {
                 let mut beyond: &[u8] = &[];
                 match input {
                     Input::Data(bytes) => {
+                        let bytes = detecting.behind_empty_lines(d, bytes);
+                        if bytes.is_empty() {
+                            return;
+                        }
                         detecting.first.get_or_insert(direction);
                         let side = &mut detecting.sides[d];
                         // Whoever sends on did not believe the reset that seemed to be the end.
@@ -303,6 +307,7 @@ impl AppLayerFlow {
                     Input::Gap(length) => {
                         let detecting = &mut **detecting;
                         detecting.detector.lost(d);
+                        detecting.empty_lines[d] = false;
                         // What waited lies before the gap.
                         let side = &mut detecting.sides[d];
                         detecting.gap[d] = detecting.gap[d].saturating_add(side.waiting.len() as u64 + length);

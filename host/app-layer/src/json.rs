@@ -67,6 +67,12 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(value.to_string().as_bytes());
     }
 
+    /// A number that may be negative.
+    pub(crate) fn signed(&mut self, key: &str, value: i64) {
+        self.key(key);
+        self.out.extend_from_slice(value.to_string().as_bytes());
+    }
+
     /// An array of texts; nothing if there is none.
     pub(crate) fn texts<'b>(&mut self, key: &str, values: impl Iterator<Item = &'b [u8]>) {
         let mut any = false;

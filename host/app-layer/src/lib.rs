@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod ber;
+pub mod bittorrent_dht;
 pub mod config;
 pub mod dcerpc;
 mod digest;
@@ -24,6 +25,7 @@ pub mod ftp;
 pub mod ftp_data;
 pub mod http1;
 pub mod http2;
+pub mod ike;
 mod json;
 pub mod krb5;
 pub mod ldap;
@@ -31,7 +33,9 @@ mod line;
 mod magic;
 mod messages;
 mod mime;
+pub mod modbus;
 pub mod mqtt;
+pub mod nfs;
 pub mod ntp;
 mod pairs;
 pub mod pgsql;
@@ -45,6 +49,7 @@ pub mod snmp;
 pub mod ssh;
 pub mod tftp;
 pub mod tls;
+mod transfer;
 pub mod websocket;
 mod wire;
 
@@ -86,6 +91,10 @@ pub(crate) fn parser_of(
         AppProtocol::Dnp3 => Some(Box::new(dnp3::Dnp3State::new(config))),
         AppProtocol::Pgsql => Some(Box::new(pgsql::PgsqlState::new(config))),
         AppProtocol::Enip => Some(Box::new(enip::EnipState::new(config, carrier == Some(Carrier::Tcp)))),
+        AppProtocol::Modbus => Some(Box::new(modbus::ModbusState::new(config))),
+        AppProtocol::BittorrentDht => Some(Box::new(bittorrent_dht::DhtState::new(config))),
+        AppProtocol::Ike => Some(Box::new(ike::IkeState::new(config))),
+        AppProtocol::Nfs => Some(Box::new(nfs::NfsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
         _ => None,
     }
@@ -221,6 +230,11 @@ pub trait ProtocolState: Send {
     fn take_rest(&mut self, direction: Direction) -> Vec<u8> {
         let _ = direction;
         Vec::new()
+    }
+    /// So many bytes behind [`Self::take_rest`] were more than the parser keeps. Given once.
+    fn take_lost(&mut self, direction: Direction) -> u64 {
+        let _ = direction;
+        0
     }
     /// What limits have done since the last call.
     fn take_limits(&mut self) -> Limits {

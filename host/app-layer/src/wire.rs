@@ -31,6 +31,11 @@ pub(crate) fn utf16(bytes: &[u8]) -> Vec<u8> {
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect::<String>().into_bytes()
 }
 
+/// An IPv6 address with all its digits, as Suricata's logs have it.
+pub(crate) fn full_ipv6(address: std::net::Ipv6Addr) -> String {
+    address.segments().map(|part| format!("{part:04x}")).join(":")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

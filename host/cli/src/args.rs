@@ -106,7 +106,7 @@ pub struct RuleArguments {
 /// `weir audit`
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Run captures through the full engine and behind the simulated device, and compare every alert.
+    /// Run captures through the full engine and behind the device, and compare every alert.
     #[command(after_long_help = exit::TABLE)]
     Equivalence(EquivalenceArguments),
 }
@@ -123,6 +123,9 @@ pub struct EquivalenceArguments {
     /// Look at every N-th capture only.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub every: u32,
+    /// What inspects in front of the host.
+    #[arg(long, value_enum, default_value = "sim")]
+    pub device: Device,
     /// Write the result as JSON, a capture an entry.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -241,6 +244,8 @@ pub struct CountersArguments {
 pub enum Device {
     /// The simulated NIC: a bit-exact software model of the pre-filter. No hardware is involved.
     Sim,
+    /// The pre-filter's RTL under Verilator: far slower, for tests of the hardware. No hardware is involved.
+    Rtl,
     /// Nothing: the engine inspects every packet.
     None,
 }
@@ -263,6 +268,9 @@ pub struct RunArguments {
     /// Directory of eve.json and stats.json; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "log")]
     pub log_dir: PathBuf,
+    /// Measure what each rule costs: the most expensive ones to the terminal, all to DIR/rule-profile.json.
+    #[arg(long)]
+    pub profile_rules: bool,
     /// No summary and no progress bar.
     #[arg(short, long)]
     pub quiet: bool,

@@ -1,6 +1,7 @@
 //! Runs behind a device: rules to tables, the simulated NIC, and what a run adds up to.
 
-use crate::exit::{Failure, INTERNAL, OrExit};
+use crate::args::Device;
+use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
 use crate::pipeline::{Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
 use crate::settings;
 use std::collections::BTreeMap;
@@ -10,8 +11,9 @@ use std::time::Instant;
 use weir_contract::counters::Counter;
 use weir_contract::enums::Scopes;
 use weir_contract::guards::Guard;
-use weir_device::{Driver, DriverConfig, QueueConfig};
-use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence};
+use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
+use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence, Streams};
+use weir_ir::PortSet;
 use weir_management::{Config, FailMode};
 use weir_output::{Cause, EventSink, RuleCost, RunTotals};
 use weir_rules::image::{Image, ImageOptions, emit};
@@ -55,11 +57,16 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
     let common = tables.plan.common.iter().map(|condition| (None, condition));
     let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
     for (rule, Condition { trigger, record }) in common.chain(own) {
-        let classes = record.class_mask;
+        let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
+        let streams = || Streams {
+            classes: record.class_mask,
+            source: ports(record.source_ports),
+            destination: ports(record.destination_ports),
+        };
         let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
         match trigger {
             Trigger::Fragment(fragment) if stream => {
-                fragments.push(Fragment { bytes: folded(fragment.bytes()), classes });
+                fragments.push(Fragment { bytes: folded(fragment.bytes()), streams: streams() });
             }
             Trigger::Fragment(fragment) if known => {
                 let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
@@ -69,7 +76,7 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
                 let least = at.map_or(0, |at| at + part.len());
                 patterns.push(Pattern { bytes, least });
             }
-            Trigger::Guard(guard) if stream => guards.push((1 << guard, classes)),
+            Trigger::Guard(guard) if stream => guards.push((1 << guard, streams())),
             _ => {}
         }
     }
@@ -78,6 +85,15 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
 
 fn folded(bytes: &[u8]) -> Box<[u8]> {
     bytes.to_ascii_lowercase().into()
+}
+
+/// Most bytes by which flows are handed over before their records are overwritten: 0.6 ms of a link of 100 Gbit/s.
+const HISTORY_MARGIN_MAX: u64 = 8 << 20;
+
+/// The margin where none is set: a quarter of small rings, for frames that take much of them; of large ones what the host
+/// needs to read a chain. A flow that is handed over needlessly costs the host all its frames.
+fn history_margin(size: u64, set: u64) -> u64 {
+    if set == 0 && size / 4 > HISTORY_MARGIN_MAX { HISTORY_MARGIN_MAX } else { set }
 }
 
 /// Settings of the driver.
@@ -94,7 +110,7 @@ pub fn driver_config(config: &Config, validate: bool) -> DriverConfig {
         queues: d.queues,
         queue: QueueConfig {
             history: d.history_size.0,
-            margin: d.history_margin.0,
+            margin: history_margin(d.history_size.0, d.history_margin.0),
             descriptors: d.descriptors,
             flow_records: d.flow_records,
             tx: d.transmit,
@@ -129,6 +145,92 @@ const LAG_MAX: u64 = 1_000_000_000;
 /// Times the host is asked to catch up for one frame before the run is given up.
 const WAITS_MAX: u32 = 10_000;
 
+/// What inspects in front of the host, in this process: the model, or the RTL under Verilator.
+pub trait Nic: PciFunction + Clone {
+    /// A frame arrives.
+    fn offer(&self, frame: &Frame<'_>) -> Offer;
+    /// The source has ended at this frame time; `false`: rings are full, call again when the host has caught up.
+    fn finish(&self, time: u64) -> bool;
+    /// Value of a counter.
+    fn counter(&self, counter: Counter) -> u64;
+    /// Frames on which a guard fired.
+    fn guard_counter(&self, guard: Guard) -> u64;
+    /// Conservation identities that do not hold.
+    fn broken_identities(&self) -> Vec<String>;
+    /// The configuration as far as the device can follow it.
+    fn fit(&self, config: DriverConfig) -> DriverConfig {
+        config
+    }
+}
+
+impl Nic for Simulator {
+    fn offer(&self, frame: &Frame<'_>) -> Offer {
+        Simulator::offer(self, frame)
+    }
+
+    fn finish(&self, time: u64) -> bool {
+        Simulator::finish(self, time)
+    }
+
+    fn counter(&self, counter: Counter) -> u64 {
+        Simulator::counter(self, counter)
+    }
+
+    fn guard_counter(&self, guard: Guard) -> u64 {
+        Simulator::guard_counter(self, guard)
+    }
+
+    fn broken_identities(&self) -> Vec<String> {
+        Simulator::broken_identities(self)
+    }
+}
+
+#[cfg(feature = "rtl")]
+impl Nic for weir_rtl::RtlDevice {
+    fn offer(&self, frame: &Frame<'_>) -> Offer {
+        weir_rtl::RtlDevice::offer(self, frame)
+    }
+
+    fn finish(&self, time: u64) -> bool {
+        weir_rtl::RtlDevice::finish(self, time)
+    }
+
+    fn counter(&self, counter: Counter) -> u64 {
+        weir_rtl::RtlDevice::counter(self, counter)
+    }
+
+    fn guard_counter(&self, guard: Guard) -> u64 {
+        weir_rtl::RtlDevice::guard_counter(self, guard)
+    }
+
+    fn broken_identities(&self) -> Vec<String> {
+        weir_rtl::RtlDevice::broken_identities(self)
+    }
+
+    fn fit(&self, config: DriverConfig) -> DriverConfig {
+        let queue = QueueConfig {
+            descriptors: config.queue.descriptors.min(weir_rtl::DESCRIPTORS_MAX),
+            ..config.queue
+        };
+        DriverConfig {
+            queues: config.queues.min(weir_rtl::QUEUES as u32),
+            flow_entries: config.flow_entries.min(weir_rtl::FLOW_ENTRIES),
+            queue,
+            ..config
+        }
+    }
+}
+
+/// The RTL under Verilator.
+#[cfg(feature = "rtl")]
+pub fn rtl() -> Result<weir_rtl::RtlDevice, Failure> {
+    weir_rtl::RtlDevice::new(weir_rtl::RtlConfig::default()).ok_or_else(|| Failure {
+        code: USAGE,
+        error: anyhow::anyhow!("`--device rtl`: this weir was built without the RTL, for want of Verilator"),
+        remedy: Some("install Verilator (hw/tools/install) and build again".to_owned()),
+    })
+}
+
 /// A simulated NIC of the configured size.
 pub fn simulator(config: &Config) -> Simulator {
     Simulator::new(SimConfig { queues: config.device.queues, flow_entries: config.device.flow_entries })
@@ -158,11 +260,37 @@ impl Behind<'_> {
         self.run_on(&simulator(self.config), source, sink, control)
     }
 
+    /// Inspects a source behind the chosen device.
+    pub fn run_behind(
+        &self,
+        device: Device,
+        source: &mut Source,
+        sink: &mut dyn EventSink,
+        control: &mut RunControl<'_>,
+    ) -> Result<RunTotals, Failure> {
+        match device {
+            Device::Sim => self.run(source, sink, control),
+            #[cfg(feature = "rtl")]
+            Device::Rtl => self.run_on(&rtl()?, source, sink, control),
+            #[cfg(not(feature = "rtl"))]
+            Device::Rtl => Err(Failure {
+                code: USAGE,
+                error: anyhow::anyhow!("`--device rtl`: this weir was built without the RTL"),
+                remedy: Some("build with `cargo build --release -p weir --features rtl`; it needs Verilator".to_owned()),
+            }),
+            Device::None => Err(Failure {
+                code: USAGE,
+                error: anyhow::anyhow!("`--device none` is no device to compare with"),
+                remedy: Some("use --device sim or --device rtl".to_owned()),
+            }),
+        }
+    }
+
     /// Inspects behind this NIC, which tests may have given faults. Frames that are not accounted for at the end are an
     /// error.
-    pub fn run_on(
+    pub fn run_on<N: Nic>(
         &self,
-        model: &Simulator,
+        model: &N,
         source: &mut Source,
         sink: &mut dyn EventSink,
         control: &mut RunControl<'_>,
@@ -180,16 +308,16 @@ impl Behind<'_> {
     }
 
     /// Like [`Self::run_on`], for callers that look at the counters themselves.
-    pub fn run_unchecked(
+    pub fn run_unchecked<N: Nic>(
         &self,
-        model: &Simulator,
+        model: &N,
         source: &mut Source,
         sink: &mut dyn EventSink,
         control: &mut RunControl<'_>,
     ) -> Result<RunTotals, Failure> {
         let Behind { loaded, tables, config, validate } = *self;
         let start = Instant::now();
-        let settings = driver_config(config, validate);
+        let settings = model.fit(driver_config(config, validate));
         let vlan_key = settings.vlan_key;
         let mut driver = Driver::probe(model.clone()).or_internal()?;
         driver.set_up(&settings).or_usage()?;
@@ -201,7 +329,10 @@ impl Behind<'_> {
         let cpu = cpu_seconds();
         let engine_config = settings::engine(config, validate);
         let raw_window = engine_config.raw_window;
-        let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        if control.profile.is_some() {
+            engine.profile_rules();
+        }
         let gates = tables.plan.gates.iter().map(|name| &**name);
         let evidence = stream_evidence(loaded, tables);
         let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
@@ -209,6 +340,7 @@ impl Behind<'_> {
         let mut frames = 0u64;
         let mut taken_at = 0;
         let batch = u64::from(config.device.batch);
+        let latency = u64::from(config.device.latency) * 1000;
         while !control.stop.load(Ordering::Relaxed) {
             let mut result = Ok(());
             let more = source.next(&mut |frame| {
@@ -220,9 +352,9 @@ impl Behind<'_> {
                     data: frame.data,
                     wire_length: frame.wire_length,
                 };
-                // A host that lags behind by more than the margin of the device's time-outs would ask for flows that are gone.
-                // On a link it cannot; a capture jumps.
-                if last_time.saturating_sub(taken_at) > LAG_MAX {
+                // The host answers within the latency of frame time, as on a link. (One that lags behind by more than the
+                // margin of the device's time-outs would ask for flows that are gone; a capture jumps.)
+                if last_time.saturating_sub(taken_at) >= latency.min(LAG_MAX) {
                     result = runtime.poll(sink).or_internal();
                     taken_at = last_time;
                 }
@@ -246,6 +378,7 @@ impl Behind<'_> {
             frames += 1;
             if frames.is_multiple_of(batch) {
                 runtime.poll(sink).or_internal()?;
+                taken_at = last_time;
             }
             if frames.is_multiple_of(TICK_FRAMES) {
                 (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
@@ -257,6 +390,9 @@ impl Behind<'_> {
         }
         runtime.poll(sink).or_internal()?;
         let seconds = start.elapsed().as_secs_f64();
+        if let (Some(place), Some(profile)) = (&mut control.profile, runtime.engine().rule_profile()) {
+            place.clone_from(profile);
+        }
         (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
         let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
         totals.rules.by_class =
@@ -272,7 +408,7 @@ impl Behind<'_> {
     }
 }
 
-fn device_totals(model: &Simulator, totals: &mut RunTotals) {
+fn device_totals<N: Nic>(model: &N, totals: &mut RunTotals) {
     let counter = |counter| model.counter(counter);
     let d = &mut totals.device;
     d.received_packets = counter(Counter::ReceivedFrames);
@@ -292,7 +428,7 @@ fn device_totals(model: &Simulator, totals: &mut RunTotals) {
         .collect();
 }
 
-fn host_totals(loaded: &Loaded, runtime: &DeviceRuntime<Simulator>, tables: &Tables, totals: &mut RunTotals) {
+fn host_totals<N: Nic>(loaded: &Loaded, runtime: &DeviceRuntime<N>, tables: &Tables, totals: &mut RunTotals) {
     let engine = runtime.engine().counters();
     let counted = runtime.counters();
     let h = &mut totals.host;
@@ -324,7 +460,7 @@ fn host_totals(loaded: &Loaded, runtime: &DeviceRuntime<Simulator>, tables: &Tab
 /// Rules listed in the totals.
 const COSTS_MAX: usize = 20;
 
-fn rule_costs(loaded: &Loaded, runtime: &DeviceRuntime<Simulator>, tables: &Tables) -> Vec<RuleCost> {
+fn rule_costs<N: Nic>(loaded: &Loaded, runtime: &DeviceRuntime<N>, tables: &Tables) -> Vec<RuleCost> {
     let mut sums: BTreeMap<u32, Cause> = BTreeMap::new();
     for (record, amount) in &runtime.counters().records {
         let owner = tables.image.tables.owners.get(*record as usize).and_then(|owners| owners.first());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use weir_capture::CaptureReader;
-use weir_detect::{CompileError, CompileOptions, ConfigEntry, Program};
+use weir_detect::{CompileError, CompileOptions, ConfigEntry, Program, RuleProfile};
 use weir_engine::Engine;
 use weir_management::{Checksums, Config};
 use weir_output::{EventSink, RuleTotals, RunTotals};
@@ -228,6 +228,8 @@ pub struct RunControl<'a> {
     pub stop: &'a AtomicBool,
     /// Called every few thousand frames.
     pub tick: &'a mut dyn FnMut(Tick),
+    /// Where to put what rules cost; measured if there is a place for it.
+    pub profile: Option<&'a mut RuleProfile>,
 }
 
 pub(crate) const TICK_FRAMES: u64 = 4096;
@@ -245,6 +247,9 @@ pub fn run_full(
     let cpu = cpu_seconds();
     let mut engine =
         Engine::new(settings::engine(config, validate), Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    if control.profile.is_some() {
+        engine.profile_rules();
+    }
     let mut last_time = 0;
     let mut frames = 0u64;
     while !control.stop.load(Ordering::Relaxed) {
@@ -262,6 +267,9 @@ pub fn run_full(
         }
     }
     engine.finish(last_time, sink);
+    if let (Some(place), Some(profile)) = (&mut control.profile, engine.rule_profile()) {
+        place.clone_from(profile);
+    }
     let counters = engine.counters();
     (control.tick)(Tick { progress: source.progress(), frames, alerts: counters.alerts });
     let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };

@@ -330,7 +330,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
         if descriptor.flags & FrameFlags::HOLE.0 != 0 {
             return Ok(());
         }
-        let answer = flow.data.answer(raw_window, &self.evidence);
+        let key = &flow.key;
+        let ports = if flow.initiator_is_a { [key.port_a, key.port_b] } else { [key.port_b, key.port_a] };
+        let answer = flow.data.answer(raw_window, &self.evidence, ports);
         let entry = (descriptor.flow_index, descriptor.flow_generation);
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());

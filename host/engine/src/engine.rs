@@ -3,6 +3,7 @@
 use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
+use crate::statistics::REASSEMBLY_GAP;
 use crate::log::{self, Demand, FlowLog};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -169,6 +170,16 @@ impl Engine {
             }
         }
         all
+    }
+
+    /// From now on, measure what rules cost.
+    pub fn profile_rules(&mut self) {
+        self.inner.inspector.profile_rules();
+    }
+
+    /// What rules cost, if it was to be measured.
+    pub fn rule_profile(&self) -> Option<&weir_detect::RuleProfile> {
+        self.inner.inspector.rule_profile()
     }
 
     /// What detection counted.
@@ -529,6 +540,7 @@ impl StreamSink for Deliver<'_, '_> {
 
     fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
         self.gaps[direction & 1] = true;
+        self.inspector.statistics.add(REASSEMBLY_GAP, 1);
         self.app.feed(side(direction), Input::Gap(length), self.context.packet.number);
     }
 

@@ -7,14 +7,45 @@
 use aho_corasick::{AhoCorasick, MatchKind};
 use weir_contract::facts::{self, payload_facts};
 use weir_contract::layouts::GuardParameters;
+use weir_ir::PortSet;
+
+/// Streams in which a record can hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Streams {
+    /// Protocol classes.
+    pub classes: u64,
+    /// Ports of who sends.
+    pub source: PortSet,
+    /// Ports of who receives.
+    pub destination: PortSet,
+}
+
+impl Streams {
+    fn hold(&self, stream: Stream) -> bool {
+        self.classes & stream.classes != 0
+            && self.source.contains(stream.source)
+            && self.destination.contains(stream.destination)
+    }
+}
+
+/// One direction of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stream {
+    /// Protocol classes that the flow has or may get.
+    pub classes: u64,
+    /// Port of who sends.
+    pub source: u16,
+    /// Port of who receives.
+    pub destination: u16,
+}
 
 /// A fragment that leads to a rule of the stream.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
     /// Folded bytes.
     pub bytes: Box<[u8]>,
-    /// Protocol classes in which its record can hold.
-    pub classes: u64,
+    /// Where its record can hold.
+    pub streams: Streams,
 }
 
 /// A pattern that the host itself looks for in the stream, by a fragment of which the tables flag it.
@@ -30,10 +61,10 @@ pub struct Pattern {
 #[derive(Debug, Default)]
 pub struct StreamEvidence {
     automaton: Option<AhoCorasick>,
-    /// Classes of the automaton's patterns.
-    classes: Vec<u64>,
-    /// Guards of payload facts that lead to rules of the stream, and the classes in which they do.
-    guards: Vec<(u64, u64)>,
+    /// Streams of the automaton's patterns.
+    streams: Vec<Streams>,
+    /// Guards of payload facts that lead to rules of the stream, and where they do.
+    guards: Vec<(u64, Streams)>,
     parameters: GuardParameters,
     /// Sorted.
     patterns: Vec<Pattern>,
@@ -42,39 +73,25 @@ pub struct StreamEvidence {
 }
 
 impl StreamEvidence {
-    /// Of fragments, guard bits with classes, patterns.
+    /// Of fragments, guard bits, patterns.
     pub fn new(
         fragments: impl IntoIterator<Item = Fragment>,
-        guards: impl IntoIterator<Item = (u64, u64)>,
+        guards: impl IntoIterator<Item = (u64, Streams)>,
         parameters: GuardParameters,
         patterns: impl IntoIterator<Item = Pattern>,
     ) -> Self {
-        let mut fragments: Vec<Fragment> = fragments.into_iter().collect();
-        fragments.sort_unstable();
-        fragments.dedup_by(|later, first| {
-            let same = later.bytes == first.bytes;
-            first.classes |= if same { later.classes } else { 0 };
-            same
-        });
+        let (bytes, streams): (Vec<_>, Vec<_>) = fragments.into_iter().map(|f| (f.bytes, f.streams)).unzip();
         let mut patterns: Vec<Pattern> = patterns.into_iter().collect();
         patterns.sort_unstable();
         patterns.dedup();
-        let mut out = StreamEvidence { parameters, patterns, ..StreamEvidence::default() };
-        for (bits, classes) in guards {
-            out.unseen |= bits & !facts::ALL != 0;
-            match out.guards.iter_mut().find(|(known, _)| *known == bits) {
-                Some((_, all)) => *all |= classes,
-                None => out.guards.push((bits, classes)),
-            }
-        }
-        if !fragments.is_empty() {
-            let automaton = AhoCorasick::builder()
-                .ascii_case_insensitive(true)
-                .match_kind(MatchKind::Standard)
-                .build(fragments.iter().map(|fragment| &fragment.bytes));
+        let mut out = StreamEvidence { parameters, patterns, streams, ..StreamEvidence::default() };
+        out.guards = guards.into_iter().collect();
+        out.unseen = out.guards.iter().any(|(bits, _)| bits & !facts::ALL != 0);
+        if !bytes.is_empty() {
+            let mut builder = AhoCorasick::builder();
+            let automaton = builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(&bytes);
             out.unseen |= automaton.is_err();
             out.automaton = automaton.ok();
-            out.classes = fragments.iter().map(|fragment| fragment.classes).collect();
         }
         out
     }
@@ -84,20 +101,19 @@ impl StreamEvidence {
         StreamEvidence { unseen: true, ..StreamEvidence::default() }
     }
 
-    /// `bytes` of a stream, of which the tables may not have seen any, hold a fragment or a fact that leads to a rule. The
-    /// flow's protocol is one of `classes`.
-    pub fn is_in(&self, bytes: &[u8], classes: u64) -> bool {
+    /// `bytes` of a stream, of which the tables may not have seen any, hold a fragment or a fact that leads to a rule.
+    pub fn is_in(&self, bytes: &[u8], stream: Stream) -> bool {
         if self.unseen {
             return !bytes.is_empty();
         }
-        let wanted = self.guards.iter().filter(|(_, own)| own & classes != 0).fold(0, |all, (bits, _)| all | bits);
+        let wanted = self.guards.iter().filter(|(_, own)| own.hold(stream)).fold(0, |all, (bits, _)| all | bits);
         if payload_facts(wanted, &self.parameters, false, &[], bytes) != 0 {
             return true;
         }
         self.automaton.as_ref().is_some_and(|automaton| {
             automaton
                 .find_overlapping_iter(bytes)
-                .any(|hit| self.classes.get(hit.pattern().as_usize()).is_none_or(|own| own & classes != 0))
+                .any(|hit| self.streams.get(hit.pattern().as_usize()).is_none_or(|own| own.hold(stream)))
         })
     }
 
@@ -125,28 +141,47 @@ mod tests {
     use super::*;
     use weir_contract::guards::Guard;
 
+    fn streams(classes: u64) -> Streams {
+        Streams { classes, source: PortSet::any(), destination: PortSet::any() }
+    }
+
+    fn stream(classes: u64) -> Stream {
+        Stream { classes, source: 1024, destination: 80 }
+    }
+
     fn evidence() -> StreamEvidence {
+        let fragments = [(&b"abcd"[..], 1), (b"abcd", 4), (b"needle", 2)];
+        let patterns = [("get /evil", 4), ("get /", 4), ("attack here", 6)];
         StreamEvidence::new(
-            [(&b"abcd"[..], 1), (b"abcd", 4), (b"needle", 2)].map(|(b, classes)| Fragment { bytes: b.into(), classes }),
-            [(Guard::UriHighByte.bit(), 2)],
+            fragments.map(|(b, classes)| Fragment { bytes: b.into(), streams: streams(classes) }),
+            [(Guard::UriHighByte.bit(), streams(2))],
             GuardParameters::ZERO,
-            [("get /evil", 4), ("get /", 4), ("attack here", 6)].map(|(p, least)| Pattern { bytes: p.as_bytes().into(), least }),
+            patterns.map(|(p, least)| Pattern { bytes: p.as_bytes().into(), least }),
         )
     }
 
     #[test]
-    fn fragments_and_facts_by_class() {
+    fn fragments_and_facts_by_class_and_port() {
         let e = evidence();
-        assert!(e.is_in(b"xxABcdxx", 4) && e.is_in(b"abcd", 1) && !e.is_in(b"abcd", 2));
-        assert!(e.is_in(b"a needle", 2) && !e.is_in(b"a needl", u64::MAX));
-        assert!(e.is_in(b"GET /\xff", 2) && !e.is_in(b"GET /\xff", 1));
-        assert!(StreamEvidence::unknown().is_in(b"x", 1) && !StreamEvidence::default().is_in(b"abcd", 1));
+        assert!(e.is_in(b"xxABcdxx", stream(4)) && e.is_in(b"abcd", stream(1)) && !e.is_in(b"abcd", stream(2)));
+        assert!(e.is_in(b"a needle", stream(2)) && !e.is_in(b"a needl", stream(u64::MAX)));
+        assert!(e.is_in(b"GET /\xff", stream(2)) && !e.is_in(b"GET /\xff", stream(1)));
+        assert!(StreamEvidence::unknown().is_in(b"x", stream(1)));
+        assert!(!StreamEvidence::default().is_in(b"abcd", stream(1)));
+        let fragment = |source, destination| {
+            let streams = Streams { classes: 1, source, destination };
+            let fragment = Fragment { bytes: b"abcd"[..].into(), streams };
+            StreamEvidence::new([fragment], [], GuardParameters::ZERO, []).is_in(b"abcd", stream(1))
+        };
+        let (any, some) = (PortSet::any, |port| PortSet::from_ranges(vec![(port, port)]));
+        assert!(fragment(any(), some(80)) && !fragment(any(), some(81)));
+        assert!(fragment(some(1024), any()) && !fragment(some(80), any()));
     }
 
     #[test]
     fn a_guard_that_bytes_do_not_show_is_always_there() {
-        let e = StreamEvidence::new([], [(Guard::SequenceGap.bit(), 1)], GuardParameters::ZERO, []);
-        assert!(e.is_in(b"x", 1) && e.is_cut(b"x"));
+        let e = StreamEvidence::new([], [(Guard::SequenceGap.bit(), streams(1))], GuardParameters::ZERO, []);
+        assert!(e.is_in(b"x", stream(1)) && e.is_cut(b"x"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What the engine keeps per flow, and when a device may have the flow back.
 
-use crate::evidence::StreamEvidence;
+use crate::evidence::{Stream, StreamEvidence};
 use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
@@ -189,12 +189,7 @@ pub struct DeviceLink {
     pub diverted: bool,
     /// Direction of the last packet.
     pub direction: u8,
-    /// Trouble in the stream; in patterns that the host looks for itself; frames that the device may not have read as the
-    /// host has; and those among them after which it may have other last bytes of the stream.
-    stream: Troubles,
-    pattern: Troubles,
-    unread: Troubles,
-    tail: Troubles,
+    troubles: Troubles,
     app_dirty: bool,
     handshake_dirty: bool,
 }
@@ -210,45 +205,65 @@ pub enum Answer {
     Mask(u8),
 }
 
+/// What was wrong with a frame of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// Something that leads to a rule of the stream.
+    Stream,
+    /// Part of a pattern that the host looks for itself.
+    Pattern,
+    /// The device may not have read it as the host has.
+    Unread,
+    /// After it the device may have other last bytes of the stream.
+    Tail,
+}
+
 /// Where the directions had trouble.
 #[derive(Debug, Clone, Copy, Default)]
 struct Troubles {
-    /// Delivered bytes at that time, modulo 2^32. (Whoever waits for 2^32 more waits on.)
-    at: [u32; 2],
-    /// In frames since the last answer, by direction.
+    /// Delivered bytes when the last trouble in the stream began, and the last of any other kind; modulo 2^32. (Whoever
+    /// waits for 2^32 more waits on.)
+    at: [[u32; 2]; 2],
+    /// In frames since the last answer: a bit for each kind and direction.
     here: u8,
-    /// Since then, by direction.
+    /// Since then.
     open: u8,
 }
 
 impl Troubles {
-    /// In a frame of direction `d`.
-    fn add(&mut self, d: usize) {
-        self.here |= 1 << (d & 1);
+    fn bit(kind: Trouble, d: usize) -> u8 {
+        1 << (2 * kind as u8 + (d & 1) as u8)
     }
 
-    /// It came since the last answer: counting begins at `delivered`.
-    fn begins(&mut self, d: usize, delivered: u64) -> bool {
-        let begins = self.here >> d & 1 != 0;
+    /// In a frame of direction `d`.
+    fn add(&mut self, kind: Trouble, d: usize) {
+        self.here |= Self::bit(kind, d);
+    }
+
+    /// Counting begins at `delivered` bytes if the trouble came since the last answer.
+    fn begins(&mut self, kind: Trouble, d: usize, delivered: u64) -> bool {
+        let bit = Self::bit(kind, d);
+        let begins = self.here & bit != 0;
         if begins {
-            self.at[d] = delivered as u32;
-            self.open |= 1 << d;
-            self.here &= !(1 << d);
+            self.at[usize::from(kind != Trouble::Stream)][d & 1] = delivered as u32;
+            self.open |= bit;
+            self.here &= !bit;
         }
         begins
     }
 
-    fn is_open(&self, d: usize) -> bool {
-        self.open >> d & 1 != 0
+    fn is_open(&self, kind: Trouble, d: usize) -> bool {
+        self.open & Self::bit(kind, d) != 0
     }
 
     /// Fewer than `hold` bytes of direction `d` have been delivered since.
-    fn holds(&self, d: usize, delivered: u64, hold: u64) -> bool {
-        self.is_open(d) && u64::from((delivered as u32).wrapping_sub(self.at[d])) < hold
+    fn holds(&self, kind: Trouble, d: usize, delivered: u64, hold: u64) -> bool {
+        let at = self.at[usize::from(kind != Trouble::Stream)][d & 1];
+        self.is_open(kind, d) && u64::from((delivered as u32).wrapping_sub(at)) < hold
     }
 
     fn close(&mut self, d: usize) {
-        self.open &= !(1 << d);
+        self.open &= !(0b0101_0101 << (d & 1));
     }
 }
 
@@ -267,10 +282,7 @@ impl Default for DeviceLink {
             entry: None,
             diverted: false,
             direction: 0,
-            stream: Troubles::default(),
-            pattern: Troubles::default(),
-            unread: Troubles::default(),
-            tail: Troubles::default(),
+            troubles: Troubles::default(),
             app_dirty: false,
             handshake_dirty: false,
         }
@@ -285,17 +297,17 @@ impl DeviceLink {
         let direction = usize::from(self.direction);
         if scopes & Scopes::ALWAYS.0 != 0 {
             // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
-            self.unread.add(direction);
+            self.troubles.add(Trouble::Unread, direction);
             if !repeated {
-                self.tail.add(direction);
+                self.troubles.add(Trouble::Tail, direction);
             }
             (self.app_dirty, self.handshake_dirty) = (true, true);
         }
         if scopes & Scopes::STREAM.0 != 0 {
-            self.stream.add(direction);
+            self.troubles.add(Trouble::Stream, direction);
         }
         if scopes & Scopes::STREAM_PATTERN.0 != 0 {
-            self.pattern.add(direction);
+            self.troubles.add(Trouble::Pattern, direction);
         }
         if scopes & (Scopes::APP.0 | Scopes::DATAGRAM_FLOW.0) != 0 {
             self.app_dirty = true;
@@ -309,8 +321,8 @@ impl DeviceLink {
     pub fn unread(&mut self) {
         self.diverted = true;
         for d in 0..2 {
-            self.unread.add(d);
-            self.tail.add(d);
+            self.troubles.add(Trouble::Unread, d);
+            self.troubles.add(Trouble::Tail, d);
         }
         (self.app_dirty, self.handshake_dirty) = (true, true);
     }
@@ -329,13 +341,14 @@ impl FlowData {
 
     /// Whether the device may have the flow back after the frame just processed (reference semantics, section 6:
     /// level reassembly; no open transaction or raw window holds bytes of a frame that had trouble in that scope).
-    pub fn answer(&mut self, raw_window: usize, evidence: &StreamEvidence) -> Answer {
+    /// `ports`: of the initiator and of the responder.
+    pub fn answer(&mut self, raw_window: usize, evidence: &StreamEvidence, ports: [u16; 2]) -> Answer {
         let link = &mut self.device;
         // After a change of protocol the device's class no longer holds.
         if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
             return Answer::Keep;
         }
-        let class = match self.app.protocol() {
+        let classes = match self.app.protocol() {
             Some(protocol) => 1 << Detection::Known(protocol).class(),
             None if self.app.undecided() => u64::MAX,
             None => 1 << Detection::Failed.class(),
@@ -361,31 +374,30 @@ impl FlowData {
                     let open = |detect: &FlowDetect| detect.is_open(side(d), start + skip as u64).stream;
                     self.detect.as_deref().is_some_and(open)
                 };
-                if link.unread.begins(d, delivered) {
-                    link.pattern.add(d);
-                    if !reached(d) && evidence.is_in(window, class) {
-                        link.stream.add(d);
+                let stream = Stream { classes, source: ports[d], destination: ports[1 - d] };
+                let troubles = &mut link.troubles;
+                if troubles.begins(Trouble::Unread, d, delivered) {
+                    troubles.add(Trouble::Pattern, d);
+                    if !reached(d) && evidence.is_in(window, stream) {
+                        troubles.add(Trouble::Stream, d);
                     }
                 }
-                link.stream.begins(d, delivered);
-                link.pattern.begins(d, delivered);
-                link.tail.begins(d, delivered);
+                for kind in [Trouble::Stream, Trouble::Pattern, Trouble::Tail] {
+                    troubles.begins(kind, d, delivered);
+                }
                 if !reached(d) {
-                    let cut = || link.pattern.holds(d, delivered, REST) && evidence.is_cut(window);
-                    let held = link.stream.holds(d, delivered, raw_window as u64)
-                        || link.tail.holds(d, delivered, TAIL)
-                        || link.pattern.is_open(d) && (waits() || cut());
+                    let cut = || troubles.holds(Trouble::Pattern, d, delivered, REST) && evidence.is_cut(window);
+                    let held = troubles.holds(Trouble::Stream, d, delivered, raw_window as u64)
+                        || troubles.holds(Trouble::Tail, d, delivered, TAIL)
+                        || troubles.is_open(Trouble::Pattern, d) && (waits() || cut());
                     if held {
                         return Answer::Keep;
                     }
                 }
-                link.stream.close(d);
-                link.pattern.close(d);
-                link.unread.close(d);
-                link.tail.close(d);
+                troubles.close(d);
             }
         } else {
-            (link.stream, link.pattern, link.unread, link.tail) = Default::default();
+            link.troubles = Troubles::default();
         }
         if link.handshake_dirty && self.app.may_encrypt() {
             return Answer::Keep;

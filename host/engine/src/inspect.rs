@@ -167,6 +167,16 @@ impl Inspector {
         self.limits
     }
 
+    /// From now on, measure what rules cost.
+    pub fn profile_rules(&mut self) {
+        self.inner.profile_rules();
+    }
+
+    /// What rules cost, if it was to be measured.
+    pub fn rule_profile(&self) -> Option<&weir_detect::RuleProfile> {
+        self.inner.rule_profile()
+    }
+
     /// What detection counted.
     pub fn counters(&self) -> &weir_detect::Counters {
         self.inner.counters()
@@ -777,6 +787,7 @@ fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
         data: &[],
         checksum_bad: false,
         carries_packet: false,
+        layers: Default::default(),
         events: Default::default(),
     }
 }

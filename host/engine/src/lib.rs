@@ -20,4 +20,4 @@ pub mod verdict;
 pub use config::{EngineConfig, Policy};
 pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};
-pub use evidence::{Fragment, Pattern, StreamEvidence};
+pub use evidence::{Fragment, Pattern, Stream, StreamEvidence, Streams};

@@ -1,7 +1,7 @@
 //! Counters by the names that Suricata's statistics have.
 
 use std::collections::BTreeMap;
-use weir_packet::{Packet, Transport};
+use weir_packet::{LAYERS, Packet, Transport};
 
 /// What is counted of packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +26,12 @@ struct PacketCounters {
     vlan: u64,
     vlan_qinq: u64,
     invalid: u64,
+    /// By layer, in the order of [`LAYERS`].
+    layers: [u64; LAYERS.len()],
 }
+
+/// Gaps in streams, told to parsers and inspection.
+pub(crate) const REASSEMBLY_GAP: &str = "tcp.reassembly_gap";
 
 /// EtherType of ARP.
 const ARP: u16 = 0x0806;
@@ -59,6 +64,11 @@ impl Statistics {
             c.vlan += u64::from(packet.vlan_layers > 0);
             c.vlan_qinq += u64::from(packet.vlan_layers > 1);
         }
+        if !packet.layers.is_empty() {
+            for (count, (layer, _)) in c.layers.iter_mut().zip(LAYERS) {
+                *count += u64::from(packet.layers.intersects(layer));
+            }
+        }
         c.arp += u64::from(packet.ether_type == ARP);
         if let Some(ip) = &packet.ip {
             match ip.version {
@@ -89,6 +99,7 @@ impl Statistics {
     pub fn named(&self) -> BTreeMap<String, u64> {
         let c = &self.packets;
         let mut all = self.values.clone();
+        all.entry(REASSEMBLY_GAP.to_owned()).or_insert(0);
         for (name, value) in [
             ("ethernet", c.ethernet),
             ("ipv4", c.ipv4),
@@ -105,6 +116,9 @@ impl Statistics {
             ("invalid", c.invalid),
         ] {
             all.insert(format!("decoder.{name}"), value);
+        }
+        for (count, (_, name)) in c.layers.iter().zip(LAYERS) {
+            all.insert(format!("decoder.{name}"), *count);
         }
         for (counter, event) in [
             ("decoder.unknown_ethertype", "ethernet.unknown_ethertype"),

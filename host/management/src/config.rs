@@ -198,7 +198,7 @@ section! {
             "History ring of each queue: what the host can read back of a flow that gets flagged.",
             |n| n.0.is_power_of_two() && (1 << 16..=1 << 32).contains(&n.0), "a power of two from 64 KiB to 4 GiB";
         history_margin: Size = Size(0), "device.history-margin",
-            "Bytes ahead of the write position at which unsettled flows are handed over; 0: a quarter of the ring.";
+            "Bytes ahead of the write position at which unsettled flows are handed over; 0: a quarter of the ring, at most 8 MiB.";
         descriptors: u32 = 4096, "device.descriptors",
             "Entries of each descriptor ring.", |n| n.is_power_of_two() && (16..=1 << 20).contains(n), "a power of two from 16 to 1048576";
         transmit: u32 = 4096, "device.transmit",
@@ -212,7 +212,9 @@ section! {
         watchdog_frames: u32 = 0, "device.watchdog-frames", "Frames without a sign of the host until the fail mode; 0: no limit.";
         watchdog_time: Seconds = Seconds(0), "device.watchdog-time", "Frame time without a sign of the host until the fail mode; 0: no limit.";
         batch: u32 = 64, "device.batch",
-            "Frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
+            "Most frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
+        latency: u32 = 100, "device.latency",
+            "Frame time in microseconds after which the host has answered all that the simulated device has sent (a link of 100 Gbit/s brings about a thousand frames in 100).";
     }
 }
 

@@ -14,12 +14,14 @@ pub mod event;
 mod icmp;
 mod ipv4;
 mod ipv6;
+mod layers;
 mod link;
 mod transport;
 mod tunnel;
 
 pub use decoder::{Checksums, Decoder, DecoderConfig, DecoderStats, HeldDatagram};
 pub use event::{DecoderEvent, DecoderEvents};
+pub use layers::{LAYERS, Layers};
 pub use link::{ether_types, link_types};
 pub use transport::protocols;
 
@@ -178,6 +180,8 @@ pub struct Packet<'a> {
     pub carries_packet: bool,
     /// Anomalies found while decoding.
     pub events: DecoderEvents,
+    /// Layers besides IP and transport that its own headers had; those of the packet around it are not among them.
+    pub layers: Layers,
 }
 
 impl<'a> Packet<'a> {
@@ -201,6 +205,7 @@ impl<'a> Packet<'a> {
             checksum_bad: false,
             carries_packet: false,
             events: DecoderEvents::default(),
+            layers: Layers::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Link layers: link types of captures, Ethernet and what EtherTypes lead to (VLAN, MPLS, PPPoE, bridging tags).
 
 use crate::decoder::{Outcome, Walk};
-use crate::{DecoderEvent, Packet};
+use crate::{DecoderEvent, Layers, Packet};
 
 /// LINKTYPE_* values that are decoded.
 pub mod link_types {
@@ -67,6 +67,14 @@ pub(crate) fn be16(data: &[u8], at: usize) -> Option<u16> {
 impl Walk<'_> {
     pub(crate) fn link<'a>(&mut self, p: &mut Packet<'a>, link: u16, data: &'a [u8]) -> Outcome<'a> {
         use link_types::*;
+        p.layers.insert(match link {
+            RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => Layers::RAW,
+            NULL | LOOP => Layers::NULL,
+            LINUX_SLL => Layers::SLL,
+            LINUX_SLL2 => Layers::SLL2,
+            C_HDLC => Layers::CHDLC,
+            _ => Layers::default(),
+        });
         match link {
             ETHERNET => self.ethernet(p, data),
             RAW | RAW_BSD | RAW_OPENBSD | IPV4 | IPV6 => self.raw(p, data),
@@ -148,25 +156,39 @@ impl Walk<'_> {
             VLAN | PROVIDER_BRIDGE | QINQ_OLD => self.vlan(p, data),
             ARP => arp(p, data),
             MPLS | MPLS_MULTICAST => self.mpls(p, data),
-            PPPOE_DISCOVERY => pppoe_discovery(p, data),
+            PPPOE_DISCOVERY => {
+                p.layers.insert(Layers::PPPOE);
+                pppoe_discovery(p, data)
+            }
             PPPOE_SESSION => self.pppoe_session(p, data),
-            PROVIDER_BACKBONE => match (be16(data, 16), data.get(18..)) {
-                // I-TAG (4 bytes), customer destination and source address, EtherType.
-                (Some(inner), Some(rest)) if self.deeper(p) => self.network(p, inner, rest),
-                (Some(_), Some(_)) => Outcome::Failed,
-                _ => fail(p, DecoderEvent::IEEE8021AH_HEADER_TOO_SMALL),
-            },
+            PROVIDER_BACKBONE => self.provider_backbone(p, data),
             FABRIC_PATH => match data.get(2..) {
                 Some(rest) => self.ethernet(p, rest),
                 None => fail(p, DecoderEvent::DCE_PKT_TOO_SMALL),
             },
-            VN_TAG => self.tag(p, data, 4, DecoderEvent::VNTAG_HEADER_TOO_SMALL, DecoderEvent::VNTAG_UNKNOWN_TYPE),
-            E_TAG => self.tag(p, data, 6, DecoderEvent::ETAG_HEADER_TOO_SMALL, DecoderEvent::ETAG_UNKNOWN_TYPE),
+            VN_TAG => {
+                p.layers.insert(Layers::VN_TAG);
+                self.tag(p, data, 4, DecoderEvent::VNTAG_HEADER_TOO_SMALL, DecoderEvent::VNTAG_UNKNOWN_TYPE)
+            }
+            E_TAG => {
+                p.layers.insert(Layers::E_TAG);
+                self.tag(p, data, 6, DecoderEvent::ETAG_HEADER_TOO_SMALL, DecoderEvent::ETAG_UNKNOWN_TYPE)
+            }
             NSH => self.nsh(p, data),
             _ => {
                 p.events.insert(DecoderEvent::ETHERNET_UNKNOWN_ETHERTYPE);
                 Outcome::UnknownType
             }
+        }
+    }
+
+    /// IEEE 802.1ah: I-TAG (4 bytes), customer destination and source address, EtherType.
+    fn provider_backbone<'a>(&mut self, p: &mut Packet<'a>, data: &'a [u8]) -> Outcome<'a> {
+        p.layers.insert(Layers::PROVIDER_BACKBONE);
+        match (be16(data, 16), data.get(18..)) {
+            (Some(inner), Some(rest)) if self.deeper(p) => self.network(p, inner, rest),
+            (Some(_), Some(_)) => Outcome::Failed,
+            _ => fail(p, DecoderEvent::IEEE8021AH_HEADER_TOO_SMALL),
         }
     }
 
@@ -256,6 +278,7 @@ impl Walk<'_> {
 
     /// PPP with or without address and control bytes (RFC 1662), protocol of one or two bytes.
     pub(crate) fn ppp<'a>(&mut self, p: &mut Packet<'a>, data: &'a [u8]) -> Outcome<'a> {
+        p.layers.insert(Layers::PPP);
         if data.len() < 4 {
             return fail(p, DecoderEvent::PPP_PKT_TOO_SMALL);
         }
@@ -302,6 +325,7 @@ impl Walk<'_> {
 
     /// RFC 2516, session stage.
     fn pppoe_session<'a>(&mut self, p: &mut Packet<'a>, data: &'a [u8]) -> Outcome<'a> {
+        p.layers.insert(Layers::PPPOE);
         if data.len() < 7 {
             return fail(p, DecoderEvent::PPPOE_PKT_TOO_SMALL);
         }
@@ -316,6 +340,7 @@ impl Walk<'_> {
 
     /// RFC 3032 label stack; the payload's kind by label or by its first nibble.
     fn mpls<'a>(&mut self, p: &mut Packet<'a>, mut data: &'a [u8]) -> Outcome<'a> {
+        p.layers.insert(Layers::MPLS);
         loop {
             let Some((shim, rest)) = data.split_first_chunk::<4>() else {
                 return fail(p, DecoderEvent::MPLS_HEADER_TOO_SMALL);
@@ -353,6 +378,7 @@ impl Walk<'_> {
 
     /// RFC 8300.
     pub(crate) fn nsh<'a>(&mut self, p: &mut Packet<'a>, data: &'a [u8]) -> Outcome<'a> {
+        p.layers.insert(Layers::NSH);
         let Some((header, _)) = data.split_first_chunk::<8>() else {
             return fail(p, DecoderEvent::NSH_HEADER_TOO_SMALL);
         };

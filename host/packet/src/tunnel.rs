@@ -5,11 +5,12 @@
 use crate::decoder::{Entry, Outcome, Walk};
 use crate::link::{be16, ether_types, fail};
 use crate::transport::entry_of;
-use crate::{DecoderEvent, Packet, Transport};
+use crate::{DecoderEvent, Layers, Packet, Transport};
 
 impl Walk<'_> {
     /// RFC 1701, 2784, 2890 (version 0), RFC 2637 (version 1, PPTP).
     pub(crate) fn gre<'a>(&mut self, p: &mut Packet<'a>, data: &'a [u8]) -> Outcome<'a> {
+        p.layers.insert(Layers::GRE);
         let Some(([flags, version, t0, t1], _)) = data.split_first_chunk::<4>() else {
             return fail(p, DecoderEvent::GRE_PKT_TOO_SMALL);
         };
@@ -71,7 +72,10 @@ impl Walk<'_> {
         let payload = data.get(length..).unwrap_or_default();
         match entry_of(protocol) {
             // ERSPAN type I has no sequence number and no header of its own.
-            Some(Entry::Erspan2) if !sequence && self.config.erspan_type_1 => Outcome::Tunnel(Entry::Ethernet, payload),
+            Some(Entry::Erspan2) if !sequence && self.config.erspan_type_1 => {
+                p.layers.insert(Layers::ERSPAN);
+                Outcome::Tunnel(Entry::Ethernet, payload)
+            }
             Some(Entry::Erspan2) if !sequence => Outcome::Done,
             Some(entry) => Outcome::Tunnel(entry, payload),
             None => Outcome::Done,
@@ -80,6 +84,7 @@ impl Walk<'_> {
 
     /// ERSPAN type II: version 1, VLAN of the mirrored port, eight bytes, then Ethernet.
     pub(crate) fn erspan2<'a>(&mut self, p: &mut Packet<'a>, data: &'a [u8]) -> Outcome<'a> {
+        p.layers.insert(Layers::ERSPAN);
         let Some((header, frame)) = data.split_first_chunk::<8>() else {
             return fail(p, DecoderEvent::ERSPAN_HEADER_TOO_SMALL);
         };
@@ -102,21 +107,23 @@ impl Walk<'_> {
 
     /// A tunnel in UDP, if a port says so and the payload looks like it.
     #[inline]
-    pub(crate) fn udp_tunnel<'a>(&mut self, p: &Packet<'a>, payload: &'a [u8]) -> Option<Outcome<'a>> {
+    pub(crate) fn udp_tunnel<'a>(&mut self, p: &mut Packet<'a>, payload: &'a [u8]) -> Option<Outcome<'a>> {
         let either = |ports: &[u16]| ports.contains(&p.destination_port) || ports.contains(&p.source_port);
-        let inner = if either(&self.config.teredo_ports) {
-            teredo(payload)
+        let (layer, inner) = if either(&self.config.teredo_ports) {
+            (Layers::TEREDO, teredo(payload))
         } else if either(&self.config.geneve_ports) {
-            geneve(payload)
+            (Layers::GENEVE, geneve(payload))
         } else if either(&self.config.vxlan_ports) {
-            vxlan(payload)
+            (Layers::VXLAN, vxlan(payload))
         } else if either(&self.config.gtp_ports) {
-            gtp(payload)
+            (Layers::default(), gtp(payload))
         } else {
-            None
+            return None;
         };
         debug_assert!(matches!(p.transport, Transport::Udp(_)));
-        inner.map(|(entry, data)| Outcome::Tunnel(entry, data))
+        let (entry, data) = inner?;
+        p.layers.insert(layer);
+        Some(Outcome::Tunnel(entry, data))
     }
 }
 

@@ -279,3 +279,30 @@ proptest! {
         prop_assert!(fuzz_frame(&frame) > 0);
     }
 }
+
+#[test]
+fn layers_are_told_by_packet() {
+    let layers = |link: u16, data: &[u8]| {
+        let frame = Frame { number: 1, time: Time(0), link, data, wire_length: data.len() as u32 };
+        let mut seen = Vec::new();
+        Decoder::new(DecoderConfig::default()).decode(&frame, &mut |packet| {
+            let names = weir_packet::LAYERS.iter().filter(|(layer, _)| packet.layers.intersects(*layer));
+            seen.push(names.map(|(_, name)| *name).collect::<Vec<_>>());
+        });
+        seen
+    };
+    let inner = packet(four());
+    let ethernet = |kind: u16, rest: &[u8]| [&[2u8; 12][..], &kind.to_be_bytes(), rest].concat();
+    let tagged = |tag: &[u8]| [tag, &0x0800u16.to_be_bytes(), &inner].concat();
+    assert_eq!(layers(1, &ethernet(0x0800, &inner)), [[""; 0]]);
+    assert_eq!(layers(1, &ethernet(0x8926, &tagged(&[0; 4]))), [["vntag"]]);
+    assert_eq!(layers(1, &ethernet(0x893f, &tagged(&[0; 6]))), [["etag"]]);
+    assert_eq!(layers(1, &ethernet(0x894f, &[&[0, 2, 2, 1, 0, 0, 1, 0][..], &inner].concat())), [["nsh"]]);
+    assert_eq!(layers(1, &ethernet(0x8847, &[&[0, 1, 0x01, 64][..], &inner].concat())), [["mpls"]]);
+    assert_eq!(layers(101, &inner), [["raw"]]);
+    // Each packet of a tunnel has its own; a payload without the tunnel's shape is none.
+    let vxlan = [&[8, 0, 0, 0, 0, 0, 5, 0][..], &ethernet(0x8926, &tagged(&[0; 4]))].concat();
+    let outer = |payload: &[u8]| ip(four(), 17, &IpFields::default(), &udp(four(), 9, 4789, false, payload));
+    assert_eq!(layers(101, &outer(&vxlan)), [vec!["raw", "vxlan"], vec!["vntag"]]);
+    assert_eq!(layers(101, &outer(b"none")), [["raw"]]);
+}

@@ -18,7 +18,8 @@ package weir_dma_pkg;
   typedef enum logic [1:0] {
     WRITE_RECORD      = 2'd0,  // a history record: the frame's beats follow
     WRITE_DESCRIPTOR  = 2'd1,
-    WRITE_FLOW_RECORD = 2'd2
+    WRITE_FLOW_RECORD = 2'd2,
+    WRITE_TX_CONSUMER = 2'd3   // how far the TX ring was taken: `body`
   } write_kind_e;
 
   // One store.
@@ -34,6 +35,7 @@ package weir_dma_pkg;
   localparam logic [63:0] STATUS_WRITTEN = 64'd8;
   localparam logic [63:0] STATUS_DESCRIPTORS = 64'd16;
   localparam logic [63:0] STATUS_FLOW_RECORDS = 64'd20;
+  localparam logic [63:0] STATUS_TX_CONSUMER = 64'd24;
 
   // CRC-32C (RFC 3720 appendix B.4) of the 60 bytes before a history header's own.
   function automatic logic [31:0] header_crc(input logic [59:0][7:0] bytes);

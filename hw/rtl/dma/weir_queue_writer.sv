@@ -139,6 +139,9 @@ module weir_queue_writer
         if (kind_q == WRITE_DESCRIPTOR) begin
           store_o.address = c.status_base + STATUS_DESCRIPTORS;
           store_o.data = {480'd0, descriptors_q[queue_q] + 32'd1};
+        end else if (kind_q == WRITE_TX_CONSUMER) begin
+          store_o.address = c.status_base + STATUS_TX_CONSUMER;
+          store_o.data = {480'd0, body_q[31:0]};
         end else begin
           store_o.address = c.status_base + STATUS_FLOW_RECORDS;
           store_o.data = {480'd0, flow_records_q[queue_q] + 32'd1};
@@ -160,7 +163,13 @@ module weir_queue_writer
         body_q <= item_body_i;
         length_q <= item_length_i;
         left_q <= item_length_i;
-        if (item_valid_i) state_q <= item_kind_i == WRITE_RECORD ? RESERVE : ENTRY;
+        if (item_valid_i) begin
+          unique case (item_kind_i)
+            WRITE_RECORD: state_q <= RESERVE;
+            WRITE_TX_CONSUMER: state_q <= PRODUCER;
+            default: state_q <= ENTRY;
+          endcase
+        end
       end
       RESERVE:
       if (taken) begin
@@ -189,7 +198,7 @@ module weir_queue_writer
       default:
       if (taken) begin
         if (kind_q == WRITE_DESCRIPTOR) descriptors_q[queue_q] <= descriptors_q[queue_q] + 32'd1;
-        else flow_records_q[queue_q] <= flow_records_q[queue_q] + 32'd1;
+        else if (kind_q == WRITE_FLOW_RECORD) flow_records_q[queue_q] <= flow_records_q[queue_q] + 32'd1;
         state_q <= IDLE;
       end
     endcase

@@ -23,6 +23,7 @@ module weir_flow_access
     input  wire follow_config_t       config_i,   // constant while frames are under way
     input  wire logic                 valid_i,
     input  wire logic                 divert_i,   // a DIVERT command, else a frame
+    input  wire logic                 peek_i,     // only read
     input  wire logic [FLOW_BITS-1:0] slot_i,
     input  wire arrival_t             arrival_i,
     output logic                      valid_o,
@@ -30,7 +31,7 @@ module weir_flow_access
     output flow_state_t               state_o     // after the beat, for records
 );
 
-  logic read_valid_q, read_divert_q, result_valid_q, written_valid_q;
+  logic read_valid_q, read_divert_q, read_peek_q, result_valid_q, written_valid_q;
   logic [FLOW_BITS-1:0] read_slot_q, result_slot_q, written_slot_q;
   arrival_t read_q;
   flow_state_t ram_data, old, result_q, written_q;
@@ -57,11 +58,13 @@ module weir_flow_access
     if (read_divert_q) begin
       next.state = divert_flow(old, read_q.created, read_q.number, read_q.now);
     end
+    if (read_peek_q) next.state = old;
   end
 
   always_ff @(posedge clk_i) begin
     read_q <= arrival_i;
     read_divert_q <= divert_i;
+    read_peek_q <= peek_i;
     read_slot_q <= slot_i;
     result_q <= next.state;
     staged_q <= next.staged;

@@ -14,6 +14,8 @@ module weir_flow_key
     input  wire logic [5:0][63:0] constants_i,   // FLOW_HASH
     input  wire logic             valid_i,
     input  wire parsed_t          parsed_i,
+    input  wire logic             given_i,       // hash `key_i` instead
+    input  wire flow_key_t        key_i,
     output logic                  valid_o,
     output flow_key_t             key_o,
     output logic [63:0]           hash_o,
@@ -60,7 +62,7 @@ module weir_flow_key
   end
 
   always_ff @(posedge clk_i) begin
-    key_1_q <= key;
+    key_1_q <= given_i ? key_i : key;
     lower_1_q <= lower;
     for (int unsigned n = 0; n < 6; n++) begin
       products_q[n] <= product(words[n*64+:64], constants_i[n]);

@@ -55,6 +55,7 @@ package weir_flow_pkg;
   // `Arrival`.
   typedef struct packed {
     logic        created;
+    logic        reported;    // a record tells of the flow before this frame
     logic        from_lower;
     logic [63:0] number;
     logic [63:0] now;
@@ -202,6 +203,7 @@ package weir_flow_pkg;
 
     p = a.parsed;
     s = a.created ? begin_flow(a) : before_frame;
+    if (a.reported) s.reported = a.now;
     g = '0;
     unfollowed = 1'b0;
     past_start = 1'b0;

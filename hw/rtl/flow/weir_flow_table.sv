@@ -23,7 +23,7 @@ module weir_flow_table
     input  wire logic                rst_i,
     input  wire logic                valid_i,
     output logic                     ready_o,
-    input  wire logic [1:0]          op_i,            // 0 key, 1 name, 2 forget, 3 sweep
+    input  wire logic [2:0]          op_i,            // 0 key, 1 name, 2 forget, 3 sweep, 4 find
     input  wire flow_key_t           key_i,           // key
     input  wire logic [63:0]         hash_i,          // key
     input  wire logic [63:0]         now_i,           // frame time
@@ -32,12 +32,14 @@ module weir_flow_table
     input  wire logic [31:0]         generation_i,    // name, forget
     output logic                     valid_o,         // for one cycle
     output logic                     live_o,          // slot_o holds; key: else the table is full; name: else it is stale
+    output logic                     over_o,          // name: its time is up
     output logic                     created_o,       // key: the entry is new
     output logic [31:0]              slot_o,
     output logic [31:0]              generation_o,
     output logic [1:0]               ended_o,         // key: entries that ended, in this order
     output logic [1:0][31:0]         ended_slot_o,
     output logic [7:0]               swept_o,         // sweep: ways whose entries ended
+    output logic [7:0]               used_o,          // sweep: ways that held entries before it
     output logic                     request_valid_o,
     input  wire logic                request_ready_i,
     output logic                     request_write_o,
@@ -59,7 +61,7 @@ module weir_flow_table
   } state_e;
 
   state_e state_q;
-  logic [1:0] op_q;
+  logic [2:0] op_q;
   flow_key_t key_q;
   logic [63:0] now_q, expiry_q;
   logic [31:0] slot_q, generation_q;
@@ -70,7 +72,7 @@ module weir_flow_table
   logic same_q;                            // both buckets are one
   logic [1:0] lines_q;                     // buckets that have come
   logic two;
-  assign two = op_q == 2'd0 && !same_q;
+  assign two = op_q inside {3'd0, 3'd4} && !same_q;
 
   // ---- what is known of the ways
   logic [15:0] equal_tag;
@@ -156,10 +158,11 @@ module weir_flow_table
         slot_q <= slot_i;
         generation_q <= generation_i;
         tag_q <= hash_i[63:48] | 16'd1;
-        bucket_q[0] <= op_i == 2'd0 ? hash_i[6+:BUCKETS_LOG2] : slot_i[3+:BUCKETS_LOG2];
+        bucket_q[0] <= op_i inside {3'd0, 3'd4} ? hash_i[6+:BUCKETS_LOG2] : slot_i[3+:BUCKETS_LOG2];
         bucket_q[1] <= hash_i[31+:BUCKETS_LOG2];
         same_q <= hash_i[6+:BUCKETS_LOG2] == hash_i[31+:BUCKETS_LOG2];
         live_o <= 1'b0;
+        over_o <= 1'b0;
         created_o <= 1'b0;
         slot_o <= slot_i;
         generation_o <= '0;
@@ -177,19 +180,21 @@ module weir_flow_table
       end
       NEXT_KEY: begin
         unique case (op_q)
-          2'd0: begin
+          3'd0, 3'd4: begin
             asked_q <= asked_q & equal_tag;
             state_q <= (asked_q & equal_tag) != '0 ? READ_KEY : PLACE;
           end
-          2'd3: begin
+          3'd3: begin
             swept_o <= over[0];
+            for (int unsigned w = 0; w < 8; w++) used_o[w] <= ways_q[0][w].tag != '0;
             for (int unsigned w = 0; w < 8; w++) if (over[0][w]) ways_q[0][w].tag <= '0;
             state_q <= over[0] != '0 ? WRITE_FIRST : DONE;
           end
           default: begin
             live_o <= live;
+            over_o <= over[0][named];
             generation_o <= ways_q[0][named].generation_of;
-            if (op_q == 2'd2 && live) begin
+            if (op_q == 3'd2 && live) begin
               ways_q[0][named].tag <= '0;
               state_q <= WRITE_FIRST;
             end else begin
@@ -204,6 +209,12 @@ module weir_flow_table
         asked_q[first_asked] <= 1'b0;
         if (response_data_i[$bits(flow_key_t)-1:0] != key_q) begin
           state_q <= NEXT_KEY;
+        end else if (op_q == 3'd4) begin
+          // Found as it is: nothing changes.
+          live_o <= 1'b1;
+          slot_o <= asked_slot;
+          generation_o <= ways_q[first_asked[3]][first_asked[2:0]].generation_of;
+          state_q <= DONE;
         end else if (over[first_asked[3]][first_asked[2:0]]) begin
           // Its time is up: another begins.
           ended_o[0] <= 1'b1;
@@ -219,7 +230,7 @@ module weir_flow_table
         end
       end
       PLACE: begin
-        if (found) begin
+        if (found && op_q == 3'd0) begin
           live_o <= 1'b1;
           created_o <= 1'b1;
           slot_o <= 32'({bucket_q[chosen], way});

@@ -2,8 +2,10 @@
 //
 // Function: for each frame, in this order, the records that its literal hits lead to (at most `list_entries` of them),
 // those of its armed guards by number, and the header table; which held first, their scopes, and the guards that led to
-// one (hw-sim/src/pipeline/judge.rs). Latency: 9 cycles and one per record asked. Throughput: one record per cycle, one
-// hit per cycle, two cycles per frame more. Back-pressure: facts_ready_o, hit_ready_o.
+// one (hw-sim/src/pipeline/judge.rs). Latency: 10 cycles and one per record asked. Throughput: one record per cycle, one
+// hit per cycle, three cycles per frame more. Back-pressure: facts_ready_o, hit_ready_o, fired_ready_o.
+//
+// The guards that fired come by themselves: text facts are known only when the payload has passed, hits are judged before.
 //
 //     facts ─► class rows (4) ────────────────────────┐
 //     hits ──► sequencer ─► lists ─► records ─► record_says ─► sums ─► judged
@@ -36,6 +38,9 @@ module weir_judge
     input  wire logic                  hit_valid_i,       // a frame's hits, then its ending
     output logic                       hit_ready_o,
     input  wire hit_t                  hit_i,
+    input  wire logic                  fired_valid_i,     // a frame's guards, taken behind its hits
+    output logic                       fired_ready_o,
+    input  wire logic [63:0]           fired_i,
     output logic                       valid_o,
     output judged_t                    judged_o,
     // Tables of a bank that is not in use.
@@ -46,15 +51,16 @@ module weir_judge
     input  wire logic [1023:0]         write_data_i
 );
 
-  typedef enum logic [2:0] {
-    IDLE    = 3'd0,
-    ROWS    = 3'd1,
-    HITS    = 3'd2,
-    LIST    = 3'd3,
-    GUARDS  = 3'd4,
-    GUARD   = 3'd5,
-    HEADER  = 3'd6,
-    ENDING  = 3'd7
+  typedef enum logic [3:0] {
+    IDLE    = 4'd0,
+    ROWS    = 4'd1,
+    HITS    = 4'd2,
+    LIST    = 4'd3,
+    FIRED   = 4'd4,
+    GUARDS  = 4'd5,
+    GUARD   = 4'd6,
+    HEADER  = 4'd7,
+    ENDING  = 4'd8
   } state_e;
 
   // A record to ask, on its way through lists, records and the question.
@@ -72,7 +78,7 @@ module weir_judge
   logic [63:0] guards_q, guards_d, fired_q, fired_d;
   logic [31:0] entries_q, entries_d, at_q, at_d, left_q, left_d;
   logic signed [20:0] position_q, position_d;
-  logic limited_q, limited_d;
+  logic limited_q, limited_d, scan_limit_q, scan_limit_d;
   logic [5:0] number_q, number_d;
   logic [63:0] heard_q;
   logic [31:0] counted_q;
@@ -94,7 +100,9 @@ module weir_judge
     left_d = left_q;
     position_d = position_q;
     limited_d = limited_q;
+    scan_limit_d = scan_limit_q;
     number_d = number_q;
+    fired_ready_o = 1'b0;
     facts_ready_o = 1'b0;
     hit_ready_o = 1'b0;
     take_facts = 1'b0;
@@ -109,7 +117,6 @@ module weir_judge
           take_facts = 1'b1;
           entries_d = '0;
           limited_d = 1'b0;
-          fired_d = facts_i.guards;
           state_d = ROWS;
         end
       end
@@ -118,10 +125,8 @@ module weir_judge
         hit_ready_o = 1'b1;
         if (hit_valid_i) begin
           if (hit_i.ending) begin
-            fired_d[GUARD_CANDIDATE_LIMIT] = fired_q[GUARD_CANDIDATE_LIMIT] || hit_i.total.limit;
-            fired_d[GUARD_LIST_LIMIT] = fired_q[GUARD_LIST_LIMIT] || limited_q;
-            guards_d = fired_d & armed_q[bank];
-            state_d = GUARDS;
+            scan_limit_d = hit_i.total.limit;
+            state_d = FIRED;
           end else if (!limited_q) begin
             at_d = hit_i.list_start;
             left_d = 32'(hit_i.list_count);
@@ -141,6 +146,16 @@ module weir_judge
           at_d = at_q + 32'd1;
           left_d = left_q - 32'd1;
           if (left_q == 32'd1) state_d = HITS;
+        end
+      end
+      FIRED: begin
+        fired_ready_o = 1'b1;
+        if (fired_valid_i) begin
+          fired_d = fired_i;
+          fired_d[GUARD_CANDIDATE_LIMIT] = fired_i[GUARD_CANDIDATE_LIMIT] || scan_limit_q;
+          fired_d[GUARD_LIST_LIMIT] = fired_i[GUARD_LIST_LIMIT] || limited_q;
+          guards_d = fired_d & armed_q[bank];
+          state_d = GUARDS;
         end
       end
       GUARDS: begin
@@ -186,6 +201,7 @@ module weir_judge
     left_q <= left_d;
     position_q <= position_d;
     limited_q <= limited_d;
+    scan_limit_q <= scan_limit_d;
     number_q <= number_d;
     if (take_facts) facts_q <= facts_i;
     if (state_q == ENDING) begin
@@ -196,12 +212,9 @@ module weir_judge
       guard_lists_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:0];
       armed_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:32] != '0;
     end
-    if (rst_i) begin
-      state_q <= IDLE;
-      armed_q <= '0;
-    end else begin
-      state_q <= state_d;
-    end
+    // Tables outlive a reset of the frame path; a bank that was never loaded is never in use.
+    if (rst_i) state_q <= IDLE;
+    else state_q <= state_d;
   end
 
   // ---- lists and header table, then records
@@ -342,6 +355,9 @@ module weir_judge
         sum.scopes = sum_q.scopes | scopes_q;
         if (sum_q.first == RECORD_NONE) sum.first = 32'(id_3_q);
         if (ask_3_q.guard) sum.guards[ask_3_q.number] = 1'b1;
+        sum.by_header = sum_q.by_header || ask_3_q.header;
+        sum.by_guard = sum_q.by_guard || ask_3_q.guard;
+        sum.by_literal = sum_q.by_literal || !(ask_3_q.header || ask_3_q.guard);
       end
     end
     if (ask_3_q.ending) begin

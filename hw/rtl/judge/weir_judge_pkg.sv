@@ -35,11 +35,13 @@ package weir_judge_pkg;
     logic [15:0]      source_port;
     logic [15:0]      destination_port;
     logic [7:0]       scopes;             // that can still match
-    logic [63:0]      guards;             // that fired before judging, payload facts included
   } frame_facts_t;
 
   // What judging found (`Judged`), and what it counts.
   typedef struct packed {
+    logic        by_header;       // a record of the header table held
+    logic        by_guard;        // one of a guard's list
+    logic        by_literal;      // one that a literal leads to
     logic [31:0] held;            // records that held, each time one did
     logic [31:0] entries;         // list entries of literals
     logic [63:0] heard;           // guards that fired and count

@@ -46,6 +46,7 @@ module weir_tb_flow
   assign in_ready_o = credit_q != 6'd32;
   assign arrival = '{
       created: item.created[0],
+      reported: 1'b0,
       from_lower: item.from_lower[0],
       number: item.number,
       now: item.now,
@@ -65,6 +66,7 @@ module weir_tb_flow
       .config_i (config_q),
       .valid_i  (in_valid_i && in_ready_o),
       .divert_i (item.divert[0]),
+      .peek_i   (1'b0),
       .slot_i   (item.slot[3:0]),
       .arrival_i(arrival),
       .valid_o  (valid),

@@ -1,4 +1,4 @@
-// Judging behind two packed ports, for the test harness (cpp/harness.hpp). Items: facts, hits, table writes.
+// Judging behind two packed ports, for the test harness (cpp/harness.hpp). Items: facts, hits, guards, table writes.
 `default_nettype none
 
 module weir_tb_judge
@@ -21,11 +21,11 @@ module weir_tb_judge
     logic [7:0]    reserved;
     logic [7:0]    table_of;
     logic [7:0]    bank;
-    logic [7:0]    op;        // 0 facts, 1 hit, 2 table write, 3 limits
+    logic [7:0]    op;        // 0 facts, 1 hit, 2 table write, 3 limits, 4 guards
   } in_t;
 
   in_t item;
-  logic facts_ready, hit_ready, room, valid, pop;
+  logic facts_ready, hit_ready, fired_ready, room, valid, pop;
   judged_t judged, result;
   logic [1:0][31:0] list_limit_q, header_count_q;
   logic [4:0] level_q;
@@ -37,6 +37,7 @@ module weir_tb_judge
     unique case (item.op)
       8'd0: in_ready_o = facts_ready && room;
       8'd1: in_ready_o = hit_ready;
+      8'd4: in_ready_o = fired_ready;
       default: in_ready_o = 1'b1;
     endcase
   end
@@ -52,6 +53,9 @@ module weir_tb_judge
       .hit_valid_i    (in_valid_i && item.op == 8'd1),
       .hit_ready_o    (hit_ready),
       .hit_i          (item.data[$bits(hit_t)-1:0]),
+      .fired_valid_i  (in_valid_i && item.op == 8'd4),
+      .fired_ready_o  (fired_ready),
+      .fired_i        (item.data[63:0]),
       .valid_o        (valid),
       .judged_o       (judged),
       .write_i        (in_valid_i && item.op == 8'd2),

@@ -1,10 +1,12 @@
 //! The first access to the flow entry in RTL against the model's parse state, frame by frame of many flows.
 
 mod common;
+#[path = "common/parsed.rs"]
+mod parsed;
 
 use common::made::{self, Random};
-use common::parsed::parsed_bits;
 use common::{Frame, real_frames, seed, setting};
+use parsed::parsed_bits;
 use std::collections::HashMap;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::layouts::FlowKey;

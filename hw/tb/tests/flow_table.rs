@@ -1,10 +1,12 @@
 //! Flow keys, hash and the table in RTL, behind a memory of random latency, against the model's table.
 
 mod common;
+#[path = "common/parsed.rs"]
+mod parsed;
 
 use common::made::Random;
-use common::parsed::parsed_bits;
 use common::{seed, setting};
+use parsed::parsed_bits;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::hash::flow_hash;
 use weir_contract::layouts::FlowKey;

@@ -36,6 +36,8 @@ struct Judged {
     heard: u64,
     entries: u32,
     held: u32,
+    /// By literal, guard, header table.
+    by: [bool; 3],
 }
 
 fn item(op: u8, bank: usize, table: u8, address: u32, data: &[u8]) -> Vec<u8> {
@@ -49,7 +51,7 @@ fn item(op: u8, bank: usize, table: u8, address: u32, data: &[u8]) -> Vec<u8> {
 fn facts_bits(case: &Case) -> Vec<u8> {
     let f = &case.facts;
     let mut w = BitWriter::default();
-    w.number(case.guards, 64).number(f.scopes.into(), 8);
+    w.number(f.scopes.into(), 8);
     w.number(f.port_classes.1.into(), 16).number(f.port_classes.0.into(), 16);
     w.number(f.address_classes.1.into(), 16).number(f.address_classes.0.into(), 16);
     w.number(f.reverse_bytes.unwrap_or(0).into(), 32).number(f.reverse_bytes.is_some().into(), 1);
@@ -78,7 +80,8 @@ fn items(case: &Case, out: &mut Vec<u8>) -> usize {
     let mut w = BitWriter::default();
     w.number(0, 48).number(0, 21).number(case.candidate_limit.into(), 1).array(&[0; 20]).number(1, 1);
     out.extend(item(1, case.bank, 0, 0, &w.into_bytes(128)));
-    case.hits.len() + 2
+    out.extend(item(4, case.bank, 0, 0, &case.guards.to_le_bytes()));
+    case.hits.len() + 3
 }
 
 fn geometry(image: &[u8]) -> Geometry {
@@ -123,7 +126,7 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
 
 /// `record.rs`, asked in the order of docs/architecture.md.
 fn judge(tables: &Tables, case: &Case) -> Judged {
-    let mut j = Judged { first: RECORD_NONE, scopes: 0, guards: 0, heard: case.guards, entries: 0, held: 0 };
+    let mut j = Judged { first: RECORD_NONE, scopes: 0, guards: 0, heard: case.guards, entries: 0, held: 0, by: [false; 3] };
     let ask = |id: u32, hit: Option<At>, j: &mut Judged| {
         let record = &tables.records[id as usize];
         let held = holds(record, &case.facts, hit, tables);
@@ -144,7 +147,7 @@ fn judge(tables: &Tables, case: &Case) -> Judged {
                 break 'hits;
             }
             j.entries += 1;
-            ask(*id, Some(At { position: hit.position }), &mut j);
+            j.by[0] |= ask(*id, Some(At { position: hit.position }), &mut j);
         }
     }
     for n in 0..GUARDS_MAX {
@@ -173,6 +176,7 @@ fn judge(tables: &Tables, case: &Case) -> Judged {
             lasting |= holds(&open, &case.facts, None, tables);
             if ask(*id, None, &mut j) {
                 j.guards |= 1 << n;
+                j.by[1] = true;
             }
         }
         if ALL >> n & 1 != 0 && !lasting {
@@ -180,7 +184,7 @@ fn judge(tables: &Tables, case: &Case) -> Judged {
         }
     }
     for id in &tables.header {
-        ask(*id, None, &mut j);
+        j.by[2] |= ask(*id, None, &mut j);
     }
     j
 }
@@ -190,7 +194,8 @@ fn judged(bytes: &[u8]) -> Judged {
     let (first, scopes) = (r.number(32) as u32, r.number(8) as u8);
     let (guards, heard) = (r.number(64), r.number(64));
     let (entries, held) = (r.number(32) as u32, r.number(32) as u32);
-    Judged { first, scopes, guards, heard, entries, held }
+    let by = [r.flag(), r.flag(), r.flag()];
+    Judged { first, scopes, guards, heard, entries, held, by }
 }
 
 fn facts(r: &mut Random, ports: u64, addresses: u64, texts: &[Vec<u8>]) -> FrameFacts {
@@ -352,7 +357,7 @@ impl Bench {
                 let alone = case.hits.is_empty();
                 if stalls == STALLS[0] && alone && case.guards == 0 && !case.candidate_limit {
                     // Facts to result: one cycle per record asked, one per state between, and the pipeline.
-                    let begin = run.in_cycles[ends[i] - 2];
+                    let begin = run.in_cycles[ends[i] - 3];
                     let asked = tables[case.bank].header.len() as u64;
                     assert_eq!(run.out_cycles[i] - begin, asked + LATENCY, "latency of case {i}");
                 }
@@ -362,8 +367,8 @@ impl Bench {
     }
 }
 
-/// Rows, ending, no guard, the frame's end, three stages to the sums, the queue of the wrapper.
-const LATENCY: u64 = 9;
+/// Rows, ending, guards, none armed, the frame's end, three stages to the sums, the queue of the wrapper.
+const LATENCY: u64 = 10;
 
 #[test]
 fn made_records() {

@@ -23,6 +23,12 @@ const LEGAL: &[(&str, &[&str])] = &[
     ("weir_flow_access", &[]),
     ("weir_verdict_access", &[]),
     ("weir_queue_writer", &[]),
+    ("weir_classes", &[]),
+    ("weir_message_facts", &[]),
+    ("weir_frame_buffer", &["-GBYTES=16"]),
+    ("weir_frame_buffer", &["-GBYTES=64"]),
+    ("weir_core", &["-GBYTES=16", "-GQUEUES_LOG2=2", "-GBUCKETS_LOG2=10"]),
+    ("weir_core", &["-GBYTES=64"]),
     ("weir_flow_spike", &[]),
     ("weir_csr_global", &[]),
     ("weir_csr_queue", &[]),
@@ -38,6 +44,7 @@ const ILLEGAL: &[(&str, &[&str])] = &[
     ("weir_range_search", &["-GLOG2=1"]),
     ("weir_flow_table", &["-GBUCKETS_LOG2=2"]),
     ("weir_flow_spike", &["-GOUT_BITS=1"]),
+    ("weir_frame_buffer", &["-GWORDS_LOG2=12"]),
 ];
 
 fn lint(top: &str, parameters: &[&str]) -> Option<(bool, String)> {
@@ -88,6 +95,12 @@ fn every_mutation_has_its_place() {
             |key: &str| mutation.get(key).and_then(|v| v.as_str()).unwrap_or_else(|| panic!("{mutation}: no {key}"));
         let source = std::fs::read_to_string(here.join("../rtl").join(text("file"))).unwrap();
         assert_eq!(source.matches(text("from")).count(), 1, "{}: its text in {}", text("name"), text("file"));
-        assert!(here.join(format!("tests/{}.rs", text("test"))).is_file(), "{}: test {}", text("name"), text("test"));
+        // Tests are this package's, or the device's.
+        let folder = match mutation.get("package").map(|_| text("package")) {
+            None => here.join("tests"),
+            Some("weir-rtl") => here.join("../device/tests"),
+            Some(other) => panic!("{}: package {other}", text("name")),
+        };
+        assert!(folder.join(format!("{}.rs", text("test"))).is_file(), "{}: test {}", text("name"), text("test"));
     }
 }

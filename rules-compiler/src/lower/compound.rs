@@ -43,17 +43,19 @@ impl Lowering<'_, '_> {
             "websocket.flags" => return self.bits(option, keyword, WEBSOCKET_FLAGS).map(Some),
             "dnp3_ind" => vec![self.any_of(option, keyword, DNP3_INDICATIONS)?],
             "dnp3_obj" => vec![self.dnp3_object(option, keyword)?],
+            "ike.chosen_sa_attribute" => vec![self.chosen_attribute(option)?],
+            "modbus" => self.modbus(option)?,
             "cip_service" => vec![self.cip_service(option)?],
             _ => return Ok(None),
         };
         Ok(Some(conditions))
     }
 
-    fn named(&mut self, name: &str, comparison: Option<Comparison>) -> AppLayerCondition {
+    pub(super) fn named(&mut self, name: &str, comparison: Option<Comparison>) -> AppLayerCondition {
         AppLayerCondition::Named(self.session.intern(name), comparison)
     }
 
-    fn compared(&self, option: &OptionSyntax, text: &str, max: u64, names: &[(&str, u64)]) -> Lowered<Comparison> {
+    pub(super) fn compared(&self, option: &OptionSyntax, text: &str, max: u64, names: &[(&str, u64)]) -> Lowered<Comparison> {
         number::comparison(text, max, names).map_err(|e| self.wrong(option, e))
     }
 
@@ -122,6 +124,22 @@ impl Lowering<'_, '_> {
         match text.split_once(',').and_then(|(a, b)| Some((octet(a)?, octet(b)?))) {
             Some((group, variation)) => Ok(self.named(keyword.name, Some(Comparison::Equal(group << 8 | variation)))),
             None => Err(self.wrong(option, format!("`{text}` is no group and variation"))),
+        }
+    }
+
+    /// `alg_hash=2`
+    fn chosen_attribute(&mut self, option: &OptionSyntax) -> Lowered<AppLayerCondition> {
+        const ATTRIBUTES: [&str; 10] = [
+            "alg_enc", "alg_hash", "alg_auth", "alg_dh", "alg_prf", "sa_group_type", "sa_life_type", "sa_life_duration",
+            "sa_key_length", "sa_field_size",
+        ];
+        let text = self.value(option)?.into_owned();
+        let parts = text.split_once('=').map(|(name, value)| (name.trim(), number::unsigned(value)));
+        match parts {
+            Some((name, Some(value))) if ATTRIBUTES.contains(&name) && value <= u64::from(u32::MAX) => {
+                Ok(self.named(&format!("ike.chosen_sa_attribute.{name}"), Some(Comparison::Equal(value))))
+            }
+            _ => Err(self.wrong(option, format!("`{text}` is no attribute of a security association and its value"))),
         }
     }
 
@@ -209,6 +227,14 @@ mod tests {
         );
         assert_eq!(conditions("websocket", "websocket.flags:&0x40"), Some(vec![bit(Comparison::AnyBit(0x40))]));
         assert_eq!(conditions("websocket", "websocket.flags:none"), None);
+    }
+
+    #[test]
+    fn ike_attributes() {
+        let of = |option: &str| conditions("ike", option);
+        let expected = one("ike.chosen_sa_attribute.alg_hash", Some(Comparison::Equal(2)));
+        assert_eq!(of("ike.chosen_sa_attribute:alg_hash=2"), expected);
+        assert_eq!((of("ike.chosen_sa_attribute:alg_none=2"), of("ike.chosen_sa_attribute:alg_hash")), (None, None));
     }
 
     #[test]

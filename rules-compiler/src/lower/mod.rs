@@ -9,6 +9,7 @@ mod application;
 mod buffer;
 mod bytes;
 mod compound;
+mod industrial;
 mod content;
 mod dataset;
 mod event;

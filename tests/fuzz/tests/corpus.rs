@@ -11,9 +11,6 @@ static ALLOCATOR: allocation::Counting = allocation::Counting;
 const PATIENCE: u32 = 10;
 
 /// One test, because the bounds on memory are of the process.
-/// Findings of the short run that docs/fuzzing.md lists as open, by target and input.
-const OPEN: [(&str, u64); 2] = [("app-http2", 1019), ("app-websocket", 1700)];
-
 #[test]
 fn corpus_and_a_short_run() {
     let mut failures = Vec::new();
@@ -48,10 +45,6 @@ fn corpus_and_a_short_run() {
         println!("{:20} {} inputs", target.name, outcome.cases);
         assert!(outcome.cases > 0);
         for finding in outcome.findings {
-            if OPEN.contains(&(target.name, finding.case)) {
-                println!("KNOWN AND NOT FIXED: {} input {} (docs/fuzzing.md, Open)", target.name, finding.case);
-                continue;
-            }
             let input = finding.input.escape_ascii();
             failures.push(format!("{}: input {} of seed 1: {}; input {input}", target.name, finding.case, finding.failure));
         }

@@ -26,6 +26,20 @@ pub(super) struct Detecting {
     pub gap: [u64; 2],
     /// What a protocol change announced.
     pub expected: Option<AppProtocol>,
+    /// Nothing but line ends has come since the head that ended HTTP: they belong to neither protocol.
+    pub empty_lines: [bool; 2],
+}
+
+impl Detecting {
+    /// A direction's bytes without the empty lines behind a head, however they are cut.
+    pub fn behind_empty_lines<'a>(&mut self, d: usize, bytes: &'a [u8]) -> &'a [u8] {
+        if !self.empty_lines[d] {
+            return bytes;
+        }
+        let start = bytes.iter().position(|b| !matches!(b, b'\r' | b'\n'));
+        self.empty_lines[d] = start.is_none();
+        bytes.get(start.unwrap_or(bytes.len())..).unwrap_or(&[])
+    }
 }
 
 /// Made when something comes: of a flood's flows most never carry a byte.

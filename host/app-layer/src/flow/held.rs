@@ -104,6 +104,10 @@ impl AppLayerFlow {
             if !rest.is_empty() {
                 kept.push(Item::new(direction, Input::Data(&rest), true));
             }
+            let lost = state.take_lost(direction);
+            if lost > 0 {
+                kept.push(Item::new(direction, Input::Gap(lost), true));
+            }
             if self.ended[direction as usize] {
                 kept.push(Item::new(direction, Input::End, true));
             }
@@ -132,7 +136,7 @@ impl AppLayerFlow {
                 Some(state) => Phase::Parsing(state),
                 None => Phase::Opaque(Some(protocol)),
             },
-            None => Phase::Detecting(Lazy::default()),
+            None => Phase::Detecting(Lazy(Some(Box::new(Detecting { empty_lines: [true; 2], ..Detecting::default() })))),
         };
     }
 

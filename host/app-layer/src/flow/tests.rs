@@ -116,6 +116,55 @@ fn what_lies_behind_a_protocol_change_keeps_its_order() {
 }
 
 #[test]
+fn line_ends_behind_a_head_that_changes_the_protocol() {
+    // Line ends behind the head are bytes of WebSocket and HTTP/2, whatever ended the head.
+    let get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    for (protocol, behind) in [("websocket", &b"\n\x01\0\0\x81\x01a"[..]), ("h2c", b"\n\r\0\0\0\0\0\0\0"), ("h2c", b"\r\n\r\n")] {
+        for blank in ["\r\n\r\n", "\n\n", "\n\r\r\n", "\n \n", "\n\r\n"] {
+            let head = format!("HTTP/1.1 101 \rUpgrade: {protocol}{blank}");
+            let steps: [(Direction, &[u8]); 3] =
+                [(ToServer, get), (ToClient, &[head.as_bytes(), behind].concat()), (ToServer, b"\n\n\x01\x80\0\0\0\0")];
+            let whole = inspections(&steps, usize::MAX);
+            for cut in 1..head.len() + behind.len() {
+                assert_eq!(inspections(&steps, cut), whole, "{head:?} cut {cut}");
+            }
+        }
+    }
+    // Behind a CONNECT they belong to nothing, in both directions.
+    let steps: [(Direction, &[u8]); 3] = [
+        (ToServer, b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n\n"),
+        (ToClient, b"HTTP/1.1 200 OK\r\n\r\n\r\n\n\r"),
+        (ToServer, b"\r\nGET /inside HTTP/1.1\r\nHost: a\r\n\r\n"),
+    ];
+    let whole = inspections(&steps, usize::MAX);
+    assert_eq!(whole[&(1, 0)], "[255, 0] []");
+    for cut in 1..40 {
+        assert_eq!(inspections(&steps, cut), whole, "cut {cut}");
+    }
+    let mut f = flow(8080);
+    f.feed(ToServer, Input::Data(b"CONNECT a:443 HTTP/1.1\r\n\r\n\n"), 1);
+    f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\n\r\n\n"), 2);
+    assert!(f.mark_inspected(2));
+    f.feed(ToServer, Input::Data(b"\x16\x03\x01\x00\x05"), 3);
+    assert_eq!(f.protocol(), Some(AppProtocol::Tls));
+}
+
+#[test]
+fn what_a_connect_has_no_room_for_is_a_gap_to_its_tunnel() {
+    let mut f = flow(8080);
+    f.feed(ToServer, Input::Data(b"CONNECT a:443 HTTP/1.1\r\n\r\n"), 1);
+    f.feed(ToServer, Input::Data(b"GET / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n"), 1);
+    f.feed(ToServer, Input::Data(&[b'x'; 100_000]), 1);
+    f.feed(ToServer, Input::Data(b"GET /next HTTP/1.1\r\n\r\n"), 1);
+    f.feed(ToClient, Input::Data(b"HTTP/1.1 200 OK\r\n\r\n"), 2);
+    while f.mark_inspected(2) {}
+    f.feed(ToServer, Input::Data(b"GET /last HTTP/1.1\r\n\r\n"), 3);
+    let state = f.state().expect("HTTP within the tunnel");
+    let live: Vec<_> = state.transactions().iter().map(|t| t.progress[0]).collect();
+    assert_eq!(live, [crate::COMPLETE; 2], "the lost request lies in the gap, the one behind it is found");
+}
+
+#[test]
 fn a_burst_of_transactions_is_inspected_in_parts() {
     let inside: Vec<u8> = (0..90).flat_map(|n| format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes()).collect();
     let answers = b"HTTP/1.1 204 No\r\n\r\n".repeat(90);

@@ -208,6 +208,10 @@ impl ProtocolState for Http1State {
         self.take_rest_of(direction)
     }
 
+    fn take_lost(&mut self, direction: Direction) -> u64 {
+        std::mem::take(&mut self.sides[direction as usize].rest_lost)
+    }
+
     fn is_open(&self, direction: Direction) -> bool {
         self.side_open(direction as usize)
     }

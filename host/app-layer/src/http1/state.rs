@@ -109,8 +109,6 @@ pub struct Http1State {
     pub(super) upgrade: Option<Upgrade>,
     /// The request side goes on with what waited behind a CONNECT; nothing else may come before that.
     pub(super) resumes: bool,
-    /// So many bytes until the gap in what waited.
-    until_gap: usize,
     pub(super) forgotten: Forgotten,
     /// Since they were last asked for.
     pub(super) limits: Limits,
@@ -128,7 +126,6 @@ impl Http1State {
             pool: Vec::new(),
             upgrade: None,
             resumes: false,
-            until_gap: 0,
             forgotten: Forgotten::default(),
             limits: Limits::default(),
             successor: None,
@@ -345,13 +342,6 @@ impl Http1State {
                     self.sides[d].at = At::Line;
                 }
                 self.bytes(d, bytes);
-                if d == 0 && self.until_gap > 0 {
-                    self.until_gap = self.until_gap.saturating_sub(bytes.len());
-                    if self.until_gap == 0 {
-                        let lost = std::mem::take(&mut self.sides[0].rest_lost);
-                        self.gap(0, lost);
-                    }
-                }
             }
             Input::Gap(length) => self.gap(d, length),
             Input::End => self.end(d),
@@ -384,16 +374,8 @@ impl Http1State {
     }
 
     pub(super) fn take_rest_of(&mut self, direction: Direction) -> Vec<u8> {
-        let side = &mut self.sides[direction as usize];
-        let mut rest = std::mem::take(&mut side.rest);
-        // Empty lines behind a head belong to nothing.
-        let start = rest.iter().position(|b| !matches!(b, b'\r' | b'\n')).unwrap_or(rest.len());
-        rest.drain(..start);
-        if direction == Direction::ToServer && side.rest_lost > 0 {
-            self.until_gap = rest.len();
-        }
         self.resumes &= direction == Direction::ToServer;
-        rest
+        std::mem::take(&mut self.sides[direction as usize].rest)
     }
 
     /// Something begun could be completed by later bytes.

@@ -1,14 +1,14 @@
-//! The EVE object of a transaction. Passwords are not written.
+//! The EVE object of a transaction. Passwords are only written where the log asks for them.
 
 use super::state::{Request, Response};
 use crate::json::Object;
 use crate::pairs::Pair;
 
-pub fn pgsql(pair: &Pair<Request, Response>, transaction: u64, out: &mut Vec<u8>) {
+pub fn pgsql(pair: &Pair<Request, Response>, transaction: u64, passwords: bool, out: &mut Vec<u8>) {
     let mut pgsql = Object::begin("pgsql", out);
     pgsql.number("tx_id", transaction);
     if let Some(r) = &pair.request {
-        pgsql.object("request", |o| request(o, r));
+        pgsql.object("request", |o| request(o, r, passwords));
     }
     if let Some(r) = pair.responses.last() {
         pgsql.object("response", |o| response(o, r));
@@ -16,7 +16,7 @@ pub fn pgsql(pair: &Pair<Request, Response>, transaction: u64, out: &mut Vec<u8>
     pgsql.end();
 }
 
-fn request(o: &mut Object<'_>, request: &Request) {
+fn request(o: &mut Object<'_>, request: &Request, passwords: bool) {
     match request {
         Request::Ssl => o.string("message", b"SSL Request"),
         Request::Startup { version: (major, minor), parameters } => {
@@ -24,7 +24,9 @@ fn request(o: &mut Object<'_>, request: &Request) {
             o.object("startup_parameters", |o| {
                 let user = parameters.iter().find(|p| p.0 == b"user").map_or(&[][..], |p| &p.1);
                 o.string("user", user);
-                list(o, "optional_parameters", parameters.iter().filter(|p| p.0 != b"user"));
+                if parameters.iter().any(|p| p.0 != b"user") {
+                    list(o, "optional_parameters", parameters.iter().filter(|p| p.0 != b"user"));
+                }
             });
         }
         Request::Cancel { process, key } => {
@@ -32,7 +34,8 @@ fn request(o: &mut Object<'_>, request: &Request) {
             o.number("process_id", (*process).into());
             o.number("secret_key", (*key).into());
         }
-        Request::Password => o.boolean("password_redacted", true),
+        Request::Password(text) if passwords => o.string("password", text),
+        Request::Password(_) => o.boolean("password_redacted", true),
         Request::SaslInitial { mechanism, parameter } => {
             let name: &[u8] = match mechanism.as_slice() {
                 b"SCRAM-SHA-256" => b"scram_SHA256",
@@ -58,7 +61,9 @@ fn response(o: &mut Object<'_>, r: &Response) {
     if let Some(accepted) = r.ssl_accepted {
         o.boolean("ssl_accepted", accepted);
     }
-    if let Some(code) = r.authentication {
+    // The salt tells the kind; an error says its message itself.
+    let told = r.salt.is_some() || r.notice.iter().any(|field| field.0 == b'M');
+    if let Some(code) = r.authentication.filter(|_| !told) {
         let name: &[u8] = match code {
             0 => b"authentication_ok",
             3 => b"authentication_cleartext_password",
@@ -74,7 +79,7 @@ fn response(o: &mut Object<'_>, r: &Response) {
         o.string("message", name);
     }
     if let Some(salt) = r.salt {
-        o.string("authentication_md5_password", crate::digest::hex(&salt).as_bytes());
+        o.string("authentication_md5_password", &salt);
     }
     o.text("authentication_sasl_final", r.sasl_final.as_deref());
     if !r.parameters.is_empty() {
@@ -108,7 +113,7 @@ fn response(o: &mut Object<'_>, r: &Response) {
             b'S' => "severity_localizable",
             b'V' => "severity_non_localizable",
             b'C' => "code",
-            b'M' if r.authentication.is_none() => "message",
+            b'M' => "message",
             b'F' => "file",
             b'L' => "line",
             b'R' => "routine",

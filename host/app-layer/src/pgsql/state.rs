@@ -4,7 +4,7 @@ use super::log;
 use crate::framed::{Cut, Framed, Piece};
 use crate::pairs::Pairs;
 use crate::wire::{be16, be32};
-use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction, Upgrade};
+use crate::{AppLayerConfig, BufferState, Direction, Input, LogSettings, ProtocolState, Transaction, Upgrade};
 use std::cell::Cell;
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
@@ -27,7 +27,7 @@ pub enum Request {
     Ssl,
     Startup { version: (u16, u16), parameters: Vec<(Vec<u8>, Vec<u8>)> },
     Cancel { process: u32, key: u32 },
-    Password,
+    Password(Vec<u8>),
     SaslInitial { mechanism: Vec<u8>, parameter: Vec<u8> },
     SaslResponse(Vec<u8>),
     Query(Vec<u8>),
@@ -147,7 +147,7 @@ impl PgsqlState {
                     Request::SaslInitial { parameter: body.get(at + 4..).unwrap_or(&[]).to_vec(), mechanism }
                 }
                 11 => Request::SaslResponse(body.to_vec()),
-                _ => Request::Password,
+                _ => Request::Password(text(body)),
             },
             b'd' => Request::CopyData { messages: 1, size: body.len() as u64 },
             b'c' => Request::CopyDone,
@@ -249,6 +249,18 @@ impl PgsqlState {
     }
 }
 
+/// Bytes of the values of a row, without their lengths; what is NULL has none.
+fn row_size(body: &[u8]) -> u64 {
+    let mut rest = body.get(2..).unwrap_or(&[]);
+    let mut sum = 0;
+    while let Some(length) = be32(rest, 0) {
+        let length = if length == u32::MAX { 0 } else { length };
+        sum += u64::from(length);
+        rest = rest.get(4 + length as usize..).unwrap_or(&[]);
+    }
+    sum
+}
+
 /// A message of the server; false: it contradicts itself.
 fn take(r: &mut Response, kind: u8, body: &[u8]) -> bool {
     match kind {
@@ -272,7 +284,7 @@ fn take(r: &mut Response, kind: u8, body: &[u8]) -> bool {
         },
         b'D' => {
             r.rows += 1;
-            r.row_bytes += body.len() as u64;
+            r.row_bytes += row_size(body);
         }
         b'G' => r.copy_in = be16(body, 1),
         b'H' => r.copy_out = be16(body, 1),
@@ -346,10 +358,15 @@ impl ProtocolState for PgsqlState {
         self.ssl_asked
     }
 
-    fn log(&self, index: usize, out: &mut Vec<u8>) {
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
         if let (Some(pair), Some(t)) = (self.pairs.get(index), self.pairs.transactions.get(index)) {
-            log::pgsql(pair, t.id + 1, out);
+            log::pgsql(pair, t.id + 1, settings.is("passwords", false), out);
         }
+        true
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        self.log_as(index, 0, &LogSettings::default(), out);
     }
 }
 

@@ -1,9 +1,10 @@
 //! What detection and logs see of a transaction.
 
 use super::events::NAMES;
+use super::log;
 use super::state::{Exchange, Kind, SmbState};
 use crate::dcerpc::{number, stub};
-use crate::{BufferState, Direction, FileView, Input, Limits, ProtocolState, Transaction, file};
+use crate::{BufferState, Direction, FileView, Input, Limits, LogSettings, ProtocolState, Transaction, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -77,88 +78,19 @@ impl ProtocolState for SmbState {
         }
     }
 
-    fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let (Some(exchange), Some(t)) = (self.exchanges.get(index), self.transactions.get(index)) else { return };
-        let mut object = crate::json::Object::begin("smb", out);
-        object.number("id", t.id + 1);
-        object.text("command", Some(command_name(exchange).as_bytes()));
-        if let Some(status) = exchange.status {
-            if let Some(name) = super::status::name(status) {
-                object.text("status", Some(name.as_bytes()));
-            }
-            object.text("status_code", Some(format!("0x{status:x}").as_bytes()));
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let wanted = settings.list("types");
+        let kind = self.exchanges.get(index).map(|exchange| log::kind(exchange));
+        if wanted.is_some_and(|types| !kind.is_some_and(|kind| types.contains(&kind))) {
+            return false;
         }
-        object.number("session_id", exchange.session());
-        object.number("tree_id", exchange.tree.into());
-        match &exchange.kind {
-            Kind::Negotiate(dialects) => object.texts("client_dialects", dialects.iter().map(Vec::as_slice)),
-            Kind::SessionSetup(who) if !who.user.is_empty() || !who.domain.is_empty() => object.object("ntlmssp", |o| {
-                o.text("domain", Some(&who.domain));
-                o.text("user", Some(&who.user));
-                o.text("host", Some(&who.host));
-            }),
-            Kind::TreeConnect(name, Some(true)) => object.text("named_pipe", Some(name)),
-            Kind::TreeConnect(name, _) => object.text("share", Some(name)),
-            Kind::Create(name) => object.text("filename", Some(name)),
-            Kind::File(transfer, _) => object.text("filename", Some(transfer.file.name())),
-            Kind::Rpc(_, call) => object.object("dcerpc", |o| {
-                if call.is_request() {
-                    o.text("request", Some(b"REQUEST"));
-                    o.number("opnum", call.operation.into());
-                }
-                o.number("call_id", call.id.into());
-            }),
-            _ => {}
-        }
-        object.end();
+        self.log(index, out);
+        true
     }
-}
 
-fn command_name(exchange: &Exchange) -> String {
-    let name = match (exchange.version, exchange.command) {
-        (2, n) => [
-            "NEGOTIATE_PROTOCOL",
-            "SESSION_SETUP",
-            "SESSION_LOGOFF",
-            "TREE_CONNECT",
-            "TREE_DISCONNECT",
-            "CREATE",
-            "CLOSE",
-            "FLUSH",
-            "READ",
-            "WRITE",
-            "LOCK",
-            "IOCTL",
-            "CANCEL",
-            "KEEPALIVE",
-            "FIND",
-            "CHANGE_NOTIFY",
-            "GET_INFO",
-            "SET_INFO",
-            "BREAK",
-        ]
-        .get(usize::from(n))
-        .copied(),
-        (_, n) => match n {
-            0x04 => Some("CLOSE"),
-            0x25 => Some("TRANS"),
-            0x2b => Some("ECHO"),
-            0x2e => Some("READ_ANDX"),
-            0x2f => Some("WRITE_ANDX"),
-            0x32 => Some("TRANS2"),
-            0x33 => Some("TRANS2_SECONDARY"),
-            0x71 => Some("TREE_DISCONNECT"),
-            0x72 => Some("NEGOTIATE_PROTOCOL"),
-            0x73 => Some("SESSION_SETUP_ANDX"),
-            0x74 => Some("LOGOFF_ANDX"),
-            0x75 => Some("TREE_CONNECT_ANDX"),
-            0xa0 => Some("NT_TRANS"),
-            0xa2 => Some("NT_CREATE_ANDX"),
-            _ => None,
-        },
-    };
-    match name {
-        Some(name) => format!("SMB{}_COMMAND_{name}", exchange.version),
-        None => format!("SMB{}_COMMAND_{}", exchange.version, exchange.command),
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        if let (Some(exchange), Some(t)) = (self.exchanges.get(index), self.transactions.get(index)) {
+            log::smb(exchange, t.id, out);
+        }
     }
 }

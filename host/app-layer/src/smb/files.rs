@@ -2,7 +2,7 @@
 
 use super::message::{Data, Handle, Message};
 use super::state::{Kind, SmbState};
-use super::transfer::Transfer;
+use crate::transfer::Transfer;
 use crate::dcerpc::{Association, Call, Outcome};
 use std::sync::Arc;
 
@@ -61,9 +61,13 @@ impl SmbState {
                 let index = self.begin(d, m, Kind::File(transfer, d));
                 let id = self.transactions[index].id;
                 self.open(handle).transfers[d] = Some(id);
+                self.exchanges[index].file = Some((handle, self.share(m.tree)));
                 index
             }
         };
+        if d == 1 {
+            self.exchanges[index].status = Some(m.status);
+        }
         let Kind::File(transfer, _) = &mut self.exchanges[index].kind else { return };
         let trouble = transfer.block(data.offset, bytes);
         self.transactions[index].changed[d] = true;

@@ -49,9 +49,44 @@ pub(super) struct Data {
     pub offset: u64,
 }
 
+/// What logs say of a message, beyond its [`Meaning`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Details {
+    /// The dialect that the server chose: number of SMB 2, place in the client's list of SMB 1.
+    pub dialect: Option<u16>,
+    pub client_guid: Option<[u8; 16]>,
+    pub server_guid: Option<[u8; 16]>,
+    /// Most bytes of a read and of a write.
+    pub sizes: Option<(u32, u32)>,
+    pub share_type: Option<u8>,
+    /// Disposition and options of a create.
+    pub create: Option<(u32, u32)>,
+    /// Operating system and LAN manager of client and server, as they name them in SMB 1.
+    pub native: [Option<(Vec<u8>, Vec<u8>)>; 2],
+    /// Creation, last access, last write, change (MS-DTYP section 2.3.3), and size.
+    pub times: Option<([u64; 4], u64)>,
+}
+
+impl Details {
+    /// What a response adds.
+    pub fn add(&mut self, other: &Details) {
+        self.dialect = other.dialect.or(self.dialect);
+        self.server_guid = other.server_guid.or(self.server_guid);
+        self.sizes = other.sizes.or(self.sizes);
+        self.share_type = other.share_type.or(self.share_type);
+        self.times = other.times.or(self.times);
+        if other.native[1].is_some() {
+            self.native[1].clone_from(&other.native[1]);
+        }
+    }
+}
+
 /// A message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Message {
+    pub details: Details,
+    /// Session as logs have it: the user's number in SMB 1.
+    pub session: u64,
     pub version: u8,
     pub command: u16,
     pub response: bool,

@@ -9,13 +9,13 @@ mod events;
 mod fields;
 mod files;
 mod framing;
+mod log;
 mod message;
 mod ntlmssp;
 mod smb1;
 mod smb2;
 mod state;
 mod status;
-mod transfer;
 
 pub use state::SmbState;
 

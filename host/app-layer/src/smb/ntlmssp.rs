@@ -5,6 +5,8 @@ use crate::wire::{le16, le32, utf16};
 const SIGNATURE: &[u8] = b"NTLMSSP\0";
 /// NTLMSSP_NEGOTIATE_UNICODE (section 2.2.2.5).
 const UNICODE: u32 = 1;
+/// NTLMSSP_NEGOTIATE_VERSION.
+const VERSION: u32 = 1 << 25;
 
 /// Who logs in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -12,6 +14,8 @@ pub(super) struct Identity {
     pub domain: Vec<u8>,
     pub user: Vec<u8>,
     pub host: Vec<u8>,
+    /// Major, minor, build and revision (section 2.2.2.10), where it is sent.
+    pub version: Option<(u8, u8, u16, u8)>,
 }
 
 /// The authenticate message of a token: none if there is none, an error if it is malformed. Other messages of the
@@ -27,13 +31,16 @@ pub(super) fn identity(token: &[u8]) -> Option<Result<Identity, ()>> {
 }
 
 fn authenticate(message: &[u8]) -> Option<Identity> {
-    let unicode = le32(message, 60)? & UNICODE != 0;
+    let flags = le32(message, 60)?;
+    let unicode = flags & UNICODE != 0;
     let field = |at: usize| {
         let (length, start) = (usize::from(le16(message, at)?), usize::try_from(le32(message, at + 4)?).ok()?);
         let bytes = message.get(start..start.checked_add(length)?)?;
         Some(if unicode { utf16(bytes) } else { bytes.to_vec() })
     };
-    Some(Identity { domain: field(28)?, user: field(36)?, host: field(44)? })
+    let version = message.get(64..72).filter(|_| flags & VERSION != 0);
+    let version = version.map(|v| (v[0], v[1], u16::from_le_bytes([v[2], v[3]]), v[7]));
+    Some(Identity { domain: field(28)?, user: field(36)?, host: field(44)?, version })
 }
 
 #[cfg(test)]

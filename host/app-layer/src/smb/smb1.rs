@@ -1,7 +1,7 @@
 //! Messages of SMB 1 (MS-CIFS section 2.2, MS-SMB section 2.2).
 
-use super::message::{Data, Handle, Key, Meaning, Message};
-use crate::wire::{le16, le32, utf16};
+use super::message::{Data, Details, Handle, Key, Meaning, Message};
+use crate::wire::{le16, le32, le64, utf16};
 
 const HEADER: usize = 32;
 const FLAG_RESPONSE: u8 = 0x80;
@@ -56,7 +56,10 @@ pub(super) fn messages(record: &[u8], total: usize) -> (Vec<Message>, bool) {
             None => Meaning::Malformed,
         };
         let malformed = meaning == Meaning::Malformed;
+        let details = block.as_ref().map(|block| details(command, response, block)).unwrap_or_default();
         out.push(Message {
+            details,
+            session: word(28).into(),
             version: 1,
             command: command.into(),
             response,
@@ -96,6 +99,56 @@ fn block(message: &[u8], at: usize, unicode: bool) -> Option<Block<'_>> {
     Some(Block { message, words, start, bytes: message.get(start..).unwrap_or(&[]), unicode })
 }
 
+/// What logs say of a command (MS-CIFS section 2.2.4.52, MS-SMB sections 2.2.4.5 and 2.2.4.9).
+fn details(command: u8, response: bool, block: &Block<'_>) -> Details {
+    let words = block.words;
+    let mut d = Details::default();
+    match (command, response) {
+        (commands::NEGOTIATE, true) => {
+            d.dialect = le16(words, 0);
+            // With extended security the server's identifier stands before its token.
+            let extended = le32(words, 19).is_some_and(|capabilities| capabilities >> 31 == 1);
+            d.server_guid = block.bytes.get(..16).filter(|_| extended).and_then(|guid| guid.try_into().ok());
+        }
+        (commands::SESSION_SETUP_ANDX, _) => d.native[usize::from(response)] = native(response, block),
+        (commands::NT_CREATE_ANDX, false) => {
+            d.create = le32(words, 35).and_then(|disposition| Some((disposition, le32(words, 39)?)));
+        }
+        (commands::NT_CREATE_ANDX, true) => {
+            let times = (|| Some([le64(words, 11)?, le64(words, 19)?, le64(words, 27)?, le64(words, 35)?]))();
+            d.times = times.and_then(|times| Some((times, le64(words, 55)?)));
+        }
+        _ => {}
+    }
+    d
+}
+
+/// Longest name that is kept.
+const NATIVE_MAX: usize = 256;
+
+/// Operating system and LAN manager, behind the token or the names before it (MS-SMB sections 2.2.4.6.1 and 2.2.4.6.2,
+/// MS-CIFS section 2.2.4.53).
+fn native(response: bool, block: &Block<'_>) -> Option<(Vec<u8>, Vec<u8>)> {
+    let words = block.words;
+    let length = |at: usize| le16(words, at).map(usize::from);
+    let (mut at, names) = match (response, words.len()) {
+        (false, 24) => (length(14)?, 0),
+        (true, 8) => (length(6)?, 0),
+        // Passwords, account and domain.
+        (false, 26) => (length(14)? + length(16)?, 2),
+        (true, 6) => (0, 0),
+        _ => return None,
+    };
+    for _ in 0..names {
+        (_, at) = block.string(at)?;
+    }
+    let (mut system, at) = block.string(at)?;
+    let mut manager = block.string(at).map_or(Vec::new(), |(name, _)| name);
+    system.truncate(NATIVE_MAX);
+    manager.truncate(NATIVE_MAX);
+    Some((system, manager))
+}
+
 fn fid(words: &[u8], at: usize) -> Option<Handle> {
     let [a, b] = le16(words, at)?.to_le_bytes();
     let mut out = [0; 16];
@@ -112,6 +165,19 @@ impl Block<'_> {
         }
         let rest = self.bytes.get(at..)?;
         Some(rest.get(..memchr::memchr(0, rest).unwrap_or(rest.len()))?.to_vec())
+    }
+
+    /// A string at a place of the bytes, and where what follows it begins.
+    fn string(&self, at: usize) -> Option<(Vec<u8>, usize)> {
+        if self.unicode {
+            let at = at + (self.start + at) % 2;
+            let rest = self.bytes.get(at..)?;
+            let units = rest.chunks_exact(2).position(|unit| unit == [0, 0]).unwrap_or(rest.len() / 2);
+            return Some((utf16(&rest[..2 * units]), (at + 2 * units + 2).min(self.bytes.len())));
+        }
+        let rest = self.bytes.get(at..)?;
+        let length = memchr::memchr(0, rest).unwrap_or(rest.len());
+        Some((rest[..length].to_vec(), (at + length + 1).min(self.bytes.len())))
     }
 
     fn data(&self, start: usize, length: usize, offset: u64) -> Data {
@@ -222,6 +288,19 @@ pub(super) mod tests {
         // A chain that goes back ends.
         record[35..37].copy_from_slice(&32u16.to_le_bytes());
         assert_eq!(meanings(&record).len(), 1);
+    }
+
+    #[test]
+    fn native_names() {
+        let wide = |text: &str| text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let words = [0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let bytes = [&b"tok"[..], &wide("Unix"), &wide("Samba")].concat();
+        // The bytes begin at an even place, and so do the strings behind the token of three.
+        let block = Block { message: &[], words: &words, start: 59, bytes: &bytes, unicode: true };
+        assert_eq!(native(false, &block), Some((b"Unix".to_vec(), b"Samba".to_vec())));
+        let plain = Block { message: &[], words: &words[..6], start: 41, bytes: b"Unix\0Samba\0", unicode: false };
+        assert_eq!(native(true, &plain), Some((b"Unix".to_vec(), b"Samba".to_vec())));
+        assert_eq!(native(false, &Block { words: &words[..10], ..plain }), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Messages of SMB 2 and 3 (MS-SMB2 section 2.2).
 
-use super::message::{Data, Handle, Key, Meaning, Message};
+use super::message::{Data, Details, Handle, Key, Meaning, Message};
 use crate::wire::{le16, le32, le64, utf16};
 
 const HEADER: usize = 64;
@@ -33,6 +33,7 @@ pub(super) fn messages(record: &[u8], total: usize) -> (Vec<Message>, bool) {
         let end = if next == 0 { bytes.len() } else { next.min(bytes.len()) };
         let last = next == 0;
         message.meaning = meaning(&message, bytes.get(..end).unwrap_or(bytes), at).unwrap_or(Meaning::Malformed);
+        message.details = details(&message, bytes.get(..end).unwrap_or(bytes)).unwrap_or_default();
         let malformed = message.meaning == Meaning::Malformed;
         out.push(message);
         // What is cut off by the bound on records is not malformed.
@@ -54,6 +55,8 @@ fn header(bytes: &[u8]) -> Option<(Message, usize)> {
     let response = flags & FLAG_RESPONSE != 0;
     let status = le32(bytes, 8)?;
     let message = Message {
+        details: Details::default(),
+        session: le64(bytes, 40)?,
         version: 2,
         command: le16(bytes, 12)?,
         response,
@@ -124,8 +127,31 @@ fn meaning(message: &Message, m: &[u8], base: usize) -> Option<Meaning> {
     })
 }
 
+/// What logs say of the body.
+fn details(message: &Message, m: &[u8]) -> Option<Details> {
+    let b = HEADER;
+    let guid = |at: usize| m.get(at..at + 16)?.try_into().ok();
+    let failed = message.response && message.status >> 30 == 3;
+    let mut d = Details::default();
+    match (message.command, message.response) {
+        (commands::NEGOTIATE, false) => d.client_guid = guid(b + 12),
+        (commands::NEGOTIATE, true) if !failed => {
+            d.dialect = le16(m, b + 4);
+            d.server_guid = guid(b + 8);
+            d.sizes = Some((le32(m, b + 32)?, le32(m, b + 36)?));
+        }
+        (commands::TREE_CONNECT, true) if !failed => d.share_type = m.get(b + 2).copied(),
+        (commands::CREATE, false) => d.create = Some((le32(m, b + 36)?, le32(m, b + 40)?)),
+        (commands::CREATE, true) if !failed => {
+            d.times = Some(([le64(m, b + 8)?, le64(m, b + 16)?, le64(m, b + 24)?, le64(m, b + 32)?], le64(m, b + 48)?));
+        }
+        _ => {}
+    }
+    Some(d)
+}
+
 /// Names of dialects (section 2.2.3).
-fn dialect(number: u16) -> Vec<u8> {
+pub(super) fn dialect(number: u16) -> Vec<u8> {
     let name: &[u8] = match number {
         0x0202 => b"2.02",
         0x0210 => b"2.10",

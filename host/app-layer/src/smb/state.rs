@@ -2,10 +2,10 @@
 
 use super::events::Event;
 use super::framing::{Framing, Record};
-use super::message::{Data, Handle, Key, Meaning, Message};
+use super::message::{Data, Details, Handle, Key, Meaning, Message};
 use super::ntlmssp::{Identity, identity};
 use super::files::{Open, bytes_of};
-use super::transfer::{Transfer, Trouble};
+use crate::transfer::{Transfer, Trouble};
 use super::{smb1, smb2};
 use crate::dcerpc::Call;
 use crate::messages::make_room;
@@ -48,13 +48,12 @@ pub(super) struct Exchange {
     pub status: Option<u32>,
     pub kind: Kind,
     pub done: bool,
-}
-
-impl Exchange {
-    /// Session that it belongs to.
-    pub fn session(&self) -> u64 {
-        self.key.session
-    }
+    pub session: u64,
+    pub details: Details,
+    /// The dialect of the connection when it began, and when it was done.
+    pub dialect: Vec<u8>,
+    /// Handle of the file, and its share.
+    pub file: Option<(Handle, Vec<u8>)>,
 }
 
 /// SMB of one flow.
@@ -66,7 +65,9 @@ pub struct SmbState {
     pub(super) exchanges: Vec<Exchange>,
     next: u64,
     /// Trees that are shares of pipes, and others.
-    trees: Vec<(u32, bool)>,
+    trees: Vec<(u32, bool, Vec<u8>)>,
+    /// Name of the dialect that the server chose.
+    dialect: Vec<u8>,
     pub(super) opens: Vec<(Handle, Open)>,
     reads: Vec<(Key, Handle, u64)>,
     /// Transaction whose data goes on in the record that is being received, by direction.
@@ -84,6 +85,7 @@ impl SmbState {
             exchanges: Vec::new(),
             next: 0,
             trees: Vec::new(),
+            dialect: Vec::new(),
             opens: Vec::new(),
             reads: Vec::new(),
             through: [None; 2],
@@ -177,6 +179,8 @@ impl SmbState {
     /// What belongs to no exchange is a transaction of its own.
     fn odd(&mut self, d: usize, event: Event) {
         let message = Message {
+            details: Details::default(),
+            session: u64::MAX,
             version: 0,
             command: 0,
             response: d == 1,
@@ -216,6 +220,10 @@ impl SmbState {
             status: None,
             kind,
             done: false,
+            session: message.session,
+            details: message.details.clone(),
+            dialect: self.dialect.clone(),
+            file: None,
         });
         self.next += 1;
         let index = self.exchanges.len() - 1;
@@ -233,12 +241,27 @@ impl SmbState {
             _ => {}
         }
         e.done = true;
+        e.dialect.clone_from(&self.dialect);
         t.progress = [COMPLETE; 2];
         t.changed = [true; 2];
     }
 
     fn is_pipe(&self, tree: u32) -> bool {
-        self.trees.iter().any(|(id, pipe)| *id == tree && *pipe)
+        self.trees.iter().any(|(id, pipe, _)| *id == tree && *pipe)
+    }
+
+    /// Name of the share of a tree.
+    pub(super) fn share(&self, tree: u32) -> Vec<u8> {
+        self.trees.iter().find(|(id, ..)| *id == tree).map_or(Vec::new(), |(.., name)| name.clone())
+    }
+
+    /// What the server chose of the dialects offered.
+    fn choose(&mut self, index: usize, m: &Message) {
+        let Some(number) = m.details.dialect else { return };
+        self.dialect = match (&self.exchanges[index].kind, m.version) {
+            (Kind::Negotiate(dialects), 1) => dialects.get(usize::from(number)).cloned().unwrap_or_else(|| b"unknown".to_vec()),
+            _ => smb2::dialect(number),
+        };
     }
 
     fn message(&mut self, d: usize, m: &Message, record: &[u8]) {
@@ -316,17 +339,34 @@ impl SmbState {
                 _ => {}
             }
         }
-        let waiting = |e: &Exchange| !e.done && e.key == m.key && !matches!(e.kind, Kind::File(..) | Kind::Rpc(..));
+        if (m.version, m.command) == (2, smb2::commands::WRITE) {
+            let written = |e: &&mut Exchange| e.tree == m.tree && e.session == m.session && matches!(e.kind, Kind::File(_, 0));
+            self.exchanges.iter_mut().filter(written).for_each(|e| e.status = e.status.or(Some(m.status)));
+        }
+        let waiting = |e: &Exchange| {
+            // A session gets its number by the answer; a client that offers SMB 1 may be answered in SMB 2
+            // (MS-SMB2 section 3.3.5.3).
+            let same = e.key == m.key
+                || e.key.message == m.key.message && matches!(e.kind, Kind::SessionSetup(_)) && m.command == smb2::commands::SESSION_SETUP
+                || e.version == 1 && matches!(e.kind, Kind::Negotiate(_)) && (m.version, m.command) == (2, smb2::commands::NEGOTIATE);
+            !e.done && same && !matches!(e.kind, Kind::File(..) | Kind::Rpc(..))
+        };
         let Some(index) = self.exchanges.iter().position(waiting) else { return };
         self.exchanges[index].status = Some(m.status);
+        self.exchanges[index].details.add(&m.details);
+        if m.session != 0 {
+            self.exchanges[index].session = m.session;
+        }
+        self.choose(index, m);
         match (&mut self.exchanges[index].kind, &m.meaning) {
-            (Kind::TreeConnect(_, is_pipe), Meaning::TreeConnected(pipe)) => {
+            (Kind::TreeConnect(name, is_pipe), Meaning::TreeConnected(pipe)) => {
                 *is_pipe = Some(*pipe);
+                let name = name.clone();
                 if self.trees.len() >= TREES_MAX {
                     self.trees.remove(0);
                 }
-                self.trees.retain(|(id, _)| *id != m.tree);
-                self.trees.push((m.tree, *pipe));
+                self.trees.retain(|(id, ..)| *id != m.tree);
+                self.trees.push((m.tree, *pipe, name));
                 self.exchanges[index].tree = m.tree;
             }
             (Kind::Create(name), Meaning::Created(handle)) => {
@@ -341,6 +381,7 @@ impl SmbState {
                 };
                 *self.open(*handle) = open;
                 self.exchanges[index].kind = Kind::Create(name);
+                self.exchanges[index].file = Some((*handle, Vec::new()));
             }
             _ => {}
         }

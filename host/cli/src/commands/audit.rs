@@ -1,7 +1,7 @@
 //! `weir audit equivalence`: the promise, tested on captures of the user.
 
 use super::configuration;
-use crate::args::{AuditCommand, EquivalenceArguments};
+use crate::args::{AuditCommand, Device, EquivalenceArguments};
 use crate::device::{self, Behind, Tables};
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
 use crate::out::outln;
@@ -39,12 +39,23 @@ pub fn compare(
     config: &Config,
     open: &dyn Fn() -> Result<Source, Failure>,
 ) -> Result<Compared, Failure> {
+    compare_with(loaded, tables, config, open, Device::Sim)
+}
+
+/// Runs a capture both ways, behind this device.
+pub fn compare_with(
+    loaded: &Loaded,
+    tables: &Tables,
+    config: &Config,
+    open: &dyn Fn() -> Result<Source, Failure>,
+    device: Device,
+) -> Result<Compared, Failure> {
     let validate = pipeline::validates_checksums(config, open)?;
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
+    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
     let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
     pipeline::run_full(loaded, config, validate, &mut open()?, &mut full, &mut control)?;
-    let totals = Behind { loaded, tables, config, validate }.run(&mut open()?, &mut behind, &mut control)?;
+    let totals = Behind { loaded, tables, config, validate }.run_behind(device, &mut open()?, &mut behind, &mut control)?;
     let (missed, extra) = full.difference(&behind);
     Ok(Compared { alerts: full.alerts.len(), missed, extra, totals })
 }
@@ -65,7 +76,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     let mut entries = Vec::new();
     for path in &chosen {
         bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-        let result = compare(&loaded, &tables, &config, &|| Source::open(path));
+        let result = compare_with(&loaded, &tables, &config, &|| Source::open(path), arguments.device);
         bar.inc(1);
         let compared = match result {
             Ok(compared) => compared,

@@ -29,6 +29,11 @@ pub fn run(command: &DeviceCommand) -> Result<u8, Failure> {
 fn needs_a_device(device: Device) -> Result<(), Failure> {
     match device {
         Device::Sim => Ok(()),
+        Device::Rtl => Err(Failure {
+            code: USAGE,
+            error: anyhow::anyhow!("`weir device` looks at the simulated NIC"),
+            remedy: Some("use --device sim; `weir run` and `weir audit equivalence` take --device rtl".to_owned()),
+        }),
         Device::None => Err(Failure {
             code: USAGE,
             error: anyhow::anyhow!("`--device none` has nothing to show: the engine works without a device"),
@@ -120,7 +125,7 @@ fn counters(arguments: &CountersArguments) -> Result<u8, Failure> {
     let tables = device::tables(&loaded)?;
     let validate = pipeline::validates_checksums(&config, &open)?;
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {} };
+    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
     let model = device::simulator(&config);
     let behind = device::Behind { loaded: &loaded, tables: &tables, config: &config, validate };
     behind.run_unchecked(&model, &mut open()?, &mut NullSink, &mut control)?;

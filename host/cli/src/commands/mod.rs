@@ -4,6 +4,7 @@ pub mod audit;
 mod config;
 mod device;
 mod explain;
+mod profile;
 mod rules;
 pub(crate) mod run;
 mod tables;

@@ -1,6 +1,6 @@
 //! `weir run`
 
-use super::configuration;
+use super::{configuration, profile};
 use crate::args::{Device, RunArguments};
 use crate::example;
 use crate::exit::{Failure, OK, OrExit};
@@ -11,6 +11,7 @@ use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
+use weir_detect::RuleProfile;
 use weir_management::{Config, ExceptionPolicy};
 use weir_output::summary::group;
 use weir_rules::plan::Options;
@@ -27,21 +28,27 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let validate = pipeline::validates_checksums(&config, &open)?;
     let stop = interruptible();
     let mut counts = AlertCollector::counting();
+    let mut profile = arguments.profile_rules.then(RuleProfile::default);
+    let place = profile.as_mut();
     let (totals, eve) = {
         OutputFile::create_directory(&arguments.log_dir).or_internal()?;
         if config.output.eve {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
             let mut eve = EveWriter::new(file, settings::eve(&config, references(&loaded)));
             let mut sinks = (&mut eve, &mut counts);
-            let totals = inspect(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop)?;
+            let totals = inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place)?;
             eve.stats(totals.last_time, &totals);
             (totals, eve.finish())
         } else {
             let mut sinks = (NullSink, &mut counts);
-            (inspect(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop)?, Ok(()))
+            (inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place)?, Ok(()))
         }
     };
     totals.write(&arguments.log_dir.join(&config.output.stats_file)).or_internal()?;
+    let profile_file = arguments.log_dir.join(profile::FILE);
+    if let Some(profile) = &profile {
+        profile::write(profile, &loaded.program, &profile_file)?;
+    }
     for remark in source.remarks() {
         eprintln!("note: {remark}");
     }
@@ -51,6 +58,10 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         out!("{summary}");
         if config.output.eve {
             outln!("Events: {}", arguments.log_dir.join(&config.output.eve_file).display());
+        }
+        if let Some(profile) = &profile {
+            profile::print(profile, &loaded.program);
+            outln!("What all rules cost: {}", profile_file.display());
         }
         if stop.load(Ordering::Relaxed) {
             outln!("The run was interrupted; the numbers are those of the frames until then.");
@@ -87,6 +98,22 @@ pub(crate) fn inspect(
     sink: &mut dyn EventSink,
     stop: &AtomicBool,
 ) -> Result<RunTotals, Failure> {
+    inspect_with(device, quiet, loaded, config, validate, source, sink, stop, None)
+}
+
+/// [`inspect`], with a place for what rules cost.
+#[allow(clippy::too_many_arguments)]
+fn inspect_with(
+    device: Device,
+    quiet: bool,
+    loaded: &Loaded,
+    config: &Config,
+    validate: bool,
+    source: &mut Source,
+    sink: &mut dyn EventSink,
+    stop: &AtomicBool,
+    profile: Option<&mut RuleProfile>,
+) -> Result<RunTotals, Failure> {
     let bar = if quiet {
         indicatif::ProgressBar::hidden()
     } else {
@@ -103,15 +130,15 @@ pub(crate) fn inspect(
             group(tick.alerts)
         ));
     };
-    let mut control = RunControl { stop, tick: &mut tick };
+    let mut control = RunControl { stop, tick: &mut tick, profile };
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
-        Device::Sim => {
+        Device::Sim | Device::Rtl => {
             // Packets that follow an alert are told whatever they are.
             let tags = loaded.program.sources().iter().any(|rule| rule.tag.is_some());
             let everything = wants_everything(config, sink) || tags;
             let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
-            device::Behind { loaded, tables: &tables, config, validate }.run(source, sink, &mut control)
+            device::Behind { loaded, tables: &tables, config, validate }.run_behind(device, source, sink, &mut control)
         }
     };
     bar.finish_and_clear();

@@ -1,5 +1,6 @@
 //! The evaluator.
 
+use crate::profile::RuleProfile;
 use crate::notes::{self, Note, Place, Value};
 use super::{Chain, ContentElement, Element, PcreElement, field};
 use crate::pcre::{Outcome, PcreLimits, ffi};
@@ -57,6 +58,8 @@ pub struct Evaluator {
     pub dce_little: bool,
     /// Counted here.
     pub counters: Counters,
+    /// What rules cost, if that is asked for.
+    pub(crate) profile: Option<Box<RuleProfile>>,
     /// What the rule at hand tells if it matches.
     pub notes: Vec<Note>,
 }
@@ -73,6 +76,7 @@ impl Evaluator {
             dce_little: true,
             notes: Vec::new(),
             counters: Counters::default(),
+            profile: None,
         })
     }
 

@@ -19,6 +19,7 @@ pub use stream::Delivery;
 use crate::chain::{Evaluator, StreamView};
 use crate::context::{Context, Match, Scope};
 use crate::flow::FlowDetect;
+use crate::profile::RuleProfile;
 use crate::notes::{Note, Place};
 use crate::program::header::HeaderCache;
 use crate::program::rule::{CompiledRule, Head, RuleBuffer, Source};
@@ -28,6 +29,7 @@ use crate::stats::Counters;
 use crate::transform;
 use conditions::Unit;
 use std::sync::Arc;
+use std::time::Instant;
 use weir_app_layer::Direction;
 use weir_ir::Buffer;
 use weir_packet::{Packet, Transport};
@@ -122,6 +124,20 @@ impl Inspector {
         self.program = program;
         self.raw.clear();
         self.decided.clear();
+        // Its rules have other indices.
+        if let Some(profile) = self.evaluator.profile.as_deref_mut() {
+            *profile = RuleProfile::default();
+        }
+    }
+
+    /// From now on, measure what rules cost. Indices are those of the program in force.
+    pub fn profile_rules(&mut self) {
+        self.evaluator.profile.get_or_insert_default();
+    }
+
+    /// What rules cost, if it was to be measured.
+    pub fn rule_profile(&self) -> Option<&RuleProfile> {
+        self.evaluator.profile.as_deref()
     }
 
     /// What a match tells. Until the next packet.
@@ -192,6 +208,33 @@ impl Work<'_> {
 
     /// Evaluate a rule of packet or stream.
     fn raw_rule_holds(
+        &mut self,
+        index: RuleIndex,
+        unit: Unit,
+        payload: Option<Payload<'_>>,
+        flow: Option<&FlowDetect>,
+        scratch: (&mut Vec<u8>, &mut Vec<u8>),
+    ) -> bool {
+        if self.evaluator.profile.is_some() {
+            return self.timed(index, |work| work.raw_rule_answer(index, unit, payload, flow, scratch), |holds| *holds);
+        }
+        self.raw_rule_answer(index, unit, payload, flow, scratch)
+    }
+
+    /// A check whose time goes to the rule's profile.
+    #[cold]
+    #[inline(never)]
+    fn timed<T>(&mut self, rule: RuleIndex, check: impl FnOnce(&mut Self) -> T, matched: impl Fn(&T) -> bool) -> T {
+        let begun = Instant::now();
+        let answer = check(self);
+        let time = begun.elapsed();
+        if let Some(profile) = &mut self.evaluator.profile {
+            profile.add(rule, time, matched(&answer));
+        }
+        answer
+    }
+
+    fn raw_rule_answer(
         &mut self,
         index: RuleIndex,
         unit: Unit,

@@ -128,7 +128,12 @@ impl Inspector {
             let mut taken = std::mem::take(&mut scratch.taken);
             taken.retain_mut(|candidate| {
                 work.evaluator.counters.evaluations += 1;
-                let answer = work.candidate(candidate, inside, payload, flow, &transaction.events, &mut scratch.cache);
+                let (events, cache, rule) = (&transaction.events, &mut scratch.cache, candidate.rule);
+                let mut check = |work: &mut Work<'_>| work.candidate(candidate, inside, payload, flow, events, cache);
+                let answer = match work.evaluator.profile.is_some() {
+                    true => work.timed(rule, check, |answer| *answer == Answer::Match),
+                    false => check(&mut work),
+                };
                 if answer == Answer::Match {
                     work.matched(candidate.rule, Scope::Transaction(transaction.id), Some(&mut *flow));
                     if let Some(own) = flow.transactions.get_mut(at).and_then(|t| t.sides.get_mut(side)) {

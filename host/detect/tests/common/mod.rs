@@ -14,6 +14,7 @@ use weir_packet::{DecoderEvents, Icmp, Ip, Packet, Tcp, Time, Transport};
 use weir_reassembly::StreamEvents;
 use weir_rules::{LoadOptions, RuleSource, Support, VariableTable};
 
+#[allow(unused_imports)] // not by every test
 pub use Direction::{ToClient, ToServer};
 
 /// Compile rule text; every rule must be accepted.
@@ -240,6 +241,7 @@ pub fn packet_of<'a>(
         tunnel_depth: 0,
         vlan: [0; 3],
         vlan_layers: 0,
+        layers: Default::default(),
         ethernet: None,
         ether_type: 0x0800,
         ip: Some(Ip {

@@ -2,7 +2,6 @@
 #![allow(dead_code)]
 
 pub mod made;
-pub mod parsed;
 pub mod tables;
 
 use std::path::{Path, PathBuf};

@@ -416,7 +416,7 @@ fn hostile_device(bytes: &[u8]) {
     let config = EngineConfig { max_flows: 1024, ..EngineConfig::default() };
     let raw_window = config.raw_window;
     let Some(engine) = Engine::new(config, program()) else { return };
-    let mut runtime = DeviceRuntime::new(driver, engine, [], raw_window, true);
+    let mut runtime = DeviceRuntime::new(driver, engine, [], weir_engine::StreamEvidence::default(), raw_window, true);
     let mut sink = AlertCollector::default();
     let capture = FrameList::decode(frames).capture();
     for frame in capture.frames() {

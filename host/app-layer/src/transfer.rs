@@ -8,7 +8,7 @@ const WAITING_MAX: usize = 64;
 
 /// What is wrong with a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// It overlaps what came before.
     Overlap,
     /// Too many bytes wait.
@@ -19,7 +19,7 @@ pub(super) enum Trouble {
 
 /// A file that is being transferred.
 #[derive(Debug)]
-pub(super) struct Transfer {
+pub(crate) struct Transfer {
     pub file: File,
     /// Offset of the next byte.
     next: u64,

@@ -1,0 +1,163 @@
+//! Loading: the writes that fill a bank of the RTL from checked tables.
+
+use crate::core::TableWrite;
+use weir_contract::constants::{WINDOW_LENGTHS, WINDOW_MIN};
+use weir_contract::layouts::ExactEntry;
+use weir_contract::record::ClassSets;
+use weir_sim::tables::Tables;
+
+/// Sizes that are built (parameters of `weir_core`): log2 of Bloom partition and buckets by length, partitions.
+const BLOOM_LOG2: [u8; WINDOW_LENGTHS] = [19, 17, 15, 15, 19];
+const BUCKETS_LOG2: [u8; WINDOW_LENGTHS] = [14, 12, 11, 11, 14];
+const PARTITIONS: [u8; WINDOW_LENGTHS] = [2, 2, 0, 0, 3];
+const WAYS: u8 = 4;
+const LISTS: usize = 1 << 13;
+const RECORDS: usize = 1 << 12;
+const HEADER: usize = 1 << 11;
+const PORT_CLASSES: u32 = 1 << 9;
+const PORT_SETS: u32 = 320;
+const ADDRESS_CLASSES: u32 = 1 << 11;
+const ADDRESS_SETS: u32 = 1024;
+const RANGES4_LOG2: u32 = 15;
+const RANGES6_LOG2: u32 = 8;
+
+/// Tables of `weir_core`'s write port.
+const LIST: u8 = 0;
+const RECORD: u8 = 1;
+const HEADER_TABLE: u8 = 2;
+const GUARD: u8 = 3;
+const PORT_ROW: u8 = 4;
+const ADDRESS_ROW: u8 = 5;
+const BLOOM: u8 = 6;
+const EXACT: u8 = 7;
+const PORT: u8 = 8;
+const BOUNDARY4: u8 = 9;
+const CLASS4: u8 = 10;
+const BOUNDARY6: u8 = 11;
+const CLASS6: u8 = 12;
+const GEOMETRY: u8 = 13;
+const LIMITS: u8 = 14;
+const ESCAPES: u8 = 15;
+
+/// The sizes of an image that its tables do not say themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Classes {
+    pub port_classes: u32,
+    pub port_sets: u32,
+    pub address_classes: u32,
+    pub address_sets: u32,
+}
+
+/// Everything fits the RTL that is built.
+pub fn fits(tables: &Tables, classes: &Classes) -> bool {
+    tables.filter.tables().iter().all(|t| {
+        let n = t.length - WINDOW_MIN;
+        let s = &t.shape;
+        s.bloom_partitions <= PARTITIONS[n]
+            && s.bloom_bits_log2 <= BLOOM_LOG2[n]
+            && s.exact_buckets_log2 <= BUCKETS_LOG2[n]
+            && s.exact_ways <= WAYS
+    }) && tables.lists.len() <= LISTS
+        && tables.records.len() <= RECORDS
+        && tables.header.len() <= HEADER
+        && classes.port_classes <= PORT_CLASSES
+        && classes.port_sets <= PORT_SETS
+        && classes.address_classes <= ADDRESS_CLASSES
+        && classes.address_sets <= ADDRESS_SETS
+        && tables.addresses().v4_ranges().count() <= 1 << RANGES4_LOG2
+        && tables.addresses().v6_ranges().count() <= 1 << RANGES6_LOG2
+}
+
+/// Makes writes of one bank.
+struct Writer<'a> {
+    bank: u8,
+    out: &'a mut dyn FnMut(&TableWrite),
+}
+
+impl Writer<'_> {
+    fn put(&mut self, table: u8, (length, part): (u8, u8), address: usize, bytes: &[u8]) {
+        let mut data = [0; 128];
+        data[..bytes.len()].copy_from_slice(bytes);
+        (self.out)(&TableWrite { table, bank: self.bank, length, part, address: address as u32, data });
+    }
+
+    fn word(&mut self, table: u8, address: usize, bytes: &[u8]) {
+        self.put(table, (0, 0), address, bytes);
+    }
+
+    /// Ranges: boundaries from 1 on, and the class of each; what is not used repeats the last.
+    fn ranges<const N: usize>(&mut self, boundary: u8, class: u8, log2: u32, ranges: &[([u8; N], u16)]) {
+        for n in 0..1usize << log2 {
+            let range = ranges.get(n);
+            if n > 0 {
+                self.word(boundary, n, &range.map_or([0xff; N], |r| r.0));
+            }
+            self.word(class, n, &range.or(ranges.last()).map_or(0, |r| r.1).to_le_bytes());
+        }
+    }
+
+    fn rows(&mut self, table: u8, classes: u32, sets: u32, holds: impl Fn(u16, u16) -> bool) {
+        for class in 0..classes {
+            let mut row = [0u8; 128];
+            for set in (0..sets).filter(|set| holds(*set as u16, class as u16)) {
+                row[set as usize / 8] |= 1 << (set % 8);
+            }
+            self.word(table, class as usize, &row);
+        }
+    }
+}
+
+/// All writes that fill a bank.
+pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&TableWrite)) {
+    let mut w = Writer { bank, out };
+    for (n, id) in tables.lists.iter().enumerate() {
+        w.word(LIST, n, &id.to_le_bytes());
+    }
+    for (n, record) in tables.records.iter().enumerate() {
+        w.word(RECORD, n, &record.to_bytes());
+    }
+    for (n, id) in tables.header.iter().enumerate() {
+        w.word(HEADER_TABLE, n, &id.to_le_bytes());
+    }
+    for (n, range) in tables.guards.iter().enumerate() {
+        w.word(GUARD, n, &range.to_bytes());
+    }
+    w.rows(PORT_ROW, classes.port_classes, classes.port_sets, |set, class| tables.port(set, class));
+    w.rows(ADDRESS_ROW, classes.address_classes, classes.address_sets, |set, class| tables.address(set, class));
+    for index in 0..WINDOW_LENGTHS {
+        let mut geometry = [0u8; 16];
+        if let Some(table) = tables.filter.tables().iter().find(|t| t.length == index + WINDOW_MIN) {
+            let shape = &table.shape;
+            geometry[..8].copy_from_slice(&table.multiplier().to_le_bytes());
+            geometry[8..11].copy_from_slice(&[shape.bloom_partitions, shape.bloom_bits_log2, shape.exact_buckets_log2]);
+            let words = (1usize << shape.bloom_bits_log2) / 64;
+            for (n, word) in table.bloom.iter().enumerate() {
+                w.put(BLOOM, (index as u8, (n / words) as u8), n % words, &word.to_le_bytes());
+            }
+            for (bucket, entries) in table.exact.chunks_exact(usize::from(shape.exact_ways)).enumerate() {
+                // Ways that the image does not use hold nothing, whatever the bank held before.
+                for way in 0..WAYS {
+                    let entry = entries.get(usize::from(way)).copied().unwrap_or(ExactEntry::ZERO);
+                    w.put(EXACT, (index as u8, way), bucket, &entry.to_bytes());
+                }
+            }
+        }
+        w.put(GEOMETRY, (index as u8, 0), 0, &geometry);
+    }
+    for port in 0..=u16::MAX {
+        w.word(PORT, usize::from(port), &tables.port_class(port).to_le_bytes());
+    }
+    let four: Vec<([u8; 4], u16)> = tables.addresses().v4_ranges().map(|(s, c)| (s.to_le_bytes(), c)).collect();
+    w.ranges(BOUNDARY4, CLASS4, RANGES4_LOG2, &four);
+    let six: Vec<([u8; 16], u16)> = tables.addresses().v6_ranges().map(|(s, c)| (s.to_le_bytes(), c)).collect();
+    w.ranges(BOUNDARY6, CLASS6, RANGES6_LOG2, &six);
+    let mut limits = Vec::new();
+    limits.extend(tables.limits.candidates.to_le_bytes());
+    limits.extend(tables.limits.list_entries.to_le_bytes());
+    limits.extend((tables.header.len() as u32).to_le_bytes());
+    w.word(LIMITS, 0, &limits);
+    let p = &tables.parameters;
+    let sets: Vec<u8> =
+        [&p.percent_set, &p.equals_set, &p.uri_percent_set].into_iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    w.word(ESCAPES, 0, &sets);
+}

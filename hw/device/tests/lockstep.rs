@@ -1,0 +1,206 @@
+//! The RTL's frame path against the model, behind the same driver: the same frames and commands, and everything that a host
+//! or a link can see must be the same: what waits, descriptors, history, what is sent, flow records, counters.
+//!
+//! One difference is permitted: when the background sweep ends an entry. It changes no outcome, only when a flow record
+//! comes, so flow records are compared as a set.
+
+#[path = "../../tb/tests/common/mod.rs"]
+mod common;
+#[path = "lockstep/host.rs"]
+mod host;
+
+use common::made::{self, Random};
+use common::{real_frames, seed, setting, shared_data, tables};
+use host::{Shape, compare};
+use weir_contract::constants::GUARDS_MAX;
+use weir_contract::enums::{DirectionMask, RecordFlags, Scopes, TransportMask};
+use weir_contract::guards::Guard;
+use weir_contract::layouts::Record;
+use weir_device::QueueConfig;
+use weir_sim::testing::{Fragment, ImageBuilder};
+
+/// Few records of every kind; guards lead to records that hold for some frames only.
+fn made_image(seed: u64) -> Vec<u8> {
+    let mut r = Random(seed);
+    let mut b = ImageBuilder::new(seed);
+    b.bloom_bits = 13;
+    b.ways = 4;
+    b.limits.candidates = 20;
+    b.limits.list_entries = 12;
+    b.port_classes.iter_mut().enumerate().for_each(|(n, class)| *class = (n % 5) as u16);
+    b.port_sets = vec![vec![0, 1], vec![2, 4]];
+    for n in 0..60u64 {
+        let length = [4, 5, 8][(n % 3) as usize];
+        let fragment = Fragment { bytes: tables::text(&mut r, length), case_mask: 0 };
+        let mut record = Record { group: n as u32, ..Record::ALWAYS };
+        record.scopes = r.of(&[Scopes::STREAM.0, Scopes::APP.0, Scopes::ALWAYS.0]);
+        record.source_ports = r.below(3) as u16;
+        let id = b.record(record);
+        b.fragment(fragment, &[id]);
+    }
+    for n in 0..GUARDS_MAX {
+        let Some(guard) = Guard::from_raw(n as u8).filter(|guard| !guard.always() && !r.once_in(3)) else { continue };
+        let mut record = Record::ALWAYS;
+        record.directions = r.of(&[DirectionMask::TO_SERVER.0, DirectionMask::TO_CLIENT.0]);
+        record.destination_ports = r.below(3) as u16;
+        let id = b.record(record);
+        b.guard(guard, id);
+    }
+    for transport in [TransportMask::UDP.0, TransportMask::ICMPV4.0, TransportMask::TCP.0] {
+        let mut record = Record { transports: transport, payload_min: 5, payload_max: 9, ..Record::ALWAYS };
+        record.scopes = Scopes::PACKET.0;
+        b.header(record);
+    }
+    for first in [b'a', b'B', b'/', b'0'] {
+        let mut record = Record { flags: RecordFlags::ANCHOR_STREAM.0, transports: TransportMask::TCP.0, ..Record::ALWAYS };
+        (record.anchor_mask[0], record.anchor_value[0]) = (0xff, first);
+        record.scopes = Scopes::STREAM.0;
+        record.payload_min = 1200;
+        b.header(record);
+    }
+    b.build()
+}
+
+/// Frames of few conversations: made ones with the fragments' letters in their payloads.
+fn conversations(seed: u64, count: usize) -> Vec<common::Frame> {
+    let mut r = Random(seed);
+    let mut next: Vec<[u32; 2]> = (0..24).map(|_| [r.below(u64::from(u32::MAX)) as u32, r.below(1 << 32) as u32]).collect();
+    let mut opened = vec![0u8; 24];
+    (0..count)
+        .map(|n| {
+            let flow = r.below(24) as usize;
+            let d = r.below(2) as usize;
+            let ends = [([10, 0, 0, flow as u8], 1000 + flow as u16), ([10, 0, 1, 1], 80)];
+            let (from, to) = (ends[d], ends[1 - d]);
+            let length = if r.once_in(3) { r.below(1400) } else { r.below(40) } as usize;
+            let payload = tables::text(&mut r, length);
+            let mut segment = Vec::new();
+            segment.extend(from.1.to_be_bytes());
+            segment.extend(to.1.to_be_bytes());
+            let protocol = if flow % 3 == 0 { 17 } else { 6 };
+            let mut bytes = payload.clone();
+            if protocol == 17 {
+                segment.extend(((8 + payload.len()) as u16).to_be_bytes());
+                segment.extend([0, 0]);
+            } else {
+                let (d, flags) = match opened[flow] {
+                    0 => (0, 2u8),
+                    1 => (1, 0x12),
+                    2 => (0, 0x10),
+                    _ => (d, if r.once_in(150) { r.of(&[4, 0x11, 2]) } else { 0x18 }),
+                };
+                if opened[flow] < 3 {
+                    opened[flow] += 1;
+                    bytes.clear();
+                    segment.clear();
+                    segment.extend(ends[d].1.to_be_bytes());
+                    segment.extend(ends[1 - d].1.to_be_bytes());
+                }
+                let sequence = if r.once_in(20) { next[flow][d].wrapping_sub(r.below(200) as u32) } else { next[flow][d] };
+                segment.extend(sequence.to_be_bytes());
+                segment.extend(next[flow][1 - d].to_be_bytes());
+                segment.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+                let used = bytes.len() as u32 + u32::from(flags & 3 != 0);
+                next[flow][d] = sequence.wrapping_add(used);
+                segment.extend(&bytes);
+                return packet(ends[d].0, ends[1 - d].0, protocol, &segment, n);
+            }
+            segment.extend(&bytes);
+            packet(from.0, to.0, protocol, &segment, n)
+        })
+        .collect()
+}
+
+fn packet(from: [u8; 4], to: [u8; 4], protocol: u8, segment: &[u8], n: usize) -> common::Frame {
+    let mut data = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+    data.extend(((20 + segment.len()) as u16).to_be_bytes());
+    data.extend([0, 1, 0x40, 0, 64, protocol, 0, 0]);
+    data.extend(from);
+    data.extend(to);
+    data.extend(segment);
+    common::Frame { link: 1, wire_length: data.len() as u32, data, origin: format!("conversation, frame {n}") }
+}
+
+/// The smallest rings that the contract knows.
+fn narrow(source_waits: bool, fail_open: bool) -> Shape {
+    Shape {
+        queue: QueueConfig { history: 1 << 16, margin: 0, descriptors: 16, flow_records: 16, tx: 64 },
+        source_waits,
+        fail_open,
+        ..Shape::default()
+    }
+}
+
+#[test]
+fn conversations_and_commands() {
+    let seed = seed();
+    let frames = conversations(seed, setting("WEIR_FRAMES", 1500));
+    let image = made_image(seed);
+    let flushes = |shape: Shape| Shape { flushes: true, ..shape };
+    let shapes = [
+        flushes(Shape::default()),
+        flushes(narrow(true, true)),
+        narrow(true, true),
+        narrow(false, true),
+        flushes(narrow(false, false)),
+    ];
+    for (n, shape) in shapes.iter().enumerate() {
+        let Some(sum) = compare(&[image.clone()], &frames, shape, seed + n as u64) else { return };
+        println!("{n}: {sum:?}");
+        assert!(sum.descriptors > 100 && sum.history > 50 && sum.flow_records > 10, "{sum:?}");
+    }
+}
+
+#[test]
+fn made_frames_of_every_kind() {
+    let seed = seed();
+    let frames = made::frames(seed, setting("WEIR_FRAMES", 1500), 300);
+    let image = made_image(seed);
+    let shape = Shape { checksums: true, vlan_key: true, midstream: true, queues: 4, report_interval: 1, ..Shape::default() };
+    let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
+    println!("{sum:?}");
+    assert!(sum.descriptors > 100, "{sum:?}");
+}
+
+/// Tables change while frames pass.
+#[test]
+fn tables_change_under_traffic() {
+    let seed = seed();
+    let frames = conversations(seed, setting("WEIR_FRAMES", 600));
+    let images: Vec<Vec<u8>> = (0..4).map(|n| made_image(seed + n)).collect();
+    let Some(sum) = compare(&images, &frames, &Shape::default(), seed) else { return };
+    println!("{sum:?}");
+    assert!(sum.epochs > 4, "{sum:?}");
+}
+
+/// The host stops beating; frames longer than the history ring, and too long for the device.
+#[test]
+fn watchdog_and_long_frames() {
+    let seed = seed();
+    let mut frames = conversations(seed, 400);
+    for n in [17, 120, 121, 300] {
+        let length = if n == 121 { 262_145 } else { 70_000 };
+        frames[n].data.resize(length, b'a');
+        frames[n].wire_length = length as u32;
+    }
+    let image = made_image(seed);
+    for fail_open in [true, false] {
+        let shape = Shape { watchdog_frames: 40, fail_open, beats: false, ..Shape::default() };
+        let Some(sum) = compare(&[image.clone()], &frames, &shape, seed) else { return };
+        println!("{sum:?}");
+        assert!(sum.uninspected > 50, "{sum:?}");
+    }
+}
+
+/// Frames of the captures beside the project with the tables of ET Open.
+#[test]
+fn captures_with_et_open() {
+    let Some(_) = shared_data("captures_with_et_open") else { return };
+    let seed = seed();
+    let Some(image) = tables::et_open("captures_with_et_open", 7) else { return };
+    let frames = real_frames("captures_with_et_open", setting("WEIR_STEP", 60), setting("WEIR_EACH", 12), 70_000);
+    let shape = Shape { checksums: true, queues: 4, ..Shape::default() };
+    let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
+    println!("{} frames: {sum:?}", frames.len());
+    assert!(sum.descriptors > 100, "{sum:?}");
+}

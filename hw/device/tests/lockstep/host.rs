@@ -1,0 +1,429 @@
+//! A host that does the same to two devices: everything it does follows from a seed and from what the device gave it.
+
+use crate::common::Frame as Captured;
+use crate::common::made::Random;
+use std::cell::RefCell;
+use std::rc::Rc;
+use weir_contract::constants as c;
+use weir_contract::counters::Counter;
+use weir_contract::enums::{DescriptorKind, TxCommand, TxFlags};
+use weir_contract::flow_key::flow_key;
+use weir_contract::guards::Guard;
+use weir_contract::layouts::{Descriptor, FlowKey, FlowRecord, TxEntry};
+use weir_device::{DmaMemory, Driver, DriverConfig, HistoryFrame, PciFunction, Permission, QueueConfig};
+use weir_rtl::{RtlConfig, RtlDevice};
+use weir_sim::parse::{ParseConfig, parse};
+use weir_sim::pipeline::TransmitSink;
+use weir_sim::{Frame, Offer, SimConfig, Simulator, Transmitted};
+
+const SECOND: u64 = 1_000_000_000;
+const FLOW_ENTRIES: u32 = 1 << 13;
+
+/// What a run's devices have in common.
+trait Nic: PciFunction + Clone {
+    fn offer(&self, frame: &Frame<'_>) -> Offer;
+    fn finish(&self, time: u64) -> bool;
+    fn value(&self, counter: Counter) -> u64;
+    fn guard(&self, guard: Guard) -> u64;
+    fn broken(&self) -> Vec<String>;
+    fn on_transmit(&self, sink: Option<TransmitSink>);
+}
+
+macro_rules! nic {
+    ($type:ty) => {
+        impl Nic for $type {
+            fn offer(&self, frame: &Frame<'_>) -> Offer {
+                <$type>::offer(self, frame)
+            }
+            fn finish(&self, time: u64) -> bool {
+                <$type>::finish(self, time)
+            }
+            fn value(&self, counter: Counter) -> u64 {
+                self.counter(counter)
+            }
+            fn guard(&self, guard: Guard) -> u64 {
+                self.guard_counter(guard)
+            }
+            fn broken(&self) -> Vec<String> {
+                self.broken_identities()
+            }
+            fn on_transmit(&self, sink: Option<TransmitSink>) {
+                <$type>::on_transmit(self, sink);
+            }
+        }
+    };
+}
+
+nic!(Simulator);
+nic!(RtlDevice);
+
+/// How a device is set up.
+pub struct Shape {
+    pub queues: u32,
+    pub queue: QueueConfig,
+    pub source_waits: bool,
+    pub fail_open: bool,
+    pub watchdog_frames: u32,
+    pub checksums: bool,
+    pub vlan_key: bool,
+    pub midstream: bool,
+    pub report_interval: u32,
+    /// The host beats.
+    pub beats: bool,
+    /// CONTROL.FLUSH now and then; else frame time jumps now and then.
+    pub flushes: bool,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Shape {
+            queues: 1,
+            queue: QueueConfig { history: 1 << 17, margin: 0, descriptors: 128, flow_records: 128, tx: 256 },
+            source_waits: true,
+            fail_open: true,
+            watchdog_frames: 0,
+            checksums: false,
+            vlan_key: false,
+            midstream: false,
+            report_interval: 0,
+            beats: true,
+            flushes: false,
+        }
+    }
+}
+
+/// What happened, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Event {
+    Waited(u64),
+    Descriptor(usize, Descriptor),
+    History(Option<String>, u64, Vec<u8>),
+    Sent(u8, u64, Vec<u8>),
+    Epoch(u32),
+}
+
+/// What a run gave.
+#[derive(Default)]
+struct Run {
+    events: Rc<RefCell<Vec<Event>>>,
+    flow_records: Vec<FlowRecord>,
+    counters: Vec<(Counter, u64)>,
+    guards: Vec<(Guard, u64)>,
+    epochs: u32,
+}
+
+/// How much happened.
+#[derive(Debug, Default)]
+#[allow(dead_code)]
+pub struct Sum {
+    pub descriptors: u64,
+    pub handovers: u64,
+    pub history: u64,
+    pub flow_records: usize,
+    pub waits: u64,
+    pub epochs: u32,
+    pub uninspected: u64,
+    pub cycles: u64,
+}
+
+struct Host<'a, N> {
+    nic: N,
+    driver: Driver<N>,
+    shape: &'a Shape,
+    images: &'a [Vec<u8>],
+    bytes: (DmaMemory, u64),
+    keys: Vec<FlowKey>,
+    r: Random,
+    run: Run,
+}
+
+impl<N: Nic> Host<'_, N> {
+    fn push(&self, event: Event) {
+        self.run.events.borrow_mut().push(event);
+    }
+
+    fn load(&mut self) {
+        let image = &self.images[self.r.below(self.images.len() as u64) as usize];
+        let epoch = self.driver.load_tables(image).unwrap();
+        self.driver.activate(epoch).unwrap();
+        self.run.epochs += 1;
+        self.push(Event::Epoch(epoch));
+    }
+
+    fn offer(&mut self, frame: &Frame<'_>) {
+        let mut tries = 0;
+        while self.nic.offer(frame) == Offer::Wait {
+            self.push(Event::Waited(frame.number));
+            self.drain();
+            tries += 1;
+            assert!(tries < 500, "frame {} is never taken", frame.number);
+        }
+        assert_eq!(self.nic.broken(), Vec::<String>::new());
+    }
+
+    fn drain(&mut self) {
+        for queue in 0..self.driver.queues() {
+            while let Some(d) = self.driver.next_descriptor(queue).unwrap() {
+                self.take(queue, d);
+            }
+            self.driver.done(queue).unwrap();
+            self.driver.ring(queue).unwrap();
+            while let Some(record) = self.driver.next_flow_record(queue).unwrap() {
+                self.run.flow_records.push(FlowRecord { sequence: 0, ..record });
+            }
+        }
+        if self.shape.beats {
+            self.driver.heartbeat().unwrap();
+        }
+        assert_eq!(self.nic.broken(), Vec::<String>::new());
+    }
+
+    fn take(&mut self, queue: usize, d: Descriptor) {
+        self.push(Event::Descriptor(queue, d));
+        let mut frames = Vec::new();
+        let (n, result) = self.driver.read_chain(queue, d.chain_head, d.chain_count, &mut frames);
+        for frame in &frames[..n] {
+            self.push(Event::History(result.as_ref().err().map(ToString::to_string), frame.number, frame.data.clone()));
+        }
+        let flow = (d.flow_index, d.flow_generation);
+        if d.kind == DescriptorKind::Frame as u8 {
+            if d.position != c::POSITION_NONE {
+                let mut frame = HistoryFrame::default();
+                let result = self.driver.read_frame(queue, d.position, &mut frame);
+                self.push(Event::History(result.err().map(|e| e.to_string()), frame.number, frame.data));
+            }
+            self.answer(queue, &d);
+        }
+        if d.flow_index != c::FLOW_NONE {
+            self.commands(queue, flow, d.frame_number);
+        }
+    }
+
+    fn raw(&mut self, queue: usize, entry: TxEntry) {
+        self.driver.command(queue, &entry).unwrap();
+    }
+
+    fn answer(&mut self, queue: usize, d: &Descriptor) {
+        let flowless = d.flow_index == c::FLOW_NONE;
+        let command = self.r.of(&[TxCommand::Forward, TxCommand::Forward, TxCommand::Forward, TxCommand::Drop, TxCommand::Reset]);
+        let mut entry = TxEntry {
+            command: command as u8,
+            frame_number: d.frame_number,
+            flow_index: d.flow_index,
+            flow_generation: d.flow_generation,
+            ..TxEntry::ZERO
+        };
+        if flowless {
+            entry.flags |= TxFlags::FLOWLESS.0;
+        }
+        if command == TxCommand::Drop && self.r.once_in(9) {
+            entry.flags |= TxFlags::WHOLE_FLOW.0;
+        }
+        if command == TxCommand::Reset && !flowless && !self.r.once_in(6) {
+            entry.command = TxCommand::Forward as u8;
+        }
+        if entry.command == TxCommand::Forward as u8 && self.r.once_in(2) {
+            (entry.data, entry.length) = (self.bytes.1, 1 + self.r.below(300) as u32);
+        }
+        self.raw(queue, entry);
+        if self.r.once_in(20) {
+            // A second verdict for the frame.
+            self.raw(queue, entry);
+        }
+    }
+
+    fn commands(&mut self, queue: usize, flow: (u32, u32), number: u64) {
+        let (flow_index, flow_generation) = flow;
+        let back = self.r.below(4);
+        let mut entry = TxEntry { flow_index, flow_generation, frame_number: number.saturating_sub(back), ..TxEntry::ZERO };
+        entry.scopes = self.r.of(&[0xff, 0x20, 0x04, 0]);
+        if self.r.once_in(15) {
+            entry.flow_generation = entry.flow_generation.wrapping_add(1);
+        }
+        let command = match self.r.below(40) {
+            0..18 => TxCommand::Release,
+            18..22 => TxCommand::Settle,
+            22 => TxCommand::Bypass,
+            23..26 => TxCommand::Divert,
+            26 => TxCommand::Forget,
+            27 => {
+                (entry.data, entry.length, entry.port) = (self.bytes.1, 1 + self.r.below(200) as u32, self.r.below(3) as u8);
+                // An error that is latched would fail the next loading of tables.
+                if self.images.len() == 1 && self.r.once_in(4) {
+                    // Not mapped.
+                    entry.data = 64;
+                }
+                TxCommand::Inject
+            }
+            28..31 if !self.keys.is_empty() => {
+                let mut key = self.keys[self.r.below(self.keys.len() as u64) as usize];
+                if self.r.once_in(3) {
+                    key.upper_port = key.upper_port.wrapping_add(self.r.below(5) as u16);
+                }
+                if self.r.once_in(12) {
+                    key.version = 5;
+                }
+                return self.driver.divert_key(queue, &key).unwrap();
+            }
+            31 if self.images.len() == 1 => {
+                let mut bad = TxEntry { command: self.r.below(14) as u8, flags: 0x10, ..entry };
+                bad.length = self.r.of(&[0, 7]);
+                return self.raw(queue, bad);
+            }
+            _ => return,
+        };
+        if command == TxCommand::Settle && self.r.once_in(2) {
+            entry.flags |= TxFlags::KEEP_HISTORY.0;
+        }
+        entry.command = command as u8;
+        self.raw(queue, entry);
+    }
+}
+
+fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64) -> Run {
+    let mut driver = Driver::probe(nic.clone()).unwrap();
+    let config = DriverConfig {
+        queues: shape.queues,
+        queue: shape.queue,
+        flow_entries: FLOW_ENTRIES,
+        source_waits: shape.source_waits,
+        fail_open: shape.fail_open,
+        watchdog_frames: shape.watchdog_frames,
+        validate_checksums: shape.checksums,
+        vlan_key: shape.vlan_key,
+        midstream: shape.midstream,
+        report_interval: shape.report_interval,
+        // Short, so that streams go on behind it.
+        stream_window: 2000,
+        tunnel_ports: vec![2152, 3544, 4789],
+        ..DriverConfig::default()
+    };
+    driver.set_up(&config).unwrap();
+    let memory = DmaMemory::new(4096).unwrap();
+    let pattern: Vec<u8> = (0..4096).map(|n| (n * 7) as u8).collect();
+    assert!(memory.write(0, &pattern));
+    let iova = driver.pci().map(&memory, Permission::Read).unwrap();
+    let mut host = Host {
+        nic: nic.clone(),
+        driver,
+        shape,
+        images,
+        bytes: (memory, iova),
+        keys: Vec::new(),
+        r: Random(seed),
+        run: Run::default(),
+    };
+    let events = Rc::clone(&host.run.events);
+    nic.on_transmit(Some(Box::new(move |sent: Transmitted<'_>| {
+        events.borrow_mut().push(match sent {
+            Transmitted::Passed(bytes) => Event::Sent(0, 0, bytes.to_vec()),
+            Transmitted::Forwarded(number, bytes) => Event::Sent(1, number, bytes.to_vec()),
+            Transmitted::Injected(port, bytes) => Event::Sent(2, port.into(), bytes.to_vec()),
+        });
+    })));
+    host.load();
+    host.driver.enable(false).unwrap();
+    let parser = ParseConfig { checksums: false, tunnel_ports: [0; 8] };
+    let mut time = SECOND;
+    for (n, frame) in (1u64..).zip(frames) {
+        time += match host.r.below(60) {
+            // A flush finds an entry whose time is up or not by how far the sweep has come: then no time passes.
+            _ if shape.flushes => host.r.below(SECOND / 200),
+            0 => {
+                // A command that names an entry whose time is up finds it or not by how far the sweep has come.
+                (0..3).for_each(|_| host.drain());
+                host.r.below(100) * SECOND
+            }
+            1 => 0,
+            _ => host.r.below(SECOND / 20),
+        };
+        let parsed = parse(&parser, frame.link, &frame.data, frame.wire_length);
+        if let Some((source, destination)) = parsed.ends.filter(|_| parsed.keyed)
+            && host.r.once_in(8)
+        {
+            let ports = parsed.ports;
+            host.keys.push(flow_key((source, ports.0), (destination, ports.1), parsed.protocol, [0; 2]).0);
+        }
+        // Not every frame's time is later than the one before.
+        let at = if host.r.once_in(30) { time.saturating_sub(SECOND) } else { time };
+        let offered = Frame { number: n, time: at, link: frame.link, data: &frame.data, wire_length: frame.wire_length };
+        host.offer(&offered);
+        if host.r.once_in(6) {
+            host.drain();
+        }
+        if images.len() > 1 && host.r.once_in(25) {
+            host.load();
+        }
+        if images.len() > 1 && host.r.once_in(60) && host.run.epochs > 1 {
+            let epoch = host.driver.rollback().unwrap();
+            host.push(Event::Epoch(epoch));
+            host.run.epochs += 1;
+        }
+        if host.r.once_in(400) && shape.flushes {
+            host.driver.flush().unwrap();
+        }
+    }
+    let mut tries = 0;
+    while !nic.finish(time) {
+        host.drain();
+        tries += 1;
+        assert!(tries < 10_000);
+    }
+    host.drain();
+    nic.on_transmit(None);
+    let mut run = host.run;
+    run.counters = Counter::ALL.into_iter().map(|counter| (counter, nic.value(counter))).collect();
+    run.guards = Guard::ALL.into_iter().map(|guard| (guard, nic.guard(guard))).collect();
+    run.flow_records.sort_by_key(|f| (f.flow_index, f.flow_generation, f.last_frame, f.kind));
+    run
+}
+
+/// Both devices; none without the RTL.
+pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64) -> Option<Sum> {
+    let Some(rtl) = RtlDevice::new(RtlConfig { stalls: seed }) else {
+        eprintln!("SKIPPED: the RTL was not built (hw/tools/install brings Verilator)");
+        return None;
+    };
+    let model = Simulator::new(SimConfig { queues: 4, flow_entries: FLOW_ENTRIES });
+    let want = run(&model, images, frames, shape, seed);
+    let got = run(&rtl, images, frames, shape, seed);
+    let (events, found) = (want.events.borrow(), got.events.borrow());
+    for (n, (want, got)) in events.iter().zip(found.iter()).enumerate() {
+        if want != got {
+            let number = events[..n].iter().rev().find_map(|event| match event {
+                Event::Descriptor(_, d) => Some(d.frame_number),
+                _ => None,
+            });
+            let of = match want {
+                Event::Descriptor(_, d) => frames.get(d.frame_number as usize - 1).map(|f| (&f.origin, &f.data)),
+                _ => None,
+            };
+            let short = |event: &Event| format!("{event:?}").chars().take(900).collect::<String>();
+            let (want, got) = (short(want), short(got));
+            for (name, list) in [("model", &events), ("RTL", &found)] {
+                for (n, event) in list.iter().enumerate().skip(n.saturating_sub(4)).take(12) {
+                    println!("{name} {n}: {}", short(event).chars().take(400).collect::<String>());
+                }
+            }
+            panic!("event {n} behind the descriptor of frame {number:?}, WEIR_SEED={seed}\n model {want}\n RTL   {got}\n {of:x?}");
+        }
+    }
+    assert_eq!(found.len(), events.len(), "events, WEIR_SEED={seed}: {:?}", events.get(found.len()));
+    for (want, got) in want.flow_records.iter().zip(&got.flow_records) {
+        assert_eq!(got, want, "flow record, WEIR_SEED={seed}");
+    }
+    assert_eq!(got.flow_records.len(), want.flow_records.len(), "flow records, WEIR_SEED={seed}");
+    assert_eq!(got.guards, want.guards, "guards, WEIR_SEED={seed}");
+    assert_eq!(got.counters, want.counters, "counters, WEIR_SEED={seed}");
+    let count = |what: fn(&Event) -> bool| events.iter().filter(|event| what(event)).count() as u64;
+    Some(Sum {
+        descriptors: count(|e| matches!(e, Event::Descriptor(..))),
+        handovers: count(|e| matches!(e, Event::Descriptor(_, d) if d.kind == DescriptorKind::Handover as u8)),
+        history: count(|e| matches!(e, Event::History(..))),
+        flow_records: want.flow_records.len(),
+        waits: count(|e| matches!(e, Event::Waited(_))),
+        epochs: want.epochs,
+        uninspected: model.counter(Counter::BypassedFailOpen) + model.counter(Counter::DroppedFailClosed),
+        cycles: rtl.cycles(),
+    })
+}
