@@ -68,6 +68,8 @@ pub struct StreamEvidence {
     parameters: GuardParameters,
     /// Sorted.
     patterns: Vec<Pattern>,
+    /// Bytes of the longest.
+    longest: usize,
     /// Something leads to rules of the stream that cannot be seen in their bytes, or the search could not be made.
     unseen: bool,
 }
@@ -85,6 +87,7 @@ impl StreamEvidence {
         patterns.sort_unstable();
         patterns.dedup();
         let mut out = StreamEvidence { parameters, patterns, streams, ..StreamEvidence::default() };
+        out.longest = out.patterns.iter().map(|pattern| pattern.bytes.len()).max().unwrap_or(0);
         out.guards = guards.into_iter().collect();
         out.unseen = out.guards.iter().any(|(bits, _)| bits & !facts::ALL != 0);
         if !bytes.is_empty() {
@@ -123,14 +126,13 @@ impl StreamEvidence {
         if self.unseen {
             return !bytes.is_empty();
         }
-        let longest = self.patterns.iter().map(|pattern| pattern.bytes.len()).max().unwrap_or(0);
-        let last = bytes.get(bytes.len().saturating_sub(longest.saturating_sub(1))..).unwrap_or(bytes);
-        let folded: Vec<u8> = last.to_ascii_lowercase();
-        (0..folded.len()).any(|from| {
-            let tail = folded.get(from..).unwrap_or(&[]);
-            let first = self.patterns.partition_point(|pattern| &*pattern.bytes < tail);
+        let last = bytes.get(bytes.len().saturating_sub(self.longest.saturating_sub(1))..).unwrap_or(bytes);
+        (0..last.len()).any(|from| {
+            let tail = last.get(from..).unwrap_or(&[]);
+            let folded = || tail.iter().map(u8::to_ascii_lowercase);
+            let first = self.patterns.partition_point(|pattern| pattern.bytes.iter().copied().lt(folded()));
             (self.patterns.iter().skip(first))
-                .take_while(|pattern| pattern.bytes.starts_with(tail))
+                .take_while(|pattern| pattern.bytes.get(..tail.len()).is_some_and(|b| b.eq_ignore_ascii_case(tail)))
                 .any(|pattern| pattern.least <= tail.len() && tail.len() < pattern.bytes.len())
         })
     }

@@ -418,6 +418,10 @@ pub trait EventSink: Send {
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
         let _ = record;
     }
+    /// The sink writes packets that follow an alert.
+    fn wants_tagged(&self) -> bool {
+        false
+    }
     /// The sink wants transactions of this type of record.
     fn wants_transactions(&self, kind: &str) -> bool {
         let _ = kind;
@@ -487,6 +491,9 @@ impl<A: EventSink, B: EventSink> EventSink for (A, B) {
         self.0.tagged(record);
         self.1.tagged(record);
     }
+    fn wants_tagged(&self) -> bool {
+        self.0.wants_tagged() || self.1.wants_tagged()
+    }
     fn wants_transactions(&self, kind: &str) -> bool {
         self.0.wants_transactions(kind) || self.1.wants_transactions(kind)
     }
@@ -532,6 +539,9 @@ impl<S: EventSink + ?Sized> EventSink for &mut S {
     }
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
         (**self).tagged(record);
+    }
+    fn wants_tagged(&self) -> bool {
+        (**self).wants_tagged()
     }
     fn wants_transactions(&self, kind: &str) -> bool {
         (**self).wants_transactions(kind)

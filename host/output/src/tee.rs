@@ -62,6 +62,9 @@ impl EventSink for Tee {
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
         self.sinks.iter_mut().for_each(|s| s.tagged(record));
     }
+    fn wants_tagged(&self) -> bool {
+        self.sinks.iter().any(|s| s.wants_tagged())
+    }
     fn wants_transactions(&self, kind: &str) -> bool {
         self.sinks.iter().any(|s| s.wants_transactions(kind))
     }

@@ -134,9 +134,7 @@ fn inspect_with(
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim | Device::Rtl => {
-            // Packets that follow an alert are told whatever they are.
-            let tags = loaded.program.sources().iter().any(|rule| rule.tag.is_some());
-            let everything = wants_everything(config, sink) || tags;
+            let everything = wants_everything(loaded, config, sink);
             let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
             device::Behind { loaded, tables: &tables, config, validate }.run_behind(device, source, sink, &mut control)
         }
@@ -147,8 +145,11 @@ fn inspect_with(
 
 /// A log that is on is a demand on the device, as a rule is: records of transactions, files, anomalies and flows tell of
 /// frames that no rule asks for, and so does a run that carries its decisions out.
-fn wants_everything(config: &Config, sink: &dyn EventSink) -> bool {
-    sink.wants_log()
+fn wants_everything(loaded: &Loaded, config: &Config, sink: &dyn EventSink) -> bool {
+    // Packets that follow an alert are told whatever they are.
+    let tags = || loaded.program.sources().iter().any(|rule| rule.tag.is_some());
+    sink.wants_tagged() && tags()
+        || sink.wants_log()
         || sink.wants_anomalies()
         || sink.wants_flows()
         || config.inline.simulate
@@ -181,4 +182,37 @@ fn interruptible() -> Arc<AtomicBool> {
         tracing::warn!("Ctrl-C will end the run without a summary: {error}");
     }
     stop
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_output::AlertRecord;
+    use weir_rules::RuleSource;
+
+    struct Sink {
+        tagged: bool,
+    }
+
+    impl EventSink for Sink {
+        fn alert(&mut self, _: &AlertRecord<'_>) {}
+        fn wants_tagged(&self) -> bool {
+            self.tagged
+        }
+    }
+
+    /// Rule sets in the field have a few rules with `tag`.
+    #[test]
+    fn tags_ask_for_every_frame_only_where_they_are_written() {
+        let wants = |rule, tagged| {
+            let config = Config::default();
+            let set = ruleset::load_sources(&[RuleSource::from_text("x.rules", rule)], None, &config).unwrap();
+            assert!(set.rejected.is_empty());
+            let loaded = pipeline::compile(set, &config, Instant::now());
+            wants_everything(&loaded, &config, &Sink { tagged })
+        };
+        let tag = r#"alert tcp any any -> any any (content:"x"; tag:session,5,packets; sid:1;)"#;
+        let plain = r#"alert tcp any any -> any any (content:"x"; sid:1;)"#;
+        assert!(wants(tag, true) && !wants(tag, false) && !wants(plain, true));
+    }
 }

@@ -122,6 +122,10 @@ impl EventSink for EveWriter {
         }
     }
 
+    fn wants_tagged(&self) -> bool {
+        self.options.alert && self.options.tagged
+    }
+
     fn wants_transactions(&self, kind: &str) -> bool {
         self.options.protocols.contains(kind)
     }
