@@ -1,6 +1,6 @@
 //! From the configuration to the settings of each room.
 
-use weir_management::{Config, EncryptionHandling, ExceptionPolicy, OverlapPolicy};
+use weir_management::{Config, EncryptionHandling, ExceptionPolicy, Inspection, OverlapPolicy};
 use weir_output::EveOptions;
 use weir_packet::defrag;
 
@@ -27,6 +27,10 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             depth: config.stream.depth.0,
             queue_limit: config.stream.queue_limit.bytes(),
             policy: segment_policy(config.stream.policy),
+            delivery: match config.stream.inspect {
+                Inspection::Arrival => weir_reassembly::Delivery::Arrival,
+                Inspection::Acknowledged => weir_reassembly::Delivery::Acknowledged,
+            },
         },
         raw_window: config.stream.raw_window.bytes(),
         timeouts: weir_flow::Timeouts {

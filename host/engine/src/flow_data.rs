@@ -22,6 +22,8 @@ pub struct FlowData {
     pub detect: Option<Box<FlowDetect>>,
     /// What session and detection come from when they are not there.
     pub resting: Option<Resting>,
+    /// What waits for packets of its direction, where streams are inspected when acknowledged.
+    pub waiting: Option<Box<crate::acknowledged::Waiting>>,
     /// Raw inspection windows by direction.
     pub windows: [RawWindow; 2],
     /// The payload is encrypted from here on.

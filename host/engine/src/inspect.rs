@@ -43,6 +43,12 @@ pub struct Inspector {
     stored: u64,
     /// Counters of packets.
     pub statistics: Statistics,
+    /// The end of a flow is inspected, no packet.
+    pub(crate) pseudo: bool,
+    /// The stream around the packet at hand, as alerts show it; where streams are inspected when acknowledged.
+    pub(crate) shown: Vec<u8>,
+    /// What was decided about the packet at hand before it delivered anything.
+    early: Option<Outcome>,
 }
 
 /// What the matches of a packet decide.
@@ -89,6 +95,9 @@ impl Inspector {
             firewall: FirewallVerdict::Next,
             stored: 0,
             statistics: Statistics::default(),
+            pseudo: false,
+            shown: Vec::new(),
+            early: None,
         })
     }
 
@@ -99,6 +108,7 @@ impl Inspector {
 
     /// With the frame's link type, of a packet that has the frame's bytes.
     fn with_link<'p>(&self, packet: &Packet<'_>, mut facts: PacketFacts<'p>) -> PacketFacts<'p> {
+        facts.pseudo = self.pseudo;
         let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
         if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
             facts.link = self.link - 1;
@@ -228,9 +238,21 @@ impl Inspector {
         app: &mut AppLayerFlow,
         windows: &[RawWindow; 2],
     ) {
-        let Some(state) = app.state() else { return };
         let current = context.flow.map_or(0, |f| f.direction as usize);
-        for d in [current, 1 - current] {
+        self.transactions_of(detect, context, app, windows, &[current, 1 - current]);
+    }
+
+    /// Transactions of some directions.
+    pub(crate) fn transactions_of(
+        &mut self,
+        detect: &mut FlowDetect,
+        context: &Context<'_>,
+        app: &AppLayerFlow,
+        windows: &[RawWindow; 2],
+        directions: &[usize],
+    ) {
+        let Some(state) = app.state() else { return };
+        for &d in directions {
             let (window, offset) = windows[d].kept();
             let raw = Delivery { direction: side(d), window, offset, new_from: 0 };
             let raw = (!window.is_empty()).then_some(&raw);
@@ -494,9 +516,48 @@ impl Inspector {
     /// then is parsed and inspected as if a packet of its own had brought it.
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
         let mut outcome = self.raise_all(context, flow, sink);
+        if let Some(early) = self.early.take() {
+            outcome = early.and(outcome);
+        }
         if self.demand.anomalies {
             log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
         }
+        // Transactions that a packet of the other direction will look at stay.
+        if !flow.data.waiting.as_ref().is_some_and(|waiting| waiting.is_fresh(0) || waiting.is_fresh(1)) {
+            outcome = self.go_on(context, flow, outcome, sink);
+        }
+        let direction = context.flow.map_or(0, |f| f.direction as usize);
+        self.settle(context.packet, Some(flow), direction, outcome, sink);
+    }
+
+    /// Before a packet delivers anything: what only it was waited for is told and let go.
+    pub(crate) fn end_early(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        let outcome = self.raise_all(context, flow, sink);
+        self.early = Some(self.go_on(context, flow, outcome, sink));
+    }
+
+    /// A direction of a flow that is over has been inspected; `last`: nothing else waits for its transactions.
+    pub(crate) fn end_direction(
+        &mut self,
+        context: &Context<'_>,
+        flow: &mut Flow<FlowData>,
+        last: bool,
+        sink: &mut dyn EventSink,
+    ) {
+        let outcome = self.raise_all(context, flow, sink);
+        if last {
+            self.go_on(context, flow, outcome, sink);
+        }
+    }
+
+    /// Inspected transactions are released, and what the parser goes on with is inspected.
+    fn go_on(
+        &mut self,
+        context: &Context<'_>,
+        flow: &mut Flow<FlowData>,
+        mut outcome: Outcome,
+        sink: &mut dyn EventSink,
+    ) -> Outcome {
         let mut context = *context;
         loop {
             let reached = flow.data.app.take_limits();
@@ -526,8 +587,7 @@ impl Inspector {
             }
             outcome = outcome.and(self.raise_all(&context, flow, sink));
         }
-        let direction = context.flow.map_or(0, |f| f.direction as usize);
-        self.settle(context.packet, Some(flow), direction, outcome, sink);
+        outcome
     }
 
     fn raise_all(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> Outcome {
@@ -539,7 +599,7 @@ impl Inspector {
         self.inner.finish_firewall(context, &mut self.matches);
         let outcome = self.raise_matches(context.packet, Some(flow), sink);
         if self.demand.of_flows() {
-            let facts = packet_facts(context.packet, false);
+            let facts = PacketFacts { pseudo: self.pseudo, ..packet_facts(context.packet, false) };
             let metadata = self.metadata(flow);
             log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored, &metadata), sink);
         }
@@ -584,6 +644,8 @@ impl Inspector {
         let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
         facts = self.with_link(packet, facts);
         let flow_facts = flow.map(flow_facts);
+        let of_stream = matches!(m.scope, weir_detect::Scope::Stream | weir_detect::Scope::Transaction(_));
+        let of_stream = of_stream && facts.ends.is_some_and(|ends| ends.protocol == 6);
         let notes = self.inner.notes(&m);
         let (mut metadata, mut context) = (Vec::new(), Vec::new());
         metadata::of_flow(flow.and_then(|flow| flow.data.detect.as_deref()), &program, notes, &mut metadata);
@@ -607,8 +669,8 @@ impl Inspector {
             flow: flow_facts,
             to_server: m.direction != Some(Direction::ToClient),
             app: AppLayerFacts { protocol, transaction: m.transaction(), objects: &self.json },
-            payload: Some(packet.payload),
-            from_stream: m.scope == weir_detect::Scope::Stream,
+            payload: Some(if of_stream && !self.shown.is_empty() { &self.shown } else { packet.payload }),
+            from_stream: of_stream,
             blocked: match m.effect {
                 Effect::Reject(_) => true,
                 Effect::Drop => self.inline,
@@ -756,7 +818,7 @@ pub(crate) fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> Packe
 }
 
 /// A packet without bytes that stands for the end of a flow.
-fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
+pub(crate) fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
     Packet {
         number: flow.last_frame,
         time: Time(flow.last_time),

@@ -48,6 +48,16 @@ choice! {
 }
 
 choice! {
+    /// When the bytes of a stream are inspected.
+    Inspection {
+        /// When they are contiguous, as an inline system must.
+        Arrival = "arrival",
+        /// When the other side has acknowledged them, or the flow is over, as Suricata does where it only listens.
+        Acknowledged = "acknowledged",
+    }
+}
+
+choice! {
     /// What happens where inspection cannot be what it should.
     ExceptionPolicy {
         /// Go on as well as possible.
@@ -111,6 +121,9 @@ section! {
         midstream: bool = false, "stream.midstream", "Follow TCP sessions whose SYN was not seen.";
         midstream_policy: ExceptionPolicy = ExceptionPolicy::Ignore, "stream.midstream-policy",
             "What happens to TCP sessions whose SYN was not seen.";
+        inspect: Inspection = Inspection::Arrival, "stream.inspect",
+            "When bytes of a stream go to parsers and rules: on arrival, or when the other side has acknowledged them \
+             (then a device sends every frame).";
         depth: Size = Size(1 << 20), "stream.reassembly.depth",
             "Bytes of each direction that are put together; later segments are inspected as packets.",
             |n| n.0 > 0, "at least 1";

@@ -16,7 +16,7 @@ mod value;
 
 pub use config::{
     AppLayerSection, CaptureSection, Checksums, Config, DefragSection, DeviceSection, EncryptionHandling, ExceptionPolicy, FailMode,
-    FlowSection, InlineSection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
+    FlowSection, InlineSection, Inspection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
 };
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, keys};

@@ -2,7 +2,7 @@
 //!
 //! Place: after the flow table, before the parsers. A [`Session`] is fed every TCP packet of a flow, in frame order; it
 //! hands contiguous bytes to a [`StreamSink`] the moment they are contiguous (reference semantics 2.6), borrowed from
-//! the packet where nothing waited. Bytes once delivered are final; policies decide only between bytes that wait
+//! the packet where nothing waited, or when they are acknowledged ([`Delivery::Acknowledged`]). Bytes once delivered are final; policies decide only between bytes that wait
 //! behind a gap. Bounded: per direction `queue_limit` bytes wait, `depth` bytes are delivered.
 //! It does not defragment, verify checksums, or time out.
 #![forbid(unsafe_code)]
@@ -17,7 +17,7 @@ mod window;
 
 pub use event::{StreamEvent, StreamEvents};
 pub use policy::OverlapPolicy;
-pub use session::{PacketResult, Session, SessionConfig, State, StreamSink};
+pub use session::{Delivery, PacketResult, Session, SessionConfig, State, StreamSink};
 pub use window::RawWindow;
 
 /// Entry point for fuzzing: interprets the input as a list of TCP segments and checks the invariants of delivery.

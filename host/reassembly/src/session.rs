@@ -1,5 +1,8 @@
 //! One TCP session: state, validity, delivery.
 
+#[path = "acknowledged.rs"]
+mod acknowledged;
+
 use crate::event::{StreamEvent, StreamEvents};
 use crate::policy::OverlapPolicy;
 use crate::queue::Queue;
@@ -20,6 +23,16 @@ pub trait StreamSink {
     }
 }
 
+/// When bytes are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// When they are contiguous with what was delivered.
+    #[default]
+    Arrival,
+    /// When the other side has acknowledged them, too.
+    Acknowledged,
+}
+
 /// Limits and policies.
 #[derive(Debug, Clone)]
 pub struct SessionConfig {
@@ -31,11 +44,26 @@ pub struct SessionConfig {
     pub queue_limit: usize,
     /// Overlap policy.
     pub policy: OverlapPolicy,
+    /// When bytes are delivered.
+    pub delivery: Delivery,
+}
+
+impl SessionConfig {
+    /// Bytes wait for their acknowledgement.
+    pub fn waits(&self) -> bool {
+        self.delivery == Delivery::Acknowledged
+    }
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        SessionConfig { midstream: false, depth: 1 << 20, queue_limit: 256 << 10, policy: OverlapPolicy::Bsd }
+        SessionConfig {
+            midstream: false,
+            depth: 1 << 20,
+            queue_limit: 256 << 10,
+            policy: OverlapPolicy::Bsd,
+            delivery: Delivery::Arrival,
+        }
     }
 }
 
@@ -167,6 +195,11 @@ impl Session {
         }
     }
 
+    /// The initiator sends nothing more, or nobody does.
+    pub fn initiator_closes(&self) -> bool {
+        self.state == State::Closed || self.streams[self.syn_direction].fin.is_some()
+    }
+
     /// A SYN that must start a new session instead of joining this one (reference semantics 2.4).
     pub fn wants_restart(&self, direction: usize, tcp: &Tcp<'_>) -> bool {
         if tcp.flags & (tcp_flags::SYN | tcp_flags::ACK | tcp_flags::RST) != tcp_flags::SYN {
@@ -282,7 +315,7 @@ impl Session {
             self.pick_up(d, tcp);
         }
         if tcp.flags & tcp_flags::RST != 0 {
-            self.reset(d, tcp, events, sink);
+            self.reset(config, d, tcp, events, sink);
             result.established = self.state >= State::Established;
             return result;
         }
@@ -299,7 +332,11 @@ impl Session {
                 self.answers = Vec::new();
                 // What came with the SYN, or before this packet.
                 for side in 0..2 {
-                    self.drain(config, side, events, sink);
+                    if config.waits() {
+                        self.deliver_acknowledged(config, side, events, sink);
+                    } else {
+                        self.drain(config, side, events, sink);
+                    }
                 }
             } else {
                 events.insert(StreamEvent::RightSeqWrongAck3whs);
@@ -310,10 +347,15 @@ impl Session {
         }
         result.established = self.state >= State::Established;
         if self.state >= State::Established && self.streams[d].tracked {
+            if config.waits() {
+                self.deliver_acknowledged(config, 1 - d, events, sink);
+            }
             if !payload.is_empty() {
                 let ignored = matches!(class, SegmentClass::Acked);
                 if ignored {
                     events.insert(StreamEvent::PktSpuriousRetransmission);
+                } else if config.waits() {
+                    result.in_stream = self.keep(config, d, tcp.sequence, payload, events, sink);
                 } else {
                     result.in_stream = self.segment(config, d, tcp.sequence, payload, events, sink);
                 }
@@ -324,9 +366,15 @@ impl Session {
                 let own = &mut self.streams[d];
                 own.fin.get_or_insert(tcp.sequence.wrapping_add(length));
             }
-            self.lost_by_acknowledgement(config, d, events, sink);
+            if !config.waits() {
+                self.lost_by_acknowledgement(config, d, events, sink);
+            }
             for side in 0..2 {
-                self.finish(side, sink);
+                self.finish(config, side, sink);
+            }
+            // Parsers are told of the end when both sides have acknowledged it.
+            if config.waits() && self.state == State::Closed {
+                (0..2).for_each(|side| self.tell_end(side, sink));
             }
         }
         result
@@ -513,7 +561,14 @@ impl Session {
 
     /// A reset ends the session for whoever waits for its end. Data that follows all the same is delivered: whoever
     /// sends it did not believe the reset, or did not send it.
-    fn reset(&mut self, d: usize, tcp: &Tcp<'_>, events: &mut StreamEvents, sink: &mut impl StreamSink) {
+    fn reset(
+        &mut self,
+        config: &SessionConfig,
+        d: usize,
+        tcp: &Tcp<'_>,
+        events: &mut StreamEvents,
+        sink: &mut impl StreamSink,
+    ) {
         let own = &self.streams[d];
         let other = &self.streams[1 - d];
         let acknowledges = tcp.flags & tcp_flags::ACK != 0;
@@ -559,10 +614,17 @@ impl Session {
         if self.before_reset < State::Established {
             return;
         }
-        for (side, stream) in self.streams.iter_mut().enumerate() {
-            if !std::mem::replace(&mut stream.end_told, true) {
-                sink.end(side);
+        // What waits for an acknowledgement waits for the session's end.
+        for side in 0..2 {
+            if !config.waits() || side == d {
+                self.tell_end(side, sink);
             }
+        }
+    }
+
+    fn tell_end(&mut self, side: usize, sink: &mut impl StreamSink) {
+        if !std::mem::replace(&mut self.streams[side].end_told, true) {
+            sink.end(side);
         }
     }
 
@@ -760,13 +822,13 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, d: usize, sink: &mut impl StreamSink) {
+    fn finish(&mut self, config: &SessionConfig, d: usize, sink: &mut impl StreamSink) {
         let s = &mut self.streams[d];
         if let Some(fin) = s.fin {
             if !s.ended && s.base == fin {
                 s.ended = true;
-                if !std::mem::replace(&mut s.end_told, true) {
-                    sink.end(d);
+                if !config.waits() {
+                    self.tell_end(d, sink);
                 }
                 if self.state == State::Established {
                     self.state = State::Closing;

@@ -3,7 +3,7 @@
 use super::outputs::{self, Output};
 use super::tree::Node;
 use std::path::{Path, PathBuf};
-use weir_management::{Checksums, Config, EncryptionHandling, ExceptionPolicy, OverlapPolicy, Seconds, Size};
+use weir_management::{Checksums, Config, EncryptionHandling, ExceptionPolicy, Inspection, OverlapPolicy, Seconds, Size};
 
 /// What came of a suricata.yaml.
 #[derive(Debug, Clone)]
@@ -69,7 +69,7 @@ pub fn import(root: &Node, directory: &Path, inline: bool) -> Result<Imported, S
     variables(root, &mut config);
     files(root, directory, &mut config);
     packets(root, &mut config, &mut remarks);
-    stream(root, &mut config);
+    stream(root, inline, &mut config);
     firewall(root, &mut config);
     timeouts(root, &mut config);
     application(root, &mut config);
@@ -234,7 +234,12 @@ fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
     }
 }
 
-fn stream(root: &Node, config: &mut Config) {
+fn stream(root: &Node, inline: bool, config: &mut Config) {
+    // `auto` follows what becomes of decisions.
+    config.stream.inspect = match root.flag("stream.inline").unwrap_or(inline) {
+        true => Inspection::Arrival,
+        false => Inspection::Acknowledged,
+    };
     config.stream.midstream = root.flag("stream.midstream") == Some(true);
     if let Some(depth) = root.size("stream.reassembly.depth") {
         // 0 stands for no limit.
