@@ -19,7 +19,7 @@ use weir_app_layer::{AppLayerFlow, COMPLETE};
 use weir_detect::{Context, Delivery, FlowDetect};
 use weir_flow::{Flow, FlowPhase};
 use weir_output::EventSink;
-use weir_packet::Packet;
+use weir_packet::{Packet, Tcp, Transport, tcp_flags};
 use weir_reassembly::{RawWindow, Session, State, StreamEvents};
 
 /// Bytes of a direction that rules of the stream get at once.
@@ -30,6 +30,20 @@ const WAITING_MAX: usize = 64 << 10;
 const OPEN_MAX: usize = 64;
 /// Bytes of a stream that alerts show.
 const SHOWN_MAX: usize = 64 << 10;
+
+/// What stands for a segment at the end of a flow.
+const NO_SEGMENT: Tcp<'static> = Tcp {
+    sequence: 0,
+    acknowledgement: 0,
+    flags: tcp_flags::ACK,
+    window: 0,
+    urgent: 0,
+    header: &[],
+    mss: None,
+    window_scale: None,
+    timestamp: None,
+    sack_permitted: false,
+};
 
 /// What waits in one direction.
 #[derive(Debug, Default)]
@@ -207,7 +221,8 @@ impl Inspector {
         let (ends, pair) = (flow_ends(flow), pair_of(&flow.key));
         self.pseudo = true;
         for d in (0..2).filter(|d| needed[*d]) {
-            let packet = end_packet_of(flow, if d == 0 { ends } else { ends.exchanged() });
+            let transport = Transport::Tcp(NO_SEGMENT);
+            let packet = Packet { transport, ..end_packet_of(flow, if d == 0 { ends } else { ends.exchanged() }) };
             let established = flow.phase != FlowPhase::New;
             let none = StreamEvents::default();
             let context = self.context(&packet, flow, Some(&session), d, established, none, inspect);
