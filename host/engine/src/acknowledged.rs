@@ -12,7 +12,7 @@
 use crate::config::EngineConfig;
 use crate::engine::{Deliver, pair_of};
 use crate::flow_data::FlowData;
-use crate::inspect::{Inspector, end_packet_of, flow_ends, side};
+use crate::inspect::{Inspector, end_packet_of, flow_ends, say_protocol, side};
 use std::collections::VecDeque;
 use weir_app_layer::expectation::Expectations;
 use weir_app_layer::{AppLayerFlow, COMPLETE};
@@ -134,11 +134,21 @@ impl Inspector {
     ) {
         self.shown.clear();
         waiting.shown(d, &mut self.shown);
-        if waiting.is_due(d, session, app) {
-            self.stream_pieces(context, d, (waiting, windows, keep), detect);
+        let due = waiting.is_due(d, session, app);
+        let excess = waiting.sides[1 - d].bytes > WAITING_MAX;
+        if !due && !excess {
+            return;
         }
-        if waiting.sides[1 - d].bytes > WAITING_MAX {
-            self.stream_pieces(context, 1 - d, (waiting, windows, keep), detect);
+        // What the packet acknowledged may have told the protocol.
+        let mut context = *context;
+        if let Some(facts) = &mut context.flow {
+            say_protocol(facts, app);
+        }
+        if due {
+            self.stream_pieces(&context, d, (waiting, windows, keep), detect);
+        }
+        if excess {
+            self.stream_pieces(&context, 1 - d, (waiting, windows, keep), detect);
         }
     }
 
@@ -225,7 +235,7 @@ impl Inspector {
             let packet = Packet { transport, ..end_packet_of(flow, if d == 0 { ends } else { ends.exchanged() }) };
             let established = flow.phase != FlowPhase::New;
             let none = StreamEvents::default();
-            let context = self.context(&packet, flow, Some(&session), d, established, none, inspect);
+            let mut context = self.context(&packet, flow, Some(&session), d, established, none, inspect);
             let FlowData { app, windows, .. } = &mut flow.data;
             let mut deliver = Deliver {
                 app,
@@ -242,6 +252,9 @@ impl Inspector {
                 waiting: Some(&mut waiting),
             };
             session.deliver_rest(&config.session, d, &mut deliver);
+            if let Some(facts) = &mut context.flow {
+                say_protocol(facts, app);
+            }
             self.shown.clear();
             waiting.shown(d, &mut self.shown);
             self.stream_pieces(&context, d, (&mut waiting, windows, config.raw_window), &mut detect);

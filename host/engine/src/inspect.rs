@@ -825,7 +825,11 @@ pub(crate) fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'s
         tunnel_depth: flow.key.depth,
         vlan: [flow.key.vlan[0], flow.key.vlan[1], 0],
         vlan_layers: flow.key.vlan.iter().take_while(|v| **v != 0).count() as u8,
-        ethernet: None,
+        ethernet: flow.data.log.as_ref().and_then(|log| {
+            let [client, server] = [0, 1].map(|d: usize| log.ethernet[d].first().copied());
+            let to_server = ends == flow_ends(flow);
+            if to_server { client.zip(server) } else { server.zip(client) }
+        }),
         ether_type: 0,
         ip: Some(weir_packet::Ip {
             version: if ends.source.is_ipv4() { 4 } else { 6 },

@@ -5,7 +5,7 @@
 //! missing then is no gap that anybody acknowledged: it raises no event. Bounded: beyond `queue_limit` waiting bytes a
 //! direction is delivered without acknowledgement.
 
-use super::{Session, SessionConfig, Stream, StreamSink, deliver, differs};
+use super::{Session, SessionConfig, State, Stream, StreamSink, deliver, differs};
 use crate::event::{StreamEvent, StreamEvents};
 use weir_contract::sequence::distance;
 
@@ -68,8 +68,10 @@ impl Session {
     /// The session is over: whatever waits in direction `d` is delivered, and the direction ends.
     pub fn deliver_rest(&mut self, config: &SessionConfig, direction: usize, sink: &mut impl StreamSink) {
         let d = direction & 1;
+        // What came with a SYN that was not answered, or before a refusal, is of no stream.
+        let was = if self.state == State::Closed && self.before_reset != State::None { self.before_reset } else { self.state };
         let s = &mut self.streams[d];
-        if s.tracked && s.queue.is_some() {
+        if s.tracked && s.queue.is_some() && was >= State::Established {
             deliver_until(s, config, d, u64::MAX, &mut StreamEvents::default(), sink);
         }
         if !std::mem::replace(&mut s.end_told, true) {

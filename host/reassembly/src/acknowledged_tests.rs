@@ -1,4 +1,4 @@
-use super::super::{Delivery, PacketResult, State};
+use super::super::{Delivery, PacketResult};
 use super::*;
 use crate::OverlapPolicy;
 use crate::testing::tcp;
@@ -111,6 +111,15 @@ fn a_close_ends_both_directions() {
     r.send(0, 104, 501, ACK, b"");
     assert_eq!(r.sink.ends, [1, 1]);
     assert_eq!(r.session.state(), State::Closed);
+}
+
+#[test]
+fn what_came_with_an_unanswered_syn_is_of_no_stream() {
+    let config = SessionConfig { delivery: Delivery::Acknowledged, ..SessionConfig::default() };
+    let (mut session, mut sink) = (Session::default(), Sink::default());
+    session.packet(&config, 0, &tcp(99, 0, SYN), b"AAAA", false, &mut sink);
+    session.deliver_rest(&config, 0, &mut sink);
+    assert!(sink.data[0].is_empty());
 }
 
 /// Nobody acknowledges: the queue is bounded, and nothing is lost for it.
