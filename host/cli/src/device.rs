@@ -41,6 +41,7 @@ pub fn needs_everything(config: &Config) -> bool {
         || config.firewall.enabled
         || config.stream.midstream_policy != ExceptionPolicy::Ignore
         || config.stream.inspect == Inspection::Acknowledged
+        || config.stream.async_oneside
 }
 
 /// Like [`tables`], with parts of the planner switched off (tests).

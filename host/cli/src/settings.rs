@@ -24,6 +24,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
         },
         session: weir_reassembly::SessionConfig {
             midstream: config.stream.midstream,
+            one_sided: config.stream.async_oneside,
             depth: config.stream.depth.0,
             queue_limit: config.stream.queue_limit.bytes(),
             policy: segment_policy(config.stream.policy),

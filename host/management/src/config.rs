@@ -119,6 +119,8 @@ section! {
     /// TCP streams.
     StreamSection, stream, STREAM {
         midstream: bool = false, "stream.midstream", "Follow TCP sessions whose SYN was not seen.";
+        async_oneside: bool = false, "stream.async-oneside",
+            "Follow TCP sessions of which one side is seen only (then a device sends every frame).";
         midstream_policy: ExceptionPolicy = ExceptionPolicy::Ignore, "stream.midstream-policy",
             "What happens to TCP sessions whose SYN was not seen.";
         inspect: Inspection = Inspection::Arrival, "stream.inspect",

@@ -2,6 +2,8 @@
 
 #[path = "acknowledged.rs"]
 mod acknowledged;
+#[path = "one_sided.rs"]
+mod one_sided;
 
 use crate::event::{StreamEvent, StreamEvents};
 use crate::policy::OverlapPolicy;
@@ -38,6 +40,8 @@ pub enum Delivery {
 pub struct SessionConfig {
     /// Follow sessions whose SYN was not seen.
     pub midstream: bool,
+    /// Follow sessions of which one side is seen only.
+    pub one_sided: bool,
     /// Bytes delivered per direction.
     pub depth: u64,
     /// Bytes that may wait behind a gap, per direction.
@@ -59,6 +63,7 @@ impl Default for SessionConfig {
     fn default() -> Self {
         SessionConfig {
             midstream: false,
+            one_sided: false,
             depth: 1 << 20,
             queue_limit: 256 << 10,
             policy: OverlapPolicy::Bsd,
@@ -132,6 +137,14 @@ struct Stream {
 }
 
 impl Stream {
+    /// Followed from a number on that the other side has acknowledged.
+    fn follow_from(&mut self, sequence: u32) {
+        self.tracked = true;
+        self.isn = sequence.wrapping_sub(1);
+        self.base = sequence;
+        self.highest = sequence;
+    }
+
     fn seen(&mut self, end: u32) {
         if distance(end, self.highest) > 0 {
             self.highest = end;
@@ -151,6 +164,10 @@ pub struct Session {
     syn_payload: u32,
     /// State at the time of a reset.
     before_reset: State,
+    /// The session began with the answer to a SYN.
+    syn_missing: bool,
+    /// The only direction that has been seen, where one is enough.
+    alone: Option<usize>,
     /// The responder has sent something since the handshake.
     confirmed: bool,
     /// Other answers to the SYN, of which the initiator may choose one.
@@ -313,7 +330,9 @@ impl Session {
                 return result;
             }
             self.pick_up(d, tcp);
+            self.alone = config.one_sided.then_some(d);
         }
+        self.goes_on_alone(config, d, tcp);
         if tcp.flags & tcp_flags::RST != 0 {
             self.reset(config, d, tcp, events, sink);
             result.established = self.state >= State::Established;
@@ -347,14 +366,14 @@ impl Session {
         }
         result.established = self.state >= State::Established;
         if self.state >= State::Established && self.streams[d].tracked {
-            if config.waits() {
+            if !self.delivers_on_arrival(config, 1 - d) {
                 self.deliver_acknowledged(config, 1 - d, events, sink);
             }
             if !payload.is_empty() {
                 let ignored = matches!(class, SegmentClass::Acked);
                 if ignored {
                     events.insert(StreamEvent::PktSpuriousRetransmission);
-                } else if config.waits() {
+                } else if !self.delivers_on_arrival(config, d) {
                     result.in_stream = self.keep(config, d, tcp.sequence, payload, events, sink);
                 } else {
                     result.in_stream = self.segment(config, d, tcp.sequence, payload, events, sink);
@@ -396,14 +415,11 @@ impl Session {
                 }
             }
             (State::None, true) => {
-                if config.midstream {
+                if config.midstream || config.one_sided {
                     self.open(d, tcp);
                     self.syn_direction = 1 - d;
-                    let other = &mut self.streams[1 - d];
-                    other.tracked = true;
-                    other.isn = tcp.acknowledgement.wrapping_sub(1);
-                    other.base = tcp.acknowledgement;
-                    other.highest = tcp.acknowledgement;
+                    self.syn_missing = true;
+                    self.streams[1 - d].follow_from(tcp.acknowledgement);
                     self.state = State::SynReceived;
                 }
             }

@@ -241,6 +241,7 @@ fn stream(root: &Node, inline: bool, config: &mut Config) {
         false => Inspection::Acknowledged,
     };
     config.stream.midstream = root.flag("stream.midstream") == Some(true);
+    config.stream.async_oneside = root.flag("stream.async-oneside") == Some(true);
     if let Some(depth) = root.size("stream.reassembly.depth") {
         // 0 stands for no limit.
         config.stream.depth = Size(if depth == 0 { u64::MAX >> 1 } else { depth });
