@@ -13,14 +13,14 @@ impl Session {
         if self.alone == Some(1 - d) {
             self.alone = None;
         }
-        if !config.one_sided || tcp.flags & (tcp_flags::ACK | tcp_flags::RST) != tcp_flags::ACK {
+        if tcp.flags & (tcp_flags::ACK | tcp_flags::RST) != tcp_flags::ACK {
             return;
         }
         let answered = d != self.syn_direction;
         let waits = match self.state {
             // Nobody answered the SYN.
-            State::SynSent => !answered,
-            // Nobody sent the SYN that this side has answered.
+            State::SynSent => config.one_sided && !answered,
+            // Nobody was seen to send the SYN that this side has answered; such sessions are followed if asked for.
             State::SynReceived => answered && self.syn_missing,
             _ => false,
         };
@@ -32,7 +32,7 @@ impl Session {
             other.follow_from(tcp.acknowledgement);
         }
         self.state = State::Established;
-        self.alone = Some(d);
+        self.alone = config.one_sided.then_some(d);
     }
 
     /// The direction's bytes are delivered when they are contiguous.
