@@ -14,7 +14,7 @@ use weir_detect::{Delivery, PacketTable, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::{EventSink, FlowEnd};
 use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport, protocols};
-use weir_reassembly::{RawWindow, State, StreamEvents, StreamSink};
+use weir_reassembly::{RawWindow, SessionConfig, State, StreamEvents, StreamSink};
 
 /// What the engine counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -621,8 +621,16 @@ fn tcp(
         gaps: [false; 2],
         waiting: waiting.as_deref_mut(),
     };
+    let of_host;
+    let session_config = match &packet.ip {
+        Some(ip) if !config.overlap.is_uniform() => {
+            of_host = SessionConfig { policy: config.overlap.of(ip.destination), ..config.session };
+            &of_host
+        }
+        _ => &config.session,
+    };
     let result =
-        session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
+        session.packet(session_config, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
     let gaps = deliver.gaps;
     if let Some(waiting) = waiting {
         let windows = (&mut **waiting, windows, config.raw_window);

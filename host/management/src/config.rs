@@ -1,6 +1,7 @@
 //! Every key with its type, default and meaning.
 
 use crate::key::{Section, section};
+use crate::network::NetworkPolicy;
 use crate::value::{Seconds, Size, choice};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ choice! {
         BsdRight = "bsd-right",
         /// Linux.
         Linux = "linux",
+        /// Linux 2.2.
+        OldLinux = "old-linux",
         /// Windows.
         Windows = "windows",
         /// Solaris.
@@ -112,6 +115,8 @@ section! {
         timeout: Seconds = Seconds(30), "defrag.timeout",
             "Time after the last fragment until a collection is forgotten.", |n| n.0 > 0, "at least 1 s";
         policy: OverlapPolicy = OverlapPolicy::Bsd, "defrag.policy", "Who wins where fragments overlap.";
+        policies: Vec<NetworkPolicy> = vec![], "defrag.policies",
+            "The same for fragments to some networks: the longest prefix counts.";
     }
 }
 
@@ -135,6 +140,8 @@ section! {
             "Delivered bytes that stay visible to payload contents of rules.",
             |n| (64..=1 << 20).contains(&n.0), "64 B to 1 MiB";
         policy: OverlapPolicy = OverlapPolicy::Bsd, "stream.policy", "Who wins where segments overlap.";
+        policies: Vec<NetworkPolicy> = vec![], "stream.policies",
+            "The same for segments to some networks: the longest prefix counts.";
     }
 }
 

@@ -10,6 +10,7 @@ pub mod config;
 mod error;
 mod key;
 mod load;
+mod network;
 mod pages;
 mod position;
 mod value;
@@ -20,6 +21,7 @@ pub use config::{
 };
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, keys};
+pub use network::NetworkPolicy;
 pub use pages::{STARTER, reference_page, show, show_changed};
 pub use value::{Seconds, Setting, Size};
 

@@ -36,7 +36,7 @@ pub enum Delivery {
 }
 
 /// Limits and policies.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct SessionConfig {
     /// Follow sessions whose SYN was not seen.
     pub midstream: bool,
@@ -137,6 +137,12 @@ struct Stream {
 }
 
 impl Stream {
+    /// The timestamp may be one of this side's, so far.
+    fn sent_timestamp(&self, echo: u32) -> bool {
+        let (Some(first), Some(last)) = (self.first_timestamp, self.timestamp) else { return false };
+        distance(echo, first) >= 0 && distance(last, echo) >= 0
+    }
+
     /// Followed from a number on that the other side has acknowledged.
     fn follow_from(&mut self, sequence: u32) {
         self.tracked = true;
@@ -162,6 +168,8 @@ pub struct Session {
     syn_direction: usize,
     /// Payload bytes of the SYN, which its answer may take or leave (RFC 7413).
     syn_payload: u32,
+    /// Who sent the reset, until it shows that somebody else did.
+    reset_by: Option<usize>,
     /// State at the time of a reset.
     before_reset: State,
     /// The session began with the answer to a SYN.
@@ -314,6 +322,11 @@ impl Session {
         }
         if tcp.flags & tcp_flags::SYN != 0 {
             self.syn(config, d, tcp, payload, events);
+            // What waits for its acknowledgement is of the stream; without the option nobody would take it.
+            result.in_stream = config.waits()
+                && !payload.is_empty()
+                && (self.state, self.syn_payload) == (State::SynSent, length)
+                && has_fast_open(tcp.header);
             result.established = self.state >= State::Established;
             return result;
         }
@@ -338,8 +351,18 @@ impl Session {
             result.established = self.state >= State::Established;
             return result;
         }
+        let refuses = self.state == State::SynSent && d != self.syn_direction;
+        if refuses && tcp.timestamp.is_some_and(|(_, echo)| !self.streams[1 - d].sent_timestamp(echo)) {
+            events.insert(StreamEvent::PktInvalidTimestamp);
+            return result;
+        }
         if !self.valid(d, tcp, length, events) {
             return result;
+        }
+        // Whoever goes on behind its own reset did not send it.
+        if self.reset_by == Some(d) && !payload.is_empty() && tcp.sequence == self.streams[d].base {
+            self.reset_by = None;
+            events.insert(StreamEvent::SuspectedRstInject);
         }
         self.acknowledge(d, tcp, events);
         self.confirmed |= self.state == State::Established && d != self.syn_direction;
@@ -597,11 +620,7 @@ impl Session {
                 events.insert(StreamEvent::RstInvalidAck);
                 return;
             }
-            let echoes = |echo: u32| {
-                let (Some(first), Some(last)) = (other.first_timestamp, other.timestamp) else { return false };
-                distance(echo, first) >= 0 && distance(last, echo) >= 0
-            };
-            if tcp.timestamp.is_some_and(|(_, echo)| !echoes(echo)) {
+            if tcp.timestamp.is_some_and(|(_, echo)| !other.sent_timestamp(echo)) {
                 events.insert(StreamEvent::PktInvalidTimestamp);
                 return;
             }
@@ -625,6 +644,7 @@ impl Session {
             }
         }
         self.before_reset = self.state;
+        self.reset_by = (self.state >= State::Established).then_some(d);
         self.state = State::Closed;
         // Nothing was delivered yet, and an answer may still show that the reset was not believed.
         if self.before_reset < State::Established {
@@ -855,6 +875,21 @@ impl Session {
             self.state = State::Closed;
         }
     }
+}
+
+/// TCP Fast Open (RFC 7413 section 4.1.1; as an experiment: RFC 6994, magic number F989).
+fn has_fast_open(header: &[u8]) -> bool {
+    let mut options = header.get(20..).unwrap_or(&[]);
+    while let [kind, rest @ ..] = options {
+        match (kind, rest) {
+            (0, _) => return false,
+            (1, _) => options = rest,
+            (34, _) | (254, [_, 0xf9, 0x89, ..]) => return true,
+            (_, [length, ..]) if *length >= 2 => options = options.get(usize::from(*length)..).unwrap_or(&[]),
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn deliver(

@@ -3,7 +3,7 @@
 use super::outputs::{self, Output};
 use super::tree::Node;
 use std::path::{Path, PathBuf};
-use weir_management::{Checksums, Config, EncryptionHandling, ExceptionPolicy, Inspection, OverlapPolicy, Seconds, Size};
+use weir_management::{Checksums, Config, EncryptionHandling, ExceptionPolicy, Inspection, NetworkPolicy, OverlapPolicy, Seconds, Size};
 
 /// What came of a suricata.yaml.
 #[derive(Debug, Clone)]
@@ -210,7 +210,7 @@ fn packets(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
     policies(root, config, remarks);
 }
 
-/// Overlap policies: the one for all addresses is taken over.
+/// Overlap policies of hosts.
 fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
     let Some(node) = root.get("host-os-policy") else { return };
     for child in &node.children {
@@ -218,7 +218,8 @@ fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
             "windows" | "vista" | "windows2k3" => OverlapPolicy::Windows,
             "bsd" | "macos" => OverlapPolicy::Bsd,
             "bsd-right" => OverlapPolicy::BsdRight,
-            "linux" | "old-linux" | "hpux11" => OverlapPolicy::Linux,
+            "linux" | "hpux11" => OverlapPolicy::Linux,
+            "old-linux" => OverlapPolicy::OldLinux,
             "solaris" | "old-solaris" => OverlapPolicy::Solaris,
             "hpux10" => OverlapPolicy::Last,
             _ => OverlapPolicy::First,
@@ -227,8 +228,11 @@ fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
             if matches!(address.as_str(), "0.0.0.0/0" | "::/0") {
                 config.stream.policy = policy;
                 config.defrag.policy = policy;
+            } else if let Some(network) = NetworkPolicy::new(&address, policy) {
+                config.stream.policies.push(network);
+                config.defrag.policies.push(network);
             } else {
-                remarks.push(format!("host-os-policy.{}: {address}: there is one policy for all addresses", child.name));
+                remarks.push(format!("host-os-policy.{}: {address} is no address or network", child.name));
             }
         }
     }
