@@ -115,7 +115,7 @@ pub(super) fn finish(
             && match rule.scope {
                 weir_ir::ActionScope::Packet => false,
                 weir_ir::ActionScope::Flow => true,
-                _ => !matches!(r.scope, Scope::Packet) || rule.once || rule.at_detection || rule.of_protocol,
+                _ => !matches!(r.scope, Scope::Packet) || rule.at_detection || rule.of_flow,
             };
         let mut found = Match {
             rule: r.rule,

@@ -135,9 +135,9 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
         suppressions: vec![],
         rate: None,
         noalert: ir.noalert,
-        once: is_address_only(ir),
+        once: is_header_only(ir) && !ir.header.negated,
         at_detection: is_detection_only(ir),
-        of_protocol: is_protocol_only(ir),
+        of_flow: is_protocol_only(ir) || is_header_only(ir),
     };
     let head = Head { header: shared.headers.intern(&ir.header), units, directions, application };
     Ok(Lowered { head, rule, fast })
@@ -339,7 +339,7 @@ fn host_bits(ir: &Rule, shared: &mut Shared) -> (Vec<HostBitOp>, Vec<HostBitOp>)
 
 /// Suricata's IP-only rules: nothing but protocol and addresses decides. They are inspected on the first packet of
 /// each direction of a flow.
-fn is_address_only(ir: &Rule) -> bool {
+fn is_header_only(ir: &Rule) -> bool {
     let protocol = matches!(
         ir.header.protocol,
         RuleProtocol::Ip
