@@ -107,6 +107,7 @@ pub fn limits(config: &Config) -> weir_detect::Limits {
     let mut limits = weir_detect::Limits::default();
     limits.pcre.matches = config.pcre.match_limit;
     limits.pcre.depth = config.pcre.recursion_limit;
+    limits.matches = config.rules.alerts_per_packet;
     limits
 }
 

@@ -134,6 +134,7 @@ impl Engine {
             ("decoder.bytes", counters.bytes),
             ("flow.total", counters.flows),
             ("detect.alert", counters.alerts),
+            ("detect.alert_queue_overflow", self.detection().overflowed),
             ("detect.alerts_suppressed", self.detection().suppressed),
         ] {
             all.insert(name.to_owned(), value);

@@ -59,6 +59,8 @@ struct Outcome {
     rule: Option<weir_detect::RuleIndex>,
     /// The drop is for the whole flow.
     whole_flow: bool,
+    /// Why it is dropped.
+    reason: DropReason,
 }
 
 impl Outcome {
@@ -66,7 +68,8 @@ impl Outcome {
     fn and(self, later: Outcome) -> Outcome {
         let dropped = self.verdict.action == VerdictAction::Drop;
         let verdict = if dropped || later.verdict.action == VerdictAction::Alert { self.verdict } else { later.verdict };
-        Outcome { verdict, rule: self.rule.or(later.rule), whole_flow: self.whole_flow || later.whole_flow }
+        let reason = if dropped { self.reason } else { later.reason };
+        Outcome { verdict, rule: self.rule.or(later.rule), whole_flow: self.whole_flow || later.whole_flow, reason }
     }
 }
 
@@ -322,6 +325,10 @@ impl Inspector {
             verdict,
             rule: self.matches.iter().find(dropping).map(|m| m.rule),
             whole_flow: self.matches.iter().filter(dropping).any(|m| m.whole_flow),
+            reason: match self.matches.iter().find(dropping) {
+                Some(m) if m.rated => DropReason::RateFilter,
+                _ => DropReason::Rules,
+            },
         }
     }
 
@@ -331,7 +338,7 @@ impl Inspector {
         packet: &Packet<'_>,
         mut flow: Option<&mut Flow<FlowData>>,
         direction: usize,
-        Outcome { verdict, rule, whole_flow }: Outcome,
+        Outcome { verdict, rule, whole_flow, reason: of_rules }: Outcome,
         sink: &mut dyn EventSink,
     ) {
         if !packet.data.is_empty() {
@@ -364,7 +371,7 @@ impl Inspector {
             self.decisions.count(None, false);
             return;
         }
-        self.decisions.count(Some(DropReason::Rules), verdict.reject.is_some());
+        self.decisions.count(Some(of_rules), verdict.reject.is_some());
         if let Some(flow) = flow.as_deref_mut() {
             flow.data.dropped |= whole_flow;
             if flow.data.dropped {
@@ -373,7 +380,7 @@ impl Inspector {
         }
         let program = Arc::clone(self.inner.program());
         let rule = rule.and_then(|rule| program.source(rule));
-        verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
+        verdict::record(packet, flow.as_deref(), direction, of_rules, (verdict, rule, false), sink);
     }
 
     /// A flow has ended.

@@ -249,6 +249,8 @@ section! {
             "Actions of rules in the order in which matches of a packet are looked at.",
             |list| { let mut sorted = list.clone(); sorted.sort(); sorted == ["alert", "drop", "pass", "reject"] },
             "pass, drop, reject and alert, each once";
+        alerts_per_packet: usize = 0, "rules.alerts-per-packet",
+            "Matches of a packet, in the order in which they are found, that may become alerts; 0: all.";
         classification: Option<PathBuf> = None, "rules.classification-file", "`classification.config`: classes, their descriptions and priorities.";
         reference: Option<PathBuf> = None, "rules.reference-file", "`reference.config`: prefixes of references.";
         reputation_categories: Option<PathBuf> = None, "rules.reputation-categories-file", "Categories of reputation lists: number, name, description a line.";

@@ -58,7 +58,7 @@ const READ: &[&str] = &[
     "default-rule-path", "rule-files.", "default-log-dir", "stream.midstream", "stream.async-oneside",
     "stream.checksum-validation", "stream.inline", "stream.reassembly.depth", "flow-timeouts.", "defrag.timeout",
     "host-os-policy.", "pcre.", "pcap-file.checksum-checks", "vlan.use-for-tracking", "decoder.", "exception-policy",
-    "action-order", "datasets", "reputation", "default-reputation-path", "engine-analysis", "host-mode",
+    "action-order", "datasets", "reputation", "default-reputation-path", "engine-analysis", "host-mode", "packet-alert-max",
 ];
 
 /// Translates a configuration. `directory` is where relative paths of rules start; `inline`: decisions will be carried
@@ -79,6 +79,7 @@ pub fn import(root: &Node, directory: &Path, inline: bool) -> Result<Imported, S
     } else if !order.is_empty() {
         return Err("action-order: name pass, drop, reject and alert, each once".to_owned());
     }
+    config.rules.alerts_per_packet = root.number("packet-alert-max").and_then(|n| usize::try_from(n).ok()).unwrap_or(15);
     config.pcre.match_limit = number(root, "pcre.match-limit", config.pcre.match_limit);
     config.pcre.recursion_limit = number(root, "pcre.match-limit-recursion", config.pcre.recursion_limit);
     let outputs = outputs::outputs(root, &mut remarks);
