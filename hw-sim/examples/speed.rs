@@ -110,7 +110,7 @@ fn run(image: &[u8], name: &str, length: usize, kind: u8, frames: usize) {
         })
         .collect();
     let mut number = 0;
-    let mut drain = |driver: &mut Driver<Simulator>| {
+    let drain = |driver: &mut Driver<Simulator>| {
         while driver.next_descriptor(0).expect("descriptor").is_some() {}
         driver.done(0).expect("done");
         while driver.next_flow_record(0).expect("flow record").is_some() {}

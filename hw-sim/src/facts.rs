@@ -5,7 +5,7 @@
 //! a fact about neighbouring bytes is a conjunction of shifted masks. What is rare (escapes, ends of dot segments, the
 //! beginning of a line) is looked at byte by byte. Measured on full-size frames: 0.3 ns a byte against 8 ns.
 
-use crate::lanes::{BLOCK, Lanes};
+use crate::lanes::{BLOCK, Lanes, Work, with_widest};
 use weir_contract::facts::{self, ALL, DNS, TEXT, TLS, in_set};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::GuardParameters;
@@ -21,7 +21,7 @@ pub fn payload_facts(wanted: u64, parameters: &GuardParameters, datagram: bool, 
     }
     let mut found = 0;
     if wanted & TEXT != 0 {
-        found |= Text { parameters, tail, payload, wanted: wanted & TEXT, facts: 0 }.scan();
+        found |= with_widest(Text { parameters, tail, payload, wanted: wanted & TEXT, facts: 0 });
     }
     if wanted & DNS != 0 {
         found |= facts::payload_facts(wanted & DNS, parameters, datagram, tail, payload);
@@ -41,7 +41,7 @@ struct Text<'a> {
     facts: u64,
 }
 
-/// Masks of which the next block needs the last two bits.
+/// Masks of which the next block needs the last two bits, and where a header line stands.
 #[derive(Default, Clone, Copy)]
 struct Carried {
     slash: u64,
@@ -52,6 +52,28 @@ struct Carried {
     space: u64,
     line: u64,
     carriage: u64,
+    head: Head,
+}
+
+/// Where a possible header line stands at the end of a block: each 1 or 0.
+#[derive(Default, Clone, Copy)]
+struct Head {
+    /// A line begins with the next byte, or the next byte may go on with a name.
+    name: u64,
+    /// White space goes on behind a name.
+    white: u64,
+    /// The last byte was the colon behind a name; the space behind that.
+    colon: u64,
+    space: u64,
+}
+
+impl Work for Text<'_> {
+    type Output = u64;
+
+    #[inline(always)]
+    fn run<L: Lanes>(self) -> u64 {
+        self.scan::<L>()
+    }
 }
 
 impl Text<'_> {
@@ -64,11 +86,12 @@ impl Text<'_> {
         }
     }
 
-    fn scan(mut self) -> u64 {
+    #[inline(always)]
+    fn scan<L: Lanes>(mut self) -> u64 {
         let total = self.tail.len() + self.payload.len();
         let mut before = Carried::default();
         // The beginning of what is known may be the beginning of a header line.
-        self.line(0);
+        before.head.name = 1;
         let mut at = 0;
         while at < total && self.facts & self.wanted != self.wanted {
             let mut padded = [0u8; BLOCK];
@@ -90,7 +113,7 @@ impl Text<'_> {
             if at == 0 {
                 count &= u64::MAX << self.tail.len();
             }
-            before = self.block(at, block, known, count, before);
+            before = self.block::<L>(at, block, known, count, before);
             at += BLOCK;
         }
         self.facts
@@ -102,9 +125,9 @@ impl Text<'_> {
     }
 
     /// Facts whose last byte is at a position of `count`; bytes of `known` are there.
-    #[inline]
-    fn block(&mut self, at: usize, block: &[u8; BLOCK], known: u64, count: u64, before: Carried) -> Carried {
-        let lanes = Lanes::load(block);
+    #[inline(always)]
+    fn block<L: Lanes>(&mut self, at: usize, block: &[u8; BLOCK], known: u64, count: u64, before: Carried) -> Carried {
+        let lanes = L::load(block);
         let of = |byte: u8| lanes.equal(byte) & known;
         let (slash, backslash, dot, colon) = (of(b'/'), of(b'\\'), of(b'.'), of(b':'));
         let (space, tab, line, carriage) = (of(b' '), of(b'\t'), of(b'\n'), of(b'\r'));
@@ -148,12 +171,21 @@ impl Text<'_> {
             escapes &= escapes - 1;
             self.escape(at + n as usize, percent >> n & 1 != 0);
         }
-        let mut lines = line;
-        while lines != 0 && self.facts & Guard::HeaderSpaceOdd.bit() == 0 {
-            self.line(at + lines.trailing_zeros() as usize + 1);
-            lines &= lines - 1;
+        let begins = line << 1 | before.head.name;
+        let mut head = Head { name: line >> 63, ..Head::default() };
+        if begins | before.head.white | before.head.colon | before.head.space != 0 {
+            // Possible header lines: name, colon, one space, value (RFC 9112 section 5). What makes one odd: the colon
+            // behind white space, what is no space behind the colon, or more space.
+            let (ends, name) = behind(begins, lanes.token() & known);
+            let (white_ends, goes_on) = behind(ends & white | before.head.white, white);
+            let colons = ends & colon;
+            let values = colons << 1 | before.head.colon;
+            let more = (values & space) << 1 | before.head.space;
+            let odd = white_ends & colon | values & !space & known | more & (white | carriage | line);
+            self.when(odd & count != 0, Guard::HeaderSpaceOdd);
+            head = Head { name: head.name | name, white: goes_on, colon: colons >> 63, space: (values & space) >> 63 };
         }
-        Carried { slash, slashes, dot, colon, white, space, line, carriage }
+        Carried { slash, slashes, dot, colon, white, space, line, carriage, head }
     }
 
     /// What an escape character at a position says: its facts lie one or two bytes on.
@@ -177,50 +209,15 @@ impl Text<'_> {
         self.when(percent && in_set(&p.uri_percent_set, byte), Guard::UriPercentEscape);
         self.when(!percent && in_set(&p.equals_set, byte), Guard::EqualsEscape);
     }
-
-    /// A possible header line from a position on: name, colon, one space, value (RFC 9112 section 5).
-    fn line(&mut self, from: usize) {
-        let mut at = from;
-        while self.byte(at).is_some_and(|byte| TOKEN[usize::from(byte)]) {
-            at += 1;
-        }
-        let name_end = at;
-        while matches!(self.byte(at), Some(b' ' | b'\t' | 0x0b | 0x0c)) {
-            at += 1;
-        }
-        if self.byte(at) != Some(b':') {
-            return;
-        }
-        // The byte that makes it odd: the colon behind white space, what is no space behind the colon, or more space.
-        if at == name_end {
-            at += 1;
-            if self.byte(at) == Some(b' ') {
-                at += 1;
-                if !matches!(self.byte(at), Some(b' ' | b'\t' | 0x0b | 0x0c | b'\r' | b'\n')) {
-                    return;
-                }
-            }
-        }
-        let known = self.byte(at).is_some() && at >= self.tail.len();
-        self.when(known, Guard::HeaderSpaceOdd);
-    }
 }
 
-/// Bytes of a token (RFC 9110 section 5.6.2).
-const TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut n = 0;
-    while n < 256 {
-        let byte = n as u8;
-        table[n] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-            );
-        n += 1;
-    }
-    table
-};
+/// Positions behind the runs of `of` that begin at `begins` (there itself where it is none), and 1 if a run goes on
+/// behind the last. A begin lies at the beginning of a run.
+#[inline(always)]
+fn behind(begins: u64, of: u64) -> (u64, u64) {
+    let (sum, goes_on) = of.overflowing_add(begins & of);
+    ((sum | begins) & !of, u64::from(goes_on))
+}
 
 fn hex(byte: u8) -> Option<u8> {
     (byte as char).to_digit(16).map(|digit| digit as u8)

@@ -127,9 +127,9 @@ impl ImageBuilder {
             let bits = if length == 8 { self.bloom_bits } else { self.bloom_bits - 3 };
             let partitions = if length == 8 { 3 } else { 2 };
             let mut bloom = vec![0u8; (partitions << bits) / 8];
-            let (buckets, ways, exact) = self.exact(length, &members, &mut lists, |middle| {
+            let (buckets, ways, exact) = self.exact(length, &members, &mut lists, |prefix, middle| {
                 for partition in 0..partitions {
-                    let bit = (partition << bits) + bloom_index(middle, partition, bits.into()) as usize;
+                    let bit = (partition << bits) + bloom_index(prefix, middle, partition, bits.into()) as usize;
                     bloom[bit / 8] |= 1 << (bit % 8);
                 }
             });
@@ -199,7 +199,7 @@ impl ImageBuilder {
         length: usize,
         members: &[(&Fragment, &Vec<u32>)],
         lists: &mut Vec<u32>,
-        mut middle_of: impl FnMut(u64),
+        mut hashed: impl FnMut(u32, u64),
     ) -> (u8, u8, Vec<u8>) {
         let entries: Vec<(u64, ExactEntry)> = members
             .iter()
@@ -208,7 +208,7 @@ impl ImageBuilder {
                 let lanes = crate::literal::case_lanes(fragment.case_mask);
                 let folded = fold_word(raw);
                 let middle = self.family.middle(folded, length);
-                middle_of(middle);
+                hashed(self.family.prefix(folded, length), middle);
                 let entry = ExactEntry {
                     value: raw & lanes | folded & !lanes,
                     list_start: lists.len() as u32,

@@ -5,7 +5,7 @@
 //! the test `both_forms_agree` holds equal.
 #![allow(unsafe_code)]
 
-use super::first::{FirstStage, Memory};
+use super::first::{FirstStage, Memory, SPARE};
 use weir_contract::fold::fold_in_place;
 use weir_contract::hash::clmul;
 
@@ -54,20 +54,29 @@ pub(super) fn fold(bytes: &mut [u8]) {
 
 /// Both passes over the positions below `count`, each of which has eight bytes in `bytes` and an element of
 /// `memory.passed`. Gives how many of these were filled. `None` without the processor's help.
-pub(super) fn passes(stage: &FirstStage, bytes: &[u8], count: usize, memory: &mut Memory) -> Option<usize> {
+pub(super) fn passes(
+    stage: &FirstStage,
+    bytes: &[u8],
+    count: usize,
+    enough: usize,
+    memory: &mut Memory,
+) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     if accelerated() {
         let out = memory.passed.as_mut_slice();
-        assert!(bytes.len() >= count + 7 && out.len() >= count);
+        assert!(bytes.len() >= count + 7 && out.len() >= count + SPARE);
         // SAFETY: the processor has PCLMULQDQ and BMI2; lengths as just asserted. Every index is masked to its bitmap,
         // and `FirstStage::new` puts each bitmap whole into `words` (an unused length reads word 0). There are matrices
         // only where the processor can use them; at most one element is filled for each position.
         return Some(unsafe {
             // What the matrices leave at the end is done position by position.
             let (passed, from) = match &stage.matrices {
-                Some(matrices) => super::gfni::passes(stage, matrices, bytes, count, &mut memory.chunk, out),
+                Some(matrices) => super::gfni::passes(stage, matrices, bytes, count, enough, &mut memory.chunk, out),
                 None => (0, 0),
             };
+            if passed >= enough {
+                return Some(passed);
+            }
             let rest = out.get_unchecked_mut(passed..);
             let first = if stage.common {
                 x86::first::<true>(stage, bytes, from..count, rest)
@@ -77,16 +86,17 @@ pub(super) fn passes(stage: &FirstStage, bytes: &[u8], count: usize, memory: &mu
             passed + x86::second(stage, bytes, rest.get_unchecked_mut(..first))
         });
     }
-    let _ = (stage, bytes, count, memory);
+    let _ = (stage, bytes, count, enough, memory);
     None
 }
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::super::first::{FIRST_SHIFT, FirstStage, Passed};
+    use super::super::first::{FirstStage, PREFIX, Passed};
     use std::arch::x86_64::{__m128i, _mm_clmulepi64_si128, _mm_cvtsi128_si64, _mm_cvtsi64_si128, _mm_unpackhi_epi64};
     use weir_contract::constants::WINDOW_MIN;
     use weir_contract::fold::truncate;
+    use weir_contract::hash::{BLOOM_SHIFT, PREFIX_SHIFT, middle};
 
     #[target_feature(enable = "avx512f,avx512bw")]
     pub(super) fn fold(bytes: &mut [u8]) {
@@ -135,7 +145,7 @@ mod x86 {
         let mut passed = 0usize;
         for at in positions {
             // SAFETY: 8 bytes at `at` lie in `bytes` (caller).
-            let window = unsafe { window(bytes, at) };
+            let window = unsafe { window(bytes, at) } & PREFIX;
             let mut low = _mm_cvtsi128_si64(multiply(window, multipliers[0])) as u64;
             let mut lengths = 0u32;
             for n in (0..lanes.len()).rev() {
@@ -143,7 +153,7 @@ mod x86 {
                     low = _mm_cvtsi128_si64(multiply(window, multipliers[n])) as u64;
                 }
                 let lane = lanes[n];
-                let index = (low >> FIRST_SHIFT[n]) as u32 & lane.mask;
+                let index = (low >> PREFIX_SHIFT) as u32 & lane.mask;
                 // SAFETY: `index` is at most `mask`; the bitmap lies in `words` from `base` on (caller).
                 let word = unsafe { *words.add((lane.base + (index >> 6)) as usize) };
                 lengths = lengths * 2 + (word >> (index & 63) & 1) as u32;
@@ -180,10 +190,15 @@ mod x86 {
                 let (lane, multiplier) =
                     unsafe { (stage.lanes.get_unchecked(length), *stage.multipliers.get_unchecked(length)) };
                 let product = product(truncate(window, length + WINDOW_MIN), multiplier);
-                let index = (product >> (lane.second_shift & 127)) as u32 & lane.mask;
-                // SAFETY: `index` is at most `mask`; the bitmap lies in `words` from `second` on (caller).
-                let word = unsafe { *words.add((lane.second + (index >> 6)) as usize) };
-                again |= ((word >> (index & 63) & 1) as u32) << length;
+                let middle = middle(product, length + WINDOW_MIN);
+                let mut all = 1;
+                for partition in 1..=lane.others {
+                    let index = (middle >> BLOOM_SHIFT[partition as usize & 3]) as u32 & lane.mask;
+                    // SAFETY: `index` is at most `mask`; the bitmaps lie in `words` one behind the other (caller).
+                    let word = unsafe { *words.add((lane.base + partition * lane.stride + (index >> 6)) as usize) };
+                    all &= word >> (index & 63);
+                }
+                again |= ((all & 1) as u32) << length;
             }
             // SAFETY: `kept <= n`.
             unsafe { list.add(kept).write(Passed { at, lengths: again }) };

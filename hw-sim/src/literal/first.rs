@@ -1,20 +1,18 @@
-//! First stage of the filter: which positions have a window that the first two Bloom partitions of some length hold.
+//! First stage of the filter: which positions have a window that all Bloom partitions of some length hold.
 //!
 //! Two passes without a branch that depends on many bytes. The first asks the first partition of every length at every
-//! position: one carry-less multiplication and one bit per length; 10 to 20 % of random bytes pass. The second asks the
-//! second partition of the lengths that passed; 1 % is left.
+//! position: one carry-less multiplication and one bit per length; 10 % of random bytes pass. The second asks the other
+//! partitions of the lengths that passed; fewer than 1 % is left.
 
 use super::LengthTable;
 use super::clmul::{accelerated, passes};
 use weir_contract::constants::{WINDOW_LENGTHS, WINDOW_MIN};
 use weir_contract::fold::truncate;
-use weir_contract::hash::{BLOOM_SHIFT, clmul};
+use weir_contract::hash::{BLOOM_SHIFT, PREFIX_SHIFT, clmul, middle};
 use weir_contract::layouts::HashConstants;
 
-/// Where the first Bloom index of each window length begins in the low half of the product. Partition 0 takes bits
-/// `8n - 24 .. 8n - 24 + log2` with log2 ≤ 24: all of them in the low half, and none depends on a byte behind the
-/// window, so the eight bytes at a position need not be cut to the window's length.
-pub(super) const FIRST_SHIFT: [u32; WINDOW_LENGTHS] = {
+/// Where the middle of each window length begins in the product.
+pub(super) const MIDDLE_SHIFT: [u32; WINDOW_LENGTHS] = {
     let mut shifts = [0; WINDOW_LENGTHS];
     let mut n = 0;
     while n < WINDOW_LENGTHS {
@@ -24,6 +22,12 @@ pub(super) const FIRST_SHIFT: [u32; WINDOW_LENGTHS] = {
     shifts
 };
 
+/// The bytes that the first partition asks.
+pub(super) const PREFIX: u64 = 0xffff_ffff;
+
+/// Elements that may be written behind the last position that passed.
+pub(super) const SPARE: usize = 8;
+
 /// Bitmaps of one window length in `words`.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Lane {
@@ -31,14 +35,15 @@ pub(super) struct Lane {
     pub(super) mask: u32,
     /// First word of the first partition.
     pub(super) base: u32,
-    /// First word of the second partition; of the first where there is only one.
-    pub(super) second: u32,
-    /// Where its index begins in the whole product.
-    pub(super) second_shift: u32,
+    /// Words of a partition.
+    pub(super) stride: u32,
+    /// Partitions behind the first, at most three.
+    pub(super) others: u32,
 }
 
 /// A position with a window that may be a fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(C)]
 pub struct Passed {
     /// Position of the window.
     pub at: u32,
@@ -49,13 +54,13 @@ pub struct Passed {
 /// Memory reused from frame to frame.
 #[derive(Debug, Clone, Default)]
 pub struct Memory {
-    /// An element for each position of the longest payload so far.
+    /// An element for each position of the longest payload so far, and [`SPARE`] more.
     pub(super) passed: Vec<Passed>,
     #[cfg(target_arch = "x86_64")]
     pub(super) chunk: Box<super::gfni::Chunk>,
 }
 
-/// The first two partitions of every length.
+/// All partitions of every length.
 #[derive(Debug, Clone)]
 pub struct FirstStage {
     pub(super) multipliers: [u64; WINDOW_LENGTHS],
@@ -67,8 +72,8 @@ pub struct FirstStage {
     /// For the fastest form, where the processor has it.
     #[cfg(target_arch = "x86_64")]
     pub(super) matrices: Option<Box<super::gfni::Matrices>>,
-    /// Low product halves of a byte at each place, for the portable form: by length (one if common).
-    rows: Vec<[[u64; 256]; 8]>,
+    /// Low product halves of a prefix byte at each place, for the portable form: by length (one if common).
+    rows: Vec<[[u64; 256]; WINDOW_MIN]>,
 }
 
 impl FirstStage {
@@ -89,16 +94,10 @@ impl FirstStage {
             let Some(lane) = stage.lanes.get_mut(index) else { continue };
             let partition = (1usize << bits) / 64;
             let base = stage.words.len() as u32;
-            let (second, shift) =
-                if table.shape.bloom_partitions > 1 { (partition as u32, BLOOM_SHIFT[1]) } else { (0, BLOOM_SHIFT[0]) };
-            *lane = Lane {
-                mask: (1u32 << bits) - 1,
-                base,
-                second: base + second,
-                second_shift: FIRST_SHIFT[index] + shift,
-            };
+            let others = u32::from(table.shape.bloom_partitions).clamp(1, BLOOM_SHIFT.len() as u32) - 1;
+            *lane = Lane { mask: (1u32 << bits) - 1, base, stride: partition as u32, others };
             // The passes read this many words unchecked: a bitmap that ends early is filled up.
-            let words = second as usize + partition;
+            let words = (others as usize + 1) * partition;
             stage.words.extend(table.bloom.iter().take(words));
             stage.words.resize(base as usize + words, 0);
             stage.multipliers[index] = constants.multipliers[index];
@@ -111,7 +110,7 @@ impl FirstStage {
         }
         #[cfg(target_arch = "x86_64")]
         {
-            stage.matrices = super::gfni::Matrices::new(&stage.lanes, &stage.multipliers).map(Box::new);
+            stage.matrices = super::gfni::Matrices::new(&stage).map(Box::new);
         }
         if !accelerated() {
             stage.make_rows();
@@ -131,13 +130,14 @@ impl FirstStage {
             .collect();
     }
 
-    /// Positions below `count` that pass, ascending; only those with eight bytes behind them are looked at.
-    pub fn passed<'m>(&self, bytes: &[u8], count: usize, memory: &'m mut Memory) -> &'m [Passed] {
+    /// Positions below `count` that pass, ascending; only those with eight bytes behind them are looked at, and none any
+    /// more once there are `enough`.
+    pub fn passed<'m>(&self, bytes: &[u8], count: usize, enough: usize, memory: &'m mut Memory) -> &'m [Passed] {
         let count = count.min((bytes.len() + 1).saturating_sub(8));
-        if memory.passed.len() < count {
-            memory.passed.resize(count, Passed::default());
+        if memory.passed.len() < count + SPARE {
+            memory.passed.resize(count + SPARE, Passed::default());
         }
-        let passed = match passes(self, bytes, count, memory) {
+        let passed = match passes(self, bytes, count, enough, memory) {
             Some(passed) => passed,
             None => self.portable(bytes, count, &mut memory.passed),
         };
@@ -155,11 +155,14 @@ impl FirstStage {
                 if let Some(rows) = self.rows.get(n) {
                     low = rows.iter().zip(&window).fold(0, |sum, (row, byte)| sum ^ row[usize::from(*byte)]);
                 }
-                if self.bit(lane.base, (low >> FIRST_SHIFT[n]) as u32 & lane.mask) {
+                if self.bit(lane.base, (low >> PREFIX_SHIFT) as u32 & lane.mask) {
                     let window = truncate(u64::from_le_bytes(window), n + WINDOW_MIN);
-                    let product = clmul(window, self.multipliers[n]);
-                    let second = self.bit(lane.second, (product >> lane.second_shift) as u32 & lane.mask);
-                    lengths |= u32::from(second) << n;
+                    let middle = middle(clmul(window, self.multipliers[n]), n + WINDOW_MIN);
+                    let all = (1..=lane.others).all(|partition| {
+                        let index = (middle >> BLOOM_SHIFT[partition as usize]) as u32 & lane.mask;
+                        self.bit(lane.base + partition * lane.stride, index)
+                    });
+                    lengths |= u32::from(all) << n;
                 }
             }
             if lengths != 0 {
@@ -172,7 +175,7 @@ impl FirstStage {
         passed
     }
 
-    fn bit(&self, base: u32, index: u32) -> bool {
+    pub(super) fn bit(&self, base: u32, index: u32) -> bool {
         self.words.get((base + (index >> 6)) as usize).is_some_and(|word| word >> (index & 63) & 1 != 0)
     }
 }
@@ -187,16 +190,13 @@ mod tests {
     fn both_forms_agree() {
         let mut state = 5;
         for common in [false, true] {
-            let mut constants = HashFamily::from_seed(9).constants();
-            if common {
-                constants.multipliers = [constants.multipliers[0]; WINDOW_LENGTHS];
-            }
-            let family = HashFamily::new(constants);
+            let family = if common { HashFamily::from_seed(9) } else { HashFamily::distinct(9) };
+            let constants = family.constants();
             let tables: Vec<LengthTable> = [4usize, 5, 7, 8]
                 .into_iter()
                 .map(|length| {
                     let shape = LengthGeometry {
-                        bloom_partitions: if length == 7 { 1 } else { 2 },
+                        bloom_partitions: [2, 3, 0, 1, 4][length - 4],
                         bloom_bits_log2: 10 + length as u8,
                         exact_ways: 1,
                         ..LengthGeometry::ZERO
@@ -214,22 +214,22 @@ mod tests {
             let mut slow = vec![Passed::default(); bytes.len()];
             let passed = stage.portable(&bytes, bytes.len() - 7, &mut slow);
             slow.truncate(passed);
-            assert_eq!(stage.passed(&bytes, bytes.len(), &mut memory), slow);
+            assert_eq!(stage.passed(&bytes, bytes.len(), usize::MAX, &mut memory), slow);
             // Without matrices, or with bytes that end soon behind the positions.
             let short = &bytes[..bytes.len() - 1];
             slow.retain(|p| (p.at as usize) < bytes.len() - 8);
-            assert_eq!(stage.passed(short, bytes.len() - 8, &mut memory), slow);
+            assert_eq!(stage.passed(short, bytes.len() - 8, usize::MAX, &mut memory), slow);
             #[cfg(target_arch = "x86_64")]
             {
                 stage.matrices = None;
-                assert_eq!(stage.passed(short, bytes.len() - 8, &mut memory), slow);
+                assert_eq!(stage.passed(short, bytes.len() - 8, usize::MAX, &mut memory), slow);
             }
             assert!(slow.len() > 500 && slow.len() < 2900);
             // Against the definition, length by length.
             for at in 0..bytes.len() - 8 {
                 let lengths = tables.iter().fold(0, |set, table| {
                     let window = weir_contract::fold::window(&bytes, at, table.length).unwrap();
-                    set | u32::from(table.bloom_holds(table.middle(window))) << table.index()
+                    set | u32::from(table.bloom_holds(window)) << table.index()
                 });
                 let found = slow.iter().find(|p| p.at == at as u32).map_or(0, |p| p.lengths);
                 assert_eq!(found, lengths, "{at}");

@@ -1,8 +1,8 @@
 //! The literal filter: windows of 4 to 8 folded bytes, Bloom, exact entry, list.
 //!
-//! [`FirstStage`] leaves the positions where the first two Bloom partitions of some window length have their bits. What
-//! is left is looked at length by length: candidates are counted exactly as the contract defines them (all partitions
-//! set), and compared with the exact entries. Order: by position, then by length.
+//! [`FirstStage`] leaves the positions where all Bloom partitions of some window length have their bits. What is left is
+//! looked at length by length: candidates are counted exactly as the contract defines them, and compared with the exact
+//! entries. Order: by position, then by length.
 
 mod clmul;
 mod first;
@@ -105,8 +105,10 @@ impl Filter {
         folded.extend_from_slice(&[0; PADDING]);
         candidates.clear();
         // Runs of one byte repeat their windows: what was found for the last one of a length stands.
-        let mut last = [(0, 0, false); WINDOW_LENGTHS];
-        'positions: for &Passed { at, lengths } in self.first.passed(folded, total, memory) {
+        let mut last = [(0, None); WINDOW_LENGTHS];
+        // Windows that end in the tail or behind the payload do not count.
+        let enough = (limit as usize).saturating_add(tail.len() + 8);
+        'positions: for &Passed { at, lengths } in self.first.passed(folded, total, enough, memory) {
             let Some(word) = folded.get(at as usize..).and_then(|rest| rest.first_chunk::<8>()) else { continue };
             let word = u64::from_le_bytes(*word);
             let mut left = lengths;
@@ -120,20 +122,20 @@ impl Filter {
                 if end > total || end <= tail.len() {
                     continue;
                 }
-                let window = truncate(word, table.length);
-                if *last == (0, 0, false) || last.0 != window {
-                    let middle = table.middle(window);
-                    *last = (window, middle, table.bloom_holds(middle));
-                    table.prefetch(middle);
-                }
-                let (_, middle, holds) = *last;
-                if !holds {
-                    continue;
-                }
                 if candidates.len() as u32 >= limit {
                     scan.limit = true;
                     break 'positions;
                 }
+                let window = truncate(word, table.length);
+                let middle = match *last {
+                    (same, Some(middle)) if same == window => middle,
+                    _ => {
+                        let middle = table.middle(window);
+                        table.prefetch(middle);
+                        *last = (window, Some(middle));
+                        middle
+                    }
+                };
                 scan.candidates[index] += 1;
                 candidates.push(Candidate { at, table: *number, window, middle });
             }
@@ -170,6 +172,10 @@ impl Filter {
 /// Bytes of a window as they stand in the payload, and the lanes that are known: in the tail the case is not kept.
 #[inline]
 fn known_case(payload: &[u8], position: i32, lanes: u64) -> (u64, u64) {
+    let whole = usize::try_from(position).ok().and_then(|at| payload.get(at..)?.first_chunk());
+    if let Some(window) = whole {
+        return (u64::from_le_bytes(*window), lanes);
+    }
     let mut value = 0;
     let mut known = 0;
     for lane in 0..8usize {

@@ -3,7 +3,7 @@
 use super::product;
 use weir_contract::constants::WINDOW_MIN;
 use weir_contract::fold::fold_word;
-use weir_contract::hash::{HashFamily, bloom_index, bucket_index, middle};
+use weir_contract::hash::{HashFamily, bloom_index, bucket_index, middle, prefix};
 use weir_contract::layouts::{ExactEntry, LengthGeometry};
 
 /// The filter of one window length.
@@ -17,20 +17,21 @@ pub struct LengthTable {
     pub bloom: Vec<u64>,
     /// Buckets of ways.
     pub exact: Vec<ExactEntry>,
+    /// Folded values of the entries, [`NO_WINDOW`] where there is none.
+    folded: Vec<u64>,
     multiplier: u64,
 }
 
+/// What no folded window equals: it ends in an upper-case letter.
+const NO_WINDOW: u64 = b'A' as u64;
+
 /// Eight bits to eight bytes.
+#[inline]
 pub const fn case_lanes(mask: u8) -> u64 {
-    let mut lanes = 0;
-    let mut lane = 0;
-    while lane < 8 {
-        if mask >> lane & 1 != 0 {
-            lanes |= 0xff << (8 * lane);
-        }
-        lane += 1;
-    }
-    lanes
+    // A copy of the mask in each byte, its own bit picked out and brought down to the lowest.
+    let picked = (mask as u64 * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+    let set = (picked | (picked & 0x7f7f_7f7f_7f7f_7f7f) + 0x7f7f_7f7f_7f7f_7f7f) >> 7 & 0x0101_0101_0101_0101;
+    set * 0xff
 }
 
 impl LengthTable {
@@ -42,7 +43,9 @@ impl LengthTable {
         exact: Vec<ExactEntry>,
         family: &HashFamily,
     ) -> Self {
-        LengthTable { shape, length, bloom, exact, multiplier: family.multiplier(length) }
+        let of = |entry: &ExactEntry| if entry.list_count == 0 { NO_WINDOW } else { fold_word(entry.value) };
+        let folded = exact.iter().map(of).collect();
+        LengthTable { shape, length, bloom, exact, folded, multiplier: family.multiplier(length) }
     }
 
     /// Hash constant.
@@ -61,12 +64,12 @@ impl LengthTable {
         middle(product(window, self.multiplier), self.length)
     }
 
-    /// Every partition has its bit.
-    #[inline]
-    pub fn bloom_holds(&self, middle: u64) -> bool {
+    /// Every partition has its bit for a folded window.
+    pub fn bloom_holds(&self, window: u64) -> bool {
         let log2 = u32::from(self.shape.bloom_bits_log2);
+        let (prefix, middle) = (prefix(product(window & 0xffff_ffff, self.multiplier)), self.middle(window));
         (0..usize::from(self.shape.bloom_partitions)).all(|partition| {
-            let bit = (partition << log2) + bloom_index(middle, partition, log2) as usize;
+            let bit = (partition << log2) + bloom_index(prefix, middle, partition, log2) as usize;
             self.bloom.get(bit / 64).is_some_and(|word| word >> (bit % 64) & 1 != 0)
         })
     }
@@ -83,8 +86,8 @@ impl LengthTable {
     pub fn prefetch(&self, middle: u64) {
         let ways = usize::from(self.shape.exact_ways);
         for bucket in self.buckets(middle) {
-            if let Some(entry) = self.exact.get(bucket * ways) {
-                super::clmul::prefetch(entry);
+            if let Some(value) = self.folded.get(bucket * ways) {
+                super::clmul::prefetch(value);
             }
         }
     }
@@ -104,10 +107,12 @@ impl LengthTable {
         let [first, second] = self.buckets(middle);
         let second = (second != first).then_some(second);
         for bucket in [Some(first), second].into_iter().flatten() {
-            for entry in self.exact.get(bucket * ways..(bucket + 1) * ways).unwrap_or(&[]) {
-                if entry.list_count == 0 || fold_word(entry.value) != window {
+            let slots = bucket * ways..(bucket + 1) * ways;
+            for (way, value) in self.folded.get(slots.clone()).unwrap_or(&[]).iter().enumerate() {
+                if *value != window {
                     continue;
                 }
+                let Some(entry) = self.exact.get(slots.start + way) else { continue };
                 if entry.case_mask != 0 {
                     cased = true;
                     let (value, known) = known_case(case_lanes(entry.case_mask));

@@ -159,3 +159,11 @@ fn the_candidate_limit_is_exact() {
     let below = tables.filter.scan(b"", payload, total - 1, &mut Scratch::default(), &mut hits);
     assert!(below.limit && below.total() == total - 1 && hits.len() == 3);
 }
+
+#[test]
+fn a_bit_is_a_byte() {
+    for mask in 0..=255u8 {
+        let lanes = (0..8).filter(|n| mask >> n & 1 != 0).fold(0, |lanes, n| lanes | 0xffu64 << (8 * n));
+        assert_eq!(case_lanes(mask), lanes, "{mask:#x}");
+    }
+}

@@ -149,6 +149,13 @@ impl Pipeline {
         self.counters.add(Counter::Hits, self.hits.len() as u64);
         let mut entries = 0u32;
         'hits: for hit in &self.hits {
+            let all = entries.saturating_add(u32::from(hit.list_count));
+            if all <= limits.list_entries
+                && !self.header.some_allowed(tables, list, hit.list_start, frame)
+            {
+                entries = all;
+                continue;
+            }
             for id in tables.list(hit.list_start, u32::from(hit.list_count)) {
                 if entries >= limits.list_entries {
                     guards |= Guard::ListLimit.bit();

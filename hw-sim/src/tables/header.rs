@@ -84,6 +84,8 @@ struct List {
     wanted: u64,
     /// By record, two bits: asked, and allowed by these facts.
     allowed: Vec<u64>,
+    /// By first entry of a fragment's list, two bits: asked, and some record of it is allowed.
+    some: Vec<u64>,
 }
 
 /// Lists by facts.
@@ -125,7 +127,7 @@ impl HeaderCache {
         });
         self.entries += list.len();
         let number = self.lists.len() as u32;
-        self.lists.push(List { records: list, wanted, allowed: Vec::new() });
+        self.lists.push(List { records: list, wanted, allowed: Vec::new(), some: Vec::new() });
         self.by_facts.insert(*facts, number);
         number
     }
@@ -134,6 +136,25 @@ impl HeaderCache {
     #[inline]
     pub fn wanted(&self, list: u32) -> u64 {
         self.lists.get(list as usize).map_or(u64::MAX, |list| list.wanted)
+    }
+
+    /// Some record of the fragments' lists that begin at `start` is allowed by the facts that have this list: most
+    /// fragments that are found are those of other protocols, directions and ports.
+    #[inline]
+    pub fn some_allowed(&mut self, tables: &Tables, list: u32, start: u32, frame: &FrameFacts) -> bool {
+        let Some(list) = self.lists.get_mut(list as usize) else { return true };
+        let (word, shift) = (start as usize / 32, start % 32 * 2);
+        if word >= list.some.len() {
+            self.entries += tables.lists.len().div_ceil(32);
+            list.some.resize(tables.lists.len().div_ceil(32), 0);
+        }
+        let Some(known) = list.some.get_mut(word) else { return true };
+        if *known >> shift & 1 == 0 {
+            let ids = tables.longest_list(start).iter();
+            let mut records = ids.filter_map(|id| tables.records.get(*id as usize));
+            *known |= (1 | u64::from(records.any(|record| lasting(record, frame, tables))) << 1) << shift;
+        }
+        *known >> shift & 2 != 0
     }
 
     /// The record holds for the frame whose facts have this list: the same as [`holds`], but what the facts decide is
@@ -209,7 +230,7 @@ fn rest(id: u32, r: &Record) -> Rest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::ImageBuilder;
+    use crate::testing::{Fragment, ImageBuilder};
     use weir_contract::enums::{IpMask, TransportMask};
     use weir_contract::hash::splitmix64;
 
@@ -293,5 +314,59 @@ mod tests {
             }
         }
         assert!(held > 1000);
+    }
+
+    #[test]
+    fn fragments_of_other_flows_are_told_by_their_lists() {
+        let mut b = ImageBuilder::new(3);
+        let mut state = 5;
+        for n in 0..40u8 {
+            let record = |b: &mut ImageBuilder, r: u64| {
+                b.record(Record {
+                    transports: TransportMask::TCP.0,
+                    directions: 1 + (r % 2) as u8,
+                    class_mask: 1 << (r % 6),
+                    scopes: 1,
+                    ..Record::ALWAYS
+                })
+            };
+            let ids: Vec<u32> = (0..1 + n % 4).map(|_| record(&mut b, splitmix64(&mut state))).collect();
+            b.fragment(Fragment { bytes: vec![b'a', n, n, n], case_mask: 0 }, &ids);
+        }
+        let tables = Tables::load(&b.build()).unwrap();
+        let mut cache = HeaderCache::default();
+        let (mut some, mut none) = (0, 0);
+        for round in 0..24u64 {
+            let frame = FrameFacts {
+                transport: TransportMask::TCP.0,
+                version: IpMask::V4.0,
+                directions: 1 + (round % 2) as u8,
+                states: 1,
+                classes: 1 << (round / 2 % 6),
+                protocol: Some(6),
+                payload_length: 9,
+                scopes: u8::MAX,
+                tcp_flags: Some(16),
+                icmp: None,
+                packet_first: ([0; 16], 9),
+                stream_first: None,
+                stream_start_lost: false,
+                stream_offset: None,
+                reverse_bytes: None,
+                address_classes: (0, 0),
+                port_classes: (0, 0),
+            };
+            let list = cache.list(&tables, &Facts::of(&frame), &frame);
+            for entry in tables.filter.tables().iter().flat_map(|t| &t.exact).filter(|e| e.list_count != 0) {
+                let ids = tables.list(entry.list_start, entry.list_count.into());
+                let hit = Some(Hit { position: 0 });
+                let holds = ids.iter().any(|id| holds(&tables.records[*id as usize], &frame, hit, &tables));
+                let allowed = cache.some_allowed(&tables, list, entry.list_start, &frame);
+                assert_eq!(allowed, holds, "{entry:?}");
+                some += u32::from(allowed);
+                none += u32::from(!allowed);
+            }
+        }
+        assert!(some > 100 && none > 100, "{some} {none}");
     }
 }

@@ -64,6 +64,12 @@ pub(super) fn load(bytes: &[u8]) -> Result<Tables, Refusal> {
     let port_sets = loader.matrix(BlockType::PortSets, g.port_sets, g.port_classes)?;
     let address_sets = loader.matrix(BlockType::AddressSets, g.address_sets, g.address_classes)?;
     let armed = guards.iter().enumerate().filter(|(_, range)| range.count != 0).fold(0, |set, (n, _)| set | 1u64 << n);
+    let mut longest = vec![0u16; lists.len()];
+    for entry in filter.tables().iter().flat_map(|table| &table.exact) {
+        if let Some(longest) = longest.get_mut(entry.list_start as usize) {
+            *longest = entry.list_count.max(*longest);
+        }
+    }
     Ok(Tables {
         identity: loader.image.header.identity,
         filter,
@@ -74,6 +80,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<Tables, Refusal> {
         armed,
         parameters,
         limits,
+        longest,
         port_classes,
         addresses,
         port_sets,
@@ -174,7 +181,7 @@ impl Loader<'_> {
                 && truncate(entry.value, table.length) == entry.value
                 && entry.value & !lanes == folded & !lanes;
             let middle = table.middle(folded);
-            if !canonical || !table.buckets(middle).contains(&(slot / ways)) || !table.bloom_holds(middle) {
+            if !canonical || !table.buckets(middle).contains(&(slot / ways)) || !table.bloom_holds(folded) {
                 return self.at(TableError::Value, kind, slot, ExactEntry::SIZE);
             }
         }

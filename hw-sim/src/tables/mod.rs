@@ -39,6 +39,8 @@ pub struct Tables {
     pub parameters: GuardParameters,
     /// Bounds per frame.
     pub limits: Limits,
+    /// Entries of the longest of the fragments' lists that begin at each entry.
+    longest: Vec<u16>,
     port_classes: Vec<u16>,
     addresses: AddressClasses,
     port_sets: Matrix,
@@ -61,6 +63,12 @@ impl Tables {
     /// Directory of the image.
     pub fn directory(&self) -> &[BlockEntry] {
         &self.directory
+    }
+
+    /// Record ids of the longest of the fragments' lists that begin at an entry.
+    #[inline]
+    pub fn longest_list(&self, start: u32) -> &[u32] {
+        self.list(start, self.longest.get(start as usize).copied().unwrap_or(u16::MAX).into())
     }
 
     /// Record ids of a list.

@@ -6,21 +6,29 @@
 //! *n* bytes:
 //!
 //! ```text
+//!   prefix  Q = product of the window's first four bytes with the same constant
 //!   middle  M = bits n*8-24 .. of P, 64 bits: M = (P >> (8n - 24)) mod 2^64
-//!   Bloom partition p (0..3) of 2^b bits:  bit index  = (M >> SHIFT[p]) mod 2^b      SHIFT = 0, 11, 22, 33
+//!   Bloom partition 0 of 2^b bits:         bit index  = (Q >> 40) mod 2^b
+//!   Bloom partition p (1..3) of 2^b bits:  bit index  = (M >> SHIFT[p]) mod 2^b      SHIFT[1..] = 11, 22, 33
 //!   exact table of 2^k buckets:            bucket 0   = (M >> 5)  mod 2^k
 //!                                          bucket 1   = (M >> 29) mod 2^k
 //! ```
 //!
+//! Partition 0 asks the same four bytes whatever the length: with one constant for all lengths (as the compiler makes
+//! it) its index is the same for all of them, one look-up instead of one for each. Bits 40 to 63 of Q depend on all four.
+//!
 //! Bits below `8n - 24` of P depend on few window bytes only (bit *i* on window bits 0..=*i*), bits above 64 + 8n - 24
 //! on few as well; M and the index fields keep to the part where each bit depends on (nearly) all. The fields overlap
 //! by design for wide partitions: the product has 8n + 63 bits and partitions of up to 24 bits must fit; with the
-//! default geometry (18 bits at shifts 0, 11, 22; 15 bits at 0, 11) they share 7 and 4 bits, which costs a false
+//! default geometry (18 bits at shifts 11, 22; 15 bits at 11) they share 7 bits, which costs a false
 //! positive rate measured by the test `false_positive_rate`. Buckets are disjoint up to 2^24.
 
+use crate::constants::WINDOW_LENGTHS;
 use crate::layouts::{FlowKey, HashConstants};
 
-/// Positions of the Bloom bit index in the middle, by partition.
+/// Position of the index of partition 0 in the product of a window's first four bytes.
+pub const PREFIX_SHIFT: u32 = 40;
+/// Positions of the Bloom bit index in the middle, by partition; partition 0 has its index from the prefix.
 pub const BLOOM_SHIFT: [u32; 4] = [0, 11, 22, 33];
 /// Positions of the two exact buckets in the middle.
 pub const BUCKET_SHIFT: [u32; 2] = [5, 29];
@@ -44,10 +52,20 @@ pub const fn middle(product: u128, length: usize) -> u64 {
     (product >> (8 * length).saturating_sub(24)) as u64
 }
 
+/// What the index of partition 0 is cut from: 24 bits of the product of a window's first four bytes.
+#[inline]
+pub const fn prefix(product: u128) -> u32 {
+    (product >> PREFIX_SHIFT) as u32 & 0x00ff_ffff
+}
+
 /// Bit index in Bloom partition `partition` (0 to 3) of 2^`bits_log2` bits.
 #[inline]
-pub const fn bloom_index(middle: u64, partition: usize, bits_log2: u32) -> u32 {
-    (middle >> BLOOM_SHIFT[partition & 3]) as u32 & ((1 << bits_log2) - 1)
+pub const fn bloom_index(prefix: u32, middle: u64, partition: usize, bits_log2: u32) -> u32 {
+    let bits = match partition & 3 {
+        0 => prefix,
+        behind => (middle >> BLOOM_SHIFT[behind]) as u32,
+    };
+    bits & ((1 << bits_log2) - 1)
 }
 
 /// Bucket `which` (0 or 1) of an exact table of 2^`buckets_log2` buckets.
@@ -68,9 +86,15 @@ impl HashFamily {
         HashFamily { constants }
     }
 
-    /// From a seed: splitmix64 (Steele, Lea, Flood 2014) gives the constants, top and bottom bit set so that no
-    /// window byte falls out of the product.
+    /// From a seed: splitmix64 (Steele, Lea, Flood 2014) gives the constant, the same for all lengths, top and bottom
+    /// bit set so that no window byte falls out of the product.
     pub fn from_seed(seed: u64) -> Self {
+        let mut state = seed;
+        HashFamily { constants: HashConstants { multipliers: [splitmix64(&mut state) | 1 | 1 << 63; WINDOW_LENGTHS] } }
+    }
+
+    /// From a seed, a constant for each length: the contract allows it, at the price of a look-up for each.
+    pub fn distinct(seed: u64) -> Self {
         let mut state = seed;
         HashFamily {
             constants: HashConstants { multipliers: core::array::from_fn(|_| splitmix64(&mut state) | 1 | 1 << 63) },
@@ -85,6 +109,11 @@ impl HashFamily {
     /// Constant for windows of `length` (4 to 8) bytes; 0 for other lengths.
     pub fn multiplier(&self, length: usize) -> u64 {
         length.checked_sub(4).and_then(|i| self.constants.multipliers.get(i)).copied().unwrap_or(0)
+    }
+
+    /// [`prefix`] of a folded window, with the constant of `length` (4 to 8) bytes.
+    pub fn prefix(&self, window: u64, length: usize) -> u32 {
+        prefix(clmul(window & 0xffff_ffff, self.multiplier(length)))
     }
 
     /// Middle of the product of a folded window of `length` (4 to 8) bytes.
@@ -205,9 +234,9 @@ mod tests {
                 for _ in 0..entries {
                     let window = text();
                     members.insert(window);
-                    let m = table.middle(window);
+                    let (q, m) = (family.prefix(window, length), table.middle(window));
                     for (p, bits_of) in bloom.iter_mut().enumerate() {
-                        bits_of[bloom_index(m, p, bits) as usize] = true;
+                        bits_of[bloom_index(q, m, p, bits) as usize] = true;
                     }
                 }
                 let (mut positives, mut tried) = (0u32, 0u32);
@@ -217,8 +246,8 @@ mod tests {
                         continue;
                     }
                     tried += 1;
-                    let m = table.middle(window);
-                    positives += u32::from((0..partitions).all(|p| bloom[p][bloom_index(m, p, bits) as usize]));
+                    let (q, m) = (family.prefix(window, length), table.middle(window));
+                    positives += u32::from((0..partitions).all(|p| bloom[p][bloom_index(q, m, p, bits) as usize]));
                 }
                 let fill = 1.0 - (-(entries as f64) / f64::from(1u32 << bits)).exp();
                 let ideal = fill.powi(partitions as i32);

@@ -44,17 +44,23 @@ module weir_match_bloom
     bank_q <= {bank_q[1:0], bank_i};
   end
 
-  // ---- sums
+  // ---- sums: of the whole window, and of the four bytes that the first partition asks
   logic [BYTES-1:0][USED-1:0] middle_q;
+  logic [BYTES-1:0][LOG2-1:0] prefix_q;
   for (genvar b = 0; b < BYTES; b++) begin : g_middle
-    logic [8*LENGTH+62:0] product;
+    logic [8*LENGTH+62:0] product, prefix;
     always_comb begin
       product = '0;
+      prefix = '0;
       for (int unsigned n = 0; n < LENGTH; n++) begin
         product = product ^ ((8 * LENGTH + 63)'(products_q[b+n]) << (8 * n));
+        if (n < SHORTEST) prefix = product;
       end
     end
-    always_ff @(posedge clk_i) middle_q[b] <= USED'(product >> LOWEST);
+    always_ff @(posedge clk_i) begin
+      middle_q[b] <= USED'(product >> LOWEST);
+      prefix_q[b] <= LOG2'(prefix >> PREFIX_SHIFT);
+    end
   end
 
   // ---- partitions
@@ -69,7 +75,7 @@ module weir_match_bloom
 
     always_comb begin
       for (int unsigned b = 0; b < BYTES; b++) begin
-        index[b] = LOG2'(middle_q[b] >> BLOOM_SHIFT[p]) & mask;
+        index[b] = (p == 0 ? prefix_q[b] : LOG2'(middle_q[b] >> BLOOM_SHIFT[p])) & mask;
       end
     end
     always_ff @(posedge clk_i) begin

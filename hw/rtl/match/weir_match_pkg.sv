@@ -9,7 +9,9 @@ package weir_match_pkg;
   localparam int unsigned SHORTEST = 4;
   localparam int unsigned REACH = 7;      // bytes of a window behind its first
 
-  // Positions of the indices in the middle of the product (hash.rs).
+  // Positions of the indices: of the first partition in the product of four bytes, of the others in the middle of the
+  // whole product (hash.rs).
+  localparam int unsigned PREFIX_SHIFT = 40;
   localparam int unsigned BLOOM_SHIFT[4] = '{0, 11, 22, 33};
   localparam int unsigned BUCKET_SHIFT[2] = '{5, 29};
 

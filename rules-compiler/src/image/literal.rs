@@ -43,12 +43,14 @@ pub fn build(
     most_bits: u32,
     most_entries: usize,
 ) -> Result<Filter, ImageError> {
+    let mut prefixes = Vec::new();
     let entries: Vec<(u64, ExactEntry)> = fragments
         .iter()
         .filter(|(f, _)| f.length() == length)
         .map(|(f, range)| {
             let count = u16::try_from(range.count).map_err(|_| ImageError::ListTooLong { fragment: f.display(), count: range.count })?;
-            let middle = family.middle(u64::from_le_bytes(f.folded()), length);
+            let window = u64::from_le_bytes(f.folded());
+            let middle = family.middle(window, length);
             let entry = ExactEntry {
                 value: f.value(),
                 list_start: range.start,
@@ -56,6 +58,7 @@ pub fn build(
                 case_mask: f.case_mask,
                 length: length as u8,
             };
+            prefixes.push(family.prefix(window, length));
             Ok((middle, entry))
         })
         .collect::<Result<_, ImageError>>()?;
@@ -70,9 +73,9 @@ pub fn build(
     let parts = partitions(length);
     let size = 1usize << bits;
     let mut bloom = vec![0u8; parts * size / 8];
-    for (middle, _) in &entries {
+    for ((middle, _), prefix) in entries.iter().zip(&prefixes) {
         for p in 0..parts {
-            let at = p * size + bloom_index(*middle, p, bits) as usize;
+            let at = p * size + bloom_index(*prefix, *middle, p, bits) as usize;
             if let Some(byte) = bloom.get_mut(at / 8) {
                 *byte |= 1 << (at % 8);
             }
