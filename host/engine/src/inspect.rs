@@ -207,7 +207,7 @@ impl Inspector {
         inspect_payload: bool,
     ) -> Context<'p> {
         let mut facts = FlowFacts {
-            id: flow.first_frame,
+            id: flow_number(flow),
             direction: side(direction),
             established,
             protocol: Detection::Unknown,
@@ -344,7 +344,7 @@ impl Inspector {
         if !packet.data.is_empty() {
             let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
             let seen = (packet.number, packet.time.0, packet.data.len());
-            let of_flow = flow.as_deref().map(|flow| flow.first_frame);
+            let of_flow = flow.as_deref().map(flow_number);
             if self.tags.tells(of_flow, ends, seen) {
                 let facts = self.with_link(packet, packet_facts(packet, false));
                 sink.tagged(&TaggedRecord { packet: facts, flow: flow.as_deref().map(flow_facts) });
@@ -385,7 +385,7 @@ impl Inspector {
 
     /// A flow has ended.
     pub fn end_tag(&mut self, flow: &Flow<FlowData>) {
-        self.tags.end(flow.first_frame);
+        self.tags.end(flow_number(flow));
     }
 
     /// Counts an ended flow and its transactions by protocol.
@@ -636,7 +636,7 @@ impl Inspector {
             let running = Running::new(tag, packet.number, packet.time.0, packet.data.len());
             let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
             match (tag.who, flow.as_deref_mut(), ends) {
-                (weir_ir::TagWho::Session, Some(flow), _) => self.tags.begin(Whose::Flow(flow.first_frame), running),
+                (weir_ir::TagWho::Session, Some(flow), _) => self.tags.begin(Whose::Flow(flow_number(flow)), running),
                 (weir_ir::TagWho::Source, _, Some((source, _))) => self.tags.begin(Whose::Host(source), running),
                 (weir_ir::TagWho::Destination, _, Some((_, destination))) => {
                     self.tags.begin(Whose::Host(destination), running);
@@ -759,6 +759,11 @@ fn exchanged(m: &Match, flow: Option<&Flow<FlowData>>, packet: &Packet<'_>) -> b
     let to_server = (ip.source, packet.source_port) == (ends.source, ends.source_port)
         || (ends.source_port == 0 && ip.source == ends.source);
     to_server != (direction == Direction::ToServer)
+}
+
+/// Unique number of a flow: a frame begins at most one at each depth of tunnels.
+pub(crate) fn flow_number(flow: &Flow<FlowData>) -> u64 {
+    flow.first_frame << 8 | u64::from(flow.key.depth)
 }
 
 /// Facts of a flow, for records.

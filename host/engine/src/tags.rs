@@ -10,7 +10,7 @@ const TAGS_MAX: usize = 1 << 16;
 /// Whose packets are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Whose {
-    /// The flow's, by the number of its first frame.
+    /// The flow's, by its number.
     Flow(u64),
     /// A host's.
     Host(IpAddr),
@@ -98,6 +98,22 @@ impl Tags {
 mod tests {
     use super::*;
     use weir_ir::TagWho;
+
+    /// A tunnel's flow and the one within it begin with the same frame.
+    #[test]
+    fn tags_of_flows_and_hosts_are_apart() {
+        let tag = Tag { who: TagWho::Session, count: 9, metric: TagMetric::Packets };
+        let hosts: (IpAddr, IpAddr) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        let (outer, inner) = (7 << 8, 7 << 8 | 1);
+        let mut tags = Tags::default();
+        tags.begin(Whose::Flow(inner), Running::new(tag, 7, 0, 60));
+        assert!(!tags.tells(Some(outer), Some(hosts), (8, 0, 60)));
+        assert!(tags.tells(Some(inner), Some(hosts), (8, 0, 60)));
+        tags.end(outer);
+        assert!(tags.tells(Some(inner), Some(hosts), (9, 0, 60)));
+        tags.end(inner);
+        assert!(!tags.tells(Some(inner), Some(hosts), (10, 0, 60)));
+    }
 
     #[test]
     fn a_tag_ends_with_its_count() {

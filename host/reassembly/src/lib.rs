@@ -38,7 +38,14 @@ pub fn fuzz_reassembly(input: &[u8]) {
         fn end(&mut self, _direction: usize) {}
     }
     let config =
-        SessionConfig { queue_limit: 512, depth: 4096, midstream: input.len() % 2 == 1, ..SessionConfig::default() };
+        SessionConfig {
+            queue_limit: 512,
+            depth: 4096,
+            midstream: input.len() & 1 != 0,
+            delivery: if input.len() & 2 != 0 { Delivery::Acknowledged } else { Delivery::Arrival },
+            one_sided: input.len() & 4 != 0,
+            ..SessionConfig::default()
+        };
     let mut session = Session::default();
     let mut sink = Check { next: [0; 2] };
     let payload = [0x5au8; 256];
@@ -49,4 +56,5 @@ pub fn fuzz_reassembly(input: &[u8]) {
         let length = usize::from(chunk[6]);
         session.packet(&config, usize::from(chunk[7] & 1), &tcp, &payload[..length], chunk[7] & 0x80 != 0, &mut sink);
     }
+    (0..2).for_each(|direction| session.deliver_rest(&config, direction, &mut sink));
 }
