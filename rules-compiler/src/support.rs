@@ -78,7 +78,7 @@ const KEYWORDS: &[&str] = &[
     "tls_cert_notafter", "tls.cert_chain_len", "dns.opcode", "dns.rcode", "dns.rrtype", "app-layer-protocol",
     "ftpdata_command", "ftp.dynamic_port", "ftp.mode", "ftp.reply_received", "filesize", "filestore", "dcerpc.iface", "dcerpc.opnum", "smb.version", "krb5_msg_type", "krb5_err_code",
     "krb5.ticket_encryption", "krb5.weak_encryption", "snmp.version", "snmp.pdu_type", "snmp.trap_type", "ntp.version",
-    "ntp.mode", "ntp.stratum", "ntp.reference_id", "dhcp.leasetime", "dhcp.renewal_time", "dhcp.rebinding_time",
+    "ntp.mode", "ntp.stratum", "dhcp.leasetime", "dhcp.renewal_time", "dhcp.rebinding_time",
     "mqtt.protocol_version", "mqtt.type", "mqtt.flags", "mqtt.qos", "mqtt.reason_code", "mqtt.connack.session_present",
     "mqtt.connect.flags", "rfb.sectype", "rfb.secresult",
     "http2.frametype", "http2.errorcode", "http2.priority", "http2.window", "http2.size_update", "http2.settings",

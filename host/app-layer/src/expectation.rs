@@ -17,7 +17,18 @@ pub enum Content {
     /// A file to the server.
     Stored,
     /// A listing, from the server.
-    Listing,
+    Listing(Listing),
+}
+
+/// The command that asks for a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listing {
+    /// LIST
+    List,
+    /// NLST: names alone.
+    Names,
+    /// MLSD (RFC 3659).
+    Machine,
 }
 
 /// A file that an expected connection carries.

@@ -217,6 +217,7 @@ buffers! {
     EmailReceived = "email.received", true, Both, Some(AppProtocol::Smtp);
     EmailBodyMd5 = "email.body_md5", false, Both, Some(AppProtocol::Smtp);
     PgsqlQuery = "pgsql.query", false, ToServer, Some(AppProtocol::Pgsql);
+    NtpReferenceId = "ntp.reference_id", false, Both, Some(AppProtocol::Ntp);
     Dnp3Data = "dnp3.data", false, Both, Some(AppProtocol::Dnp3);
     WebSocketPayload = "websocket.payload", false, Both, Some(AppProtocol::WebSocket);
 }

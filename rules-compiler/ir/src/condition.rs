@@ -179,7 +179,7 @@ pub enum PacketCondition {
     FlowPackets(FlowSide, Comparison),
     /// `flow.bytes…`
     FlowBytes(FlowSide, Comparison),
-    /// `vlan.id` with layer (none = any layer)
+    /// `vlan.id` with layer (none = any layer, `i8::MAX` = all of them)
     VlanId(Option<i8>, Comparison),
     /// `vlan.layers`
     VlanLayers(Comparison),
@@ -306,8 +306,8 @@ pub enum AppLayerCondition {
     DnsRcode(Comparison),
     /// `dns.rrtype`
     DnsRrtype(Comparison),
-    /// `ftpdata_command`: true = retr, false = stor
-    FtpDataCommand(bool),
+    /// `ftpdata_command`: 0 stor, 1 retr, 2 list, 3 nlst, 4 mlsd, 5 appe
+    FtpDataCommand(u64),
     /// `filestore` (no condition, an effect)
     FileStore,
     /// `filesize`

@@ -23,6 +23,9 @@ pub fn numbers_of(keyword: &str) -> &'static [NamedValue] {
         "enip_command" | "enip.command" => ENIP_COMMAND,
         "enip.status" => ENIP_STATUS,
         "dnp3_func" => DNP3_FUNCTION,
+        "ntp.mode" => NTP_MODE,
+        "krb5.ticket_encryption" => KERBEROS_ENCRYPTION,
+        "ftpdata_command" => FTP_DATA_COMMAND,
         "ftp.mode" => &[("active", 0), ("passive", 1)],
         "ftp.reply_received" | "krb5.weak_encryption" | "mqtt.connack.session_present" | "websocket.mask" => BOOLEAN,
         _ => &[],
@@ -75,7 +78,7 @@ const IP_OPTIONS: &[NamedValue] = &[
 
 #[rustfmt::skip]
 const MQTT_TYPE: &[NamedValue] = &[
-    ("CONNECT", 1), ("CONNACK", 2), ("PUBLISH", 3), ("PUBACK", 4), ("PUBREC", 5), ("PUBREL", 6), ("PUBCOMP", 7),
+    ("UNASSIGNED", 0), ("CONNECT", 1), ("CONNACK", 2), ("PUBLISH", 3), ("PUBACK", 4), ("PUBREC", 5), ("PUBREL", 6), ("PUBCOMP", 7),
     ("SUBSCRIBE", 8), ("SUBACK", 9), ("UNSUBSCRIBE", 10), ("UNSUBACK", 11), ("PINGREQ", 12), ("PINGRESP", 13),
     ("DISCONNECT", 14), ("AUTH", 15),
 ];
@@ -113,11 +116,11 @@ const HTTP2_ERROR: &[NamedValue] = &[
 ];
 
 #[rustfmt::skip]
-const RFB_RESULT: &[NamedValue] = &[("ok", 0), ("fail", 1), ("toomany", 2)];
+const RFB_RESULT: &[NamedValue] = &[("ok", 0), ("fail", 1), ("toomany", 2), ("unknown", 3)];
 
 /// RFC 6455, section 5.2.
 #[rustfmt::skip]
-const WEBSOCKET_OPCODE: &[NamedValue] = &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("ping", 9), ("pong", 10)];
+const WEBSOCKET_OPCODE: &[NamedValue] = &[("continuation", 0), ("text", 1), ("binary", 2), ("connection_close", 8), ("close", 8), ("ping", 9), ("pong", 10)];
 
 /// RFC 4511, section 4.2 ff: the application tags.
 #[rustfmt::skip]
@@ -142,7 +145,9 @@ const LDAP_RESULT: &[NamedValue] = &[
     ("inappropriate_authentication", 48), ("invalid_credentials", 49), ("insufficient_access_rights", 50), ("busy", 51),
     ("unavailable", 52), ("unwilling_to_perform", 53), ("loop_detect", 54), ("naming_violation", 64),
     ("object_class_violation", 65), ("not_allowed_on_non_leaf", 66), ("not_allowed_on_rdn", 67),
-    ("entry_already_exists", 68), ("object_class_mods_prohibited", 69), ("affects_multiple_dsas", 71), ("other", 80),
+    ("entry_already_exists", 68), ("object_class_mods_prohibited", 69), ("results_too_large", 70), ("affects_multiple_dsas", 71), ("other", 80),
+    ("is_leaf", 35), ("canceled", 118), ("no_such_operation", 119), ("too_late", 120), ("cannot_cancel", 121),
+    ("assertion_failed", 122), ("authorization_denied", 123), ("e_sync_refresh_required", 4096), ("no_operation", 16_654),
 ];
 
 /// IEEE 1815, table 4-1.
@@ -169,5 +174,30 @@ const ENIP_COMMAND: &[NamedValue] = &[
 #[rustfmt::skip]
 const ENIP_STATUS: &[NamedValue] = &[
     ("success", 0), ("invalid_cmd", 1), ("no_resources", 2), ("incorrect_data", 3), ("invalid_session", 100),
-    ("invalid_length", 101), ("unsupported_protocol_revision", 105), ("encapsulation_header_error", 106),
+    ("invalid_length", 101), ("unsupported_protocol_revision", 105), ("unsupported_prot_rev", 105), ("encapsulation_header_error", 106),
 ];
+
+/// RFC 5905, figure 10.
+#[rustfmt::skip]
+const NTP_MODE: &[NamedValue] = &[
+    ("reserved", 0), ("symmetric_active", 1), ("symmetric_passive", 2), ("client", 3), ("server", 4), ("broadcast", 5),
+    ("control", 6), ("private", 7),
+];
+
+/// IANA's registry of Kerberos encryption types; those below zero (RFC 4757 and private use) as their two's complement.
+#[rustfmt::skip]
+const KERBEROS_ENCRYPTION: &[NamedValue] = &[
+    ("des-cbc-crc", 1), ("des-cbc-md4", 2), ("des-cbc-md5", 3), ("des3-cbc-md5", 5), ("des3-cbc-sha1", 7),
+    ("dsawithsha1-cmsoid", 9), ("md5withrsaencryption-cmsoid", 10), ("sha1withrsaencryption-cmsoid", 11),
+    ("rc2cbc-envoid", 12), ("rsaencryption-envoid", 13), ("rsaes-oaep-env-oid", 14), ("des-ede3-cbc-env-oid", 15),
+    ("des3-cbc-sha1-kd", 16), ("aes128-cts-hmac-sha1-96", 17), ("aes256-cts-hmac-sha1-96", 18),
+    ("aes128-cts-hmac-sha256-128", 19), ("aes256-cts-hmac-sha384-192", 20), ("rc4-hmac", 23), ("rc4-hmac-exp", 24),
+    ("camellia128-cts-cmac", 25), ("camellia256-cts-cmac", 26), ("subkey-keymaterial", 65),
+    ("rc4-md4", -128i64 as u64), ("rc4-plain2", -129i64 as u64), ("rc4-lm", -130i64 as u64), ("rc4-sha", -131i64 as u64),
+    ("des-plain", -132i64 as u64), ("rc4-hmac-old", -133i64 as u64), ("rc4-plain-old", -134i64 as u64),
+    ("rc4-hmac-old-exp", -135i64 as u64), ("rc4-plain-old-exp", -136i64 as u64), ("rc4-plain", -140i64 as u64),
+    ("rc4-plain-exp", -141i64 as u64),
+];
+
+/// RFC 959 section 4.1.3, RFC 3659: commands that use a data connection.
+const FTP_DATA_COMMAND: &[NamedValue] = &[("stor", 0), ("retr", 1), ("list", 2), ("nlst", 3), ("mlsd", 4), ("appe", 5)];

@@ -91,11 +91,14 @@ impl Lowering<'_, '_> {
             Handler::DnsRrtype => {
                 AppLayerCondition::DnsRrtype(self.comparison(option, 65_535, numbers_of("dns.rrtype"))?)
             }
-            Handler::FtpDataCommand => match self.value(option)?.trim() {
-                "retr" => AppLayerCondition::FtpDataCommand(true),
-                "stor" => AppLayerCondition::FtpDataCommand(false),
-                other => return Err(self.wrong(option, format!("`{other}` is neither `stor` nor `retr`"))),
-            },
+            Handler::FtpDataCommand => {
+                let text = self.value(option)?;
+                let command = numbers_of("ftpdata_command").iter().find(|c| c.0.eq_ignore_ascii_case(text.trim()));
+                match command {
+                    Some((_, number)) => AppLayerCondition::FtpDataCommand(*number),
+                    None => return Err(self.wrong(option, format!("`{text}` is no command with a data connection"))),
+                }
+            }
             Handler::FileStore => {
                 self.warn(
                     option.span(),

@@ -15,10 +15,22 @@ const HTTP2_SETTINGS: &[(&str, u64)] = &[
     ("SETTINGS_INITIAL_WINDOW_SIZE", 4),
     ("SETTINGS_MAX_FRAME_SIZE", 5),
     ("SETTINGS_MAX_HEADER_LIST_SIZE", 6),
+    // RFC 8441 section 3, RFC 9218 section 2.1.
+    ("SETTINGS_ENABLE_CONNECT_PROTOCOL", 8),
+    ("SETTINGS_NO_RFC7540_PRIORITIES", 9),
 ];
 
 /// Bits of a frame's first byte (RFC 6455 section 5.2, RFC 7692 section 6).
 const WEBSOCKET_FLAGS: &[(&str, u64)] = &[("fin", 0x80), ("comp", 0x40)];
+
+/// Low bits of a packet's first byte (MQTT 3.1.1 section 2.2.2).
+const MQTT_FLAGS: &[(&str, u64)] = &[("dup", 8), ("retain", 1)];
+
+/// Connect flags (MQTT 3.1.1 section 3.1.2.3).
+#[rustfmt::skip]
+const MQTT_CONNECT_FLAGS: &[(&str, u64)] = &[
+    ("username", 0x80), ("password", 0x40), ("will_retain", 0x20), ("will", 0x04), ("clean_session", 0x02),
+];
 
 /// Internal indications (IEEE 1815 clause 4.5), first octet high.
 #[rustfmt::skip]
@@ -41,6 +53,9 @@ impl Lowering<'_, '_> {
             "http2.settings" => vec![self.http2_setting(option)?],
             "ldap.responses.operation" | "ldap.responses.result_code" => vec![self.of_response(option, keyword)?],
             "websocket.flags" => return self.bits(option, keyword, WEBSOCKET_FLAGS).map(Some),
+            "mqtt.flags" => return self.bits(option, keyword, MQTT_FLAGS).map(Some),
+            "mqtt.connect.flags" => return self.bits(option, keyword, MQTT_CONNECT_FLAGS).map(Some),
+            "krb5.ticket_encryption" => vec![self.ticket_encryption(option)?],
             "dnp3_ind" => vec![self.any_of(option, keyword, DNP3_INDICATIONS)?],
             "dnp3_obj" => vec![self.dnp3_object(option, keyword)?],
             "ike.chosen_sa_attribute" => vec![self.chosen_attribute(option)?],
@@ -117,12 +132,45 @@ impl Lowering<'_, '_> {
         Ok(self.named(keyword.name, Some(Comparison::AnyBit(mask))))
     }
 
+    /// `weak`, or types by number or name, between commas or spaces: the ticket has one of them. `!` negates all of it.
+    fn ticket_encryption(&mut self, option: &OptionSyntax) -> Lowered<AppLayerCondition> {
+        let text = self.value(option)?.trim().to_owned();
+        let (negated, list) = text.strip_prefix('!').map_or((false, text.as_str()), |rest| (true, rest.trim()));
+        let wanted = Some(Comparison::Equal(u64::from(!negated)));
+        if list.eq_ignore_ascii_case("weak") {
+            return Ok(self.named("krb5.ticket_encryption.weak", wanted));
+        }
+        let names = numbers_of("krb5.ticket_encryption");
+        let mut numbers: Vec<String> = Vec::new();
+        for part in list.split([',', ' ']).filter(|part| !part.is_empty()) {
+            let number = number::signed(part)
+                .filter(|n| i32::try_from(*n).is_ok())
+                .or_else(|| find(part, names).map(|n| n as i64))
+                .ok_or_else(|| self.unknown(option, part, "encryption type of Kerberos", names))?;
+            numbers.push(number.to_string());
+        }
+        if numbers.is_empty() {
+            return Err(self.wrong(option, "there is no encryption type".to_owned()));
+        }
+        Ok(self.named(&format!("krb5.ticket_encryption.{}", numbers.join(",")), wanted))
+    }
+
     /// `group,variation`
     fn dnp3_object(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered<AppLayerCondition> {
         let text = self.value(option)?.into_owned();
-        let octet = |part: &str| number::unsigned(part.trim()).filter(|n| *n <= 255);
+        // `*` is any.
+        let octet = |part: &str| match part.trim() {
+            "*" => Some(None),
+            part => number::unsigned(part).filter(|n| *n <= 255).map(Some),
+        };
         match text.split_once(',').and_then(|(a, b)| Some((octet(a)?, octet(b)?))) {
-            Some((group, variation)) => Ok(self.named(keyword.name, Some(Comparison::Equal(group << 8 | variation)))),
+            Some((Some(group), Some(variation))) => {
+                Ok(self.named(keyword.name, Some(Comparison::Equal(group << 8 | variation))))
+            }
+            // The group is the high octet.
+            Some((Some(group), None)) => Ok(self.named(keyword.name, Some(Comparison::Within(group << 8, group << 8 | 255)))),
+            Some((None, Some(variation))) => Ok(self.named("dnp3_obj.variation", Some(Comparison::Equal(variation)))),
+            Some((None, None)) => Ok(self.named(keyword.name, None)),
             None => Err(self.wrong(option, format!("`{text}` is no group and variation"))),
         }
     }
@@ -238,11 +286,37 @@ mod tests {
     }
 
     #[test]
+    fn mqtt_bits() {
+        let bit = |name: &str, comparison| (name.to_owned(), Some(comparison));
+        assert_eq!(
+            conditions("mqtt", "mqtt.flags:dup,!retain"),
+            Some(vec![bit("mqtt.flags", Comparison::AnyBit(8)), bit("mqtt.flags", Comparison::NoBit(1))])
+        );
+        assert_eq!(
+            conditions("mqtt", "mqtt.connect.flags:username,!will"),
+            Some(vec![bit("mqtt.connect.flags", Comparison::AnyBit(0x80)), bit("mqtt.connect.flags", Comparison::NoBit(4))])
+        );
+        assert_eq!((conditions("mqtt", "mqtt.flags:none"), conditions("mqtt", "mqtt.connect.flags:dup")), (None, None));
+    }
+
+    #[test]
+    fn ticket_encryption() {
+        let of = |option: &str| conditions("krb5", option);
+        let (yes, no) = (Some(Comparison::Equal(1)), Some(Comparison::Equal(0)));
+        assert_eq!(of("krb5.ticket_encryption:weak"), one("krb5.ticket_encryption.weak", yes));
+        assert_eq!(of("krb5.ticket_encryption:!rc4-hmac, 18"), one("krb5.ticket_encryption.23,18", no));
+        assert_eq!(of("krb5.ticket_encryption:RC4-HMAC-OLD 3"), one("krb5.ticket_encryption.-133,3", yes));
+        assert_eq!((of("krb5.ticket_encryption:rc5"), of("krb5.ticket_encryption:!")), (None, None));
+    }
+
+    #[test]
     fn dnp3() {
         let of = |option: &str| conditions("dnp3", option);
         assert_eq!(of("dnp3_func:cold_restart"), one("dnp3_func", Some(Comparison::Equal(13))));
         assert_eq!(of("dnp3_ind:need_time,device_restart"), one("dnp3_ind", Some(Comparison::AnyBit(0x9000))));
         assert_eq!(of("dnp3_obj:22,01"), one("dnp3_obj", Some(Comparison::Equal(22 << 8 | 1))));
+        assert_eq!(of("dnp3_obj:22,*"), one("dnp3_obj", Some(Comparison::Within(22 << 8, 22 << 8 | 255))));
+        assert_eq!(of("dnp3_obj:*,3"), one("dnp3_obj.variation", Some(Comparison::Equal(3))));
         assert_eq!((of("dnp3_obj:22"), of("dnp3_obj:300,1"), of("dnp3_ind:no")), (None, None, None));
     }
 

@@ -285,6 +285,7 @@ impl Lowering<'_, '_> {
         let (id, layer) = text.split_once(',').map_or((text.as_ref(), "any"), |(a, b)| (a, b.trim()));
         let layer = match layer {
             "any" => None,
+            "all" => Some(i8::MAX),
             number => match number.parse::<i8>() {
                 Ok(n) if (-3..=2).contains(&n) => Some(n),
                 _ => return Err(self.wrong(option, format!("`{number}` is no VLAN layer"))),

@@ -195,6 +195,7 @@ impl ProtocolState for Dnp3State {
             ("dnp3_obj", Some(seen)) => {
                 seen.message.objects.iter().any(|o| holds(u64::from(o.group) << 8 | u64::from(o.variation)))
             }
+            ("dnp3_obj.variation", Some(seen)) => seen.message.objects.iter().any(|o| holds(o.variation.into())),
             _ => self.number(index, direction, name).is_some_and(holds),
         }
     }

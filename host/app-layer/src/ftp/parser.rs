@@ -1,5 +1,7 @@
 //! Command and reply lines.
 
+use crate::expectation::Listing;
+
 /// The commands that matter for the state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verb {
@@ -13,7 +15,7 @@ pub(super) enum Verb {
     /// To the server: STOR, and APPE, STOU, which upload as well.
     Store,
     /// From the server: a listing (LIST, NLST, MLSD), which is no file.
-    List,
+    List(Listing),
     Other,
 }
 
@@ -40,8 +42,12 @@ pub(super) fn verb(name: &[u8], argument: &[u8]) -> Verb {
         Verb::Retrieve
     } else if is(b"STOR") || is(b"APPE") || is(b"STOU") {
         Verb::Store
-    } else if is(b"LIST") || is(b"NLST") || is(b"MLSD") {
-        Verb::List
+    } else if is(b"LIST") {
+        Verb::List(Listing::List)
+    } else if is(b"NLST") {
+        Verb::List(Listing::Names)
+    } else if is(b"MLSD") {
+        Verb::List(Listing::Machine)
     } else if is(b"AUTH") && [&b"TLS"[..], b"TLS-C", b"SSL"].iter().any(|m| argument.trim_ascii().eq_ignore_ascii_case(m)) {
         Verb::AuthTls
     } else {

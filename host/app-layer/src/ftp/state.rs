@@ -158,7 +158,7 @@ impl FtpState {
         match verb {
             Verb::Port => self.listen(index, port(argument)),
             Verb::ExtendedPort => self.listen(index, extended_port(argument)),
-            Verb::Retrieve | Verb::Store | Verb::List => self.transfer(index, verb, argument),
+            Verb::Retrieve | Verb::Store | Verb::List(_) => self.transfer(index, verb, argument),
             _ => {}
         }
         let exchange = &mut self.exchanges[index];
@@ -177,7 +177,7 @@ impl FtpState {
     /// A file goes over the data connection agreed upon.
     fn transfer(&mut self, index: usize, verb: Verb, argument: &[u8]) {
         let name = argument.trim_ascii();
-        let list = verb == Verb::List;
+        let list = matches!(verb, Verb::List(_));
         if name.is_empty() && !list {
             self.event(index, 0, Event::FileWithoutName);
         }
@@ -196,8 +196,8 @@ impl FtpState {
                     name: name.get(..NAME_MAX).unwrap_or(name).to_vec(),
                     content: match verb {
                         Verb::Retrieve => Content::Retrieved,
-                        Verb::Store => Content::Stored,
-                        _ => Content::Listing,
+                        Verb::List(listing) => Content::Listing(listing),
+                        _ => Content::Stored,
                     },
                     // Who opened the connection sends towards the server of that flow.
                     to_server: retrieve == active,

@@ -46,12 +46,13 @@ fn commands_and_replies_pair_up() {
 #[test]
 fn data_connections_are_announced() {
     use crate::expectation::Content::{Listing, Retrieved, Stored};
+    use crate::expectation::Listing::List;
     for (steps, port, to_server, content) in [
         (&[(ToServer, &b"PASV\r\n"[..]), (ToClient, b"227 ok (10,0,0,2,4,1)\r\n"), (ToServer, b"RETR a\r\n")][..], 1025, false, Retrieved),
         (&[(ToServer, b"EPSV\r\n"), (ToClient, b"229 ok (|||1026|)\r\n"), (ToServer, b"STOR a\r\n")], 1026, true, Stored),
         (&[(ToServer, b"PORT 10,0,0,1,4,3\r\n"), (ToClient, b"200 ok\r\n"), (ToServer, b"RETR a\r\n")], 1027, true, Retrieved),
         (&[(ToServer, b"EPRT |1|10.0.0.1|1028|\r\nappe a\r\n")], 1028, false, Stored),
-        (&[(ToServer, b"PORT 10,0,0,1,4,5\r\nlist a\r\n")], 1029, true, Listing),
+        (&[(ToServer, b"PORT 10,0,0,1,4,5\r\nlist a\r\n")], 1029, true, Listing(List)),
     ] {
         let mut state = fed(steps, 3);
         let expected = state.take_expected();

@@ -1,6 +1,6 @@
 //! The one transaction of a data connection.
 
-use crate::expectation::{Content, FileTransfer};
+use crate::expectation::{Content, FileTransfer, Listing};
 use crate::file::{self, File};
 use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, FileView, Input, ProtocolState, Transaction};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl FtpDataState {
     }
 
     fn is_file(&self) -> bool {
-        self.transfer.content != Content::Listing
+        matches!(self.transfer.content, Content::Retrieved | Content::Stored)
     }
 }
 
@@ -72,7 +72,9 @@ impl ProtocolState for FtpDataState {
             "ftpdata_command" => match self.transfer.content {
                 Content::Retrieved => Some(1),
                 Content::Stored => Some(0),
-                Content::Listing => None,
+                Content::Listing(Listing::List) => Some(2),
+                Content::Listing(Listing::Names) => Some(3),
+                Content::Listing(Listing::Machine) => Some(4),
             },
             "filesize" if direction == self.direction() && self.is_file() => self.files[0].size(),
             _ => None,
@@ -103,7 +105,9 @@ impl ProtocolState for FtpDataState {
         let command: &[u8] = match self.transfer.content {
             Content::Retrieved => b"RETR",
             Content::Stored => b"STOR",
-            Content::Listing => b"LIST",
+            Content::Listing(Listing::List) => b"LIST",
+            Content::Listing(Listing::Names) => b"NLST",
+            Content::Listing(Listing::Machine) => b"MLSD",
         };
         object.text("command", Some(command));
         object.end();

@@ -108,7 +108,12 @@ impl ProtocolState for KerberosState {
         match name {
             "krb5_msg_type" => Some(message.kind).filter(|kind| *kind > 0),
             "krb5_err_code" => number(message.error),
-            "krb5.ticket_encryption" => number(message.ticket),
+            name if name.starts_with("krb5.ticket_encryption") => {
+                let ticket = message.ticket?;
+                let list = name.strip_prefix("krb5.ticket_encryption.")?;
+                let holds = if list == "weak" { is_weak(ticket) } else { list.split(',').any(|n| n.parse() == Ok(ticket)) };
+                Some(holds.into())
+            }
             // Without a value the keyword asks whether there is any.
             "krb5.weak_encryption" => message.encryption.filter(|e| is_weak(*e)).map(|_| 1),
             _ => None,
@@ -259,7 +264,8 @@ mod tests {
             assert_eq!(state.transactions().len(), 1);
             assert_eq!(state.event_name(state.transactions()[0].events[0]), "weak_encryption");
             assert_eq!(state.number(0, ToClient, "krb5_msg_type"), Some(13));
-            assert_eq!(state.number(0, ToClient, "krb5.ticket_encryption"), Some(18));
+            assert_eq!(state.number(0, ToClient, "krb5.ticket_encryption.23,18"), Some(1));
+            assert_eq!(state.number(0, ToClient, "krb5.ticket_encryption.weak"), Some(0));
             assert_eq!(state.number(0, ToClient, "krb5.weak_encryption"), Some(1));
             let name = state.buffer(0, ToClient, Buffer::KerberosServerName, 1);
             assert!(matches!(name, BufferState::Present(v) if v.bytes == b"dc"));

@@ -1,7 +1,6 @@
 //! NTP (RFC 5905): each message is a transaction.
 
 use crate::messages::Messages;
-use crate::wire::be32;
 use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
@@ -15,7 +14,7 @@ struct Message {
     version: u8,
     mode: u8,
     stratum: u8,
-    reference: u32,
+    reference: [u8; 4],
 }
 
 /// Take a message apart. Control messages (mode 6) and private ones (mode 7) are shorter.
@@ -23,8 +22,8 @@ fn message(bytes: &[u8]) -> Option<Message> {
     let &[first, stratum, ..] = bytes else { return None };
     let (version, mode) = (first >> 3 & 7, first & 7);
     let least = if mode >= 6 { 8 } else { 48 };
-    (bytes.len() >= least && (1..=4).contains(&version))
-        .then(|| Message { version, mode, stratum, reference: be32(bytes, 12).filter(|_| mode < 6).unwrap_or(0) })
+    let reference = bytes.get(12..16).and_then(|b| b.try_into().ok()).filter(|_| mode < 6).unwrap_or_default();
+    (bytes.len() >= least && (1..=4).contains(&version)).then_some(Message { version, mode, stratum, reference })
 }
 
 /// NTP of one flow.
@@ -55,8 +54,11 @@ impl ProtocolState for NtpState {
         &self.messages.transactions
     }
 
-    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
-        BufferState::Absent
+    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, _instance: usize) -> BufferState<'_> {
+        match (self.messages.of(index, direction), buffer) {
+            (Some(Some(message)), Buffer::NtpReferenceId) => BufferState::whole(&message.reference),
+            _ => BufferState::Absent,
+        }
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {
@@ -65,7 +67,6 @@ impl ProtocolState for NtpState {
             "ntp.version" => Some(message.version.into()),
             "ntp.mode" => Some(message.mode.into()),
             "ntp.stratum" => Some(message.stratum.into()),
-            "ntp.reference_id" => Some(message.reference.into()),
             _ => None,
         }
     }
@@ -88,6 +89,8 @@ impl ProtocolState for NtpState {
         object.number("version", message.version.into());
         object.number("mode", message.mode.into());
         object.number("stratum", message.stratum.into());
+        let [a, b, c, d] = message.reference;
+        object.text("reference_id", Some(format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}").as_bytes()));
         object.end();
     }
 }
@@ -106,7 +109,8 @@ mod tests {
         state.feed(Direction::ToServer, Input::Data(&bytes[..20]), 2);
         assert_eq!(state.number(0, Direction::ToServer, "ntp.version"), Some(4));
         assert_eq!(state.number(0, Direction::ToServer, "ntp.mode"), Some(3));
-        assert_eq!(state.number(0, Direction::ToServer, "ntp.reference_id"), Some(0x4750_5300));
+        let reference = state.buffer(0, Direction::ToServer, Buffer::NtpReferenceId, 0);
+        assert!(matches!(reference, BufferState::Present(view) if view.bytes == b"GPS\0"));
         assert_eq!(state.number(1, Direction::ToServer, "ntp.version"), None);
         assert_eq!(state.event_name(state.transactions()[1].events[0]), "malformed_data");
     }

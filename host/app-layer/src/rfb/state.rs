@@ -236,7 +236,7 @@ impl ProtocolState for RfbState {
     fn number(&self, _index: usize, _direction: Direction, name: &str) -> Option<u64> {
         match name {
             "rfb.sectype" => self.security.map(u64::from),
-            "rfb.secresult" => self.result.map(u64::from),
+            "rfb.secresult" => self.result.map(|result| u64::from(result.min(3))),
             _ => None,
         }
     }

@@ -132,6 +132,7 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
             let tags = packet.vlan.get(..layers).unwrap_or(&[]);
             match layer {
                 None => tags.iter().any(|&id| c.holds(u64::from(id))),
+                Some(i8::MAX) => !tags.is_empty() && tags.iter().all(|&id| c.holds(u64::from(id))),
                 Some(n) => {
                     let index = if *n < 0 { layers as i64 + i64::from(*n) } else { i64::from(*n) };
                     usize::try_from(index).ok().and_then(|i| tags.get(i)).is_some_and(|&id| c.holds(u64::from(id)))
@@ -334,9 +335,7 @@ fn in_transaction(condition: &AppLayerCondition, t: InTransaction<'_>, context: 
         AppLayerCondition::DnsOpcode(c) => compare("dns.opcode", c),
         AppLayerCondition::DnsRcode(c) => compare("dns.rcode", c),
         AppLayerCondition::DnsRrtype(c) => compare("dns.rrtype", c),
-        AppLayerCondition::FtpDataCommand(retr) => {
-            number("ftpdata_command").is_some_and(|v| (v == 1) == *retr)
-        }
+        AppLayerCondition::FtpDataCommand(command) => number("ftpdata_command") == Some(*command),
         AppLayerCondition::FileSize(c) => compare("filesize", c),
         AppLayerCondition::SmbVersion(version) => number("smb.version") == Some(u64::from(*version)),
         AppLayerCondition::DcerpcInterface(uuid, version, any_fragment) => {
