@@ -463,7 +463,7 @@ impl Inner {
                 let told = flow.data.log.as_deref().is_none_or(|log| !log.silent);
                 if told && self.demand.is_some_and(|demand| demand.flows) {
                     let metadata = self.inspector.metadata(flow);
-                    log::flow(flow, reason, now, &metadata, sink);
+                    log::flow(flow, (reason, now), self.config.inline, &metadata, sink);
                 }
             }
         }
@@ -566,7 +566,10 @@ impl StreamSink for Deliver<'_, '_> {
         if let Some(waiting) = &mut self.waiting {
             waiting.refresh(direction);
         }
-        self.inspector.statistics.add(REASSEMBLY_GAP, 1);
+        // What is missing at the end of a flow nobody has acknowledged.
+        if !self.inspector.pseudo {
+            self.inspector.statistics.add(REASSEMBLY_GAP, 1);
+        }
         self.app.feed(side(direction), Input::Gap(length), self.context.packet.number);
     }
 

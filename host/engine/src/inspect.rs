@@ -424,7 +424,9 @@ impl Inspector {
         sink: &mut dyn EventSink,
     ) -> bool {
         let policy = config.midstream_policy;
-        self.statistics.add(&format!("exception_policy.tcp.midstream.{}", policy.name()), 1);
+        if policy != Policy::Ignore {
+            self.statistics.add(&format!("exception_policy.tcp.midstream.{}", policy.name()), 1);
+        }
         flow.data.midstream.get_or_insert(policy);
         match policy {
             Policy::Ignore => return true,

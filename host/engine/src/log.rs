@@ -362,16 +362,25 @@ pub fn anomalies(
 const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
 
 /// Writes the record of a flow that is over.
-pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, metadata: &[u8], sink: &mut dyn EventSink) {
+pub fn flow(
+    flow: &Flow<FlowData>,
+    (reason, time): (FlowEnd, u64),
+    inline: bool,
+    metadata: &[u8],
+    sink: &mut dyn EventSink,
+) {
     let Some(log) = flow.data.log.as_ref().filter(|_| RECORDED.contains(&flow.key.protocol)) else { return };
     let app = &flow.data.app;
+    let session = flow.data.session.as_ref().filter(|s| s.state() != State::None);
     let state = match flow.phase {
         _ if flow.data.bypassed => FlowState::Bypassed,
         FlowPhase::New => FlowState::New,
+        // Both sides have said that they are done.
+        FlowPhase::Established
+            if session.is_some_and(|s| matches!(s.state_name(), "last_ack" | "time_wait")) => FlowState::Closed,
         FlowPhase::Established => FlowState::Established,
         FlowPhase::Closed => FlowState::Closed,
     };
-    let session = flow.data.session.as_ref().filter(|s| s.state() != State::None);
     let tcp = (flow.key.protocol == 6).then(|| TcpFlowFacts {
         flags: if session.is_some() { log.flags } else { [0; 2] },
         state: session.map(|s| s.state_name()),
@@ -389,7 +398,8 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, metadata: &[u8], 
         state,
         reason,
         alerted: log.alerted,
-        dropped: flow.data.dropped,
+        // Who only listens drops nothing.
+        dropped: flow.data.dropped && inline,
         passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.passed()),
         accepted: flow.data.detect.as_ref().is_some_and(|d| d.accepted()),
         policy: flow.data.midstream.map(crate::config::Policy::name),

@@ -207,8 +207,7 @@ impl Session {
             State::None => "none",
             State::SynSent => "syn_sent",
             State::SynReceived => "syn_recv",
-            State::Established => "established",
-            State::Closing => match (client.fin.is_some(), server.fin.is_some()) {
+            State::Established | State::Closing => match (client.fin.is_some(), server.fin.is_some()) {
                 (true, false) => "close_wait",
                 (false, true) if server.fin_acked => "fin_wait2",
                 (false, true) => "fin_wait1",
