@@ -1,8 +1,9 @@
 //! The flow table: two-choice set-associative, full keys, generations, ageing by frame time.
 //!
 //! An entry has two halves that two pipeline stages write: [`ParseState`] the parse stage, [`VerdictState`] the in-order
-//! verdict stage. Invariants: whether an entry lives depends on frame time alone (one whose time is up is found so at
-//! look-up, however far the background sweep has come); it is never freed by TCP flags and never evicted for another.
+//! verdict stage. Invariants: whether an entry lives depends on frame time alone (one whose time is up has ended for every
+//! look-up, command and flush, however far the background sweep has come); it is never freed by TCP flags and never evicted
+//! for another.
 
 use crate::literal::product;
 use weir_contract::constants as c;
@@ -363,7 +364,7 @@ impl FlowTable {
         (first..first + WAYS).chain(both)
     }
 
-    /// The entry of a key.
+    /// The entry of a key, also one whose time is up and that is still to be ended.
     #[inline]
     pub fn find(&self, hash: u64, key: &FlowKey) -> Option<u32> {
         let tag = Self::tag(hash);
@@ -480,10 +481,10 @@ impl FlowTable {
         self.entries.get_mut(*self.places.get(i)? as usize)?.as_mut()
     }
 
-    /// Entry of a slot, if the generation is right.
+    /// Entry of a slot, if the generation is right and its time is not up.
     #[inline]
-    pub fn named(&mut self, slot: u32, generation: u32) -> Option<&mut Entry> {
-        if self.generation(slot) != generation {
+    pub fn named(&mut self, slot: u32, generation: u32, now: u64) -> Option<&mut Entry> {
+        if self.generation(slot) != generation || self.is_expired(slot, now) {
             return None;
         }
         self.get_mut(slot)
@@ -608,9 +609,11 @@ mod tests {
             match (known, splitmix64(&mut state) % 3) {
                 (Some(n), 0) => {
                     let (_, slot, generation) = model.remove(n);
-                    assert!(table.named(slot, generation.wrapping_add(1)).is_none());
+                    assert!(table.named(slot, generation.wrapping_add(1), 10).is_none());
+                    assert!(table.named(slot, generation, 10).is_some(), "it lives until then");
+                    assert!(table.named(slot, generation, 11).is_none(), "swept or not");
                     assert_eq!(table.remove(slot).map(|e| e.key), Some(key));
-                    assert!(table.named(slot, generation).is_none() && table.remove(slot).is_none());
+                    assert!(table.named(slot, generation, 10).is_none() && table.remove(slot).is_none());
                 }
                 (None, 1 | 2) => match table.room(h, 0) {
                     Room::Free(slot) => {

@@ -156,7 +156,9 @@ impl Scenario {
     ) -> Result<(Vec<AlertIdentity>, RunTotals)> {
         let config = self.config(more)?;
         let loaded = self.load(&config)?;
-        let tables = device::tables_with(&loaded, options).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let everything = options.everything || device::needs_everything(&config);
+        let options = Options { everything, ..options.clone() };
+        let tables = device::tables_with(&loaded, &options).map_err(|e| anyhow::anyhow!("{e}"))?;
         let model = device::simulator(&config);
         model.inject(faults);
         self.run(&config, |validate, source, sink, control| {

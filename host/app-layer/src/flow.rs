@@ -260,6 +260,11 @@ impl AppLayerFlow {
         }
     }
 
+    /// Input waits for [`Self::mark_inspected`].
+    pub fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Feed one direction. Until [`Self::mark_inspected`] the parser may be given only a part of it.
     pub fn feed(&mut self, direction: Direction, input: Input<'_>, frame: u64) {
         match &mut self.held {

@@ -14,7 +14,7 @@ use weir_contract::guards::Guard;
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
 use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence, Streams};
 use weir_ir::PortSet;
-use weir_management::{Config, FailMode};
+use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, RuleCost, RunTotals};
 use weir_rules::image::{Image, ImageOptions, emit};
 use weir_rules::plan::{Class, Condition, Options, Plan, Trigger, plan};
@@ -33,6 +33,15 @@ pub struct Tables {
 /// Plans loaded rules and emits their tables.
 pub fn tables(loaded: &Loaded) -> Result<Tables, Failure> {
     tables_with(loaded, &Options::default())
+}
+
+/// The run needs every frame, whatever rules ask for: decisions are carried out, or bytes wait for acknowledgements.
+pub fn needs_everything(config: &Config) -> bool {
+    config.inline.simulate
+        || config.firewall.enabled
+        || config.stream.midstream_policy != ExceptionPolicy::Ignore
+        || config.stream.inspect == Inspection::Acknowledged
+        || config.stream.async_oneside
 }
 
 /// Like [`tables`], with parts of the planner switched off (tests).

@@ -1,6 +1,6 @@
 //! From the configuration to the settings of each room.
 
-use weir_management::{Config, EncryptionHandling, ExceptionPolicy, OverlapPolicy};
+use weir_management::{Config, EncryptionHandling, ExceptionPolicy, Inspection, NetworkPolicy, OverlapPolicy};
 use weir_output::EveOptions;
 use weir_packet::defrag;
 
@@ -19,15 +19,21 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
                 max_trackers: config.defrag.max_datagrams,
                 max_bytes: config.defrag.max_memory.bytes(),
                 timeout: config.defrag.timeout.nanoseconds(),
-                policies: defrag::AddressPolicies::new(fragment_policy(config.defrag.policy)),
+                policies: by_address(config.defrag.policy, &config.defrag.policies, fragment_policy),
             },
         },
         session: weir_reassembly::SessionConfig {
             midstream: config.stream.midstream,
+            one_sided: config.stream.async_oneside,
             depth: config.stream.depth.0,
             queue_limit: config.stream.queue_limit.bytes(),
             policy: segment_policy(config.stream.policy),
+            delivery: match config.stream.inspect {
+                Inspection::Arrival => weir_reassembly::Delivery::Arrival,
+                Inspection::Acknowledged => weir_reassembly::Delivery::Acknowledged,
+            },
         },
+        overlap: by_address(config.stream.policy, &config.stream.policies, segment_policy),
         raw_window: config.stream.raw_window.bytes(),
         timeouts: weir_flow::Timeouts {
             tcp: [config.flow.tcp_new, config.flow.tcp_established, config.flow.tcp_closed].map(|t| t.nanoseconds()),
@@ -55,6 +61,20 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
     }
 }
 
+/// Policies of all addresses.
+fn by_address<P: Copy>(
+    default: OverlapPolicy,
+    networks: &[NetworkPolicy],
+    policy: fn(OverlapPolicy) -> P,
+) -> defrag::AddressPolicies<P> {
+    let mut policies = defrag::AddressPolicies::new(policy(default));
+    for network in networks {
+        let of = defrag::Network { address: network.address, prefix: network.prefix };
+        policies.add(of, policy(network.policy));
+    }
+    policies
+}
+
 fn segment_policy(policy: OverlapPolicy) -> weir_reassembly::OverlapPolicy {
     use weir_reassembly::OverlapPolicy as To;
     match policy {
@@ -63,6 +83,7 @@ fn segment_policy(policy: OverlapPolicy) -> weir_reassembly::OverlapPolicy {
         OverlapPolicy::Bsd => To::Bsd,
         OverlapPolicy::BsdRight => To::BsdRight,
         OverlapPolicy::Linux => To::Linux,
+        OverlapPolicy::OldLinux => To::OldLinux,
         OverlapPolicy::Windows => To::Windows,
         OverlapPolicy::Solaris => To::Solaris,
     }
@@ -75,7 +96,7 @@ fn fragment_policy(policy: OverlapPolicy) -> defrag::OverlapPolicy {
         OverlapPolicy::Last => To::Last,
         OverlapPolicy::Bsd => To::Bsd,
         OverlapPolicy::BsdRight => To::BsdRight,
-        OverlapPolicy::Linux => To::Linux,
+        OverlapPolicy::Linux | OverlapPolicy::OldLinux => To::Linux,
         OverlapPolicy::Windows => To::Windows,
         OverlapPolicy::Solaris => To::Solaris,
     }
@@ -86,6 +107,7 @@ pub fn limits(config: &Config) -> weir_detect::Limits {
     let mut limits = weir_detect::Limits::default();
     limits.pcre.matches = config.pcre.match_limit;
     limits.pcre.depth = config.pcre.recursion_limit;
+    limits.matches = config.rules.alerts_per_packet;
     limits
 }
 

@@ -159,6 +159,8 @@ pub struct Match {
     pub alert: bool,
     /// What happens to the packet.
     pub effect: Effect,
+    /// The effect is that of a rate filter.
+    pub rated: bool,
     /// The effect holds for the whole flow, not only for the packet.
     pub whole_flow: bool,
     /// The rule asks for the packets that follow (`tag`).

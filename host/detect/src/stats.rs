@@ -21,6 +21,8 @@ pub struct Counters {
     pub matches: u64,
     /// Matches whose alert a threshold or suppression held back.
     pub suppressed: u64,
+    /// Matches beyond those of a packet that may become alerts.
+    pub overflowed: u64,
     /// Shared-state entries evicted because a table was full.
     pub shared_evicted: u64,
     /// Transform outputs cut at their limit.
@@ -39,6 +41,7 @@ impl Counters {
         self.candidates_dropped += other.candidates_dropped;
         self.matches += other.matches;
         self.suppressed += other.suppressed;
+        self.overflowed += other.overflowed;
         self.shared_evicted += other.shared_evicted;
         self.transform_limit += other.transform_limit;
     }

@@ -2,7 +2,8 @@
 
 use weir_flow::Timeouts;
 use weir_packet::DecoderConfig;
-use weir_reassembly::SessionConfig;
+use weir_packet::defrag::AddressPolicies;
+use weir_reassembly::{OverlapPolicy, SessionConfig};
 
 /// What happens where inspection cannot be what it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,6 +47,8 @@ pub struct EngineConfig {
     pub decoder: DecoderConfig,
     /// TCP sessions.
     pub session: SessionConfig,
+    /// Overlap policies by destination; where there is one for all, it is the session's.
+    pub overlap: AddressPolicies<OverlapPolicy>,
     /// Delivered bytes that stay in the raw inspection window.
     pub raw_window: usize,
     /// Flow time-outs.
@@ -71,6 +74,7 @@ impl Default for EngineConfig {
         EngineConfig {
             decoder: DecoderConfig::default(),
             session: SessionConfig::default(),
+            overlap: AddressPolicies::new(OverlapPolicy::Bsd),
             raw_window: 2560,
             timeouts: Timeouts::default(),
             max_flows: 4_000_000,

@@ -1,5 +1,6 @@
 //! The full engine: every frame it is given, in order.
 
+use crate::acknowledged::Waiting;
 use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{Inspector, say_protocol, side};
@@ -13,7 +14,7 @@ use weir_detect::{Delivery, PacketTable, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
 use weir_output::{EventSink, FlowEnd};
 use weir_packet::{Decoder, Frame, HeldDatagram, Packet, Transport, protocols};
-use weir_reassembly::{RawWindow, State, StreamEvents, StreamSink};
+use weir_reassembly::{RawWindow, SessionConfig, State, StreamEvents, StreamSink};
 
 /// What the engine counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -133,6 +134,7 @@ impl Engine {
             ("decoder.bytes", counters.bytes),
             ("flow.total", counters.flows),
             ("detect.alert", counters.alerts),
+            ("detect.alert_queue_overflow", self.detection().overflowed),
             ("detect.alerts_suppressed", self.detection().suppressed),
         ] {
             all.insert(name.to_owned(), value);
@@ -282,14 +284,22 @@ impl Engine {
         let mut alive: Vec<(u64, FlowId)> = inner
             .flows
             .iter()
-            .filter(|(_, flow)| !inner.flows.has_ended(flow, now) && !(inner.behind_device && flow.data.is_released()))
+            .filter(|(_, flow)| {
+                let alive =
+                    || !inner.flows.has_ended(flow, now) && !(inner.behind_device && flow.data.is_released());
+                flow.data.waiting.is_some() || alive()
+            })
             .map(|(id, flow)| (flow.last_frame, id))
             .collect();
         alive.sort_unstable();
         for (_, id) in &alive {
             if let Some(flow) = inner.flows.get_mut(*id) {
                 flow.data.wake(&inner.config.session, &mut inner.bedroom);
-                inner.inspector.end_of_flow(flow, sink);
+                if flow.data.waiting.is_some() {
+                    inner.inspector.end_of_waiting(flow, &inner.config, &mut inner.expectations, sink);
+                } else {
+                    inner.inspector.end_of_flow(flow, sink);
+                }
             }
         }
         if inner.demand.is_some_and(Demand::of_flows) {
@@ -410,13 +420,12 @@ impl Inner {
             app: AppLayerFlow::new(&self.app_config, key.protocol, client, server),
             detect: Some(self.bedroom.detect()),
             resting: None,
+            waiting: (key.protocol == 6 && self.config.session.waits()).then(Box::default),
             windows: Default::default(),
             encrypted: false,
             device: DeviceLink::default(),
             log: self.demand.is_some_and(Demand::of_flows).then(Box::<FlowLog>::default),
             dropped: false,
-            dropped_by_firewall: false,
-            tag: None,
             passed: false,
             bypassed: false,
             midstream: None,
@@ -439,6 +448,13 @@ impl Inner {
 
     /// A flow is over: what is left of it is written.
     fn end(&mut self, id: FlowId, reason: FlowEnd, now: u64, sink: &mut dyn EventSink) {
+        if let Some(flow) = self.flows.get_mut(id) {
+            if flow.data.waiting.is_some() {
+                flow.data.wake(&self.config.session, &mut self.bedroom);
+                self.inspector.end_of_waiting(flow, &self.config, &mut self.expectations, sink);
+            }
+            self.inspector.end_tag(flow);
+        }
         if self.demand.is_some_and(Demand::of_flows) {
             if let Some(flow) = self.flows.get_mut(id) {
                 flow.data.wake(&self.config.session, &mut self.bedroom);
@@ -447,7 +463,7 @@ impl Inner {
                 let told = flow.data.log.as_deref().is_none_or(|log| !log.silent);
                 if told && self.demand.is_some_and(|demand| demand.flows) {
                     let metadata = self.inspector.metadata(flow);
-                    log::flow(flow, reason, now, &metadata, sink);
+                    log::flow(flow, (reason, now), self.config.inline, &metadata, sink);
                 }
             }
         }
@@ -489,18 +505,20 @@ fn key_of(packet: &Packet<'_>) -> Option<(FlowKey, bool)> {
 }
 
 /// Takes what a session delivers to parser and raw inspection.
-struct Deliver<'a, 'p> {
-    app: &'a mut AppLayerFlow,
-    windows: &'a mut [RawWindow; 2],
-    inspector: &'a mut Inspector,
-    detect: &'a mut weir_detect::FlowDetect,
-    context: &'a weir_detect::Context<'p>,
-    keep: usize,
-    expectations: &'a mut Expectations,
-    ends: Pair,
-    inspect: bool,
-    inspect_encrypted: bool,
-    gaps: [bool; 2],
+pub(crate) struct Deliver<'a, 'p> {
+    pub app: &'a mut AppLayerFlow,
+    pub windows: &'a mut [RawWindow; 2],
+    pub inspector: &'a mut Inspector,
+    pub detect: &'a mut weir_detect::FlowDetect,
+    pub context: &'a weir_detect::Context<'p>,
+    pub keep: usize,
+    pub expectations: &'a mut Expectations,
+    pub ends: Pair,
+    pub inspect: bool,
+    pub inspect_encrypted: bool,
+    pub gaps: [bool; 2],
+    /// Takes what rules of the stream will see later.
+    pub waiting: Option<&'a mut Waiting>,
 }
 
 impl Deliver<'_, '_> {
@@ -524,8 +542,14 @@ impl StreamSink for Deliver<'_, '_> {
         for expected in self.app.take_expected() {
             self.expectations.announce(self.ends, packet.number, packet.time.0, expected);
         }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.refresh(direction);
+        }
         // The first bytes of an encrypted session are encrypted themselves.
         if self.inspect && (self.inspect_encrypted || !self.app.encrypted()) {
+            if let Some(waiting) = &mut self.waiting {
+                return waiting.push(direction, offset, bytes);
+            }
             let (window, offset, new_from) = self.windows[direction].push(self.keep, offset, bytes);
             let delivery = Delivery { direction: side(direction), window, offset, new_from };
             // These bytes may have told the protocol.
@@ -539,17 +563,32 @@ impl StreamSink for Deliver<'_, '_> {
 
     fn gap(&mut self, direction: usize, _offset: u64, length: u64) {
         self.gaps[direction & 1] = true;
-        self.inspector.statistics.add(REASSEMBLY_GAP, 1);
+        if let Some(waiting) = &mut self.waiting {
+            waiting.refresh(direction);
+        }
+        // What is missing at the end of a flow nobody has acknowledged.
+        if !self.inspector.pseudo {
+            self.inspector.statistics.add(REASSEMBLY_GAP, 1);
+        }
         self.app.feed(side(direction), Input::Gap(length), self.context.packet.number);
     }
 
     fn end(&mut self, direction: usize) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.refresh(direction);
+        }
         self.app.feed(side(direction), Input::End, self.context.packet.number);
     }
 
     fn recent(&self, direction: usize) -> (&[u8], u64) {
-        self.windows[direction].kept()
+        let waits = self.waiting.as_ref().and_then(|waiting| waiting.last(direction));
+        waits.unwrap_or_else(|| self.windows[direction].kept())
     }
+}
+
+/// The two hosts of a flow.
+pub(crate) fn pair_of(key: &FlowKey) -> Pair {
+    Pair::new(key.address_a, key.address_b, key.vlan, key.depth)
 }
 
 fn tcp(
@@ -562,14 +601,16 @@ fn tcp(
     sink: &mut dyn EventSink,
 ) {
     let Some(header) = packet.tcp() else { return };
-    let key = &flow.key;
-    let ends = Pair::new(key.address_a, key.address_b, key.vlan, key.depth);
+    let ends = pair_of(&flow.key);
+    let inspect = !flow.data.encrypted || config.inspect_encrypted;
+    if flow.data.waiting.is_some() {
+        inspector.settle_transactions(packet, flow, direction, inspect, sink);
+    }
     let Some(mut session) = flow.data.session.take() else { return };
     let mut detect = flow.data.detect.take().unwrap_or_default();
-    let inspect = !flow.data.encrypted || config.inspect_encrypted;
     // Stream bytes are delivered only once the session is established (or by the packet that establishes it).
     let context = inspector.context(packet, flow, Some(&session), direction, true, StreamEvents::default(), inspect);
-    let FlowData { app, windows, .. } = &mut flow.data;
+    let FlowData { app, windows, waiting, .. } = &mut flow.data;
     let mut deliver = Deliver {
         app,
         windows,
@@ -582,10 +623,23 @@ fn tcp(
         inspect,
         inspect_encrypted: config.inspect_encrypted,
         gaps: [false; 2],
+        waiting: waiting.as_deref_mut(),
+    };
+    let of_host;
+    let session_config = match &packet.ip {
+        Some(ip) if !config.overlap.is_uniform() => {
+            of_host = SessionConfig { policy: config.overlap.of(ip.destination), ..config.session };
+            &of_host
+        }
+        _ => &config.session,
     };
     let result =
-        session.packet(&config.session, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
+        session.packet(session_config, direction, header, packet.payload, packet.checksum_bad, &mut deliver);
     let gaps = deliver.gaps;
+    if let Some(waiting) = waiting {
+        let windows = (&mut **waiting, windows, config.raw_window);
+        inspector.waiting_stream((&context, direction), windows, (&session, app), &mut detect);
+    }
     if let Some(log) = &mut flow.data.log {
         (0..2).for_each(|d| log.gap[d] |= gaps[d]);
     }
@@ -600,14 +654,17 @@ fn tcp(
         inspector.context(packet, flow, Some(&session), direction, result.was_established, result.events, payload);
     context.packet_events = &raised;
     context.in_stream = result.in_stream;
-    let FlowData { app, windows, encrypted, .. } = &mut flow.data;
+    let FlowData { app, windows, encrypted, waiting, .. } = &mut flow.data;
     if inspector.firewall_packet(PacketTable::Filter, &context, Some(&mut detect)) {
         inspector.packet(&mut detect, &context);
         if let Some(facts) = &mut context.flow {
             facts.established = result.established;
         }
         if inspector.firewall_transactions(&mut detect, &context, app) {
-            inspector.transactions(&mut detect, &context, app, windows);
+            match waiting {
+                Some(waiting) => inspector.waiting_transactions(&context, app, waiting, windows, &mut detect),
+                None => inspector.transactions(&mut detect, &context, app, windows),
+            }
         }
     }
     *encrypted |= app.encrypted() && !config.inspect_encrypted;

@@ -22,6 +22,8 @@ pub struct FlowData {
     pub detect: Option<Box<FlowDetect>>,
     /// What session and detection come from when they are not there.
     pub resting: Option<Resting>,
+    /// What waits for packets of its direction, where streams are inspected when acknowledged.
+    pub waiting: Option<Box<crate::acknowledged::Waiting>>,
     /// Raw inspection windows by direction.
     pub windows: [RawWindow; 2],
     /// The payload is encrypted from here on.
@@ -32,19 +34,18 @@ pub struct FlowData {
     pub log: Option<Box<crate::log::FlowLog>>,
     /// A rule or a policy dropped it, and what it said is carried out.
     pub dropped: bool,
-    /// Its packets are told.
-    pub tag: Option<Box<crate::tags::Running>>,
-    /// It was the firewall.
-    pub dropped_by_firewall: bool,
     /// A policy let it pass without inspection.
     pub passed: bool,
     /// A policy let it pass, and nobody follows it.
     pub bypassed: bool,
     /// What the policy for sessions without beginning did.
     pub midstream: Option<Policy>,
-    /// Directions of which a dropped packet has been reported.
+    /// Directions of which a dropped packet has been reported, and [`BY_FIREWALL`].
     pub drop_logged: u8,
 }
+
+/// The firewall dropped the flow: a bit of [`FlowData::drop_logged`].
+pub const BY_FIREWALL: u8 = 1 << 7;
 
 /// A flow after its first packet.
 #[derive(Debug, Clone, Copy)]

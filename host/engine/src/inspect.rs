@@ -1,7 +1,7 @@
 //! Detection as the engine uses it: contexts for packets, the order of inspections, matches to alerts.
 
 use crate::config::{EngineConfig, Policy};
-use crate::flow_data::FlowData;
+use crate::flow_data::{BY_FIREWALL, FlowData};
 use crate::log::{self, Demand};
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Direction, Input, Limits};
@@ -12,7 +12,7 @@ use weir_detect::{
 use weir_flow::Flow;
 use weir_output::community::flow_id;
 use crate::metadata;
-use crate::tags::{Running, Tags};
+use crate::tags::{Running, Tags, Whose};
 use crate::statistics::Statistics;
 use crate::verdict::{self, Decisions, DropReason};
 use weir_output::{TaggedRecord, AlertRecord, AppLayerFacts, Endpoints, EventSink, PacketFacts, RejectTarget, Verdict, VerdictAction};
@@ -43,6 +43,12 @@ pub struct Inspector {
     stored: u64,
     /// Counters of packets.
     pub statistics: Statistics,
+    /// The end of a flow is inspected, no packet.
+    pub(crate) pseudo: bool,
+    /// The stream around the packet at hand, as alerts show it; where streams are inspected when acknowledged.
+    pub(crate) shown: Vec<u8>,
+    /// What was decided about the packet at hand before it delivered anything.
+    early: Option<Outcome>,
 }
 
 /// What the matches of a packet decide.
@@ -53,6 +59,8 @@ struct Outcome {
     rule: Option<weir_detect::RuleIndex>,
     /// The drop is for the whole flow.
     whole_flow: bool,
+    /// Why it is dropped.
+    reason: DropReason,
 }
 
 impl Outcome {
@@ -60,7 +68,8 @@ impl Outcome {
     fn and(self, later: Outcome) -> Outcome {
         let dropped = self.verdict.action == VerdictAction::Drop;
         let verdict = if dropped || later.verdict.action == VerdictAction::Alert { self.verdict } else { later.verdict };
-        Outcome { verdict, rule: self.rule.or(later.rule), whole_flow: self.whole_flow || later.whole_flow }
+        let reason = if dropped { self.reason } else { later.reason };
+        Outcome { verdict, rule: self.rule.or(later.rule), whole_flow: self.whole_flow || later.whole_flow, reason }
     }
 }
 
@@ -89,6 +98,9 @@ impl Inspector {
             firewall: FirewallVerdict::Next,
             stored: 0,
             statistics: Statistics::default(),
+            pseudo: false,
+            shown: Vec::new(),
+            early: None,
         })
     }
 
@@ -99,6 +111,7 @@ impl Inspector {
 
     /// With the frame's link type, of a packet that has the frame's bytes.
     fn with_link<'p>(&self, packet: &Packet<'_>, mut facts: PacketFacts<'p>) -> PacketFacts<'p> {
+        facts.pseudo = self.pseudo;
         let raw = matches!(self.link.wrapping_sub(1), 12 | 101 | 228 | 229);
         if packet.tunnel_depth == 0 && self.link != 0 && (raw || !facts.reassembled) {
             facts.link = self.link - 1;
@@ -194,7 +207,7 @@ impl Inspector {
         inspect_payload: bool,
     ) -> Context<'p> {
         let mut facts = FlowFacts {
-            id: flow.first_frame,
+            id: flow_number(flow),
             direction: side(direction),
             established,
             protocol: Detection::Unknown,
@@ -228,9 +241,21 @@ impl Inspector {
         app: &mut AppLayerFlow,
         windows: &[RawWindow; 2],
     ) {
-        let Some(state) = app.state() else { return };
         let current = context.flow.map_or(0, |f| f.direction as usize);
-        for d in [current, 1 - current] {
+        self.transactions_of(detect, context, app, windows, &[current, 1 - current]);
+    }
+
+    /// Transactions of some directions.
+    pub(crate) fn transactions_of(
+        &mut self,
+        detect: &mut FlowDetect,
+        context: &Context<'_>,
+        app: &AppLayerFlow,
+        windows: &[RawWindow; 2],
+        directions: &[usize],
+    ) {
+        let Some(state) = app.state() else { return };
+        for &d in directions {
             let (window, offset) = windows[d].kept();
             let raw = Delivery { direction: side(d), window, offset, new_from: 0 };
             let raw = (!window.is_empty()).then_some(&raw);
@@ -300,6 +325,10 @@ impl Inspector {
             verdict,
             rule: self.matches.iter().find(dropping).map(|m| m.rule),
             whole_flow: self.matches.iter().filter(dropping).any(|m| m.whole_flow),
+            reason: match self.matches.iter().find(dropping) {
+                Some(m) if m.rated => DropReason::RateFilter,
+                _ => DropReason::Rules,
+            },
         }
     }
 
@@ -309,14 +338,13 @@ impl Inspector {
         packet: &Packet<'_>,
         mut flow: Option<&mut Flow<FlowData>>,
         direction: usize,
-        Outcome { verdict, rule, whole_flow }: Outcome,
+        Outcome { verdict, rule, whole_flow, reason: of_rules }: Outcome,
         sink: &mut dyn EventSink,
     ) {
         if !packet.data.is_empty() {
             let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
             let seen = (packet.number, packet.time.0, packet.data.len());
-            let mut none = None;
-            let of_flow = flow.as_deref_mut().map_or(&mut none, |flow| &mut flow.data.tag);
+            let of_flow = flow.as_deref().map(flow_number);
             if self.tags.tells(of_flow, ends, seen) {
                 let facts = self.with_link(packet, packet_facts(packet, false));
                 sink.tagged(&TaggedRecord { packet: facts, flow: flow.as_deref().map(flow_facts) });
@@ -332,8 +360,7 @@ impl Inspector {
             self.firewall_decisions.count(Some(reason), verdict.reject.is_some());
             if let Some(flow) = flow.as_deref_mut().filter(|_| whole) {
                 flow.data.dropped = true;
-                flow.data.dropped_by_firewall = true;
-                flow.data.drop_logged |= 1 << direction;
+                flow.data.drop_logged |= BY_FIREWALL | 1 << direction;
             }
             let program = Arc::clone(self.inner.program());
             verdict::record(packet, flow.as_deref(), direction, reason, (verdict, program.source(rule), false), sink);
@@ -344,7 +371,7 @@ impl Inspector {
             self.decisions.count(None, false);
             return;
         }
-        self.decisions.count(Some(DropReason::Rules), verdict.reject.is_some());
+        self.decisions.count(Some(of_rules), verdict.reject.is_some());
         if let Some(flow) = flow.as_deref_mut() {
             flow.data.dropped |= whole_flow;
             if flow.data.dropped {
@@ -353,7 +380,12 @@ impl Inspector {
         }
         let program = Arc::clone(self.inner.program());
         let rule = rule.and_then(|rule| program.source(rule));
-        verdict::record(packet, flow.as_deref(), direction, DropReason::Rules, (verdict, rule, false), sink);
+        verdict::record(packet, flow.as_deref(), direction, of_rules, (verdict, rule, false), sink);
+    }
+
+    /// A flow has ended.
+    pub fn end_tag(&mut self, flow: &Flow<FlowData>) {
+        self.tags.end(flow_number(flow));
     }
 
     /// Counts an ended flow and its transactions by protocol.
@@ -392,7 +424,9 @@ impl Inspector {
         sink: &mut dyn EventSink,
     ) -> bool {
         let policy = config.midstream_policy;
-        self.statistics.add(&format!("exception_policy.tcp.midstream.{}", policy.name()), 1);
+        if policy != Policy::Ignore {
+            self.statistics.add(&format!("exception_policy.tcp.midstream.{}", policy.name()), 1);
+        }
         flow.data.midstream.get_or_insert(policy);
         match policy {
             Policy::Ignore => return true,
@@ -468,12 +502,13 @@ impl Inspector {
         direction: usize,
         sink: &mut dyn EventSink,
     ) {
+        let by_firewall = flow.data.drop_logged & BY_FIREWALL != 0;
         let reason = match flow.data.midstream {
-            _ if flow.data.dropped_by_firewall => DropReason::FirewallFlow,
+            _ if by_firewall => DropReason::FirewallFlow,
             Some(Policy::DropFlow | Policy::Reject) => DropReason::ExceptionFlow,
             _ => DropReason::Flow,
         };
-        if flow.data.dropped_by_firewall {
+        if by_firewall {
             self.firewall_decisions.count(Some(reason), false);
         } else {
             // The firewall still lets its packets through.
@@ -490,9 +525,48 @@ impl Inspector {
     /// then is parsed and inspected as if a packet of its own had brought it.
     pub fn end_packet(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
         let mut outcome = self.raise_all(context, flow, sink);
+        if let Some(early) = self.early.take() {
+            outcome = early.and(outcome);
+        }
         if self.demand.anomalies {
             log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
         }
+        // Transactions that a packet of the other direction will look at stay.
+        if !flow.data.waiting.as_ref().is_some_and(|waiting| waiting.is_fresh(0) || waiting.is_fresh(1)) {
+            outcome = self.go_on(context, flow, outcome, sink);
+        }
+        let direction = context.flow.map_or(0, |f| f.direction as usize);
+        self.settle(context.packet, Some(flow), direction, outcome, sink);
+    }
+
+    /// Before a packet delivers anything: what only it was waited for is told and let go.
+    pub(crate) fn end_early(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        let outcome = self.raise_all(context, flow, sink);
+        self.early = Some(self.go_on(context, flow, outcome, sink));
+    }
+
+    /// A direction of a flow that is over has been inspected; `last`: nothing else waits for its transactions.
+    pub(crate) fn end_direction(
+        &mut self,
+        context: &Context<'_>,
+        flow: &mut Flow<FlowData>,
+        last: bool,
+        sink: &mut dyn EventSink,
+    ) {
+        let outcome = self.raise_all(context, flow, sink);
+        if last {
+            self.go_on(context, flow, outcome, sink);
+        }
+    }
+
+    /// Inspected transactions are released, and what the parser goes on with is inspected.
+    fn go_on(
+        &mut self,
+        context: &Context<'_>,
+        flow: &mut Flow<FlowData>,
+        mut outcome: Outcome,
+        sink: &mut dyn EventSink,
+    ) -> Outcome {
         let mut context = *context;
         loop {
             let reached = flow.data.app.take_limits();
@@ -522,8 +596,7 @@ impl Inspector {
             }
             outcome = outcome.and(self.raise_all(&context, flow, sink));
         }
-        let direction = context.flow.map_or(0, |f| f.direction as usize);
-        self.settle(context.packet, Some(flow), direction, outcome, sink);
+        outcome
     }
 
     fn raise_all(&mut self, context: &Context<'_>, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) -> Outcome {
@@ -535,7 +608,7 @@ impl Inspector {
         self.inner.finish_firewall(context, &mut self.matches);
         let outcome = self.raise_matches(context.packet, Some(flow), sink);
         if self.demand.of_flows() {
-            let facts = packet_facts(context.packet, false);
+            let facts = PacketFacts { pseudo: self.pseudo, ..packet_facts(context.packet, false) };
             let metadata = self.metadata(flow);
             log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored, &metadata), sink);
         }
@@ -565,11 +638,11 @@ impl Inspector {
             let running = Running::new(tag, packet.number, packet.time.0, packet.data.len());
             let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
             match (tag.who, flow.as_deref_mut(), ends) {
-                (weir_ir::TagWho::Session, Some(flow), _) => {
-                    flow.data.tag.get_or_insert_with(|| Box::new(running));
+                (weir_ir::TagWho::Session, Some(flow), _) => self.tags.begin(Whose::Flow(flow_number(flow)), running),
+                (weir_ir::TagWho::Source, _, Some((source, _))) => self.tags.begin(Whose::Host(source), running),
+                (weir_ir::TagWho::Destination, _, Some((_, destination))) => {
+                    self.tags.begin(Whose::Host(destination), running);
                 }
-                (weir_ir::TagWho::Source, _, Some((source, _))) => self.tags.begin(source, running),
-                (weir_ir::TagWho::Destination, _, Some((_, destination))) => self.tags.begin(destination, running),
                 _ => {}
             }
         }
@@ -580,6 +653,8 @@ impl Inspector {
         let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
         facts = self.with_link(packet, facts);
         let flow_facts = flow.map(flow_facts);
+        let of_stream = matches!(m.scope, weir_detect::Scope::Stream | weir_detect::Scope::Transaction(_));
+        let of_stream = of_stream && facts.ends.is_some_and(|ends| ends.protocol == 6);
         let notes = self.inner.notes(&m);
         let (mut metadata, mut context) = (Vec::new(), Vec::new());
         metadata::of_flow(flow.and_then(|flow| flow.data.detect.as_deref()), &program, notes, &mut metadata);
@@ -603,8 +678,8 @@ impl Inspector {
             flow: flow_facts,
             to_server: m.direction != Some(Direction::ToClient),
             app: AppLayerFacts { protocol, transaction: m.transaction(), objects: &self.json },
-            payload: Some(packet.payload),
-            from_stream: m.scope == weir_detect::Scope::Stream,
+            payload: Some(if of_stream && !self.shown.is_empty() { &self.shown } else { packet.payload }),
+            from_stream: of_stream,
             blocked: match m.effect {
                 Effect::Reject(_) => true,
                 Effect::Drop => self.inline,
@@ -688,6 +763,11 @@ fn exchanged(m: &Match, flow: Option<&Flow<FlowData>>, packet: &Packet<'_>) -> b
     to_server != (direction == Direction::ToServer)
 }
 
+/// Unique number of a flow: a frame begins at most one at each depth of tunnels.
+pub(crate) fn flow_number(flow: &Flow<FlowData>) -> u64 {
+    flow.first_frame << 8 | u64::from(flow.key.depth)
+}
+
 /// Facts of a flow, for records.
 pub(crate) fn flow_facts(flow: &Flow<FlowData>) -> weir_output::FlowFacts {
     let ends = flow_ends(flow);
@@ -752,14 +832,18 @@ pub(crate) fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> Packe
 }
 
 /// A packet without bytes that stands for the end of a flow.
-fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
+pub(crate) fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'static> {
     Packet {
         number: flow.last_frame,
         time: Time(flow.last_time),
         tunnel_depth: flow.key.depth,
         vlan: [flow.key.vlan[0], flow.key.vlan[1], 0],
         vlan_layers: flow.key.vlan.iter().take_while(|v| **v != 0).count() as u8,
-        ethernet: None,
+        ethernet: flow.data.log.as_ref().and_then(|log| {
+            let [client, server] = [0, 1].map(|d: usize| log.ethernet[d].first().copied());
+            let to_server = ends == flow_ends(flow);
+            if to_server { client.zip(server) } else { server.zip(client) }
+        }),
         ether_type: 0,
         ip: Some(weir_packet::Ip {
             version: if ends.source.is_ipv4() { 4 } else { 6 },

@@ -5,6 +5,7 @@
 //! descriptors, history and flow records.
 #![forbid(unsafe_code)]
 
+mod acknowledged;
 pub mod config;
 pub mod device;
 pub mod engine;

@@ -144,13 +144,15 @@ pub fn transactions(
     let ends = flow_ends(flow);
     let facts = flow_facts(flow);
     let Some(mut log) = flow.data.log.take() else { return };
+    // A file is told when rules have looked at its direction: they may ask for it to be stored.
+    let waits = [0, 1].map(|d| !over && flow.data.waiting.as_ref().is_some_and(|waiting| waiting.is_fresh(d)));
     if let Some(state) = flow.data.app.state() {
         let mut writer = Writer { state, ends, facts, packet, log: &mut log, json, stored, metadata, sink };
         let live = state.transactions();
         for (index, transaction) in live.iter().enumerate() {
             writer.log.transactions = writer.log.transactions.max(transaction.id + 1);
             writer.events(index, transaction.id);
-            writer.files(index, transaction.id, over);
+            writer.files(index, transaction.id, over, waits);
             if !writer.log.silent && !writer.log.is_written(transaction.id) && (over || state.is_loggable(index)) {
                 writer.log.write(transaction.id);
                 writer.transaction(index, transaction.id);
@@ -197,7 +199,12 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn packet_of(&self, direction: Direction) -> PacketFacts<'a> {
         let ends = if direction == Direction::ToServer { self.ends } else { self.ends.exchanged() };
-        PacketFacts { ends: Some(ends), ..*self.packet }
+        let mut facts = PacketFacts { ends: Some(ends), ..*self.packet };
+        // The end of a flow has the addresses of its ends, and no way of its own.
+        if facts.pseudo && self.packet.ends != facts.ends {
+            facts.ethernet = facts.ethernet.map(|(source, destination)| (destination, source));
+        }
+        facts
     }
 
     fn transaction(&mut self, index: usize, id: u64) {
@@ -227,12 +234,12 @@ impl<'a> Writer<'a> {
         self.sink.transaction(&record);
     }
 
-    fn files(&mut self, index: usize, id: u64, over: bool) {
+    fn files(&mut self, index: usize, id: u64, over: bool, waits: [bool; 2]) {
         if !self.sink.wants_files() {
             return;
         }
         let state = self.state;
-        for direction in [Direction::ToServer, Direction::ToClient] {
+        for direction in [Direction::ToServer, Direction::ToClient].into_iter().filter(|d| !waits[*d as usize]) {
             for (place, file) in state.files(index, direction).into_iter().enumerate() {
                 let key = (id, direction as u8, place);
                 if !(file.closed || file.truncated || over) || self.log.files.contains(&key) {
@@ -356,16 +363,25 @@ pub fn anomalies(
 const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
 
 /// Writes the record of a flow that is over.
-pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, metadata: &[u8], sink: &mut dyn EventSink) {
+pub fn flow(
+    flow: &Flow<FlowData>,
+    (reason, time): (FlowEnd, u64),
+    inline: bool,
+    metadata: &[u8],
+    sink: &mut dyn EventSink,
+) {
     let Some(log) = flow.data.log.as_ref().filter(|_| RECORDED.contains(&flow.key.protocol)) else { return };
     let app = &flow.data.app;
+    let session = flow.data.session.as_ref().filter(|s| s.state() != State::None);
     let state = match flow.phase {
         _ if flow.data.bypassed => FlowState::Bypassed,
         FlowPhase::New => FlowState::New,
+        // Both sides have said that they are done.
+        FlowPhase::Established
+            if session.is_some_and(|s| matches!(s.state_name(), "last_ack" | "time_wait")) => FlowState::Closed,
         FlowPhase::Established => FlowState::Established,
         FlowPhase::Closed => FlowState::Closed,
     };
-    let session = flow.data.session.as_ref().filter(|s| s.state() != State::None);
     let tcp = (flow.key.protocol == 6).then(|| TcpFlowFacts {
         flags: if session.is_some() { log.flags } else { [0; 2] },
         state: session.map(|s| s.state_name()),
@@ -383,7 +399,8 @@ pub fn flow(flow: &Flow<FlowData>, reason: FlowEnd, time: u64, metadata: &[u8], 
         state,
         reason,
         alerted: log.alerted,
-        dropped: flow.data.dropped,
+        // Who only listens drops nothing.
+        dropped: flow.data.dropped && inline,
         passed: flow.data.passed || flow.data.detect.as_ref().is_some_and(|d| d.passed()),
         accepted: flow.data.detect.as_ref().is_some_and(|d| d.accepted()),
         policy: flow.data.midstream.map(crate::config::Policy::name),

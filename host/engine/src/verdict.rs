@@ -14,6 +14,8 @@ use weir_packet::{Packet, Transport};
 pub enum DropReason {
     /// A rule says so.
     Rules,
+    /// A rate filter says so.
+    RateFilter,
     /// Its flow was dropped.
     Flow,
     /// The policy for sessions whose beginning was not seen.
@@ -31,6 +33,7 @@ impl DropReason {
     pub fn text(self) -> &'static str {
         match self {
             DropReason::Rules => "rules",
+            DropReason::RateFilter => "threshold detection_filter",
             DropReason::Flow | DropReason::ExceptionFlow => "flow drop",
             DropReason::Midstream => "stream midstream",
             DropReason::Firewall(FirewallReason::Rules) => "firewall rules",
@@ -46,6 +49,7 @@ impl DropReason {
     pub fn counter(self) -> &'static str {
         match self {
             DropReason::Rules => "rules",
+            DropReason::RateFilter => "threshold_detection_filter",
             DropReason::Flow => "flow_drop",
             DropReason::ExceptionFlow => "exception_policy_flow_drop",
             DropReason::Midstream => "stream_midstream",

@@ -1,6 +1,7 @@
 //! Every key with its type, default and meaning.
 
 use crate::key::{Section, section};
+use crate::network::NetworkPolicy;
 use crate::value::{Seconds, Size, choice};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -30,6 +31,8 @@ choice! {
         BsdRight = "bsd-right",
         /// Linux.
         Linux = "linux",
+        /// Linux 2.2.
+        OldLinux = "old-linux",
         /// Windows.
         Windows = "windows",
         /// Solaris.
@@ -44,6 +47,16 @@ choice! {
         Bypass = "bypass",
         /// Go on inspecting.
         Full = "full",
+    }
+}
+
+choice! {
+    /// When the bytes of a stream are inspected.
+    Inspection {
+        /// When they are contiguous, as an inline system must.
+        Arrival = "arrival",
+        /// When the other side has acknowledged them, or the flow is over, as Suricata does where it only listens.
+        Acknowledged = "acknowledged",
     }
 }
 
@@ -102,6 +115,8 @@ section! {
         timeout: Seconds = Seconds(30), "defrag.timeout",
             "Time after the last fragment until a collection is forgotten.", |n| n.0 > 0, "at least 1 s";
         policy: OverlapPolicy = OverlapPolicy::Bsd, "defrag.policy", "Who wins where fragments overlap.";
+        policies: Vec<NetworkPolicy> = vec![], "defrag.policies",
+            "The same for fragments to some networks: the longest prefix counts.";
     }
 }
 
@@ -109,8 +124,13 @@ section! {
     /// TCP streams.
     StreamSection, stream, STREAM {
         midstream: bool = false, "stream.midstream", "Follow TCP sessions whose SYN was not seen.";
+        async_oneside: bool = false, "stream.async-oneside",
+            "Follow TCP sessions of which one side is seen only (then a device sends every frame).";
         midstream_policy: ExceptionPolicy = ExceptionPolicy::Ignore, "stream.midstream-policy",
             "What happens to TCP sessions whose SYN was not seen.";
+        inspect: Inspection = Inspection::Arrival, "stream.inspect",
+            "When bytes of a stream go to parsers and rules: on arrival, or when the other side has acknowledged them \
+             (then a device sends every frame).";
         depth: Size = Size(1 << 20), "stream.reassembly.depth",
             "Bytes of each direction that are put together; later segments are inspected as packets.",
             |n| n.0 > 0, "at least 1";
@@ -120,6 +140,8 @@ section! {
             "Delivered bytes that stay visible to payload contents of rules.",
             |n| (64..=1 << 20).contains(&n.0), "64 B to 1 MiB";
         policy: OverlapPolicy = OverlapPolicy::Bsd, "stream.policy", "Who wins where segments overlap.";
+        policies: Vec<NetworkPolicy> = vec![], "stream.policies",
+            "The same for segments to some networks: the longest prefix counts.";
     }
 }
 
@@ -227,6 +249,8 @@ section! {
             "Actions of rules in the order in which matches of a packet are looked at.",
             |list| { let mut sorted = list.clone(); sorted.sort(); sorted == ["alert", "drop", "pass", "reject"] },
             "pass, drop, reject and alert, each once";
+        alerts_per_packet: usize = 0, "rules.alerts-per-packet",
+            "Matches of a packet, in the order in which they are found, that may become alerts; 0: all.";
         classification: Option<PathBuf> = None, "rules.classification-file", "`classification.config`: classes, their descriptions and priorities.";
         reference: Option<PathBuf> = None, "rules.reference-file", "`reference.config`: prefixes of references.";
         reputation_categories: Option<PathBuf> = None, "rules.reputation-categories-file", "Categories of reputation lists: number, name, description a line.";

@@ -10,16 +10,18 @@ pub mod config;
 mod error;
 mod key;
 mod load;
+mod network;
 mod pages;
 mod position;
 mod value;
 
 pub use config::{
     AppLayerSection, CaptureSection, Checksums, Config, DefragSection, DeviceSection, EncryptionHandling, ExceptionPolicy, FailMode,
-    FlowSection, InlineSection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
+    FlowSection, InlineSection, Inspection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
 };
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, keys};
+pub use network::NetworkPolicy;
 pub use pages::{STARTER, reference_page, show, show_changed};
 pub use value::{Seconds, Setting, Size};
 

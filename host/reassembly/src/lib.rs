@@ -2,7 +2,7 @@
 //!
 //! Place: after the flow table, before the parsers. A [`Session`] is fed every TCP packet of a flow, in frame order; it
 //! hands contiguous bytes to a [`StreamSink`] the moment they are contiguous (reference semantics 2.6), borrowed from
-//! the packet where nothing waited. Bytes once delivered are final; policies decide only between bytes that wait
+//! the packet where nothing waited, or when they are acknowledged ([`Delivery::Acknowledged`]). Bytes once delivered are final; policies decide only between bytes that wait
 //! behind a gap. Bounded: per direction `queue_limit` bytes wait, `depth` bytes are delivered.
 //! It does not defragment, verify checksums, or time out.
 #![forbid(unsafe_code)]
@@ -17,7 +17,7 @@ mod window;
 
 pub use event::{StreamEvent, StreamEvents};
 pub use policy::OverlapPolicy;
-pub use session::{PacketResult, Session, SessionConfig, State, StreamSink};
+pub use session::{Delivery, PacketResult, Session, SessionConfig, State, StreamSink};
 pub use window::RawWindow;
 
 /// Entry point for fuzzing: interprets the input as a list of TCP segments and checks the invariants of delivery.
@@ -38,7 +38,14 @@ pub fn fuzz_reassembly(input: &[u8]) {
         fn end(&mut self, _direction: usize) {}
     }
     let config =
-        SessionConfig { queue_limit: 512, depth: 4096, midstream: input.len() % 2 == 1, ..SessionConfig::default() };
+        SessionConfig {
+            queue_limit: 512,
+            depth: 4096,
+            midstream: input.len() & 1 != 0,
+            delivery: if input.len() & 2 != 0 { Delivery::Acknowledged } else { Delivery::Arrival },
+            one_sided: input.len() & 4 != 0,
+            ..SessionConfig::default()
+        };
     let mut session = Session::default();
     let mut sink = Check { next: [0; 2] };
     let payload = [0x5au8; 256];
@@ -49,4 +56,5 @@ pub fn fuzz_reassembly(input: &[u8]) {
         let length = usize::from(chunk[6]);
         session.packet(&config, usize::from(chunk[7] & 1), &tcp, &payload[..length], chunk[7] & 0x80 != 0, &mut sink);
     }
+    (0..2).for_each(|direction| session.deliver_rest(&config, direction, &mut sink));
 }

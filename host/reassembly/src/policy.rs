@@ -16,9 +16,11 @@ pub enum OverlapPolicy {
     Last,
     /// As BSD; with the same start the longer one wins.
     Linux,
+    /// Linux 2.2: as Linux; a copy of the same length wins, too.
+    OldLinux,
     /// What came first, unless the new segment reaches beyond it on both sides.
     Windows,
-    /// Old Linux (2.2) and Solaris: later wins when it begins before or reaches further.
+    /// Solaris: later wins when it begins before or reaches further.
     Solaris,
 }
 
@@ -31,6 +33,7 @@ impl OverlapPolicy {
             OverlapPolicy::Bsd => start < old_start,
             OverlapPolicy::BsdRight => start >= old_start && end >= old_end || start < old_start,
             OverlapPolicy::Linux => start < old_start || (start == old_start && end > old_end),
+            OverlapPolicy::OldLinux => start < old_start || (start == old_start && end >= old_end),
             OverlapPolicy::Windows => start < old_start && end > old_end,
             OverlapPolicy::Solaris => start < old_start || end > old_end,
         }

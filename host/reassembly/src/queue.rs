@@ -40,6 +40,18 @@ impl Queue {
         Some(piece)
     }
 
+    /// As [`Queue::take_at`]; of a piece that goes on behind `end` the rest stays.
+    pub(crate) fn take_before(&mut self, offset: u64, end: u64) -> Option<(u64, Vec<u8>)> {
+        let (start, mut piece) = self.take_at(offset)?;
+        let keep = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
+        if keep < piece.len() {
+            let rest = piece.split_off(keep);
+            self.bytes += rest.len();
+            self.pieces.insert(end, rest);
+        }
+        Some((start, piece))
+    }
+
     /// Add `[start, start + bytes.len())`. Returns whether overlapping bytes differed.
     pub(crate) fn insert(&mut self, policy: OverlapPolicy, start: u64, bytes: &[u8]) -> bool {
         let end = start + bytes.len() as u64;

@@ -1,5 +1,10 @@
 //! One TCP session: state, validity, delivery.
 
+#[path = "acknowledged.rs"]
+mod acknowledged;
+#[path = "one_sided.rs"]
+mod one_sided;
+
 use crate::event::{StreamEvent, StreamEvents};
 use crate::policy::OverlapPolicy;
 use crate::queue::Queue;
@@ -20,22 +25,50 @@ pub trait StreamSink {
     }
 }
 
+/// When bytes are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Delivery {
+    /// When they are contiguous with what was delivered.
+    #[default]
+    Arrival,
+    /// When the other side has acknowledged them, too.
+    Acknowledged,
+}
+
 /// Limits and policies.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct SessionConfig {
     /// Follow sessions whose SYN was not seen.
     pub midstream: bool,
+    /// Follow sessions of which one side is seen only.
+    pub one_sided: bool,
     /// Bytes delivered per direction.
     pub depth: u64,
     /// Bytes that may wait behind a gap, per direction.
     pub queue_limit: usize,
     /// Overlap policy.
     pub policy: OverlapPolicy,
+    /// When bytes are delivered.
+    pub delivery: Delivery,
+}
+
+impl SessionConfig {
+    /// Bytes wait for their acknowledgement.
+    pub fn waits(&self) -> bool {
+        self.delivery == Delivery::Acknowledged
+    }
 }
 
 impl Default for SessionConfig {
     fn default() -> Self {
-        SessionConfig { midstream: false, depth: 1 << 20, queue_limit: 256 << 10, policy: OverlapPolicy::Bsd }
+        SessionConfig {
+            midstream: false,
+            one_sided: false,
+            depth: 1 << 20,
+            queue_limit: 256 << 10,
+            policy: OverlapPolicy::Bsd,
+            delivery: Delivery::Arrival,
+        }
     }
 }
 
@@ -104,6 +137,20 @@ struct Stream {
 }
 
 impl Stream {
+    /// The timestamp may be one of this side's, so far.
+    fn sent_timestamp(&self, echo: u32) -> bool {
+        let (Some(first), Some(last)) = (self.first_timestamp, self.timestamp) else { return false };
+        distance(echo, first) >= 0 && distance(last, echo) >= 0
+    }
+
+    /// Followed from a number on that the other side has acknowledged.
+    fn follow_from(&mut self, sequence: u32) {
+        self.tracked = true;
+        self.isn = sequence.wrapping_sub(1);
+        self.base = sequence;
+        self.highest = sequence;
+    }
+
     fn seen(&mut self, end: u32) {
         if distance(end, self.highest) > 0 {
             self.highest = end;
@@ -121,8 +168,14 @@ pub struct Session {
     syn_direction: usize,
     /// Payload bytes of the SYN, which its answer may take or leave (RFC 7413).
     syn_payload: u32,
+    /// Who sent the reset, until it shows that somebody else did.
+    reset_by: Option<usize>,
     /// State at the time of a reset.
     before_reset: State,
+    /// The session began with the answer to a SYN.
+    syn_missing: bool,
+    /// The only direction that has been seen, where one is enough.
+    alone: Option<usize>,
     /// The responder has sent something since the handshake.
     confirmed: bool,
     /// Other answers to the SYN, of which the initiator may choose one.
@@ -154,8 +207,7 @@ impl Session {
             State::None => "none",
             State::SynSent => "syn_sent",
             State::SynReceived => "syn_recv",
-            State::Established => "established",
-            State::Closing => match (client.fin.is_some(), server.fin.is_some()) {
+            State::Established | State::Closing => match (client.fin.is_some(), server.fin.is_some()) {
                 (true, false) => "close_wait",
                 (false, true) if server.fin_acked => "fin_wait2",
                 (false, true) => "fin_wait1",
@@ -165,6 +217,11 @@ impl Session {
             },
             State::Closed => "closed",
         }
+    }
+
+    /// The initiator sends nothing more, or nobody does.
+    pub fn initiator_closes(&self) -> bool {
+        self.state == State::Closed || self.streams[self.syn_direction].fin.is_some()
     }
 
     /// A SYN that must start a new session instead of joining this one (reference semantics 2.4).
@@ -264,6 +321,11 @@ impl Session {
         }
         if tcp.flags & tcp_flags::SYN != 0 {
             self.syn(config, d, tcp, payload, events);
+            // What waits for its acknowledgement is of the stream; without the option nobody would take it.
+            result.in_stream = config.waits()
+                && !payload.is_empty()
+                && (self.state, self.syn_payload) == (State::SynSent, length)
+                && has_fast_open(tcp.header);
             result.established = self.state >= State::Established;
             return result;
         }
@@ -280,14 +342,26 @@ impl Session {
                 return result;
             }
             self.pick_up(d, tcp);
+            self.alone = config.one_sided.then_some(d);
         }
+        self.goes_on_alone(config, d, tcp);
         if tcp.flags & tcp_flags::RST != 0 {
-            self.reset(d, tcp, events, sink);
+            self.reset(config, d, tcp, events, sink);
             result.established = self.state >= State::Established;
+            return result;
+        }
+        let refuses = self.state == State::SynSent && d != self.syn_direction;
+        if refuses && tcp.timestamp.is_some_and(|(_, echo)| !self.streams[1 - d].sent_timestamp(echo)) {
+            events.insert(StreamEvent::PktInvalidTimestamp);
             return result;
         }
         if !self.valid(d, tcp, length, events) {
             return result;
+        }
+        // Whoever goes on behind its own reset did not send it.
+        if self.reset_by == Some(d) && !payload.is_empty() && tcp.sequence == self.streams[d].base {
+            self.reset_by = None;
+            events.insert(StreamEvent::SuspectedRstInject);
         }
         self.acknowledge(d, tcp, events);
         self.confirmed |= self.state == State::Established && d != self.syn_direction;
@@ -299,7 +373,11 @@ impl Session {
                 self.answers = Vec::new();
                 // What came with the SYN, or before this packet.
                 for side in 0..2 {
-                    self.drain(config, side, events, sink);
+                    if config.waits() {
+                        self.deliver_acknowledged(config, side, events, sink);
+                    } else {
+                        self.drain(config, side, events, sink);
+                    }
                 }
             } else {
                 events.insert(StreamEvent::RightSeqWrongAck3whs);
@@ -310,10 +388,15 @@ impl Session {
         }
         result.established = self.state >= State::Established;
         if self.state >= State::Established && self.streams[d].tracked {
+            if !self.delivers_on_arrival(config, 1 - d) {
+                self.deliver_acknowledged(config, 1 - d, events, sink);
+            }
             if !payload.is_empty() {
                 let ignored = matches!(class, SegmentClass::Acked);
                 if ignored {
                     events.insert(StreamEvent::PktSpuriousRetransmission);
+                } else if !self.delivers_on_arrival(config, d) {
+                    result.in_stream = self.keep(config, d, tcp.sequence, payload, events, sink);
                 } else {
                     result.in_stream = self.segment(config, d, tcp.sequence, payload, events, sink);
                 }
@@ -324,9 +407,15 @@ impl Session {
                 let own = &mut self.streams[d];
                 own.fin.get_or_insert(tcp.sequence.wrapping_add(length));
             }
-            self.lost_by_acknowledgement(config, d, events, sink);
+            if !config.waits() {
+                self.lost_by_acknowledgement(config, d, events, sink);
+            }
             for side in 0..2 {
-                self.finish(side, sink);
+                self.finish(config, side, sink);
+            }
+            // Parsers are told of the end when both sides have acknowledged it.
+            if config.waits() && self.state == State::Closed {
+                (0..2).for_each(|side| self.tell_end(side, sink));
             }
         }
         result
@@ -348,14 +437,11 @@ impl Session {
                 }
             }
             (State::None, true) => {
-                if config.midstream {
+                if config.midstream || config.one_sided {
                     self.open(d, tcp);
                     self.syn_direction = 1 - d;
-                    let other = &mut self.streams[1 - d];
-                    other.tracked = true;
-                    other.isn = tcp.acknowledgement.wrapping_sub(1);
-                    other.base = tcp.acknowledgement;
-                    other.highest = tcp.acknowledgement;
+                    self.syn_missing = true;
+                    self.streams[1 - d].follow_from(tcp.acknowledgement);
                     self.state = State::SynReceived;
                 }
             }
@@ -513,7 +599,14 @@ impl Session {
 
     /// A reset ends the session for whoever waits for its end. Data that follows all the same is delivered: whoever
     /// sends it did not believe the reset, or did not send it.
-    fn reset(&mut self, d: usize, tcp: &Tcp<'_>, events: &mut StreamEvents, sink: &mut impl StreamSink) {
+    fn reset(
+        &mut self,
+        config: &SessionConfig,
+        d: usize,
+        tcp: &Tcp<'_>,
+        events: &mut StreamEvents,
+        sink: &mut impl StreamSink,
+    ) {
         let own = &self.streams[d];
         let other = &self.streams[1 - d];
         let acknowledges = tcp.flags & tcp_flags::ACK != 0;
@@ -526,11 +619,7 @@ impl Session {
                 events.insert(StreamEvent::RstInvalidAck);
                 return;
             }
-            let echoes = |echo: u32| {
-                let (Some(first), Some(last)) = (other.first_timestamp, other.timestamp) else { return false };
-                distance(echo, first) >= 0 && distance(last, echo) >= 0
-            };
-            if tcp.timestamp.is_some_and(|(_, echo)| !echoes(echo)) {
+            if tcp.timestamp.is_some_and(|(_, echo)| !other.sent_timestamp(echo)) {
                 events.insert(StreamEvent::PktInvalidTimestamp);
                 return;
             }
@@ -554,15 +643,23 @@ impl Session {
             }
         }
         self.before_reset = self.state;
+        self.reset_by = (self.state >= State::Established).then_some(d);
         self.state = State::Closed;
         // Nothing was delivered yet, and an answer may still show that the reset was not believed.
         if self.before_reset < State::Established {
             return;
         }
-        for (side, stream) in self.streams.iter_mut().enumerate() {
-            if !std::mem::replace(&mut stream.end_told, true) {
-                sink.end(side);
+        // What waits for an acknowledgement waits for the session's end.
+        for side in 0..2 {
+            if !config.waits() || side == d {
+                self.tell_end(side, sink);
             }
+        }
+    }
+
+    fn tell_end(&mut self, side: usize, sink: &mut impl StreamSink) {
+        if !std::mem::replace(&mut self.streams[side].end_told, true) {
+            sink.end(side);
         }
     }
 
@@ -760,13 +857,13 @@ impl Session {
         }
     }
 
-    fn finish(&mut self, d: usize, sink: &mut impl StreamSink) {
+    fn finish(&mut self, config: &SessionConfig, d: usize, sink: &mut impl StreamSink) {
         let s = &mut self.streams[d];
         if let Some(fin) = s.fin {
             if !s.ended && s.base == fin {
                 s.ended = true;
-                if !std::mem::replace(&mut s.end_told, true) {
-                    sink.end(d);
+                if !config.waits() {
+                    self.tell_end(d, sink);
                 }
                 if self.state == State::Established {
                     self.state = State::Closing;
@@ -777,6 +874,21 @@ impl Session {
             self.state = State::Closed;
         }
     }
+}
+
+/// TCP Fast Open (RFC 7413 section 4.1.1; as an experiment: RFC 6994, magic number F989).
+fn has_fast_open(header: &[u8]) -> bool {
+    let mut options = header.get(20..).unwrap_or(&[]);
+    while let [kind, rest @ ..] = options {
+        match (kind, rest) {
+            (0, _) => return false,
+            (1, _) => options = rest,
+            (34, _) | (254, [_, 0xf9, 0x89, ..]) => return true,
+            (_, [length, ..]) if *length >= 2 => options = options.get(usize::from(*length)..).unwrap_or(&[]),
+            _ => return false,
+        }
+    }
+    false
 }
 
 fn deliver(

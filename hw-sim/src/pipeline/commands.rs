@@ -89,7 +89,7 @@ impl Pipeline {
         self.counters.count(Counter::VerdictDrop);
         let whole = command == TxCommand::Reset || entry.flags & TxFlags::WHOLE_FLOW.0 != 0;
         if whole && entry.flags & TxFlags::FLOWLESS.0 == 0 {
-            match self.flows.named(entry.flow_index, entry.flow_generation) {
+            match self.flows.named(entry.flow_index, entry.flow_generation, self.now) {
                 Some(flow) => flow.verdict.blocked = true,
                 None => return self.stale(),
             }
@@ -122,7 +122,7 @@ impl Pipeline {
 
     fn flow_command(&mut self, command: TxCommand, entry: &TxEntry) -> Done {
         let slot = entry.flow_index;
-        let Some(flow) = self.flows.named(slot, entry.flow_generation) else { return self.stale() };
+        let Some(flow) = self.flows.named(slot, entry.flow_generation, self.now) else { return self.stale() };
         let v = &mut flow.verdict;
         let counter = match command {
             TxCommand::Release if v.release(entry.frame_number) => Counter::ReleaseDone,
@@ -178,7 +178,7 @@ impl Pipeline {
                 },
             }
         } else {
-            if self.flows.named(entry.flow_index, entry.flow_generation).is_none() {
+            if self.flows.named(entry.flow_index, entry.flow_generation, self.now).is_none() {
                 return self.stale();
             }
             entry.flow_index

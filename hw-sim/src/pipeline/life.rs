@@ -163,15 +163,17 @@ impl Pipeline {
         if !self.has_record_room(slot, 1) {
             return false;
         }
+        // An entry whose time is up has ended before, whether the sweep has met it or not.
+        let flushed = why == Ending::Flush && !self.flows.is_expired(slot, self.now);
         let chain = self.flows.get(slot).map_or(0, |entry| entry.verdict.chain_count);
-        if why == Ending::Flush && chain > 0 {
+        if flushed && chain > 0 {
             let queue = self.queue_of_slot(slot);
             if self.queues.get(queue).is_some_and(|q| q.descriptors.free() == 0) {
                 return false;
             }
             self.hand_over(queue, slot, Guard::Expiring);
         }
-        self.end_flow(slot, if why == Ending::Flush { FlowRecordKind::Flushed } else { FlowRecordKind::Aged });
+        self.end_flow(slot, if flushed { FlowRecordKind::Flushed } else { FlowRecordKind::Aged });
         true
     }
 

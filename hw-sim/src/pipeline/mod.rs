@@ -317,7 +317,8 @@ impl Pipeline {
 
     fn mark_hole(&mut self, taken: &Taken<'_>) {
         let Some((key, hash, _)) = taken.key else { return };
-        if let Some(entry) = self.flows.find(hash, &key).and_then(|slot| self.flows.get_mut(slot)) {
+        let live = self.flows.find(hash, &key).filter(|slot| !self.flows.is_expired(*slot, self.now));
+        if let Some(entry) = live.and_then(|slot| self.flows.get_mut(slot)) {
             entry.verdict.miss(self.number);
         }
     }

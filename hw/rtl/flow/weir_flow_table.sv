@@ -2,7 +2,7 @@
 //
 // Function: hw-sim/src/flow.rs, `FlowTable`, behind a memory port. A look-up finds the entry of a key or makes one; an
 // entry whose time is up counts as free and is ended when it is met; none is ever replaced for another. Commands name a
-// slot and a generation. Latency: two memory round trips and 6 cycles for a hit, one round trip more for each way whose
+// slot and a generation; an entry whose time is up is stale to them. Latency: two memory round trips and 6 cycles for a hit, one round trip more for each way whose
 // sixteen tag bits are equal by chance. Throughput: one operation at a time; frames of one flow must not overtake each
 // other, and a cache with several look-ups under way belongs before this port. Back-pressure: ready_o; the memory answers
 // reads in order, when it likes.
@@ -31,8 +31,7 @@ module weir_flow_table
     input  wire logic [31:0]         slot_i,          // name, forget; sweep: a slot of the bucket
     input  wire logic [31:0]         generation_i,    // name, forget
     output logic                     valid_o,         // for one cycle
-    output logic                     live_o,          // slot_o holds; key: else the table is full; name: else it is stale
-    output logic                     over_o,          // name: its time is up
+    output logic                     live_o,          // slot_o holds; key: else the table is full; name, forget: else stale
     output logic                     created_o,       // key: the entry is new
     output logic [31:0]              slot_o,
     output logic [31:0]              generation_o,
@@ -102,7 +101,8 @@ module weir_flow_table
     first_asked = '0;
     for (int unsigned n = 16; n > 0; n--) if (asked_q[n-1]) first_asked = 4'(n - 1);
     named = slot_q[2:0];
-    live = ways_q[0][named].tag != '0 && ways_q[0][named].generation_of == generation_q;
+    live = ways_q[0][named].tag != '0 && ways_q[0][named].generation_of == generation_q &&
+           !over[0][named];
   end
 
   // ---- memory port
@@ -162,7 +162,6 @@ module weir_flow_table
         bucket_q[1] <= hash_i[31+:BUCKETS_LOG2];
         same_q <= hash_i[6+:BUCKETS_LOG2] == hash_i[31+:BUCKETS_LOG2];
         live_o <= 1'b0;
-        over_o <= 1'b0;
         created_o <= 1'b0;
         slot_o <= slot_i;
         generation_o <= '0;
@@ -192,7 +191,6 @@ module weir_flow_table
           end
           default: begin
             live_o <= live;
-            over_o <= over[0][named];
             generation_o <= ways_q[0][named].generation_of;
             if (op_q == 3'd2 && live) begin
               ways_q[0][named].tag <= '0;
@@ -211,7 +209,7 @@ module weir_flow_table
           state_q <= NEXT_KEY;
         end else if (op_q == 3'd4) begin
           // Found as it is: nothing changes.
-          live_o <= 1'b1;
+          live_o <= !over[first_asked[3]][first_asked[2:0]];
           slot_o <= asked_slot;
           generation_o <= ways_q[first_asked[3]][first_asked[2:0]].generation_of;
           state_q <= DONE;

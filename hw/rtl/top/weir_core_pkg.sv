@@ -73,7 +73,6 @@ package weir_core_pkg;
   typedef struct packed {
     logic             valid;     // for one cycle
     logic             live;
-    logic             over;
     logic             created;
     logic [31:0]      slot;
     logic [31:0]      generation_of;

@@ -1,8 +1,8 @@
 // Ends every entry of the flow table: CONTROL.FLUSH, or the source is over.
 //
-// Function: bucket by bucket; with a flush, chains go to the host before their entries end (hw-sim/src/pipeline/life.rs,
-// `end_one`). Latency: some 10 cycles for a bucket and 15 for each entry. Throughput: one at a time. Back-pressure:
-// stalled_o while a ring has no room.
+// Function: bucket by bucket; with a flush, chains go to the host before their entries end, except of entries whose time is
+// up: those have ended before (hw-sim/src/pipeline/life.rs, `end_one`). Latency: some 10 cycles for a bucket and 25 for
+// each entry. Throughput: one at a time. Back-pressure: stalled_o while a ring has no room.
 `default_nettype none
 
 module weir_ending
@@ -18,6 +18,7 @@ module weir_ending
     input  wire logic                    rst_i,
     input  wire logic                    go_i,
     input  wire logic                    flush_i,     // with go_i; else the source is over
+    input  wire logic [63:0]             now_i,       // frame time
     input  wire logic                    pause_i,     // another is at work: stay where the ring had no room
     output logic                         done_o,
     output logic                         stalled_o,
@@ -34,10 +35,10 @@ module weir_ending
     input  wire logic                    life_done_i
 );
 
-  typedef enum logic [3:0] {IDLE, BUCKET, WAY, PEEK, ROOM, FREE, HANDOVER, FINISH, DONE} state_e;
+  typedef enum logic [3:0] {IDLE, BUCKET, WAY, PEEK, NAME, ROOM, FREE, HANDOVER, FINISH, DONE} state_e;
 
   state_e state_q;
-  logic flush_q, sent_q, chain_q, paused_q, full;
+  logic flush_q, sent_q, chain_q, over_q, paused_q, full;
   logic [SLOT-4:0] bucket_q;
   logic [7:0] left_q;
   logic [2:0] way;
@@ -55,7 +56,7 @@ module weir_ending
   assign queue = identity_i.queue_of[QUEUES_LOG2-1:0];
   assign identity_slot_o = slot;
   assign done_o = state_q == DONE;
-  assign stalled_o = state_q == ROOM && full && !pause_i;
+  assign stalled_o = state_q == ROOM && full && !pause_i && !paused_q;
 
   always_comb begin
     table_o = '0;
@@ -69,11 +70,13 @@ module weir_ending
         // Nothing is over at the beginning of time.
         table_o.now = '0;
       end
-      FREE: begin
+      // Is its time up? Whether it is or not, it is freed.
+      NAME, FREE: begin
         table_o.valid = !sent_q;
-        table_o.op = TABLE_FORGET;
+        table_o.op = state_q == FREE ? TABLE_FORGET : TABLE_NAME;
         table_o.slot = slot;
         table_o.generation_of = identity_i.generation_of;
+        table_o.now = state_q == FREE ? '0 : now_i;
       end
       PEEK: begin
         verdict_o.valid = !sent_q;
@@ -89,7 +92,7 @@ module weir_ending
       FINISH: begin
         life_o.valid = !sent_q;
         life_o.op = LIFE_END;
-        life_o.kind = flush_q ? 8'(FLOW_RECORD_KIND_FLUSHED) : 8'(FLOW_RECORD_KIND_AGED);
+        life_o.kind = flush_q && !over_q ? 8'(FLOW_RECORD_KIND_FLUSHED) : 8'(FLOW_RECORD_KIND_AGED);
         life_o.slot = slot;
       end
       default: ;
@@ -121,12 +124,23 @@ module weir_ending
       end
       PEEK: begin
         chain_q <= flush_q && verdict_i.state.chain_count != '0;
-        if (verdict_i.valid) state_q <= ROOM;
+        if (verdict_i.valid) begin
+          sent_q  <= 1'b0;
+          state_q <= NAME;
+        end
+      end
+      NAME: begin
+        over_q <= !table_i.live;
+        if (table_i.valid) begin
+          if (!table_i.live) chain_q <= 1'b0;
+          state_q <= ROOM;
+        end
       end
       ROOM: begin
         // While there is no room, frames may pass that change what the entry holds.
         sent_q <= 1'b0;
-        if (!pause_i) state_q <= full || paused_q ? PEEK : FREE;
+        if (!pause_i && paused_q) state_q <= PEEK;
+        else if (!pause_i && !full) state_q <= FREE;
       end
       FREE:
       if (table_i.valid) begin

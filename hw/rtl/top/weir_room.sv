@@ -171,7 +171,7 @@ module weir_room
       COUNT_ASK:
       if (table_i.valid) begin
         sent_q <= 1'b0;
-        if (table_i.live && !table_i.over) begin
+        if (table_i.live) begin
           state_q <= COUNT_PEEK;
         end else begin
           at_q <= at_q + (RESIDENTS_LOG2 + 1)'(1);
@@ -222,7 +222,7 @@ module weir_room
       SCRUB_ASK:
       if (table_i.valid) begin
         sent_q <= 1'b0;
-        if (table_i.live && !table_i.over) begin
+        if (table_i.live) begin
           state_q <= SCRUB_PEEK;
         end else begin
           at_q <= at_q + (RESIDENTS_LOG2 + 1)'(1);

@@ -96,7 +96,6 @@ module weir_tb_flow_table
       .generation_i     (item_q.generation_of),
       .valid_o          (valid),
       .live_o           (live),
-      .over_o           (),
       .created_o        (created),
       .slot_o           (slot),
       .generation_o     (generation_of),

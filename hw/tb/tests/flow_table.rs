@@ -46,13 +46,13 @@ struct Answer {
 
 fn step(table: &mut FlowTable, item: &Item, constants: &[u64; 6], vlan_key: bool) -> Answer {
     let mut answer = Answer::default();
+    let p = &item.parsed;
+    let (source, destination) = p.ends.unwrap();
+    let vlan = if vlan_key { p.vlan } else { [0; 2] };
+    let (key, from_lower) = flow_key((source, p.ports.0), (destination, p.ports.1), p.protocol, vlan);
+    let hash = flow_hash(&key, constants);
     match item.op {
         0 => {
-            let p = &item.parsed;
-            let (source, destination) = p.ends.unwrap();
-            let vlan = if vlan_key { p.vlan } else { [0; 2] };
-            let (key, from_lower) = flow_key((source, p.ports.0), (destination, p.ports.1), p.protocol, vlan);
-            let hash = flow_hash(&key, constants);
             answer.key = Some((key, hash, from_lower));
             // As `Pipeline::entry` does.
             let found = table.find(hash, &key);
@@ -83,10 +83,16 @@ fn step(table: &mut FlowTable, item: &Item, constants: &[u64; 6], vlan_key: bool
             }
         }
         1 | 2 => {
-            answer.live = table.named(item.slot, item.generation).is_some();
+            answer.live = table.named(item.slot, item.generation, item.now).is_some();
             (answer.slot, answer.generation) = (item.slot, table.generation(item.slot));
             if item.op == 2 && answer.live {
                 table.remove(item.slot);
+            }
+        }
+        4 => {
+            answer.key = Some((key, hash, from_lower));
+            if let Some(slot) = table.find(hash, &key).filter(|slot| !table.is_expired(*slot, item.now)) {
+                (answer.live, answer.slot, answer.generation) = (true, slot, table.generation(slot));
             }
         }
         _ => {
@@ -126,7 +132,7 @@ fn answer(item: &Item, bytes: &[u8]) -> Answer {
     let swept = r.number(8) as u8;
     let key = FlowKey::from_bytes(&r.array());
     let hash = r.number(64);
-    let by_key = item.op == 0;
+    let by_key = matches!(item.op, 0 | 4);
     Answer {
         live,
         created,
@@ -164,7 +170,7 @@ fn items(r: &mut Random, count: usize, flows: u64) -> Vec<Item> {
                 tcp: None,
                 icmp: None,
             };
-            let op = if r.once_in(5) { r.of(&[1, 1, 2, 2, 3]) } else { 0 };
+            let op = if r.once_in(5) { r.of(&[1, 1, 2, 2, 3, 4]) } else { 0 };
             let slot = r.below(SLOTS.into()) as u32;
             // Mostly a generation that may be the slot's.
             let generation = &mut generations[slot as usize];
@@ -184,7 +190,7 @@ fn equals_the_model_s_table() {
     }
     let seed = seed();
     let mut r = Random(seed);
-    let mut sum = [0u32; 6];
+    let mut sum = [0u32; 9];
     let mut fastest = u64::MAX;
     for (round, flows) in [40, 90, 200, 120, 120].into_iter().enumerate() {
         let mut constants: [u64; 6] = std::array::from_fn(|_| r.below(u64::MAX) | 1);
@@ -201,11 +207,14 @@ fn equals_the_model_s_table() {
             let run = harness.run(&input, IN_STRIDE, items.len(), OUT_STRIDE, seed, stalls, 1500);
             assert_eq!(run.out_cycles.len(), items.len(), "{stalls:?}, latency {latency}, WEIR_SEED={seed}");
             for (i, (item, out)) in items.iter().zip(run.out.chunks(OUT_STRIDE)).enumerate() {
+                let over = matches!(item.op, 1 | 2)
+                    && table.generation(item.slot) == item.generation
+                    && table.is_expired(item.slot, item.now);
                 let want = step(&mut table, item, &constants, vlan_key);
                 let got = answer(item, out);
                 // Without an entry there is no generation to speak of.
                 let got = Answer {
-                    generation: if item.op == 3 || item.op == 0 && !want.live { 0 } else { got.generation },
+                    generation: if item.op == 3 || matches!(item.op, 0 | 4) && !want.live { 0 } else { got.generation },
                     ..got
                 };
                 assert_eq!(got, want, "item {i} {item:?}, {flows} flows, latency {latency}, WEIR_SEED={seed}");
@@ -218,9 +227,12 @@ fn equals_the_model_s_table() {
                 sum[3] += u32::from(want.ended[1].is_some());
                 sum[4] += u32::from(want.swept != 0);
                 sum[5] += u32::from(item.op == 2 && want.live);
+                sum[6] += u32::from(over);
+                sum[7] += u32::from(item.op == 4 && want.live);
+                sum[8] += u32::from(item.op == 4 && !want.live);
             }
         }
     }
     assert_eq!(fastest, HIT + WRAPPER, "cycles of a hit");
-    assert!(sum.iter().all(|n| *n > 20), "created, full, ended twice, swept, forgotten: {sum:?}");
+    assert!(sum.iter().all(|n| *n > 20), "created, full, ended twice, swept, forgotten, named too late, found or not: {sum:?}");
 }

@@ -172,6 +172,8 @@ pub struct Header {
     pub destination_ports: PortSet,
     /// `<>`: the exchanged form matches too.
     pub bidirectional: bool,
+    /// Addresses are left out by name (`!10.0.0.0/8`, also within lists and variables).
+    pub negated: bool,
 }
 
 fn interval_contains<T: Ord + Copy>(intervals: &[(T, T)], value: T) -> bool {

@@ -111,6 +111,7 @@ impl Lowering<'_, '_> {
                 .map_err(|e| fault(span, e))
         };
         let (from, to) = (addresses(source)?, addresses(destination)?);
+        let negated = [source, destination].iter().any(|span| resolver.negates(&String::from_utf8_lossy(span.of(text))));
         let mut ports = |span: Span| {
             resolver
                 .ports(&String::from_utf8_lossy(span.of(text)))
@@ -121,6 +122,7 @@ impl Lowering<'_, '_> {
         let header = &mut self.draft.rule.header;
         (header.source, header.source_ports) = (from, from_ports);
         (header.destination, header.destination_ports) = (to, to_ports);
+        header.negated = negated;
         Ok(())
     }
 

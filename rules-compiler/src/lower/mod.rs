@@ -216,6 +216,7 @@ pub(crate) fn lower(
                 destination: AddressSet::default(),
                 destination_ports: PortSet::default(),
                 bidirectional: false,
+                negated: false,
             },
             meta: Meta { priority: 3, ..Meta::default() },
             flow: None,

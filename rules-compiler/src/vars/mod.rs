@@ -232,6 +232,11 @@ impl<'a> Resolver<'a> {
         found
     }
 
+    /// The expression leaves something out by name, itself or in a variable.
+    pub fn negates(&self, text: &str) -> bool {
+        negates(self.table, text, DEPTH_MAX)
+    }
+
     /// The set a port expression means; never empty.
     pub fn ports(&mut self, text: &str) -> Result<Arc<PortSet>, VariableError> {
         if let Some(known) = self.ports.get(text) {
@@ -243,6 +248,13 @@ impl<'a> Resolver<'a> {
         }
         found
     }
+}
+
+fn negates(table: &VariableTable, text: &str, depth: usize) -> bool {
+    let names = text.split('$').skip(1);
+    let name = |rest: &str| rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or("").to_owned();
+    text.contains('!')
+        || depth > 0 && names.map(name).any(|name| table.get(&name).is_some_and(|text| negates(table, text, depth - 1)))
 }
 
 /// The algebra of one kind of set; addresses and ports share the grammar of lists.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use weir_tests::verify::case::Data;
-use weir_tests::verify::{Case, Outcome, Runner};
+use weir_tests::verify::{Case, Outcome, Runner, classes};
 
 /// Run conformance cases in suricata-verify's format, and tell which pass.
 ///
@@ -101,7 +101,8 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let counted = index.as_deref().map(passed_by_suricata).transpose()?;
     let cases = cases(&root, arguments, counted.as_ref())?;
     let results = run_all(&runner, &cases, arguments);
-    report(&results, arguments)
+    let alerting = alerting(&runner, &cases, &results);
+    report(&results, &alerting, arguments)
 }
 
 /// A directory that looks like Suricata's source to commands of cases.
@@ -174,7 +175,25 @@ fn run_all(runner: &Runner, cases: &[Case], arguments: &Arguments) -> BTreeMap<S
     results.into_inner().unwrap_or_default()
 }
 
-fn report(results: &BTreeMap<String, Outcome>, arguments: &Arguments) -> Result<bool> {
+/// Cases that pass and ask for alerts, by whether one of their rules is of class C.
+fn alerting(runner: &Runner, cases: &[Case], results: &BTreeMap<String, Outcome>) -> BTreeMap<String, bool> {
+    let passes = |case: &&Case| matches!(results.get(&case.name), Some(Outcome::Passed));
+    cases
+        .iter()
+        .filter(passes)
+        .filter(|case| classes::asks_for_alerts(case))
+        .filter_map(|case| {
+            let complete = classes::has_complete_class(case, &runner.output(case), &runner.data);
+            complete.ok().map(|complete| (case.name.clone(), complete))
+        })
+        .collect()
+}
+
+fn report(
+    results: &BTreeMap<String, Outcome>,
+    alerting: &BTreeMap<String, bool>,
+    arguments: &Arguments,
+) -> Result<bool> {
     let mut causes: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     let mut passed = 0;
     for (name, outcome) in results {
@@ -201,6 +220,9 @@ fn report(results: &BTreeMap<String, Outcome>, arguments: &Arguments) -> Result<
     println!("{table}");
     let share = 100.0 * f64::from(passed) / results.len().max(1) as f64;
     println!("{passed} of {} cases pass ({share:.1} %), device {}", results.len(), arguments.device);
+    let narrow = alerting.values().filter(|complete| !**complete).count();
+    let of_alerting = 100.0 * narrow as f64 / alerting.len().max(1) as f64;
+    println!("{narrow} of {} alerting cases that pass have no rule of class C ({of_alerting:.1} %)", alerting.len());
     if let Some(path) = &arguments.json {
         let cases: serde_json::Map<String, serde_json::Value> = results
             .iter()
@@ -216,7 +238,8 @@ fn report(results: &BTreeMap<String, Outcome>, arguments: &Arguments) -> Result<
             })
             .collect();
         let all = serde_json::json!({
-            "device": arguments.device, "cases": results.len(), "passed": passed, "results": cases,
+            "device": arguments.device, "cases": results.len(), "passed": passed, "alerting": alerting,
+            "results": cases,
         });
         std::fs::write(path, serde_json::to_string_pretty(&all)?).with_context(|| format!("writing {}", path.display()))?;
     }

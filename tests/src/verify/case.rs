@@ -86,6 +86,11 @@ impl Case {
                 },
             }
         }
+        // A case about prevention says so by its name.
+        let simulates = arguments.iter().any(|a| a == "--simulate-ips");
+        if !simulates && self.name.rsplit('/').next().is_some_and(|name| name.split('-').any(|word| word == "ips")) {
+            arguments.push("--simulate-ips".to_owned());
+        }
         let firewall = self.directory.join("firewall.rules");
         if firewall.is_file() {
             arguments.extend(["--firewall-rules-exclusive".to_owned(), text(&firewall)]);

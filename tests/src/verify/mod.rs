@@ -6,6 +6,7 @@
 
 pub mod case;
 pub mod check;
+pub mod classes;
 pub mod requires;
 pub mod run;
 pub mod value;

@@ -385,7 +385,9 @@ impl ProtocolState for TlsState {
     }
 
     fn is_loggable(&self, _index: usize) -> bool {
-        self.sides.iter().all(|side| side.lost || side.changed_cipher || side.application_data)
+        // The server's certificate is the last thing to tell.
+        !self.sides[1].certificates.is_empty()
+            || self.sides.iter().all(|side| side.lost || side.changed_cipher || side.application_data)
     }
 
     fn log_as(&self, _index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity, RunTotals};
+use weir_rules::plan::Options;
 
 /// Runs the command.
 pub fn run(command: &AuditCommand) -> Result<u8, Failure> {
@@ -64,7 +65,8 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
     let captures = captures(&arguments.pcap)?;
     let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
-    let tables = device::tables(&loaded)?;
+    let everything = device::needs_everything(&config);
+    let tables = device::tables_with(&loaded, &Options { everything, ..Options::default() })?;
     let chosen: Vec<&PathBuf> = captures.iter().step_by(arguments.every as usize).collect();
     let bar = if arguments.quiet {
         indicatif::ProgressBar::hidden()

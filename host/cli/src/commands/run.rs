@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use weir_detect::RuleProfile;
-use weir_management::{Config, ExceptionPolicy};
+use weir_management::Config;
 use weir_output::summary::group;
 use weir_rules::plan::Options;
 use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
@@ -152,9 +152,7 @@ fn wants_everything(loaded: &Loaded, config: &Config, sink: &dyn EventSink) -> b
         || sink.wants_log()
         || sink.wants_anomalies()
         || sink.wants_flows()
-        || config.inline.simulate
-        || config.firewall.enabled
-        || config.stream.midstream_policy != ExceptionPolicy::Ignore
+        || device::needs_everything(config)
 }
 
 /// Prefixes of references: those of reference.config, for the systems that the rules use.

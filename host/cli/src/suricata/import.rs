@@ -3,7 +3,7 @@
 use super::outputs::{self, Output};
 use super::tree::Node;
 use std::path::{Path, PathBuf};
-use weir_management::{Checksums, Config, EncryptionHandling, ExceptionPolicy, OverlapPolicy, Seconds, Size};
+use weir_management::{Checksums, Config, EncryptionHandling, ExceptionPolicy, Inspection, NetworkPolicy, OverlapPolicy, Seconds, Size};
 
 /// What came of a suricata.yaml.
 #[derive(Debug, Clone)]
@@ -58,7 +58,7 @@ const READ: &[&str] = &[
     "default-rule-path", "rule-files.", "default-log-dir", "stream.midstream", "stream.async-oneside",
     "stream.checksum-validation", "stream.inline", "stream.reassembly.depth", "flow-timeouts.", "defrag.timeout",
     "host-os-policy.", "pcre.", "pcap-file.checksum-checks", "vlan.use-for-tracking", "decoder.", "exception-policy",
-    "action-order", "datasets", "reputation", "default-reputation-path", "engine-analysis", "host-mode",
+    "action-order", "datasets", "reputation", "default-reputation-path", "engine-analysis", "host-mode", "packet-alert-max",
 ];
 
 /// Translates a configuration. `directory` is where relative paths of rules start; `inline`: decisions will be carried
@@ -69,7 +69,7 @@ pub fn import(root: &Node, directory: &Path, inline: bool) -> Result<Imported, S
     variables(root, &mut config);
     files(root, directory, &mut config);
     packets(root, &mut config, &mut remarks);
-    stream(root, &mut config);
+    stream(root, inline, &mut config);
     firewall(root, &mut config);
     timeouts(root, &mut config);
     application(root, &mut config);
@@ -79,6 +79,7 @@ pub fn import(root: &Node, directory: &Path, inline: bool) -> Result<Imported, S
     } else if !order.is_empty() {
         return Err("action-order: name pass, drop, reject and alert, each once".to_owned());
     }
+    config.rules.alerts_per_packet = root.number("packet-alert-max").and_then(|n| usize::try_from(n).ok()).unwrap_or(15);
     config.pcre.match_limit = number(root, "pcre.match-limit", config.pcre.match_limit);
     config.pcre.recursion_limit = number(root, "pcre.match-limit-recursion", config.pcre.recursion_limit);
     let outputs = outputs::outputs(root, &mut remarks);
@@ -210,7 +211,7 @@ fn packets(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
     policies(root, config, remarks);
 }
 
-/// Overlap policies: the one for all addresses is taken over.
+/// Overlap policies of hosts.
 fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
     let Some(node) = root.get("host-os-policy") else { return };
     for child in &node.children {
@@ -218,7 +219,8 @@ fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
             "windows" | "vista" | "windows2k3" => OverlapPolicy::Windows,
             "bsd" | "macos" => OverlapPolicy::Bsd,
             "bsd-right" => OverlapPolicy::BsdRight,
-            "linux" | "old-linux" | "hpux11" => OverlapPolicy::Linux,
+            "linux" | "hpux11" => OverlapPolicy::Linux,
+            "old-linux" => OverlapPolicy::OldLinux,
             "solaris" | "old-solaris" => OverlapPolicy::Solaris,
             "hpux10" => OverlapPolicy::Last,
             _ => OverlapPolicy::First,
@@ -227,15 +229,24 @@ fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
             if matches!(address.as_str(), "0.0.0.0/0" | "::/0") {
                 config.stream.policy = policy;
                 config.defrag.policy = policy;
+            } else if let Some(network) = NetworkPolicy::new(&address, policy) {
+                config.stream.policies.push(network);
+                config.defrag.policies.push(network);
             } else {
-                remarks.push(format!("host-os-policy.{}: {address}: there is one policy for all addresses", child.name));
+                remarks.push(format!("host-os-policy.{}: {address} is no address or network", child.name));
             }
         }
     }
 }
 
-fn stream(root: &Node, config: &mut Config) {
+fn stream(root: &Node, inline: bool, config: &mut Config) {
+    // `auto` follows what becomes of decisions.
+    config.stream.inspect = match root.flag("stream.inline").unwrap_or(inline) {
+        true => Inspection::Arrival,
+        false => Inspection::Acknowledged,
+    };
     config.stream.midstream = root.flag("stream.midstream") == Some(true);
+    config.stream.async_oneside = root.flag("stream.async-oneside") == Some(true);
     if let Some(depth) = root.size("stream.reassembly.depth") {
         // 0 stands for no limit.
         config.stream.depth = Size(if depth == 0 { u64::MAX >> 1 } else { depth });

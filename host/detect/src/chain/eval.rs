@@ -17,11 +17,13 @@ pub struct Limits {
     pub pcre: PcreLimits,
     /// Bytes that `base64_decode` puts out.
     pub base64: usize,
+    /// Matches of a packet that may become alerts; 0: all.
+    pub matches: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { steps: 3000, pcre: PcreLimits::default(), base64: 65_535 }
+        Limits { steps: 3000, pcre: PcreLimits::default(), base64: 65_535, matches: 0 }
     }
 }
 

@@ -93,6 +93,13 @@ pub(super) fn finish(
     shared: &mut SharedState,
     out: &mut Vec<Match>,
 ) {
+    // The queue has the matches in the order in which they were found; what does not fit still acts.
+    let most = match program.limits().matches {
+        0 => raw.len(),
+        most => most,
+    };
+    let overflow: Vec<Raw> = raw.get(most..).unwrap_or(&[]).to_vec();
+    counters.overflowed += overflow.len() as u64;
     raw.sort_by_key(|r| {
         let transaction = match r.scope {
             Scope::Packet | Scope::Stream => 0,
@@ -115,7 +122,7 @@ pub(super) fn finish(
             && match rule.scope {
                 weir_ir::ActionScope::Packet => false,
                 weir_ir::ActionScope::Flow => true,
-                _ => !matches!(r.scope, Scope::Packet) || rule.once || rule.at_detection,
+                _ => !matches!(r.scope, Scope::Packet) || rule.at_detection || rule.of_flow,
             };
         let mut found = Match {
             rule: r.rule,
@@ -124,7 +131,8 @@ pub(super) fn finish(
             tunnel_depth: context.packet.tunnel_depth,
             direction: r.direction,
             scope: r.scope,
-            alert: !rule.noalert,
+            alert: !rule.noalert && (overflow.is_empty() || !overflow.contains(r)),
+            rated: false,
             effect: Effect::of(rule.action),
             whole_flow,
             tag,
@@ -148,7 +156,7 @@ pub(super) fn finish(
             counters.suppressed += 1;
             continue;
         }
-        if !found.alert && !rule.noalert {
+        if !found.alert && !rule.noalert && !overflow.contains(r) {
             counters.suppressed += 1;
         }
         if (found.alert || found.effect != Effect::None || found.bypass || found.unlogged.is_some()) && !reported {
@@ -176,6 +184,7 @@ fn count(
     if let Some(filter) = &rule.rate {
         if let Some(action) = shared.thresholds.rate(rule.identity, filter, subject, now) {
             found.effect = Effect::of(action);
+            found.rated = true;
             found.alert &= found.effect != Effect::Pass;
         }
     }

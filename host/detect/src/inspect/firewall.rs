@@ -240,6 +240,7 @@ impl Inspector {
                 direction: decided.direction,
                 scope: decided.scope,
                 alert: true,
+                rated: false,
                 effect: decided.effect,
                 whole_flow: false,
                 tag: None,

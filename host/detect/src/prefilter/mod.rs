@@ -2,5 +2,7 @@
 
 pub mod matcher;
 pub mod rarity;
+#[cfg(target_arch = "x86_64")]
+mod wide;
 
 pub use matcher::{Matcher, MatcherBuilder, PatternIndex};

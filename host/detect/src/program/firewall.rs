@@ -158,6 +158,7 @@ pub(super) fn policy_rules() -> [Rule; 2] {
             destination: AddressSet::any(),
             destination_ports: PortSet::any(),
             bidirectional: false,
+            negated: false,
         },
         meta: Meta { message: Arc::from(message), priority: 3, ..Meta::default() },
         flow: None,

@@ -287,6 +287,7 @@ mod tests {
             source_ports: PortSet::any(),
             destination: AddressSet::any(),
             destination_ports: PortSet::from_ranges(vec![(80, 80)]),
+            negated: false,
             bidirectional: false,
         };
         let mut table = HeaderTable::default();

@@ -204,6 +204,7 @@ mod tests {
                 destination: if i % 5 < 3 { set.complement() } else { set },
                 source_ports: PortSet::any(),
                 destination_ports: PortSet::from_ranges(vec![(0, (i % 4) as u16 * 100)]),
+                negated: false,
                 bidirectional: i % 11 == 0,
             });
         }

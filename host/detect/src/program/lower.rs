@@ -135,8 +135,9 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
         suppressions: vec![],
         rate: None,
         noalert: ir.noalert,
-        once: is_address_only(ir),
+        once: is_header_only(ir) && !ir.header.negated,
         at_detection: is_detection_only(ir),
+        of_flow: is_protocol_only(ir) || is_header_only(ir),
     };
     let head = Head { header: shared.headers.intern(&ir.header), units, directions, application };
     Ok(Lowered { head, rule, fast })
@@ -338,14 +339,20 @@ fn host_bits(ir: &Rule, shared: &mut Shared) -> (Vec<HostBitOp>, Vec<HostBitOp>)
 
 /// Suricata's IP-only rules: nothing but protocol and addresses decides. They are inspected on the first packet of
 /// each direction of a flow.
-fn is_address_only(ir: &Rule) -> bool {
-    let ports = ir.header.source_ports.is_any() && ir.header.destination_ports.is_any();
-    let protocol = match ir.header.protocol {
-        RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Ipv6 => true,
-        RuleProtocol::Tcp | RuleProtocol::Udp | RuleProtocol::Sctp => ports,
-        RuleProtocol::Icmp | RuleProtocol::Icmpv4 | RuleProtocol::Icmpv6 => true,
-        _ => false,
-    };
+fn is_header_only(ir: &Rule) -> bool {
+    let protocol = matches!(
+        ir.header.protocol,
+        RuleProtocol::Ip
+            | RuleProtocol::Ipv4
+            | RuleProtocol::Ipv6
+            | RuleProtocol::Tcp
+            | RuleProtocol::TcpPacket
+            | RuleProtocol::Udp
+            | RuleProtocol::Sctp
+            | RuleProtocol::Icmp
+            | RuleProtocol::Icmpv4
+            | RuleProtocol::Icmpv6
+    );
     protocol
         && ir.buffers.is_empty()
         && ir.flow.is_none()
@@ -354,6 +361,19 @@ fn is_address_only(ir: &Rule) -> bool {
         && ir.flowints.is_empty()
         && ir.packet.iter().all(|c| matches!(c, PacketCondition::Address { .. } | PacketCondition::IpProtocol(_)))
         && ir.flowbits.iter().all(|b| !is_test(b.operation))
+        && ir.xbits.iter().all(|b| !is_test(b.operation))
+}
+
+/// Rules that ask for a protocol by their header, and for nothing else: what they decide is for the flow.
+fn is_protocol_only(ir: &Rule) -> bool {
+    matches!(ir.header.protocol, RuleProtocol::App(_))
+        && ir.buffers.is_empty()
+        && ir.app_layer.is_empty()
+        && ir.events.is_empty()
+        && ir.packet.is_empty()
+        && !ir.flow.as_ref().is_some_and(|f| f.established || f.not_established || f.only_frag || f.no_frag)
+        && ir.flowbits.iter().all(|b| !is_test(b.operation))
+        && ir.flowints.is_empty()
         && ir.xbits.iter().all(|b| !is_test(b.operation))
 }
 

@@ -167,7 +167,10 @@ pub struct CompiledRule {
     pub rate: Option<crate::shared::threshold::RateFilter>,
     /// No alert.
     pub noalert: bool,
-    /// Once for each flow and direction (rules that only look at addresses; Suricata's IP-only rules).
+    /// The rule asks for its header or a protocol only: what it decides is for the flow.
+    pub of_flow: bool,
+    /// Once for each flow and direction (rules that only look at the header, of which no address is negated: Suricata's
+    /// IP-only rules).
     pub once: bool,
     /// Once for each flow and direction, when its protocol becomes known.
     pub at_detection: bool,

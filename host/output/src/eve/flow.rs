@@ -83,6 +83,9 @@ pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
         flags(&mut object, union);
         if let Some(state) = tcp.state {
             object.text("state", state);
+            // What waits for reassembly lies within the queue's bound: no stream ever has a second region.
+            object.number("ts_max_regions", 1);
+            object.number("tc_max_regions", 1);
         }
         if tcp.gap[0] {
             object.flag("ts_gap", true);

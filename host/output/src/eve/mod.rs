@@ -214,7 +214,9 @@ fn packet_head(
     if let Some(flow) = flow {
         root.number("flow_id", flow.id);
     }
-    root.number("pcap_cnt", packet.frame);
+    if !packet.pseudo {
+        root.number("pcap_cnt", packet.frame);
+    }
     root.text("event_type", event);
     vlan(root, packet.vlan);
     if let Some(e) = &packet.ends {

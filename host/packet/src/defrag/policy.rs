@@ -95,6 +95,11 @@ impl<P: Copy> AddressPolicies<P> {
         self.networks.insert(at, (network, policy));
     }
 
+    /// One policy for all addresses.
+    pub fn is_uniform(&self) -> bool {
+        self.networks.is_empty()
+    }
+
     /// The policy of an address.
     pub fn of(&self, address: IpAddr) -> P {
         let found = self.networks.iter().find(|(network, _)| network.contains(address));

@@ -70,7 +70,7 @@ pub struct Shape {
     pub report_interval: u32,
     /// The host beats.
     pub beats: bool,
-    /// CONTROL.FLUSH now and then; else frame time jumps now and then.
+    /// CONTROL.FLUSH now and then.
     pub flushes: bool,
 }
 
@@ -327,13 +327,8 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
     let mut time = SECOND;
     for (n, frame) in (1u64..).zip(frames) {
         time += match host.r.below(60) {
-            // A flush finds an entry whose time is up or not by how far the sweep has come: then no time passes.
-            _ if shape.flushes => host.r.below(SECOND / 200),
-            0 => {
-                // A command that names an entry whose time is up finds it or not by how far the sweep has come.
-                (0..3).for_each(|_| host.drain());
-                host.r.below(100) * SECOND
-            }
+            // Entries end by time while commands that name them are on their way.
+            0 => host.r.below(100) * SECOND,
             1 => 0,
             _ => host.r.below(SECOND / 20),
         };

@@ -116,11 +116,8 @@ fn kind(rule: &Rule) -> &'static str {
     if rule.firewall && !of_transaction(rule) {
         return "pkt";
     }
-    let ports = rule.header.source_ports.is_any() && rule.header.destination_ports.is_any();
-    if plain && rule.events.is_empty() && ports && !matches!(rule.header.protocol, RuleProtocol::App(_)) && !rule.flowbits.iter().any(|_| true) {
-        let inverted = |set: &weir_ir::AddressSet| !set.is_any() && set.complement().v4.len() < set.v4.len();
-        let like = inverted(&rule.header.source) || inverted(&rule.header.destination);
-        return if like { "like_ip_only" } else { "ip_only" };
+    if plain && rule.events.is_empty() && !matches!(rule.header.protocol, RuleProtocol::App(_)) {
+        return if rule.header.negated { "like_ip_only" } else { "ip_only" };
     }
     let detection = |c: &AppLayerCondition| matches!(c, AppLayerCondition::Protocol { .. });
     if !rule.app_layer.is_empty()
@@ -140,6 +137,7 @@ fn kind(rule: &Rule) -> &'static str {
         (false, true) => "stream",
         (true, false) => "pkt",
         (false, false) if rule.packet.iter().any(of_packet) => "pkt",
+        (false, false) if tests || rule.flow.as_ref().is_some_and(|f| f.established || f.not_established) => "pkt",
         (false, false) if matches!(rule.header.protocol, RuleProtocol::App(_)) => "app_layer",
         (false, false) => "pkt",
     }
