@@ -15,10 +15,13 @@ pub(crate) const SEQUENCE: u8 = 0x30;
 
 /// The value at the beginning of `input`, which then stands behind it.
 pub(crate) fn next<'a>(input: &mut &'a [u8]) -> Option<Value<'a>> {
-    let (&tag, rest) = input.split_first()?;
-    if tag & 0x1f == 0x1f {
-        return None;
-    }
+    let (&first, rest) = input.split_first()?;
+    // The long form (section 8.1.2.4), here of numbers that the short one could have said.
+    let (tag, rest) = match (first & 0x1f, rest.split_first()) {
+        (0x1f, Some((&number @ 0..0x1f, rest))) => (first & 0xe0 | number, rest),
+        (0x1f, _) => return None,
+        _ => (first, rest),
+    };
     let (&first, rest) = rest.split_first()?;
     let (length, rest) = match first {
         0..=0x7f => (usize::from(first), rest),
@@ -65,6 +68,8 @@ mod tests {
         assert_eq!(expect(&mut input, INTEGER), Some(&[5][..]));
         assert_eq!(next(&mut input), Some(Value { tag: SEQUENCE, content: b"ab" }));
         assert_eq!(next(&mut input), None);
+        assert_eq!(next(&mut &b"\xbf\x04\x01a"[..]), Some(Value { tag: 0xa4, content: b"a" }));
+        assert_eq!((next(&mut &b"\xbf\x81\x04\x01a"[..]), next(&mut &b"\xbf"[..])), (None, None));
         assert_eq!(next(&mut &b"\x30\x80ab"[..]), None);
         assert_eq!(next(&mut &b"\x30\x84\xff\xff\xff\xff"[..]), None);
         assert_eq!((unsigned(&[0, 0xff]), signed(&[0xff]), signed(&[0x7f])), (Some(255), Some(-1), Some(127)));

@@ -17,7 +17,6 @@ pub(super) mod kinds {
 
 const FIRST_FRAGMENT: u8 = 0x01;
 const LAST_FRAGMENT: u8 = 0x02;
-const OBJECT_UUID: u8 = 0x80;
 
 /// Length of the common header.
 pub(crate) const HEADER: usize = 16;
@@ -28,10 +27,8 @@ pub(super) struct Header {
     pub kind: u8,
     pub first: bool,
     pub last: bool,
-    object: bool,
     pub little: bool,
     pub fragment: usize,
-    auth: usize,
     pub call: u32,
 }
 
@@ -53,10 +50,8 @@ pub(super) fn header(bytes: &[u8]) -> Option<Header> {
         kind: head[2],
         first: head[3] & FIRST_FRAGMENT != 0,
         last: head[3] & LAST_FRAGMENT != 0,
-        object: head[3] & OBJECT_UUID != 0 && head[2] == kinds::REQUEST,
         little,
         fragment,
-        auth: usize::from(u16_at(head, 10, little)?),
         call: u32_at(head, 12, little)?,
     })
 }
@@ -132,10 +127,11 @@ pub(super) struct Body<'a> {
 }
 
 /// Body of a request or response PDU (C706 sections 12.6.4.9 and 12.6.4.10). As in Suricata the authentication trailer
-/// belongs to the stub data, and so do, in responses that come over TCP (`direct`), the eight bytes before them.
+/// belongs to the stub data, and so do an object's identifier and, in responses that come over TCP (`direct`), the eight
+/// bytes before them.
 pub(super) fn body<'a>(pdu: &'a [u8], header: &Header, direct: bool) -> Option<Body<'a>> {
     let response = direct && header.kind == kinds::RESPONSE;
-    let start = HEADER + if response { 0 } else { 8 } + if header.object { 16 } else { 0 };
+    let start = HEADER + if response { 0 } else { 8 };
     let end = header.fragment.min(pdu.len()).max(start);
     Some(Body {
         context: u16_at(pdu, HEADER + 4, header.little)?,

@@ -83,6 +83,11 @@ impl ProtocolState for SnmpState {
         false
     }
 
+    fn log_kind(&self, index: usize) -> Option<&'static str> {
+        // What could not be read has an event, and nothing to tell.
+        self.messages.get(index).filter(|(_, m)| m.version > 0).map(|_| "snmp")
+    }
+
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some((_, message)) = self.messages.get(index) else { return };
         let mut object = crate::json::Object::begin("snmp", out);

@@ -104,7 +104,9 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
     let (bit_tests, bit_changes) = bits(ir, shared);
     let (int_tests, int_changes) = ints(ir, shared);
     let (host_tests, host_changes) = host_bits(ir, shared);
-    let fast = if transaction || reads_payload { fast::choose(&ir.buffers, |i| fast_eligible[i]) } else { None };
+    // What stands in the payload does not name a rule that waits for a transaction: they need not come together.
+    let eligible = |i: usize| fast_eligible[i] && !(transaction && !is_transaction(ir.buffers[i].buffer));
+    let fast = if transaction || reads_payload { fast::choose(&ir.buffers, eligible) } else { None };
     let rule = CompiledRule {
         identity: ir.identity,
         action: ir.action,
