@@ -38,6 +38,19 @@ fn several_buffers_over_time() {
 }
 
 #[test]
+fn conditions_with_contents_of_the_payload_alone() {
+    let mut bed = Bed::new(
+        r#"alert mqtt any any -> any any (mqtt.qos:1; content:"|ff ff|run"; endswith; sid:1;)
+           alert mqtt any any -> any any (mqtt.qos:2; content:"|ff ff|run"; sid:2;)
+           alert mqtt any any -> any any (mqtt.qos:1; content:"other"; sid:3;)"#,
+    );
+    let mut s = MockState::new(AppProtocol::Mqtt);
+    s.begin(0).touch(0, ToServer);
+    s.numbers.insert("mqtt.qos".into(), 1);
+    assert_eq!(bed.transactions_of(ToServer, b"xx\xff\xffrun", &mut s), [1]);
+}
+
+#[test]
 fn instances() {
     let mut bed = Bed::new(
         r#"alert dns any any -> any any (dns.query; content:"evil.com"; endswith; nocase; sid:1;)

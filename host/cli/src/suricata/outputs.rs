@@ -59,7 +59,9 @@ pub fn usual() -> Vec<Output> {
 }
 
 fn nothing() -> EveOptions {
-    EveOptions { alert: false, anomaly: false, flow: false, drop: false, stats: false, ..EveOptions::default() }
+    let own = EveOptions::default();
+    // What Suricata logs only where it is asked to.
+    EveOptions { alert: false, anomaly: false, flow: false, drop: false, stats: false, rule_reference: false, ..own }
 }
 
 /// The outputs that `root` switches on. `remarks` gets what Weir has not.

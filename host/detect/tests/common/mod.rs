@@ -192,9 +192,14 @@ impl Bed {
 
     /// Inspect the transactions of `state` in `direction`.
     pub fn transactions(&mut self, direction: Direction, state: &mut MockState) -> Vec<u32> {
+        self.transactions_of(direction, b"", state)
+    }
+
+    /// Transactions that changed by a packet with this payload.
+    pub fn transactions_of(&mut self, direction: Direction, payload: &[u8], state: &mut MockState) -> Vec<u32> {
         self.protocol = Detection::Known(state.protocol);
         let transport = self.tcp();
-        let found = self.run(direction, b"", transport, |i, c, f, s| {
+        let found = self.run(direction, payload, transport, |i, c, f, s| {
             i.transactions(c, f, direction, state, None, s);
         });
         for t in &mut state.transactions {
