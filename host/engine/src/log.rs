@@ -224,7 +224,8 @@ impl<'a> Writer<'a> {
             flow: self.facts,
             app: AppLayerFacts {
                 protocol: Some(eve_name(self.state.protocol())),
-                transaction: Some(id),
+                // Streams of HTTP/2 have numbers of their own.
+                transaction: (!matches!(self.state.protocol(), AppProtocol::Http2 | AppProtocol::Doh2)).then_some(id),
                 objects: &[],
             },
             metadata: self.metadata,

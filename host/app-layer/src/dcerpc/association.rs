@@ -13,8 +13,8 @@ struct Interface {
     version: u16,
     /// What the server said: none yet, accepted, or refused.
     accepted: Option<bool>,
-    /// The result itself.
-    result: u16,
+    /// The result itself, and its reason.
+    result: (u16, u16),
 }
 
 /// What connects a client and the interfaces of a server.
@@ -23,6 +23,8 @@ pub(crate) struct Association {
     interfaces: Vec<Interface>,
     /// Offers of the last bind that were not answered yet, as positions in `interfaces`.
     unanswered: Vec<usize>,
+    /// It is a connection of its own, not a pipe.
+    direct: bool,
 }
 
 /// A call, or an exchange about contexts.
@@ -78,6 +80,11 @@ pub(crate) enum Outcome {
 }
 
 impl Association {
+    /// Of a connection of its own, or of a pipe.
+    pub fn new(direct: bool) -> Self {
+        Association { direct, ..Association::default() }
+    }
+
     /// Which call of `calls` a PDU of direction `d` belongs to.
     pub fn find<'a>(pdu: &[u8], d: usize, mut calls: impl Iterator<Item = (usize, &'a Call)>) -> Outcome {
         let Some(h) = header(pdu) else { return Outcome::Invalid };
@@ -120,7 +127,7 @@ impl Association {
             kinds::BIND_ACK | kinds::ALTER_CONTEXT_RESP => self.answer(&results(pdu, h.little)),
             kinds::BIND_NAK => self.unanswered.clear(),
             kinds::REQUEST | kinds::RESPONSE => {
-                let Some(body) = body(pdu, &h) else { return };
+                let Some(body) = body(pdu, &h, self.direct) else { return };
                 if h.kind == kinds::REQUEST {
                     (call.context, call.operation) = (body.context, body.operation);
                 }
@@ -141,7 +148,7 @@ impl Association {
         self.unanswered.clear();
         for offer in offers(pdu, little) {
             let interface =
-                Interface { context: offer.context, uuid: offer.uuid, version: offer.version, accepted: None, result: 0 };
+                Interface { context: offer.context, uuid: offer.uuid, version: offer.version, accepted: None, result: (0, 0) };
             if self.interfaces.len() < CONTEXTS_MAX {
                 self.unanswered.push(self.interfaces.len());
                 self.interfaces.push(interface);
@@ -149,10 +156,10 @@ impl Association {
         }
     }
 
-    fn answer(&mut self, results: &[u16]) {
+    fn answer(&mut self, results: &[(u16, u16)]) {
         for (position, result) in std::mem::take(&mut self.unanswered).into_iter().zip(results) {
             if let Some(interface) = self.interfaces.get_mut(position) {
-                interface.accepted = Some(*result == 0);
+                interface.accepted = Some(result.0 == 0);
                 interface.result = *result;
             }
         }
@@ -166,12 +173,12 @@ impl Association {
 }
 
 impl Association {
-    /// Interfaces that a call is about, for logs: UUID, version (major, minor), result.
-    pub fn interfaces_of(&self, call: &Call) -> Vec<(String, u16, u16)> {
+    /// Interfaces that a call is about, for logs: UUID, version, result and reason, whether they were answered.
+    fn interfaces_of(&self, call: &Call) -> Vec<(String, u16, (u16, u16), bool)> {
         let offered = self.interfaces.get(call.offered.0..call.offered.1).unwrap_or_default();
         let used = self.interfaces.iter().rev().find(|i| call.is_request() && i.context == call.context);
         let list = offered.iter().chain(used);
-        list.map(|i| (uuid_text(&i.uuid), i.version, i.result)).collect()
+        list.map(|i| (uuid_text(&i.uuid), i.version, i.result, i.accepted.is_some())).collect()
     }
 }
 
@@ -199,20 +206,60 @@ pub(crate) fn log(o: &mut crate::json::Object<'_>, association: Option<&Associat
         });
     }
     let interfaces = association.map(|a| a.interfaces_of(call)).unwrap_or_default();
-    o.objects("interfaces", interfaces.iter(), |o, (uuid, version, result)| {
+    o.objects("interfaces", interfaces.iter(), |o, (uuid, version, result, _)| {
         o.text("uuid", Some(uuid.as_bytes()));
         o.text("version", Some(format!("{version}.0").as_bytes()));
-        o.number("ack_result", (*result).into());
+        o.number("ack_result", result.0.into());
     });
-    let response: &[u8] = match call.answer {
+    o.text("response", Some(answer_name(call.answer)));
+    if call.answer == kinds::RESPONSE {
+        o.object("res", |o| {
+            o.number("frag_cnt", call.fragments[1].into());
+            o.number("stub_data_size", call.stub[1].len() as u64);
+        });
+    }
+    o.number("call_id", call.id.into());
+}
+
+fn answer_name(kind: u8) -> &'static [u8] {
+    match kind {
         kinds::RESPONSE => b"RESPONSE",
         kinds::BIND_ACK => b"BINDACK",
         kinds::BIND_NAK => b"BINDNAK",
         kinds::ALTER_CONTEXT_RESP => b"ALTER_CONTEXT_RESP",
         kinds::FAULT => b"FAULT",
         _ => b"UNREPLIED",
+    }
+}
+
+/// Appends what logs tell of a call over a pipe of SMB.
+pub(crate) fn log_of_pipe(o: &mut crate::json::Object<'_>, association: Option<&Association>, call: &Call) {
+    let number = call.kind.to_string();
+    let request = match call.kind {
+        kinds::REQUEST => "REQUEST",
+        kinds::BIND => "BIND",
+        kinds::ALTER_CONTEXT => "ALTER_CONTEXT",
+        NONE => "REQUEST_LOST",
+        _ => number.as_str(),
     };
-    o.text("response", Some(response));
+    o.text("request", Some(request.as_bytes()));
+    o.text("response", Some(answer_name(call.answer)));
+    if call.is_request() {
+        o.number("opnum", call.operation.into());
+        o.object("req", |o| {
+            o.number("frag_cnt", call.fragments[0].into());
+            o.number("stub_data_size", call.stub[0].len() as u64);
+        });
+    }
+    let interfaces = association.map(|a| a.interfaces_of(call)).unwrap_or_default();
+    o.objects("interfaces", interfaces.iter(), |o, (uuid, version, result, answered)| {
+        o.text("uuid", Some(uuid.as_bytes()));
+        o.text("version", Some(format!("{version}.0").as_bytes()));
+        if *answered && !call.is_request() {
+            o.number("ack_result", result.0.into());
+            o.number("ack_reason", result.1.into());
+        }
+    });
     if call.answer == kinds::RESPONSE {
         o.object("res", |o| {
             o.number("frag_cnt", call.fragments[1].into());

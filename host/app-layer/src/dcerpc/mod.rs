@@ -11,5 +11,6 @@ pub(crate) use association::{Association, Call, Outcome, number};
 pub(crate) use parser::fragment_length;
 #[cfg(test)]
 pub(crate) use parser::tests;
+pub(crate) use association::log_of_pipe;
 pub(crate) use state::stub;
 pub use state::DceRpcState;

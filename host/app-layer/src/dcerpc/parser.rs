@@ -107,8 +107,9 @@ pub(super) fn offers(pdu: &[u8], little: bool) -> Vec<Offer> {
     out
 }
 
-/// Results of a bind_ack or alter_context_resp PDU in the order of the offers: 0 is acceptance (C706 section 12.6.4.4).
-pub(super) fn results(pdu: &[u8], little: bool) -> Vec<u16> {
+/// Results of a bind_ack or alter_context_resp PDU in the order of the offers, with their reasons: 0 is acceptance
+/// (C706 section 12.6.4.4).
+pub(super) fn results(pdu: &[u8], little: bool) -> Vec<(u16, u16)> {
     let begin = || {
         let address = usize::from(u16_at(pdu, HEADER + 8, little)?);
         // The list is aligned to four bytes behind the secondary address.
@@ -116,10 +117,13 @@ pub(super) fn results(pdu: &[u8], little: bool) -> Vec<u16> {
         Some((at + 4, *pdu.get(at)?))
     };
     let Some((first, count)) = begin() else { return Vec::new() };
-    (0..usize::from(count)).map_while(|n| u16_at(pdu, first + 24 * n, little)).collect()
+    (0..usize::from(count)).map_while(|n| {
+        let at = first + 24 * n;
+        Some((u16_at(pdu, at, little)?, u16_at(pdu, at + 2, little)?))
+    }).collect()
 }
 
-/// The body of a request or response: context, operation number (requests), stub data without what authenticates it.
+/// The body of a request or response: context, operation number (requests), stub data with what authenticates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Body<'a> {
     pub context: u16,
@@ -127,16 +131,16 @@ pub(super) struct Body<'a> {
     pub stub: &'a [u8],
 }
 
-/// Body of a request or response PDU (C706 sections 12.6.4.9 and 12.6.4.10).
-pub(super) fn body<'a>(pdu: &'a [u8], header: &Header) -> Option<Body<'a>> {
-    let start = HEADER + 8 + if header.object { 16 } else { 0 };
-    // The authentication trailer has eight bytes and its value (C706 section 13.2.6.1).
-    let trailer = if header.auth > 0 { header.auth + 8 } else { 0 };
-    let end = header.fragment.min(pdu.len()).saturating_sub(trailer).max(start);
+/// Body of a request or response PDU (C706 sections 12.6.4.9 and 12.6.4.10). As in Suricata the authentication trailer
+/// belongs to the stub data, and so do, in responses that come over TCP (`direct`), the eight bytes before them.
+pub(super) fn body<'a>(pdu: &'a [u8], header: &Header, direct: bool) -> Option<Body<'a>> {
+    let response = direct && header.kind == kinds::RESPONSE;
+    let start = HEADER + if response { 0 } else { 8 } + if header.object { 16 } else { 0 };
+    let end = header.fragment.min(pdu.len()).max(start);
     Some(Body {
         context: u16_at(pdu, HEADER + 4, header.little)?,
         operation: u16_at(pdu, HEADER + 6, header.little)?,
-        stub: pdu.get(start..end).or(pdu.get(start..))?,
+        stub: pdu.get(start..end)?,
     })
 }
 
@@ -234,20 +238,22 @@ pub(crate) mod tests {
         assert_eq!((h.kind, h.first, h.last, h.little, h.fragment, h.call), (kinds::BIND, true, true, true, bytes.len(), 1));
         assert_eq!(offers(&bytes, true), [Offer { context: 7, uuid: UUID, version: 2 }]);
         assert_eq!(offers(&bytes[..30], true), []);
-        assert_eq!(results(&bind_ack(1, 2), true), [2]);
-        assert_eq!(results(&bind_ack(1, 2)[..20], true), [] as [u16; 0]);
+        assert_eq!(results(&bind_ack(1, 2), true), [(2, 0)]);
+        assert_eq!(results(&bind_ack(1, 2)[..20], true), [] as [(u16, u16); 0]);
     }
 
     #[test]
     fn bodies() {
         let bytes = request(9, 3, 1, 15, b"stub");
         let h = header(&bytes).expect("whole");
-        assert_eq!(body(&bytes, &h), Some(Body { context: 1, operation: 15, stub: b"stub" }));
-        // Cut short, and with a trailer that claims more than there is.
-        assert_eq!(body(&bytes[..26], &h).map(|b| b.stub), Some(&b"st"[..]));
-        let h = Header { auth: 500, ..h };
-        assert_eq!(body(&bytes, &h).map(|b| b.stub), Some(&b""[..]));
-        assert_eq!(header(&bytes[..15]), None);
+        assert_eq!(body(&bytes, &h, true), Some(Body { context: 1, operation: 15, stub: b"stub" }));
+        // Cut short.
+        assert_eq!(body(&bytes[..26], &h, true).map(|b| b.stub), Some(&b"st"[..]));
+        // A response over TCP has what stands before its stub data as well.
+        let h = Header { kind: kinds::RESPONSE, ..h };
+        assert_eq!(body(&bytes, &h, true).map(|b| b.stub.len()), Some(12));
+        assert_eq!(body(&bytes, &h, false).map(|b| b.stub), Some(&b"stub"[..]));
+        assert_eq!(body(&bytes[..20], &h, false), None);
     }
 
     #[test]

@@ -43,7 +43,7 @@ impl DceRpcState {
             tcp,
             held: Default::default(),
             lost: [false; 2],
-            association: Association::default(),
+            association: Association::new(tcp),
             transactions: Vec::new(),
             limits: Limits::default(),
             exchanges: Vec::new(),

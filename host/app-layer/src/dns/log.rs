@@ -227,7 +227,8 @@ pub(super) fn write(
         grouped(&mut o, m);
     }
     o.objects("authorities", m.authorities.iter(), answer);
-    o.objects("additionals", m.additionals.iter(), answer);
+    // OPT without options only says what sizes its sender takes (RFC 6891 section 6.1.3).
+    o.objects("additionals", m.additionals.iter().filter(|r| r.kind != 41 || !r.data.is_empty()), answer);
     o.end();
     true
 }

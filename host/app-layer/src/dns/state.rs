@@ -178,15 +178,15 @@ impl ProtocolState for DnsState {
 
     fn log_as(&self, index: usize, part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
         let Some((direction, message)) = self.messages.get(index) else { return false };
+        if self.multicast {
+            view::log_multicast(message, out);
+            return true;
+        }
         let id = self.transactions.get(index).map_or(0, |t| t.id);
         log::write((*direction, message, id), part, settings, out)
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let Some((_, message)) = self.messages.get(index) else { return };
-        if self.multicast {
-            return view::log_multicast(message, out);
-        }
-        self.log_as(index, 0, &LogSettings::default(), out);
+        self.log_as(index, 0, &super::in_alerts(), out);
     }
 }

@@ -40,83 +40,46 @@ pub(crate) fn number(message: &Message, name: &str) -> Option<u64> {
     }
 }
 
-/// The EVE object of a message.
-pub(crate) fn log(message: &Message, direction: Direction, transaction: u64, out: &mut Vec<u8>) {
-    let kind = if direction == Direction::ToServer { "request" } else { "response" };
-    out.extend_from_slice(
-        format!(
-            "\"dns\":{{\"version\":3,\"type\":\"{kind}\",\"tx_id\":{},\"id\":{},\"flags\":\"{:x}\",\"opcode\":{}",
-            transaction,
-            message.id,
-            message.flags,
-            message.opcode()
-        )
-        .as_bytes(),
-    );
-    out.extend_from_slice(b",\"queries\":[");
-    for (n, question) in message.questions.iter().enumerate() {
-        if n > 0 {
-            out.push(b',');
-        }
-        out.extend_from_slice(b"{\"rrname\":");
-        crate::json::string(&question.name, out);
-        out.extend_from_slice(b",\"rrtype\":");
-        crate::json::string(record_type(question.kind).as_bytes(), out);
-        out.push(b'}');
-    }
-    out.extend_from_slice(b"]}");
-}
-
-/// The EVE object of a multicast message.
+/// The EVE object of a multicast message (RFC 6762): what devices say of themselves, names and texts.
 pub(crate) fn log_multicast(message: &Message, out: &mut Vec<u8>) {
     let mut mdns = crate::json::Object::begin("mdns", out);
     mdns.text("type", Some(if message.is_response() { b"response" } else { b"request" }));
     mdns.number("id", message.id.into());
+    let flags = [(10, "aa"), (9, "tc"), (8, "rd"), (7, "ra"), (6, "z")];
+    mdns.texts("flags", flags.iter().filter(|(bit, _)| message.flags >> bit & 1 != 0).map(|(_, name)| name.as_bytes()));
     mdns.number("opcode", message.opcode().into());
     mdns.number("rcode", message.rcode().into());
-    for (key, records) in [
-        ("queries", &message.questions),
-        ("answers", &message.answers),
-        ("authorities", &message.authorities),
-        ("additionals", &message.additionals),
-    ] {
-        if !records.is_empty() {
-            mdns.list(key, |list| {
-                for record in records {
-                    list.object(|o| {
-                        o.string("rrname", &record.name);
-                        o.string("rrtype", record_type(record.kind).as_bytes());
-                    });
-                }
-            });
-        }
-    }
+    mdns.objects("queries", message.questions.iter(), |o, question| {
+        name(o, question);
+        o.string("rrtype", super::log::record_type(question.kind).to_ascii_lowercase().as_bytes());
+    });
+    mdns.objects("answers", message.answers.iter(), told);
+    mdns.objects("authorities", message.authorities.iter(), name);
+    mdns.objects("additionals", message.additionals.iter(), told);
     mdns.end();
 }
 
-/// Mnemonic of a type (IANA DNS parameters); others as TYPEn (RFC 3597).
-fn record_type(kind: u16) -> String {
-    let name = match kind {
-        1 => "A",
-        2 => "NS",
-        5 => "CNAME",
-        6 => "SOA",
-        10 => "NULL",
-        12 => "PTR",
-        15 => "MX",
-        16 => "TXT",
-        28 => "AAAA",
-        33 => "SRV",
-        35 => "NAPTR",
-        41 => "OPT",
-        43 => "DS",
-        46 => "RRSIG",
-        48 => "DNSKEY",
-        64 => "SVCB",
-        65 => "HTTPS",
-        252 => "AXFR",
-        255 => "ANY",
-        _ => return format!("TYPE{kind}"),
-    };
-    name.to_owned()
+fn name(o: &mut crate::json::Object<'_>, record: &Record) {
+    o.string("rrname", &record.name);
+    if record.truncated {
+        o.flag("rrname_truncated", true);
+    }
+}
+
+fn told(o: &mut crate::json::Object<'_>, record: &Record) {
+    name(o, record);
+    match record.kind {
+        12 => o.string("ptr", &record.target),
+        16 => {
+            let mut rest = record.data.as_slice();
+            let strings = std::iter::from_fn(|| {
+                let (&length, more) = rest.split_first()?;
+                let (text, after) = more.split_at_checked(usize::from(length)).unwrap_or((more, &[]));
+                rest = after;
+                Some(text)
+            });
+            o.texts("txt", strings);
+        }
+        _ => {}
+    }
 }

@@ -87,7 +87,7 @@ impl ProtocolState for FtpState {
         let mut object = crate::json::Object::begin("ftp", out);
         object.text("command", Some(&exchange.name));
         object.text("command_data", Some(&exchange.argument));
-        if !exchange.name.is_empty() {
+        if !exchange.argument.is_empty() {
             object.flag("command_truncated", exchange.cut[0]);
         }
         object.texts("reply", exchange.replies.iter().map(Vec::as_slice));

@@ -7,7 +7,7 @@ use super::log;
 use super::state::{HEADERS, Http2State};
 use super::stream::{Side, Stream};
 use crate::http1::{last_segment, parameter};
-use crate::{BufferState, BufferView, Direction, Input, ProtocolState, Transaction, dns, file};
+use crate::{LogSettings, BufferState, BufferView, Direction, Input, ProtocolState, Transaction, dns, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -159,15 +159,30 @@ impl ProtocolState for Http2State {
         self.side_open(direction as usize)
     }
 
-    fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let Some(stream) = self.streams.get(index) else { return };
+    fn log_kind(&self, index: usize) -> Option<&'static str> {
+        let dns = self.streams.get(index).is_some_and(|stream| stream.sides.iter().any(|side| side.dns.is_some()));
+        Some(if dns { "dns" } else { "http" })
+    }
+
+    fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
+        let Some(stream) = self.streams.get(index) else { return false };
+        if !log::is_worth_telling(stream) {
+            return false;
+        }
         log::http(stream, out);
         let message = stream.sides.iter().zip([Direction::ToServer, Direction::ToClient]).rev().find_map(|(side, direction)| {
             Some((side.dns.as_ref()?, direction))
         });
-        if let (Some((message, direction)), Some(transaction)) = (message, self.transactions.get(index)) {
-            out.push(b',');
-            dns::view::log(message, direction, transaction.id, out);
+        match (message, self.transactions.get(index)) {
+            (Some((message, direction)), Some(transaction)) => {
+                out.push(b',');
+                dns::log(message, direction, transaction.id, settings, out)
+            }
+            _ => true,
         }
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        self.log_as(index, 0, &dns::in_alerts(), out);
     }
 }

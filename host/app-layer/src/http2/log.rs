@@ -42,10 +42,22 @@ pub fn http(stream: &Stream, out: &mut Vec<u8>) {
     }
     http.object("http2", |object| {
         object.number("stream_id", stream.number.into());
-        object.object("request", |o| facts(o, request));
-        object.object("response", |o| facts(o, response));
+        for (key, side) in [("request", request), ("response", response)] {
+            if says_something(side) {
+                object.object(key, |o| facts(o, side));
+            }
+        }
     });
     http.end();
+}
+
+fn says_something(side: &Side) -> bool {
+    side.facts.iter().any(|fact| matches!(fact, Fact::Setting(..) | Fact::Error(_) | Fact::Priority(_)))
+}
+
+/// There is something to tell: acknowledgements, pings and windows of a connection are not.
+pub fn is_worth_telling(stream: &Stream) -> bool {
+    stream.sides.iter().any(|side| !side.fields.is_empty() || says_something(side))
 }
 
 fn number(value: &[u8]) -> Option<u64> {

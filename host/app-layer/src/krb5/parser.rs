@@ -89,12 +89,27 @@ pub(super) fn message(bytes: &[u8]) -> Option<Message> {
             (11 | 13, 6) => out.encryption = encryption(content),
             (30, 6) => out.error = number(content),
             (30, 8) => out.client = name(content),
-            (30, 9) => out.realm = text(content),
             (30, 10) => out.server = name(content),
             _ => {}
         }
     }
     any.then_some(out)
+}
+
+/// Realm and server's name of the ticket of an AP-REQ (RFC 4120 sections 5.3 and 5.5.1).
+pub(crate) fn ticket_of(mut bytes: &[u8]) -> Option<(Vec<u8>, Vec<Vec<u8>>)> {
+    let mut request = ber::expect(&mut bytes, 0x6e)?;
+    let (_, mut content) = members(ber::expect(&mut request, SEQUENCE)?).find(|(tag, _)| *tag == 3)?;
+    let mut ticket = ber::expect(&mut content, 0x61)?;
+    let (mut realm, mut server) = (Vec::new(), Vec::new());
+    for (tag, content) in members(ber::expect(&mut ticket, SEQUENCE)?) {
+        match tag {
+            1 => realm = text(content),
+            2 => server = name(content),
+            _ => {}
+        }
+    }
+    (!server.is_empty()).then_some((realm, server))
 }
 
 /// Encryption types that are no protection any more (RFC 6649, RFC 8429): DES, triple DES, RC4.
@@ -140,6 +155,16 @@ pub(super) mod tests {
             assert_eq!(message(&bytes[..n]), None, "{n}");
         }
         assert!(is_weak(23) && !is_weak(18));
+    }
+
+    #[test]
+    fn tickets_of_other_protocols() {
+        let ticket = tlv(0x61, &tlv(SEQUENCE, &[tlv(0xa1, &tlv(0x1b, b"REALM")), tlv(0xa2, &principal(&["cifs", "dc"]))].concat()));
+        let request = tlv(0x6e, &tlv(SEQUENCE, &tlv(0xa3, &ticket)));
+        assert_eq!(ticket_of(&request), Some((b"REALM".to_vec(), vec![b"cifs".to_vec(), b"dc".to_vec()])));
+        for n in 0..request.len() {
+            assert_eq!(ticket_of(&request[..n]), None, "{n}");
+        }
     }
 
     #[test]

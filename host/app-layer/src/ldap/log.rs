@@ -78,7 +78,10 @@ fn operation(code: u8) -> &'static str {
 pub fn ldap(pair: &Pair<Message, Message>, out: &mut Vec<u8>) {
     let mut ldap = Object::begin("ldap", out);
     if let Some(m) = &pair.request {
-        ldap.object("request", |o| one(o, m));
+        ldap.object("request", |o| {
+            o.number("message_id", m.id);
+            one(o, m);
+        });
     }
     if !pair.responses.is_empty() {
         ldap.list("responses", |list| pair.responses.iter().for_each(|m| list.object(|o| one(o, m))));
@@ -87,10 +90,9 @@ pub fn ldap(pair: &Pair<Message, Message>, out: &mut Vec<u8>) {
 }
 
 fn one(object: &mut Object<'_>, m: &Message) {
-    object.number("message_id", m.id);
     object.text("operation", Some(operation(m.operation).as_bytes()));
     match m.operation {
-        UNBIND_REQUEST | SEARCH_REFERENCE => {}
+        UNBIND_REQUEST | SEARCH_REFERENCE | ABANDON_REQUEST => {}
         _ => object.object(operation(m.operation), |o| content(o, m)),
     }
 }
@@ -161,7 +163,6 @@ fn content(o: &mut Object<'_>, m: &Message) {
                 });
             }
         }
-        ABANDON_REQUEST => o.number("message_id", number(0)),
         _ => {
             if let Some(outcome) = &m.outcome {
                 let code = CODES.iter().find(|c| c.0 == outcome.code).map(|c| c.1);

@@ -152,6 +152,7 @@ fn text(o: &mut Object<'_>, key: &str, value: &[u8], most: usize) {
 
 /// Properties by name (MQTT 5.0 section 2.2.2.2).
 fn properties(o: &mut Object<'_>, mut bytes: &[u8]) {
+    let mut own = Vec::new();
     while let Some((&kind, rest)) = bytes.split_first() {
         let text = |at: usize| -> Option<(&[u8], usize)> {
             let length = usize::from(be16(rest, at)?);
@@ -182,14 +183,14 @@ fn properties(o: &mut Object<'_>, mut bytes: &[u8]) {
             _ => None,
         };
         let used = if let Some((key, value)) = named {
-            let Some((value, used)) = value else { return };
+            let Some((value, used)) = value else { break };
             o.number(key, value);
             used
         } else if kind == 0x26 {
             // A pair of the user's own.
-            let Some((name, at)) = text(0) else { return };
-            let Some((value, at)) = text(at) else { return };
-            o.always(&String::from_utf8_lossy(name), value);
+            let Some((name, at)) = text(0) else { break };
+            let Some((value, at)) = text(at) else { break };
+            own.push((name, value));
             at
         } else {
             let key = match kind {
@@ -202,14 +203,18 @@ fn properties(o: &mut Object<'_>, mut bytes: &[u8]) {
                 0x1a => "response_information",
                 0x1c => "server_reference",
                 0x1f => "reason_string",
-                _ => return,
+                _ => break,
             };
-            let Some((value, at)) = text(0) else { return };
+            let Some((value, at)) = text(0) else { break };
             o.always(key, value);
             at
         };
         bytes = rest.get(used..).unwrap_or(&[]);
     }
+    o.objects("user_properties", own.iter(), |o, (name, value)| {
+        o.always("key", name);
+        o.always("value", value);
+    });
 }
 
 #[cfg(test)]
@@ -233,6 +238,6 @@ mod tests {
         out.push(b'}');
         let text = String::from_utf8(out).expect("text");
         assert!(text.contains("\"message\":\"0123[truncated 6 additional bytes]\""), "{text}");
-        assert!(text.contains("\"properties\":{\"payload_format_indicator\":1,\"k\":\"v\",\"topic_alias\":5}"), "{text}");
+        assert!(text.contains("\"properties\":{\"payload_format_indicator\":1,\"topic_alias\":5,\"user_properties\":[{\"key\":\"k\",\"value\":\"v\"}]}"), "{text}");
     }
 }

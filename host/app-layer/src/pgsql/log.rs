@@ -91,6 +91,7 @@ fn response(o: &mut Object<'_>, r: &Response) {
     }
     if let Some(fields) = r.fields {
         o.number("field_count", fields.into());
+        o.flag("row_description_malformed", false);
     }
     if r.rows > 0 {
         o.number("data_rows", r.rows);

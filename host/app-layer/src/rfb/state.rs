@@ -29,6 +29,8 @@ enum At {
     Challenge,
     Response,
     Result,
+    /// The server tells why it goes no further.
+    Reason,
     ClientInit,
     ServerInit,
     Over,
@@ -49,6 +51,8 @@ pub struct RfbState {
     shared: Option<bool>,
     /// The fixed part of ServerInit before the name's length.
     framebuffer: Option<[u8; 20]>,
+    /// Why the server goes no further.
+    reason: Vec<u8>,
     transaction: [Transaction; 1],
 }
 
@@ -67,6 +71,7 @@ impl RfbState {
             response: Vec::new(),
             shared: None,
             framebuffer: None,
+            reason: Vec::new(),
             transaction: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
         }
     }
@@ -90,7 +95,7 @@ impl RfbState {
     fn advance(&mut self) {
         loop {
             let d = match self.at {
-                At::ServerVersion | At::SecurityType | At::SecurityTypes | At::Challenge | At::Result | At::ServerInit => 1,
+                At::ServerVersion | At::SecurityType | At::SecurityTypes | At::Challenge | At::Result | At::Reason | At::ServerInit => 1,
                 At::ClientVersion | At::Choice | At::Response | At::ClientInit => 0,
                 At::Over => return,
             };
@@ -140,7 +145,7 @@ impl RfbState {
                 let count = usize::from(*bytes.first()?);
                 bytes.get(..1 + count)?;
                 // None: the reason follows, and the connection is over.
-                self.at = if count == 0 { At::Over } else { At::Choice };
+                self.at = if count == 0 { At::Reason } else { At::Choice };
                 Some(1 + count)
             }
             At::Choice => {
@@ -164,8 +169,20 @@ impl RfbState {
                 if result > 2 {
                     self.event(d, UNKNOWN_RESULT);
                 }
-                self.at = if result == 0 { At::ClientInit } else { At::Over };
+                // Version 3.8 gives a reason (section 7.1.3).
+                self.at = match (result, self.minor) {
+                    (0, _) => At::ClientInit,
+                    (_, 0..=7) => At::Over,
+                    _ => At::Reason,
+                };
                 Some(4)
+            }
+            At::Reason => {
+                let length = be32(bytes, 0)? as usize;
+                let kept = length.min(NAME_MAX);
+                self.reason = bytes.get(4..4 + kept)?.to_vec();
+                self.at = At::Over;
+                Some(4 + kept)
             }
             At::ClientInit => {
                 self.shared = Some(*bytes.first()? != 0);
@@ -233,8 +250,11 @@ impl ProtocolState for RfbState {
         }
     }
 
-    fn number(&self, _index: usize, _direction: Direction, name: &str) -> Option<u64> {
+    fn number(&self, _index: usize, direction: Direction, name: &str) -> Option<u64> {
         match name {
+            // As in Suricata, the type is the client's choice and the result the server's.
+            "rfb.sectype" if direction == Direction::ToClient => None,
+            "rfb.secresult" if direction == Direction::ToServer => None,
             "rfb.sectype" => self.security.map(u64::from),
             "rfb.secresult" => self.result.map(|result| u64::from(result.min(3))),
             _ => None,
@@ -263,8 +283,8 @@ impl ProtocolState for RfbState {
                 });
             }
         }
-        if let Some(security) = self.security {
-            object.object("authentication", |o| {
+        object.object("authentication", |o| {
+            if let Some(security) = self.security {
                 o.number("security_type", security.into());
                 if security == 2 {
                     o.object("vnc", |o| {
@@ -282,8 +302,9 @@ impl ProtocolState for RfbState {
                     };
                     o.text("security_result", Some(name));
                 }
-            });
-        }
+            }
+        });
+        object.text("server_security_failure_reason", Some(&self.reason));
         if let Some(shared) = self.shared {
             object.flag("screen_shared", shared);
         }
@@ -325,7 +346,7 @@ mod tests {
             let mut state = RfbState::new(&Default::default());
             client.chunks(step).for_each(|part| state.feed(ToServer, Input::Data(part), 1));
             server.chunks(step).for_each(|part| state.feed(ToClient, Input::Data(part), 2));
-            assert_eq!((state.number(0, ToServer, "rfb.sectype"), state.number(0, ToServer, "rfb.secresult")), (Some(2), Some(0)));
+            assert_eq!((state.number(0, ToServer, "rfb.sectype"), state.number(0, ToClient, "rfb.secresult")), (Some(2), Some(0)));
             assert!(matches!(state.buffer(0, ToClient, Buffer::RfbName, 0), BufferState::Present(v) if v.bytes == b"desk"));
             assert!(state.transactions()[0].events.is_empty() && !state.is_open(ToServer));
         }
@@ -341,5 +362,24 @@ mod tests {
         let mut state = RfbState::new(&Default::default());
         state.feed(ToClient, Input::Data(b"not RFB at all"), 1);
         assert_eq!(state.event_name(state.transactions()[0].events[0]), "malformed_message");
+    }
+
+    #[test]
+    fn the_server_says_why_it_refuses() {
+        let server = [b"RFB 003.008\n\0".as_slice(), b"\0\0\0\x04busy"].concat();
+        for step in [1, 100] {
+            let mut state = RfbState::new(&Default::default());
+            state.feed(ToServer, Input::Data(b"RFB 003.008\n"), 1);
+            server.chunks(step).for_each(|part| state.feed(ToClient, Input::Data(part), 2));
+            let mut log = Vec::new();
+            state.log(0, &mut log);
+            let log = String::from_utf8(log).unwrap();
+            assert!(log.contains("\"server_security_failure_reason\":\"busy\"") && !state.is_open(ToClient), "{log}");
+        }
+        let mut state = RfbState::new(&Default::default());
+        state.feed(ToServer, Input::Data(b"RFB 003.008\n"), 1);
+        state.feed(ToClient, Input::Data(b"RFB 003.008\n\0\xff\xff\xff\xff"), 2);
+        (0..100).for_each(|_| state.feed(ToClient, Input::Data(&[b'x'; 1000]), 2));
+        assert!(state.reason.len() <= NAME_MAX);
     }
 }

@@ -90,7 +90,11 @@ impl ProtocolState for SmbState {
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         if let (Some(exchange), Some(t)) = (self.exchanges.get(index), self.transactions.get(index)) {
-            log::smb(exchange, t.id, out);
+            let association = match &exchange.kind {
+                Kind::Rpc(handle, _) => self.association(handle),
+                _ => None,
+            };
+            log::smb(exchange, association, t.id, out);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The EVE object of a transaction.
 
-use super::message::Handle;
+use super::message::{Change, Handle};
 use super::ntlmssp::Identity;
 use super::state::{Exchange, Kind};
+use crate::dcerpc::Association;
 use crate::json::Object;
 
 /// FILE_DIRECTORY_FILE and FILE_DELETE_ON_CLOSE (MS-SMB2 section 2.2.13).
@@ -23,12 +24,18 @@ pub fn kind(exchange: &Exchange) -> &'static str {
     }
 }
 
-pub fn smb(exchange: &Exchange, id: u64, out: &mut Vec<u8>) {
+/// Appends the object of an exchange; `association`: that of the pipe it is about.
+pub fn smb(exchange: &Exchange, association: Option<&Association>, id: u64, out: &mut Vec<u8>) {
     let mut object = Object::begin("smb", out);
     object.number("id", id + 1);
     object.text("dialect", Some(&exchange.dialect));
     object.text("command", Some(command_name(exchange).as_bytes()));
-    if let Some(status) = exchange.status {
+    if let Some(status) = exchange.status.filter(|_| exchange.details.dos) {
+        let (class, code) = (status & 0xff, status >> 16);
+        let name = super::status::of_server(class, code).map_or_else(|| code.to_string(), str::to_owned);
+        object.text("status", Some(name.as_bytes()));
+        object.text("status_code", Some(format!("0x{code:04x}").as_bytes()));
+    } else if let Some(status) = exchange.status {
         if let Some(name) = super::status::name(status) {
             object.text("status", Some(name.as_bytes()));
         }
@@ -51,6 +58,8 @@ pub fn smb(exchange: &Exchange, id: u64, out: &mut Vec<u8>) {
         }
         Kind::SessionSetup(who) => session(&mut object, exchange, who),
         Kind::TreeConnect(name, pipe) => {
+            // In SMB 1 Suricata takes the first of the two backslashes away.
+            let name = if exchange.version == 1 { name.strip_prefix(b"\\").unwrap_or(name) } else { name };
             object.text(if *pipe == Some(true) { "named_pipe" } else { "share" }, Some(name));
             let kind = details.share_type.map(|kind| match kind {
                 1 => "FILE",
@@ -59,6 +68,12 @@ pub fn smb(exchange: &Exchange, id: u64, out: &mut Vec<u8>) {
                 _ => "UNKNOWN",
             });
             object.text("share_type", kind.map(str::as_bytes));
+            if let [Some(asked), Some(given)] = &details.service {
+                object.object("service", |o| {
+                    o.always("request", asked);
+                    o.always("response", given);
+                });
+            }
         }
         Kind::Create(name) => create(&mut object, exchange, name),
         Kind::File(transfer, _) => {
@@ -68,19 +83,61 @@ pub fn smb(exchange: &Exchange, id: u64, out: &mut Vec<u8>) {
                 object.string("fuid", fuid(exchange.version, handle).as_bytes());
             }
         }
-        Kind::Rpc(_, call) => object.object("dcerpc", |o| {
-            if call.is_request() {
-                o.text("request", Some(b"REQUEST"));
-                o.number("opnum", call.operation.into());
+        Kind::Rpc(_, call) => object.object("dcerpc", |o| crate::dcerpc::log_of_pipe(o, association, call)),
+        Kind::Other => {
+            if let Some(function) = details.function {
+                let name = function_name(function).map_or_else(|| function.to_string(), str::to_owned);
+                object.text("function", Some(name.as_bytes()));
             }
-            o.number("call_id", call.id.into());
-        }),
-        _ => {}
+            if let Some((handle, change)) = &details.change {
+                match change {
+                    Change::Delete(delete) => {
+                        object.always("filename", &exchange.subject);
+                        object.text("access", Some(if *delete { b"delete on close" } else { b"normal" }));
+                    }
+                    Change::Rename(to) => object.object("rename", |o| {
+                        o.always("from", &exchange.subject);
+                        o.always("to", to);
+                    }),
+                }
+                object.string("fuid", fuid(exchange.version, handle).as_bytes());
+            }
+        }
     }
     object.end();
 }
 
+/// Control codes (MS-SMB2 section 2.2.31).
+fn function_name(code: u32) -> Option<&'static str> {
+    Some(match code {
+        0x0006_0194 => "FSCTL_DFS_GET_REFERRALS",
+        0x0006_01b0 => "FSCTL_DFS_GET_REFERRALS_EX",
+        0x0009_00a4 => "FSCTL_SET_REPARSE_POINT",
+        0x0009_00a8 => "FSCTL_GET_REPARSE_POINT",
+        0x0009_00c0 => "FSCTL_CREATE_OR_GET_OBJECT_ID",
+        0x0009_8208 => "FSCTL_FILE_LEVEL_TRIM",
+        0x0011_0018 => "FSCTL_PIPE_WAIT",
+        0x0011_400c => "FSCTL_PIPE_PEEK",
+        0x0011_c017 => "FSCTL_PIPE_TRANSCEIVE",
+        0x0014_0078 => "FSCTL_SRV_REQUEST_RESUME_KEY",
+        0x0014_01d4 => "FSCTL_LMR_REQUEST_RESILIENCY",
+        0x0014_01fc => "FSCTL_QUERY_NETWORK_INTERFACE_INFO",
+        0x0014_0204 => "FSCTL_VALIDATE_NEGOTIATE_INFO",
+        0x0014_4064 => "FSCTL_SRV_ENUMERATE_SNAPSHOTS",
+        0x0014_40f2 => "FSCTL_SRV_COPYCHUNK",
+        0x0014_41bb => "FSCTL_SRV_READ_HASH",
+        0x0014_80f2 => "FSCTL_SRV_COPYCHUNK_WRITE",
+        _ => return None,
+    })
+}
+
 fn session(o: &mut Object<'_>, exchange: &Exchange, who: &Identity) {
+    if let Some((realm, names)) = &exchange.details.ticket {
+        o.object("kerberos", |o| {
+            o.always("realm", realm);
+            o.texts("snames", names.iter().map(Vec::as_slice));
+        });
+    }
     if *who != Identity::default() {
         o.object("ntlmssp", |o| {
             o.always("domain", &who.domain);
@@ -164,7 +221,7 @@ fn command_name(exchange: &Exchange) -> String {
             "CHANGE_NOTIFY",
             "GET_INFO",
             "SET_INFO",
-            "BREAK",
+            "OPLOCK_BREAK",
         ]
         .get(usize::from(n))
         .copied(),

@@ -65,6 +65,28 @@ pub(super) struct Details {
     pub native: [Option<(Vec<u8>, Vec<u8>)>; 2],
     /// Creation, last access, last write, change (MS-DTYP section 2.3.3), and size.
     pub times: Option<([u64; 4], u64)>,
+    /// What an SMB 2 IOCTL asks for.
+    pub function: Option<u32>,
+    /// A change to an open file.
+    pub change: Option<(Handle, Change)>,
+    /// Kind of service that was asked for in SMB 1, and the one of the tree.
+    pub service: [Option<Vec<u8>>; 2],
+    /// Realm and parts of the server's name of a Kerberos ticket.
+    pub ticket: Option<Ticket>,
+    /// The status is one of DOS (MS-CIFS section 2.2.2.4): class and code.
+    pub dos: bool,
+}
+
+/// Realm and parts of the server's name.
+pub(super) type Ticket = (Vec<u8>, Vec<Vec<u8>>);
+
+/// A change to an open file (MS-FSCC section 2.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// Whether it goes when it is closed.
+    Delete(bool),
+    /// Its new name.
+    Rename(Vec<u8>),
 }
 
 impl Details {
@@ -75,6 +97,10 @@ impl Details {
         self.sizes = other.sizes.or(self.sizes);
         self.share_type = other.share_type.or(self.share_type);
         self.times = other.times.or(self.times);
+        self.dos = other.dos;
+        if other.service[1].is_some() {
+            self.service[1].clone_from(&other.service[1]);
+        }
         if other.native[1].is_some() {
             self.native[1].clone_from(&other.native[1]);
         }

@@ -18,6 +18,15 @@ pub(super) struct Identity {
     pub version: Option<(u8, u8, u16, u8)>,
 }
 
+/// The mechanism of Kerberos and the identifier of an AP-REQ (RFC 4121 section 4.1).
+const KERBEROS: &[u8] = b"\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01\x00";
+
+/// Realm and server's name of the Kerberos ticket of a token.
+pub(super) fn ticket(token: &[u8]) -> Option<super::message::Ticket> {
+    let at = memchr::memmem::find(token, KERBEROS)?;
+    crate::krb5::ticket_of(token.get(at + KERBEROS.len()..)?)
+}
+
 /// The authenticate message of a token: none if there is none, an error if it is malformed. Other messages of the
 /// protocol say nothing about users.
 pub(super) fn identity(token: &[u8]) -> Option<Result<Identity, ()>> {

@@ -6,6 +6,8 @@ use crate::wire::{le16, le32, le64, utf16};
 const HEADER: usize = 32;
 const FLAG_RESPONSE: u8 = 0x80;
 const FLAGS2_UNICODE: u16 = 0x8000;
+/// The status is one of NT.
+const FLAGS2_NT_STATUS: u16 = 0x4000;
 /// Commands (MS-CIFS section 2.2.2.1).
 mod commands {
     pub const CLOSE: u8 = 0x04;
@@ -56,7 +58,8 @@ pub(super) fn messages(record: &[u8], total: usize) -> (Vec<Message>, bool) {
             None => Meaning::Malformed,
         };
         let malformed = meaning == Meaning::Malformed;
-        let details = block.as_ref().map(|block| details(command, response, block)).unwrap_or_default();
+        let mut details = block.as_ref().map(|block| details(command, response, block)).unwrap_or_default();
+        details.dos = response && status != 0 && word(10) & FLAGS2_NT_STATUS == 0;
         out.push(Message {
             details,
             session: word(28).into(),
@@ -117,6 +120,15 @@ fn details(command: u8, response: bool, block: &Block<'_>) -> Details {
         (commands::NT_CREATE_ANDX, true) => {
             let times = (|| Some([le64(words, 11)?, le64(words, 19)?, le64(words, 27)?, le64(words, 35)?]))();
             d.times = times.and_then(|times| Some((times, le64(words, 55)?)));
+        }
+        (commands::TREE_CONNECT_ANDX, false) => {
+            // Password, share, service (MS-CIFS section 2.2.4.55.1); the service is never UTF-16.
+            let end = block.bytes.iter().rposition(|b| *b != 0).map_or(0, |at| at + 1);
+            let begin = block.bytes[..end].iter().rposition(|b| *b == 0).map_or(0, |at| at + 1);
+            d.service[0] = Some(block.bytes[begin..end].to_vec());
+        }
+        (commands::TREE_CONNECT_ANDX, true) => {
+            d.service[1] = memchr::memchr(0, block.bytes).map(|end| block.bytes[..end].to_vec());
         }
         _ => {}
     }

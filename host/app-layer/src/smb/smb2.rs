@@ -1,6 +1,6 @@
 //! Messages of SMB 2 and 3 (MS-SMB2 section 2.2).
 
-use super::message::{Data, Details, Handle, Key, Meaning, Message};
+use super::message::{Change, Data, Details, Handle, Key, Meaning, Message};
 use crate::wire::{le16, le32, le64, utf16};
 
 const HEADER: usize = 64;
@@ -144,6 +144,26 @@ fn details(message: &Message, m: &[u8]) -> Option<Details> {
         (commands::CREATE, false) => d.create = Some((le32(m, b + 36)?, le32(m, b + 40)?)),
         (commands::CREATE, true) if !failed => {
             d.times = Some(([le64(m, b + 8)?, le64(m, b + 16)?, le64(m, b + 24)?, le64(m, b + 32)?], le64(m, b + 48)?));
+        }
+        (commands::SESSION_SETUP, false) => {
+            let (start, length) = (usize::from(le16(m, b + 12)?), usize::from(le16(m, b + 14)?));
+            d.ticket = m.get(start..start.checked_add(length)?).and_then(super::ntlmssp::ticket);
+        }
+        (commands::IOCTL, false) => d.function = le32(m, b + 4),
+        (commands::SET_INFO, false) => {
+            let (kind, class) = (*m.get(b + 2)?, *m.get(b + 3)?);
+            let (length, start) = (le32(m, b + 4)? as usize, usize::from(le16(m, b + 8)?));
+            let input = m.get(start..start.checked_add(length)?)?;
+            let change = match (kind, class) {
+                // FileDispositionInformation, FileRenameInformation (MS-FSCC sections 2.4.11 and 2.4.42.2).
+                (1, 13) => Some(Change::Delete(*input.first()? != 0)),
+                (1, 10) => {
+                    let length = le32(input, 16)? as usize;
+                    Some(Change::Rename(utf16(input.get(20..)?.get(..length)?)))
+                }
+                _ => None,
+            };
+            d.change = change.zip(handle(m, b + 16)).map(|(change, handle)| (handle, change));
         }
         _ => {}
     }

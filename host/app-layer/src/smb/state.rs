@@ -54,6 +54,8 @@ pub(super) struct Exchange {
     pub dialect: Vec<u8>,
     /// Handle of the file, and its share.
     pub file: Option<(Handle, Vec<u8>)>,
+    /// Name of the file that is changed.
+    pub subject: Vec<u8>,
 }
 
 /// SMB of one flow.
@@ -224,6 +226,7 @@ impl SmbState {
             details: message.details.clone(),
             dialect: self.dialect.clone(),
             file: None,
+            subject: Vec::new(),
         });
         self.next += 1;
         let index = self.exchanges.len() - 1;
@@ -319,7 +322,11 @@ impl SmbState {
                 }
             }
             _ if !m.response => {
-                self.begin(d, m, Kind::Other);
+                let index = self.begin(d, m, Kind::Other);
+                if let Some((handle, _)) = &m.details.change {
+                    let open = self.opens.iter().rev().find(|(of, open)| of == handle && !open.closed);
+                    self.exchanges[index].subject = open.map(|(_, open)| open.name.clone()).unwrap_or_default();
+                }
             }
             _ => self.response(m, record),
         }

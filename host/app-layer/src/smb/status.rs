@@ -86,6 +86,19 @@ pub(super) fn name(code: u32) -> Option<&'static str> {
     NAMES.binary_search_by_key(&code, |n| n.0).ok().map(|at| NAMES[at].1)
 }
 
+/// Name of an error of the server class of DOS errors (MS-CIFS section 2.2.2.4).
+pub(super) fn of_server(class: u32, code: u32) -> Option<&'static str> {
+    const SERVER: u32 = 2;
+    match (class, code) {
+        (SERVER, 1) => Some("SRV_ERROR"),
+        (SERVER, 2) => Some("SRV_BADPW"),
+        (SERVER, 3) => Some("SRV_BADTYPE"),
+        (SERVER, 4) => Some("SRV_ACCESS"),
+        (SERVER, 91) => Some("SRV_BADUID"),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -149,6 +149,48 @@ fn calls_over_a_pipe() {
     assert_eq!(s.number(index, ToServer, "dcerpc.opnum"), Some(15));
     assert_eq!(s.number(index, ToServer, &format!("dcerpc.iface.{}", crate::digest::hex(&UUID))), Some(2));
     assert_eq!(text(&s, index, ToServer, Buffer::DceStubData).as_deref(), Some("stub"));
+    let log = logged(&s, index);
+    for part in ["\"request\":\"REQUEST\"", "\"opnum\":15", "\"stub_data_size\":4", "\"uuid\":\"367abb81-9844-35f1-ad32-98f038001003\""] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+    let bound = logged(&s, index - 1);
+    assert!(bound.contains("\"response\":\"BINDACK\"") && bound.contains("\"ack_result\":0,\"ack_reason\":0"), "{bound}");
+}
+
+fn logged(state: &SmbState, index: usize) -> String {
+    let mut log = Vec::new();
+    state.log(index, &mut log);
+    String::from_utf8(log).expect("text")
+}
+
+#[test]
+fn what_is_asked_of_open_files() {
+    let mut s = SmbState::new(&Default::default());
+    feed(&mut s, ToServer, &smb2(CREATE, false, 0, 2, 9, &with_name(56, 44, "old.txt")), 1000);
+    feed(&mut s, ToClient, &smb2(CREATE, true, 0, 2, 9, &created(7)), 1000);
+    let set = |class: u8, input: &[u8]| {
+        let mut body = vec![33, 0, 1, class];
+        body.extend_from_slice(&(input.len() as u32).to_le_bytes());
+        body.extend_from_slice(&[64 + 32, 0, 0, 0, 0, 0, 0, 0]);
+        body.extend_from_slice(&[7; 16]);
+        body.extend_from_slice(input);
+        body
+    };
+    let name = wide("new.txt");
+    let rename = [&[0; 16][..], &(name.len() as u32).to_le_bytes(), &name].concat();
+    feed(&mut s, ToServer, &smb2(SET_INFO, false, 0, 3, 9, &set(10, &rename)), 1);
+    feed(&mut s, ToServer, &smb2(SET_INFO, false, 0, 4, 9, &set(13, &[1])), 1000);
+    let mut ioctl = vec![0; 56];
+    ioctl[4..8].copy_from_slice(&0x0014_0204u32.to_le_bytes());
+    feed(&mut s, ToServer, &smb2(IOCTL, false, 0, 5, 9, &ioctl), 1000);
+    // A name that is longer than what there is, and a change without any content.
+    feed(&mut s, ToServer, &smb2(SET_INFO, false, 0, 6, 9, &set(10, &rename[..24])), 1000);
+    feed(&mut s, ToServer, &smb2(SET_INFO, false, 0, 7, 9, &set(13, &[])), 1000);
+    let logs: Vec<String> = (0..s.transactions().len()).map(|index| logged(&s, index)).collect();
+    assert!(logs[1].contains("\"rename\":{\"from\":\"old.txt\",\"to\":\"new.txt\"}"), "{logs:?}");
+    assert!(logs[2].contains("\"filename\":\"old.txt\",\"access\":\"delete on close\",\"fuid\":"), "{logs:?}");
+    assert!(logs[3].contains("\"function\":\"FSCTL_VALIDATE_NEGOTIATE_INFO\""), "{logs:?}");
+    assert!(logs[4..].iter().all(|log| !log.contains("rename") && !log.contains("access")), "{logs:?}");
 }
 
 #[test]
@@ -158,6 +200,8 @@ fn version_1() {
     feed(&mut s, ToClient, &smb1(0x75, true, 1, &[0xff, 0, 0, 0, 0, 0], b"IPC\0\0"), 1000);
     assert_eq!(text(&s, 0, ToServer, Buffer::SmbNamedPipe).as_deref(), Some("\\\\h\\IPC$"));
     assert_eq!(s.number(0, ToServer, "smb.version"), Some(1));
+    let log = logged(&s, 0);
+    assert!(log.contains("\"named_pipe\":\"\\\\h\\\\IPC$\"") && log.contains("{\"request\":\"?????\",\"response\":\"IPC\"}"), "{log}");
 }
 
 #[test]
