@@ -368,3 +368,43 @@ fn flowless_frames_are_judged_by_guards() {
     assert_eq!(r.descriptors.len(), seen, "no record asks for frames without IP");
     assert_eq!(r.model.guard_counter(Guard::NonIp), 1);
 }
+
+/// Ageing goes by frame time, not by the sweep: an entry whose time is up takes no command, and a flush hands nothing of it
+/// over.
+#[test]
+fn an_entry_whose_time_is_up_has_ended_before_the_sweep_meets_it() {
+    const LIFE: u64 = 360 * SECOND;
+    let other = udp(End([10, 0, 0, 7], 7), SERVER, b"x");
+    // A flow whose time is up, or about to be, and that is still in the table.
+    let rig = |payload: &[u8], late: bool| {
+        let mut b = ImageBuilder::new(5);
+        b.literal(b"attack", packet());
+        let mut r = Rig::new(&Shape { flow_entries: 1 << 16, ..Shape::default() }, &b.build());
+        r.answer = false;
+        r.step(&udp(CLIENT, SERVER, payload));
+        r.time += LIFE;
+        r.step(&other);
+        r.time += u64::from(late);
+        r.step(&other);
+        assert_eq!(r.model.counter(Counter::FlowsAged), 0, "the sweep has not come by");
+        r
+    };
+    let whole = TxFlags::WHOLE_FLOW.0;
+    let commands = [TxCommand::Divert, TxCommand::Release, TxCommand::Settle, TxCommand::Bypass, TxCommand::Forget];
+    for (command, flags) in commands.map(|command| (command, 0)).into_iter().chain([(TxCommand::Drop, whole)]) {
+        for late in [false, true] {
+            let mut r = rig(b"attack", late);
+            let (flow_index, flow_generation) = r.flow_of_last();
+            r.raw(&TxEntry { command: command as u8, flags, frame_number: 1, flow_index, flow_generation, ..TxEntry::ZERO });
+            assert_eq!(r.model.counter(Counter::CommandStale), u64::from(late), "{command:?}");
+        }
+    }
+    for late in [false, true] {
+        let mut r = rig(b"quiet", late);
+        r.driver.flush().unwrap();
+        r.drain();
+        let kind = r.flow_records.iter().find(|f| f.first_frame == 1).map(|f| f.kind);
+        let want = if late { FlowRecordKind::Aged } else { FlowRecordKind::Flushed };
+        assert_eq!((kind, r.descriptors.len()), (Some(want as u8), if late { 1 } else { 2 }));
+    }
+}

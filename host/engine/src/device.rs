@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, TxCommand};
+use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
 use weir_contract::facts;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
@@ -225,7 +225,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         {
             for id in &held.flows {
                 if let Some(flow) = self.engine.flow_mut(*id) {
-                    flow.data.device.unread();
+                    flow.data.unread();
                 }
             }
         }
@@ -326,6 +326,12 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let repeated = descriptor.guards & !facts::ALL == Guard::SequenceRetransmission.bit();
             link.trouble(descriptor.scopes, repeated);
         }
+        // Trouble of the stream's order is read alike on both sides; what else is wrong with a frame may not be.
+        const ORDER: u64 =
+            Guard::SequenceGap.bit() | Guard::SequenceOverlap.bit() | Guard::SequenceRetransmission.bit();
+        if descriptor.scopes & Scopes::ALWAYS.0 != 0 && descriptor.guards & !facts::ALL & !ORDER != 0 {
+            flow.data.forget_tails();
+        }
         // A flow that lost frames cannot be given back: the host's state is not the full engine's.
         if descriptor.flags & FrameFlags::HOLE.0 != 0 {
             return Ok(());
@@ -410,7 +416,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         if let Some(id) = entry.and_then(|entry| self.link(entry))
             && let Some(flow) = self.engine.flow_mut(id)
         {
-            flow.data.device.unread();
+            flow.data.unread();
         }
     }
 

@@ -320,7 +320,7 @@ impl DeviceLink {
     }
 
     /// The host knows bytes of the flow that the device did not read: trouble in every scope, either way.
-    pub fn unread(&mut self) {
+    fn unread(&mut self) {
         self.diverted = true;
         for d in 0..2 {
             self.troubles.add(Trouble::Unread, d);
@@ -334,6 +334,19 @@ impl FlowData {
     /// One of these flowbits, sorted by number, is set.
     pub fn has_any_bit(&self, bits: &[u32]) -> bool {
         self.detect.as_ref().is_some_and(|detect| detect.has_any_bit(bits))
+    }
+
+    /// The host knows bytes of the flow that the device did not read.
+    pub fn unread(&mut self) {
+        self.device.unread();
+        self.forget_tails();
+    }
+
+    /// The device may not have read the flow's last segment as the host has.
+    pub fn forget_tails(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.forget_tails();
+        }
     }
 
     /// The device has the flow back.
@@ -376,6 +389,7 @@ impl FlowData {
                     let open = |detect: &FlowDetect| detect.is_open(side(d), start + skip as u64).stream;
                     self.detect.as_deref().is_some_and(open)
                 };
+                let has_tail = session.is_some_and(|session| session.tail_is_of(d, kept));
                 let stream = Stream { classes, source: ports[d], destination: ports[1 - d] };
                 let troubles = &mut link.troubles;
                 if troubles.begins(Trouble::Unread, d, delivered) {
@@ -390,7 +404,7 @@ impl FlowData {
                 if !reached(d) {
                     let cut = || troubles.holds(Trouble::Pattern, d, delivered, REST) && evidence.is_cut(window);
                     let held = troubles.holds(Trouble::Stream, d, delivered, raw_window as u64)
-                        || troubles.holds(Trouble::Tail, d, delivered, TAIL)
+                        || troubles.holds(Trouble::Tail, d, delivered, TAIL) && !has_tail
                         || troubles.is_open(Trouble::Pattern, d) && (waits() || cut());
                     if held {
                         return Answer::Keep;

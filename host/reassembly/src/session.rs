@@ -8,6 +8,9 @@ mod one_sided;
 use crate::event::{StreamEvent, StreamEvents};
 use crate::policy::OverlapPolicy;
 use crate::queue::Queue;
+use weir_contract::constants::TAIL_LENGTH;
+use weir_contract::fold::fold;
+use weir_contract::tail::{self, Tail};
 use weir_contract::sequence::{SegmentClass, SequenceState, distance};
 use weir_packet::{Tcp, tcp_flags};
 
@@ -163,6 +166,8 @@ impl Stream {
 #[derive(Debug, Default)]
 pub struct Session {
     sequence: SequenceState,
+    /// What a device that has seen the same segments has for the last bytes of each stream.
+    tails: [Tail; 2],
     state: State,
     streams: [Stream; 2],
     syn_direction: usize,
@@ -256,6 +261,19 @@ impl Session {
         self.streams[direction & 1].delivered
     }
 
+    /// A device that has seen the same segments since [`Session::forget_tails`] has these last bytes of the stream,
+    /// which `recent` ends with, folded, and as many as it can have.
+    pub fn tail_is_of(&self, direction: usize, recent: &[u8]) -> bool {
+        let (bytes, length) = &self.tails[direction & 1];
+        usize::from(*length) == bytes.len()
+            && recent.last_chunk::<TAIL_LENGTH>().is_some_and(|last| last.map(fold) == *bytes)
+    }
+
+    /// A device may have read what came last in another way: what it has is known again after as many bytes as it keeps.
+    pub fn forget_tails(&mut self) {
+        self.tails.iter_mut().for_each(|tail| tail.1 = 0);
+    }
+
     /// The direction's stream is followed. (It is not where no SYN came, unless streams are followed without.)
     pub fn is_followed(&self, direction: usize) -> bool {
         self.streams[direction & 1].tracked
@@ -300,7 +318,9 @@ impl Session {
     ) -> PacketResult {
         let d = direction & 1;
         let length = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let before = self.sequence.directions[d];
         let class = self.sequence.update(d, tcp.sequence, tcp.acknowledgement, tcp.flags, length);
+        tail::follow(&mut self.tails, d, (before, self.sequence.directions[d]), class, tcp.sequence, payload);
         let mut result = PacketResult {
             class,
             was_established: matches!(self.state, State::Established | State::Closing),

@@ -6,7 +6,6 @@ use crate::parse::{Parsed, TcpFacts};
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::enums::{DirectionMask, FlowRecordKind, FlowState, StateMask};
-use weir_contract::fold::fold;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::FlowKey;
 use weir_contract::protocol::{Carrier, Detection, Detector};
@@ -319,19 +318,6 @@ impl ParseState {
     /// Protocol class for descriptors and flow records.
     pub(crate) fn class(&self) -> u8 {
         if self.intact { self.decided.class() } else { 0 }
-    }
-
-    /// Keep the last bytes of a payload that continues its stream, folded.
-    pub(super) fn append_tail(&mut self, direction: usize, payload: &[u8]) {
-        let (bytes, length) = &mut self.tail[direction & 1];
-        let fresh = payload.get(payload.len().saturating_sub(c::TAIL_LENGTH)..).unwrap_or(payload);
-        let keep = usize::from(*length).min(c::TAIL_LENGTH - fresh.len());
-        let from = usize::from(*length) - keep;
-        bytes.copy_within(from..from + keep, 0);
-        for (slot, byte) in bytes.iter_mut().skip(keep).zip(fresh) {
-            *slot = fold(*byte);
-        }
-        *length = (keep + fresh.len()) as u8;
     }
 }
 

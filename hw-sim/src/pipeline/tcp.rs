@@ -5,6 +5,7 @@ use crate::parse::TcpFacts;
 use weir_contract::constants as c;
 use weir_contract::enums::FlowState;
 use weir_contract::guards::Guard;
+use weir_contract::tail;
 use weir_contract::sequence::{ACK, FIN, RST, SYN, SegmentClass, Trouble, distance};
 
 /// What a segment is.
@@ -57,8 +58,8 @@ impl ParseState {
         if own.valid && !before.valid {
             self.initial[d] = tcp.sequence;
             self.stream_offset[d] = (length == 0).then_some(0);
-            self.tail[d].1 = 0;
         }
+        tail::follow(&mut self.tail, d, (before, own), class, tcp.sequence, payload);
         // Segments that the host may leave out of the stream although they fit: wrong checksum, an acknowledgement of
         // what was never sent, an old timestamp.
         let ignored = checksum_bad || ack_odd || self.is_old(tcp, d);
@@ -67,7 +68,6 @@ impl ParseState {
         match class {
             SegmentClass::InOrder => {
                 continues = true;
-                self.append_tail(d, payload);
                 if ignored {
                     self.lose(d);
                 } else if let Some(offset) = &mut self.stream_offset[d] {
@@ -80,7 +80,7 @@ impl ParseState {
                 if self.start_lost[d] {
                     guards |= Guard::StreamState.bit();
                 }
-                self.trouble(trouble, tcp, payload, d, before.valid.then_some(before.next));
+                self.trouble(trouble, tcp, payload, d);
             }
             SegmentClass::Untracked if host_midstream => guards |= Guard::StreamState.bit(),
             SegmentClass::Untracked | SegmentClass::Acked | SegmentClass::Empty => {}
@@ -133,7 +133,7 @@ impl ParseState {
         }
     }
 
-    fn trouble(&mut self, trouble: Trouble, tcp: &TcpFacts, payload: &[u8], d: usize, before: Option<u32>) {
+    fn trouble(&mut self, trouble: Trouble, tcp: &TcpFacts, payload: &[u8], d: usize) {
         self.lose(d);
         // Another copy of the first bytes: the host may have read that one.
         let from_start = tcp.sequence.wrapping_sub(self.initial[d].wrapping_add(1));
@@ -145,21 +145,7 @@ impl ParseState {
             self.state_unsure = true;
             self.start_lost = [true; 2];
             self.stream_offset = [None; 2];
-            self.tail.iter_mut().for_each(|tail| tail.1 = 0);
-            return;
         }
-        // Where the next expected byte moved, the tail is what stands before it.
-        let end = tcp.sequence.wrapping_add(payload.len() as u32);
-        let Some(before) = before else { return };
-        let fresh = distance(end, before);
-        if payload.is_empty() || fresh <= 0 {
-            return;
-        }
-        let start = payload.len().saturating_sub(fresh as usize);
-        if distance(tcp.sequence, before) > 0 {
-            self.tail[d].1 = 0;
-        }
-        self.append_tail(d, payload.get(start..).unwrap_or(payload));
     }
 
     /// Follow SYN, SYN+ACK, ACK; anything else while the handshake is open is odd, and the host's state unsure.

@@ -16,6 +16,7 @@ pub mod hidden;
 pub mod protocol;
 pub mod record;
 pub mod sequence;
+pub mod tail;
 pub mod troubles;
 
 pub use generated::{constants, counters, enums, guards, layouts, registers};

@@ -22,6 +22,7 @@ use weir_sim::banks::Banks;
 use weir_sim::config_space::ConfigSpace;
 use weir_sim::counters::Counters;
 use weir_sim::dma::{Bus, DmaFault};
+use weir_sim::faults::Faults;
 use weir_sim::msix::Msix;
 use weir_sim::pipeline::TransmitSink;
 use weir_sim::queue::{Queue, Ring};
@@ -159,6 +160,11 @@ impl RtlDevice {
             counters.add(counter, self.counter(counter));
         }
         counters.check().err().map(|violation| violation.to_string()).into_iter().collect()
+    }
+
+    /// Arm faults of the bus; those inside the frame path are the model's alone.
+    pub fn inject(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.0.borrow_mut().bus.faults);
     }
 
     /// Clock cycles so far.

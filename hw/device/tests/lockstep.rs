@@ -8,6 +8,8 @@
 mod common;
 #[path = "lockstep/host.rs"]
 mod host;
+#[path = "lockstep/long.rs"]
+mod long;
 
 use common::made::{self, Random};
 use common::{real_frames, seed, setting, shared_data, tables};

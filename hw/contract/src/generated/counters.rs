@@ -102,7 +102,7 @@ pub enum Counter {
     Bypasses = 46,
     /// FORGET commands.
     Forgets = 47,
-    /// Commands for a flow whose generation has passed; ignored.
+    /// Commands for a flow whose generation has passed or whose time is up; ignored.
     CommandStale = 48,
     /// Commands with impossible fields; ignored.
     CommandBad = 49,
@@ -353,7 +353,7 @@ impl Counter {
             Counter::Settles => "SETTLE commands.",
             Counter::Bypasses => "BYPASS commands.",
             Counter::Forgets => "FORGET commands.",
-            Counter::CommandStale => "Commands for a flow whose generation has passed; ignored.",
+            Counter::CommandStale => "Commands for a flow whose generation has passed or whose time is up; ignored.",
             Counter::CommandBad => "Commands with impossible fields; ignored.",
             Counter::PayloadBytes => "Payload bytes scanned by the literal filter.",
             Counter::Candidates => "Bloom positives, all lengths.",

@@ -198,7 +198,7 @@ impl FlowState {
     }
 }
 
-/// Command of a TX entry. Commands of one flow take effect in ring order.
+/// Command of a TX entry. Commands of one flow take effect in ring order. One that names an entry by index and generation is stale (`command_stale`) if the generation has passed or the entry's time was up at the frame before it, whether its flow record is written yet or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum TxCommand {
@@ -1753,7 +1753,7 @@ impl Control {
     pub const ENABLE: Control = Control(1 << 1);
     /// Two ports joined: passed and forwarded frames are transmitted (clear: tap).
     pub const INLINE: Control = Control(1 << 2);
-    /// Write 1: end every flow now, writing flow records and handing chains over; reads 0 when done.
+    /// Write 1: end every flow now, writing flow records and handing chains over (an entry whose time is up ends as aged, and its chain with it); reads 0 when done.
     pub const FLUSH: Control = Control(1 << 3);
     /// No flag.
     pub const EMPTY: Control = Control(0);

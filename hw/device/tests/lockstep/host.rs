@@ -27,6 +27,8 @@ trait Nic: PciFunction + Clone {
     fn guard(&self, guard: Guard) -> u64;
     fn broken(&self) -> Vec<String>;
     fn on_transmit(&self, sink: Option<TransmitSink>);
+    /// A byte of the next table image changes on its way.
+    fn corrupt(&self, at: usize);
 }
 
 macro_rules! nic {
@@ -50,6 +52,9 @@ macro_rules! nic {
             fn on_transmit(&self, sink: Option<TransmitSink>) {
                 <$type>::on_transmit(self, sink);
             }
+            fn corrupt(&self, at: usize) {
+                self.inject(|faults| faults.corrupt_image(at));
+            }
         }
     };
 }
@@ -72,6 +77,16 @@ pub struct Shape {
     pub beats: bool,
     /// CONTROL.FLUSH now and then.
     pub flushes: bool,
+    /// CONTROL.INLINE.
+    pub inline: bool,
+    /// Frame time jumps once in so many frames.
+    pub jumps: u64,
+    /// Tables are loaded and activated once in so many frames, where there are several.
+    pub loads: u64,
+    /// An image is damaged on its way once in so many frames; 0: never.
+    pub damages: u64,
+    /// A frame is cut once in so many, its length on the wire stays; 0: never.
+    pub cuts: u64,
 }
 
 impl Default for Shape {
@@ -88,6 +103,11 @@ impl Default for Shape {
             report_interval: 0,
             beats: true,
             flushes: false,
+            inline: false,
+            jumps: 60,
+            loads: 25,
+            damages: 0,
+            cuts: 0,
         }
     }
 }
@@ -100,6 +120,7 @@ enum Event {
     History(Option<String>, u64, Vec<u8>),
     Sent(u8, u64, Vec<u8>),
     Epoch(u32),
+    Refused(String),
 }
 
 /// What a run gave.
@@ -110,6 +131,7 @@ struct Run {
     counters: Vec<(Counter, u64)>,
     guards: Vec<(Guard, u64)>,
     epochs: u32,
+    refused: u32,
 }
 
 /// How much happened.
@@ -122,6 +144,10 @@ pub struct Sum {
     pub flow_records: usize,
     pub waits: u64,
     pub epochs: u32,
+    pub refused: u32,
+    pub sent: u64,
+    pub commands: u64,
+    pub stale: u64,
     pub uninspected: u64,
     pub cycles: u64,
 }
@@ -148,6 +174,15 @@ impl<N: Nic> Host<'_, N> {
         self.driver.activate(epoch).unwrap();
         self.run.epochs += 1;
         self.push(Event::Epoch(epoch));
+    }
+
+    /// An image that was damaged on its way: refused, and the tables that judge stay.
+    fn load_damaged(&mut self) {
+        let image = &self.images[self.r.below(self.images.len() as u64) as usize];
+        self.nic.corrupt(self.r.below(image.len() as u64) as usize);
+        let refusal = self.driver.load_tables(image).unwrap_err();
+        self.run.refused += 1;
+        self.push(Event::Refused(refusal.to_string()));
     }
 
     fn offer(&mut self, frame: &Frame<'_>) {
@@ -322,15 +357,20 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         });
     })));
     host.load();
-    host.driver.enable(false).unwrap();
+    host.driver.enable(shape.inline).unwrap();
     let parser = ParseConfig { checksums: false, tunnel_ports: [0; 8] };
     let mut time = SECOND;
     for (n, frame) in (1u64..).zip(frames) {
-        time += match host.r.below(60) {
+        time += match host.r.below(shape.jumps) {
             // Entries end by time while commands that name them are on their way.
             0 => host.r.below(100) * SECOND,
             1 => 0,
             _ => host.r.below(SECOND / 20),
+        };
+        let cut = if shape.cuts > 0 && host.r.once_in(shape.cuts) {
+            host.r.below(frame.data.len() as u64 + 1) as usize
+        } else {
+            frame.data.len()
         };
         let parsed = parse(&parser, frame.link, &frame.data, frame.wire_length);
         if let Some((source, destination)) = parsed.ends.filter(|_| parsed.keyed)
@@ -341,18 +381,21 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         }
         // Not every frame's time is later than the one before.
         let at = if host.r.once_in(30) { time.saturating_sub(SECOND) } else { time };
-        let offered = Frame { number: n, time: at, link: frame.link, data: &frame.data, wire_length: frame.wire_length };
+        let offered = Frame { number: n, time: at, link: frame.link, data: &frame.data[..cut], wire_length: frame.wire_length };
         host.offer(&offered);
         if host.r.once_in(6) {
             host.drain();
         }
-        if images.len() > 1 && host.r.once_in(25) {
+        if images.len() > 1 && host.r.once_in(shape.loads) {
             host.load();
         }
-        if images.len() > 1 && host.r.once_in(60) && host.run.epochs > 1 {
+        if images.len() > 1 && host.r.once_in(2 * shape.loads) && host.run.epochs > 1 {
             let epoch = host.driver.rollback().unwrap();
             host.push(Event::Epoch(epoch));
             host.run.epochs += 1;
+        }
+        if shape.damages > 0 && host.r.once_in(shape.damages) {
+            host.load_damaged();
         }
         if host.r.once_in(400) && shape.flushes {
             host.driver.flush().unwrap();
@@ -418,6 +461,25 @@ pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64
         flow_records: want.flow_records.len(),
         waits: count(|e| matches!(e, Event::Waited(_))),
         epochs: want.epochs,
+        refused: want.refused,
+        sent: count(|e| matches!(e, Event::Sent(..))),
+        commands: [
+            Counter::VerdictForward,
+            Counter::VerdictDrop,
+            Counter::VerdictUnknown,
+            Counter::ReleaseDone,
+            Counter::ReleaseRefused,
+            Counter::Settles,
+            Counter::Bypasses,
+            Counter::Forgets,
+            Counter::InjectedFrames,
+            Counter::CommandStale,
+            Counter::CommandBad,
+        ]
+        .map(|counter| model.counter(counter))
+        .iter()
+        .sum(),
+        stale: model.counter(Counter::CommandStale),
         uninspected: model.counter(Counter::BypassedFailOpen) + model.counter(Counter::DroppedFailClosed),
         cycles: rtl.cycles(),
     })

@@ -50,14 +50,19 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Of every `step`-th capture at most `each` frames, spread over its beginning.
-pub fn real_frames(who: &str, step: usize, each: usize, longest: usize) -> Vec<Frame> {
+/// All captures, by name.
+pub fn captures(who: &str) -> Vec<PathBuf> {
     let Some(data) = shared_data(who) else { return Vec::new() };
     let mut paths = Vec::new();
     files(&data.join("pcaps"), &mut paths);
     paths.sort();
+    paths
+}
+
+/// Of every `step`-th capture at most `each` frames, spread over its beginning.
+pub fn real_frames(who: &str, step: usize, each: usize, longest: usize) -> Vec<Frame> {
     let mut frames = Vec::new();
-    for path in paths.into_iter().step_by(step) {
+    for path in captures(who).into_iter().step_by(step) {
         let Ok(mut reader) = weir_capture::CaptureReader::open(&path) else { continue };
         let mut taken = 0;
         while taken < each {
