@@ -69,7 +69,8 @@ pub(super) fn message(bytes: &[u8]) -> Option<Message> {
 }
 
 fn pdu(input: &mut &[u8], out: &mut Message) -> Option<()> {
-    let value = ber::next(input).filter(|v| v.tag & 0xe0 == 0xa0)?;
+    // Kinds 0 to 8 (RFC 3416 section 3).
+    let value = ber::next(input).filter(|v| matches!(v.tag, 0xa0..=0xa8))?;
     let kind = u64::from(value.tag & 0x1f);
     out.pdu = Some(kind);
     if kind == 4 {
