@@ -32,18 +32,7 @@ const OPEN_MAX: usize = 64;
 const SHOWN_MAX: usize = 64 << 10;
 
 /// What stands for a segment at the end of a flow.
-const NO_SEGMENT: Tcp<'static> = Tcp {
-    sequence: 0,
-    acknowledgement: 0,
-    flags: tcp_flags::ACK,
-    window: 0,
-    urgent: 0,
-    header: &[],
-    mss: None,
-    window_scale: None,
-    timestamp: None,
-    sack_permitted: false,
-};
+const NO_SEGMENT: Tcp<'static> = Tcp::bare(0, 0, tcp_flags::ACK);
 
 /// What waits in one direction.
 #[derive(Debug, Default)]

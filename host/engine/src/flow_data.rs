@@ -167,16 +167,10 @@ impl Opening {
     /// The same packet again: a session does with it what it did.
     fn replay(&self, config: &SessionConfig, session: &mut Session) {
         let tcp = Tcp {
-            sequence: self.sequence,
-            acknowledgement: self.acknowledgement,
-            flags: self.flags,
             window: self.window,
-            urgent: 0,
-            header: &[],
-            mss: None,
             window_scale: self.window_scale,
             timestamp: self.timestamp,
-            sack_permitted: false,
+            ..Tcp::bare(self.sequence, self.acknowledgement, self.flags)
         };
         session.packet(config, usize::from(self.direction), &tcp, &[], false, &mut Nowhere);
     }

@@ -100,6 +100,24 @@ pub struct Tcp<'a> {
     pub sack_permitted: bool,
 }
 
+impl Tcp<'static> {
+    /// Facts of no header: numbers and flags, nothing else.
+    pub const fn bare(sequence: u32, acknowledgement: u32, flags: u8) -> Self {
+        Tcp {
+            sequence,
+            acknowledgement,
+            flags,
+            window: 0,
+            urgent: 0,
+            header: &[],
+            mss: None,
+            window_scale: None,
+            timestamp: None,
+            sack_permitted: false,
+        }
+    }
+}
+
 /// TCP flag bits.
 pub mod tcp_flags {
     #![allow(missing_docs)]

@@ -5,7 +5,7 @@
 //! missing then is no gap that anybody acknowledged: it raises no event. Bounded: beyond `queue_limit` waiting bytes a
 //! direction is delivered without acknowledgement.
 
-use super::{Session, SessionConfig, State, Stream, StreamSink, deliver, differs};
+use super::{Session, SessionConfig, State, Stream, StreamSink, deliver};
 use crate::event::{StreamEvent, StreamEvents};
 use weir_contract::sequence::distance;
 
@@ -20,16 +20,9 @@ impl Session {
         events: &mut StreamEvents,
         sink: &mut impl StreamSink,
     ) -> bool {
+        let old = self.repeated(d, sequence, payload, events, sink);
         let s = &mut self.streams[d];
         let relative = distance(sequence, s.base);
-        let old = usize::try_from(-i64::from(relative)).unwrap_or(0);
-        if old > 0 {
-            events.insert(StreamEvent::PktRetransmission);
-            let (recent, start) = sink.recent(d);
-            if differs(recent, start, s.delivered.wrapping_sub(old as u64), payload) {
-                events.insert(StreamEvent::ReassemblyOverlapDifferentData);
-            }
-        }
         let offset = s.delivered + u64::try_from(relative).unwrap_or(0);
         let Some(new) = payload.get(old..).filter(|new| !new.is_empty()) else { return false };
         if s.ended || s.depth_reached || offset >= config.depth {
@@ -74,9 +67,7 @@ impl Session {
         if s.tracked && s.queue.is_some() && was >= State::Established {
             deliver_until(s, config, d, u64::MAX, &mut StreamEvents::default(), sink);
         }
-        if !std::mem::replace(&mut s.end_told, true) {
-            sink.end(d);
-        }
+        self.tell_end(d, sink);
     }
 
     /// Bytes of the direction wait.

@@ -1,51 +1,16 @@
-use super::super::{Delivery, PacketResult};
+use super::super::Delivery;
 use super::*;
 use crate::OverlapPolicy;
-use crate::testing::tcp;
+use crate::testing::{Rig, Sink, tcp};
 use weir_packet::tcp_flags::{ACK, FIN, RST, SYN};
 
-#[derive(Default)]
-struct Sink {
-    data: [Vec<u8>; 2],
-    gaps: Vec<(usize, u64, u64)>,
-    ends: [u32; 2],
-}
-
-impl StreamSink for Sink {
-    fn data(&mut self, d: usize, _offset: u64, bytes: &[u8]) {
-        self.data[d].extend_from_slice(bytes);
-    }
-    fn gap(&mut self, d: usize, offset: u64, length: u64) {
-        self.gaps.push((d, offset, length));
-    }
-    fn end(&mut self, d: usize) {
-        self.ends[d] += 1;
-    }
-}
-
-struct Rig {
-    session: Session,
-    config: SessionConfig,
-    sink: Sink,
-}
-
-impl Rig {
-    fn open(policy: OverlapPolicy) -> Rig {
-        let config = SessionConfig { policy, delivery: Delivery::Acknowledged, ..SessionConfig::default() };
-        let mut rig = Rig { session: Session::default(), config, sink: Sink::default() };
-        rig.send(0, 99, 0, SYN, b"");
-        rig.send(1, 499, 100, SYN | ACK, b"");
-        assert!(rig.send(0, 100, 500, ACK, b"").established);
-        rig
-    }
-    fn send(&mut self, d: usize, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> PacketResult {
-        self.session.packet(&self.config, d, &tcp(seq, ack, flags), payload, false, &mut self.sink)
-    }
+fn open(policy: OverlapPolicy) -> Rig {
+    Rig::open(SessionConfig { policy, delivery: Delivery::Acknowledged, ..SessionConfig::default() })
 }
 
 #[test]
 fn bytes_wait_for_their_acknowledgement() {
-    let mut r = Rig::open(OverlapPolicy::Bsd);
+    let mut r = open(OverlapPolicy::Bsd);
     assert!(r.send(0, 100, 500, ACK, b"hello ").in_stream);
     assert!(r.send(0, 106, 500, ACK, b"world").in_stream);
     assert!(r.sink.data[0].is_empty() && r.session.waits(0));
@@ -62,7 +27,7 @@ fn bytes_wait_for_their_acknowledgement() {
 #[test]
 fn policies_decide_until_then() {
     for (policy, expect) in [(OverlapPolicy::First, b"GOOD"), (OverlapPolicy::Last, b"EVIL")] {
-        let mut r = Rig::open(policy);
+        let mut r = open(policy);
         r.send(0, 100, 500, ACK, b"GOOD");
         let result = r.send(0, 100, 500, ACK, b"EVIL");
         assert!(result.events.contains(StreamEvent::ReassemblyOverlapDifferentData));
@@ -73,7 +38,7 @@ fn policies_decide_until_then() {
 
 #[test]
 fn acknowledged_and_missing_is_lost() {
-    let mut r = Rig::open(OverlapPolicy::Bsd);
+    let mut r = open(OverlapPolicy::Bsd);
     r.send(0, 100, 500, ACK, b"VERY");
     r.send(0, 108, 500, ACK, b"DATA");
     r.send(1, 500, 104, ACK, b"");
@@ -87,7 +52,7 @@ fn acknowledged_and_missing_is_lost() {
 
 #[test]
 fn the_end_delivers_the_rest() {
-    let mut r = Rig::open(OverlapPolicy::Bsd);
+    let mut r = open(OverlapPolicy::Bsd);
     r.send(1, 500, 100, ACK, b"Please ");
     r.send(1, 511, 100, ACK, b"Me In!");
     r.send(0, 100, 507, ACK | RST, b"");
@@ -103,7 +68,7 @@ fn the_end_delivers_the_rest() {
 
 #[test]
 fn a_close_ends_both_directions() {
-    let mut r = Rig::open(OverlapPolicy::Bsd);
+    let mut r = open(OverlapPolicy::Bsd);
     r.send(0, 100, 500, ACK | FIN, b"bye");
     r.send(1, 500, 104, ACK, b"");
     assert_eq!((r.sink.data[0].as_slice(), r.sink.ends), (&b"bye"[..], [0, 0]));
@@ -125,7 +90,7 @@ fn what_came_with_an_unanswered_syn_is_of_no_stream() {
 /// Nobody acknowledges: the queue is bounded, and nothing is lost for it.
 #[test]
 fn waiting_is_bounded() {
-    let mut r = Rig::open(OverlapPolicy::Bsd);
+    let mut r = open(OverlapPolicy::Bsd);
     r.config.queue_limit = 4096;
     let block = [b'x'; 1000];
     for n in 0..20 {
@@ -138,7 +103,7 @@ fn waiting_is_bounded() {
 
 #[test]
 fn the_depth_ends_a_direction() {
-    let mut r = Rig::open(OverlapPolicy::Bsd);
+    let mut r = open(OverlapPolicy::Bsd);
     r.config.depth = 6;
     assert!(r.send(0, 100, 500, ACK, b"hello").in_stream);
     assert!(r.send(0, 105, 500, ACK, b"world").in_stream);

@@ -44,20 +44,9 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::{Delivery, StreamSink};
-    use crate::testing::tcp;
+    use crate::session::Delivery;
+    use crate::testing::{Sink, tcp};
     use weir_packet::tcp_flags::{ACK, SYN};
-
-    #[derive(Default)]
-    struct Sink([Vec<u8>; 2]);
-
-    impl StreamSink for Sink {
-        fn data(&mut self, d: usize, _: u64, bytes: &[u8]) {
-            self.0[d].extend_from_slice(bytes);
-        }
-        fn gap(&mut self, _: usize, _: u64, _: u64) {}
-        fn end(&mut self, _: usize) {}
-    }
 
     fn run(config: &SessionConfig, packets: &[(usize, u32, u32, u8, &[u8])]) -> (Session, Sink) {
         let (mut session, mut sink) = (Session::default(), Sink::default());
@@ -78,11 +67,11 @@ mod tests {
             [(0, 99, 0, SYN, b""), (0, 100, 500, ACK, b""), (0, 100, 500, ACK, b"alone")];
         for config in configs(true) {
             let (session, sink) = run(&config, &packets);
-            assert_eq!((session.state(), sink.0[0].as_slice()), (State::Established, &b"alone"[..]));
+            assert_eq!((session.state(), sink.data[0].as_slice()), (State::Established, &b"alone"[..]));
         }
         for config in configs(false) {
             let (session, sink) = run(&config, &packets);
-            assert!(session.state() == State::SynSent && sink.0[0].is_empty());
+            assert!(session.state() == State::SynSent && sink.data[0].is_empty());
         }
     }
 
@@ -91,10 +80,10 @@ mod tests {
         let packets: [(usize, u32, u32, u8, &[u8]); 3] =
             [(1, 499, 100, SYN | ACK, b""), (1, 500, 140, ACK, b"answer"), (1, 506, 180, ACK, b"!")];
         for config in configs(true) {
-            assert_eq!(run(&config, &packets).1.0[1], b"answer!");
+            assert_eq!(run(&config, &packets).1.data[1], b"answer!");
         }
         for config in configs(false) {
-            assert!(run(&config, &packets).1.0[1].is_empty());
+            assert!(run(&config, &packets).1.data[1].is_empty());
         }
     }
 
@@ -106,9 +95,9 @@ mod tests {
             &config,
             &[(0, 99, 0, SYN, b""), (0, 100, 500, ACK, b"a"), (1, 500, 101, ACK, b"b"), (0, 101, 500, ACK, b"c")],
         );
-        assert_eq!(sink.0, [b"a".to_vec(), vec![]]);
+        assert_eq!(sink.data, [b"a".to_vec(), vec![]]);
         session.packet(&config, 1, &tcp(501, 102, ACK), b"", false, &mut sink);
-        assert_eq!(sink.0, [b"ac".to_vec(), vec![]]);
+        assert_eq!(sink.data, [b"ac".to_vec(), vec![]]);
     }
 
     /// An attacker cannot open a session with a number that its SYN did not have.
@@ -116,6 +105,6 @@ mod tests {
     fn other_numbers_open_nothing() {
         let [config, _] = configs(true);
         let (session, sink) = run(&config, &[(0, 99, 0, SYN, b""), (0, 5000, 500, ACK, b"x")]);
-        assert!(session.state() == State::SynSent && sink.0[0].is_empty());
+        assert!(session.state() == State::SynSent && sink.data[0].is_empty());
     }
 }

@@ -10,8 +10,8 @@ use crate::policy::OverlapPolicy;
 use crate::queue::Queue;
 use weir_contract::constants::TAIL_LENGTH;
 use weir_contract::fold::fold;
-use weir_contract::tail::{self, Tail};
 use weir_contract::sequence::{SegmentClass, SequenceState, distance};
+use weir_contract::tail::{self, Tail};
 use weir_packet::{Tcp, tcp_flags};
 
 /// Receives what a session delivers.
@@ -743,6 +743,27 @@ impl Session {
         }
     }
 
+    /// Bytes of a payload that were delivered or lost before; another copy of them is told.
+    fn repeated(
+        &self,
+        d: usize,
+        sequence: u32,
+        payload: &[u8],
+        events: &mut StreamEvents,
+        sink: &impl StreamSink,
+    ) -> usize {
+        let s = &self.streams[d];
+        let old = usize::try_from(-i64::from(distance(sequence, s.base))).unwrap_or(0);
+        if old > 0 {
+            events.insert(StreamEvent::PktRetransmission);
+            let (recent, start) = sink.recent(d);
+            if differs(recent, start, s.delivered.wrapping_sub(old as u64), payload) {
+                events.insert(StreamEvent::ReassemblyOverlapDifferentData);
+            }
+        }
+        old
+    }
+
     /// Insert payload; returns whether any of it was delivered at once.
     fn segment(
         &mut self,
@@ -753,15 +774,10 @@ impl Session {
         events: &mut StreamEvents,
         sink: &mut impl StreamSink,
     ) -> bool {
+        let old = self.repeated(d, sequence, payload, events, sink);
         let s = &mut self.streams[d];
         let relative = distance(sequence, s.base);
         if relative < 0 {
-            events.insert(StreamEvent::PktRetransmission);
-            let old = relative.unsigned_abs() as usize;
-            let (recent, recent_start) = sink.recent(d);
-            if differs(recent, recent_start, s.delivered.wrapping_sub(old as u64), payload) {
-                events.insert(StreamEvent::ReassemblyOverlapDifferentData);
-            }
             if old >= payload.len() || s.ended {
                 return false;
             }

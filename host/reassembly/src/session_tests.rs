@@ -1,48 +1,14 @@
 use super::*;
-use crate::testing::tcp;
+use crate::testing::{Rig, Sink, tcp};
 use weir_packet::tcp_flags::{ACK, FIN, RST, SYN};
 
-#[derive(Default)]
-struct Sink {
-    data: [Vec<u8>; 2],
-    gaps: Vec<(usize, u64, u64)>,
-    ends: [u32; 2],
-}
-
-impl StreamSink for Sink {
-    fn data(&mut self, d: usize, _offset: u64, bytes: &[u8]) {
-        self.data[d].extend_from_slice(bytes);
-    }
-    fn gap(&mut self, d: usize, offset: u64, length: u64) {
-        self.gaps.push((d, offset, length));
-    }
-    fn end(&mut self, d: usize) {
-        self.ends[d] += 1;
-    }
-}
-
-struct Rig {
-    session: Session,
-    config: SessionConfig,
-    sink: Sink,
-}
-
-impl Rig {
-    fn open() -> Rig {
-        let mut rig = Rig { session: Session::default(), config: SessionConfig::default(), sink: Sink::default() };
-        rig.send(0, 99, 0, SYN, b"");
-        rig.send(1, 499, 100, SYN | ACK, b"");
-        assert!(rig.send(0, 100, 500, ACK, b"").established);
-        rig
-    }
-    fn send(&mut self, d: usize, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> PacketResult {
-        self.session.packet(&self.config, d, &tcp(seq, ack, flags), payload, false, &mut self.sink)
-    }
+fn open() -> Rig {
+    Rig::open(SessionConfig::default())
 }
 
 #[test]
 fn in_order_data_and_close() {
-    let mut r = Rig::open();
+    let mut r = open();
     r.send(0, 100, 500, ACK, b"hello ");
     r.send(0, 106, 500, ACK, b"world");
     r.send(1, 500, 111, ACK, b"hi");
@@ -59,7 +25,7 @@ fn in_order_data_and_close() {
 
 #[test]
 fn reordered_data_waits() {
-    let mut r = Rig::open();
+    let mut r = open();
     r.send(0, 105, 500, ACK, b"world");
     assert!(!r.session.is_level());
     r.send(0, 100, 500, ACK, b"hello");
@@ -69,7 +35,7 @@ fn reordered_data_waits() {
 
 #[test]
 fn acknowledged_gap_is_lost() {
-    let mut r = Rig::open();
+    let mut r = open();
     r.send(0, 105, 500, ACK, b"world");
     r.send(1, 500, 110, ACK, b"");
     assert_eq!(r.sink.gaps, vec![(0, 0, 5)]);
@@ -79,7 +45,7 @@ fn acknowledged_gap_is_lost() {
 
 #[test]
 fn rejected_chaff_keeps_the_session_from_being_level() {
-    let mut r = Rig::open();
+    let mut r = open();
     let bad = r.session.packet(&r.config, 0, &tcp(100, 500, ACK), b"XXXXX", true, &mut r.sink);
     assert!(!bad.in_stream);
     assert!(!r.session.is_level(), "the device has taken the chaff for real");
@@ -91,7 +57,7 @@ fn rejected_chaff_keeps_the_session_from_being_level() {
 #[test]
 fn different_retransmission_behind_a_gap_follows_the_policy() {
     for (policy, expect) in [(OverlapPolicy::First, b"..AAAA"), (OverlapPolicy::Last, b"..BBBB")] {
-        let mut r = Rig::open();
+        let mut r = open();
         r.config.policy = policy;
         r.send(0, 102, 500, ACK, b"AAAA");
         let second = r.send(0, 102, 500, ACK, b"BBBB");
@@ -103,7 +69,7 @@ fn different_retransmission_behind_a_gap_follows_the_policy() {
 
 #[test]
 fn reset_ends_both() {
-    let mut r = Rig::open();
+    let mut r = open();
     r.send(1, 900_000, 0, RST, b"");
     assert_eq!(r.session.state(), State::Established, "out of window");
     r.send(1, 500, 0, RST, b"");
@@ -127,7 +93,7 @@ fn midstream_is_off_unless_asked_for() {
 
 #[test]
 fn queue_limit_declares_the_gap() {
-    let mut r = Rig::open();
+    let mut r = open();
     r.config.queue_limit = 10;
     r.send(0, 105, 500, ACK, b"0123456");
     assert!(r.sink.gaps.is_empty());
@@ -138,7 +104,7 @@ fn queue_limit_declares_the_gap() {
 
 #[test]
 fn depth_stops_delivery() {
-    let mut r = Rig::open();
+    let mut r = open();
     r.config.depth = 4;
     let result = r.send(0, 100, 500, ACK, b"abcdefgh");
     assert!(result.events.contains(StreamEvent::ReassemblyDepthReached));
@@ -170,7 +136,7 @@ fn any_arrival_of_all_segments_gives_the_stream() {
         (seed % n as u64) as usize
     };
     for _ in 0..200 {
-        let mut r = Rig::open();
+        let mut r = open();
         let mut segments = Vec::new();
         let mut at = 0;
         while at < stream.len() {
@@ -285,7 +251,7 @@ fn resets_that_the_session_survives_do_not_blind() {
 
 #[test]
 fn a_repeated_answer_is_an_event_once_the_session_goes_on() {
-    let mut r = Rig::open();
+    let mut r = open();
     r.send(0, 100, 500, ACK, b"");
     assert!(r.send(1, 499, 100, SYN | ACK, b"").events.is_empty());
     r.send(1, 500, 100, ACK, b"x");

@@ -1,8 +1,8 @@
-//! What tests of sessions share: segments, content, and a naive model to compare with.
+//! What tests of sessions share: segments, content, a session with its sink, and a naive model to compare with.
 
-use crate::OverlapPolicy;
+use crate::{OverlapPolicy, PacketResult, Session, SessionConfig, StreamSink};
 use std::collections::BTreeMap;
-use weir_packet::Tcp;
+use weir_packet::{Tcp, tcp_flags};
 
 /// What is delivered: bytes, and lost ranges.
 #[derive(Debug, Default, PartialEq, Eq, Clone)]
@@ -63,17 +63,57 @@ impl Model {
 
 /// A header without options.
 pub fn tcp(sequence: u32, acknowledgement: u32, flags: u8) -> Tcp<'static> {
-    Tcp {
-        sequence,
-        acknowledgement,
-        flags,
-        window: 65535,
-        urgent: 0,
-        header: &[],
-        mss: None,
-        window_scale: None,
-        timestamp: None,
-        sack_permitted: false,
+    Tcp { window: 65535, ..Tcp::bare(sequence, acknowledgement, flags) }
+}
+
+/// Takes what a session delivers.
+#[derive(Debug, Default)]
+pub struct Sink {
+    /// By direction.
+    pub data: [Vec<u8>; 2],
+    /// Direction, offset, length.
+    pub gaps: Vec<(usize, u64, u64)>,
+    /// How often each direction has ended.
+    pub ends: [u32; 2],
+}
+
+impl StreamSink for Sink {
+    fn data(&mut self, d: usize, _offset: u64, bytes: &[u8]) {
+        self.data[d].extend_from_slice(bytes);
+    }
+    fn gap(&mut self, d: usize, offset: u64, length: u64) {
+        self.gaps.push((d, offset, length));
+    }
+    fn end(&mut self, d: usize) {
+        self.ends[d] += 1;
+    }
+}
+
+/// A session between 100 (initiator's next number) and 500, and what it has delivered.
+#[derive(Debug)]
+pub struct Rig {
+    /// The session.
+    pub session: Session,
+    /// Its settings.
+    pub config: SessionConfig,
+    /// What it has delivered.
+    pub sink: Sink,
+}
+
+impl Rig {
+    /// After the handshake.
+    pub fn open(config: SessionConfig) -> Rig {
+        let mut rig = Rig { session: Session::default(), config, sink: Sink::default() };
+        rig.send(0, 99, 0, tcp_flags::SYN, b"");
+        rig.send(1, 499, 100, tcp_flags::SYN | tcp_flags::ACK, b"");
+        assert!(rig.send(0, 100, 500, tcp_flags::ACK, b"").established);
+        rig
+    }
+
+    /// One packet.
+    pub fn send(&mut self, d: usize, sequence: u32, acknowledgement: u32, flags: u8, payload: &[u8]) -> PacketResult {
+        let header = tcp(sequence, acknowledgement, flags);
+        self.session.packet(&self.config, d, &header, payload, false, &mut self.sink)
     }
 }
 

@@ -5,8 +5,8 @@ use crate::parse::TcpFacts;
 use weir_contract::constants as c;
 use weir_contract::enums::FlowState;
 use weir_contract::guards::Guard;
-use weir_contract::tail;
 use weir_contract::sequence::{ACK, FIN, RST, SYN, SegmentClass, Trouble, distance};
+use weir_contract::tail;
 
 /// What a segment is.
 pub(super) struct Seen {

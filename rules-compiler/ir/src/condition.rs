@@ -118,6 +118,17 @@ pub enum StreamSide {
     Either,
 }
 
+/// Which VLAN tags of a packet a condition asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VlanLayer {
+    /// One of them holds.
+    Any,
+    /// There are some, and all of them hold.
+    All,
+    /// One: from 0, the outermost; negative from the innermost, -1.
+    At(i8),
+}
+
 /// Conditions on the packet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PacketCondition {
@@ -179,8 +190,8 @@ pub enum PacketCondition {
     FlowPackets(FlowSide, Comparison),
     /// `flow.bytes…`
     FlowBytes(FlowSide, Comparison),
-    /// `vlan.id` with layer (none = any layer, `i8::MAX` = all of them)
-    VlanId(Option<i8>, Comparison),
+    /// `vlan.id` with layer
+    VlanId(VlanLayer, Comparison),
     /// `vlan.layers`
     VlanLayers(Comparison),
     /// `ip_proto`-independent: `decode`d as IPv4 / IPv6 is expressed by the header protocol.

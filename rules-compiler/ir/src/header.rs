@@ -176,6 +176,21 @@ pub struct Header {
     pub negated: bool,
 }
 
+impl Header {
+    /// Of any address and port.
+    pub fn any(protocol: RuleProtocol) -> Self {
+        Header {
+            protocol,
+            source: AddressSet::any(),
+            source_ports: PortSet::any(),
+            destination: AddressSet::any(),
+            destination_ports: PortSet::any(),
+            bidirectional: false,
+            negated: false,
+        }
+    }
+}
+
 fn interval_contains<T: Ord + Copy>(intervals: &[(T, T)], value: T) -> bool {
     let i = intervals.partition_point(|&(low, _)| low <= value);
     i > 0 && value <= intervals[i - 1].1

@@ -16,7 +16,7 @@ pub mod state;
 
 pub use buffer::{Buffer, BufferDirection, Transform};
 pub use condition::{
-    AppLayerCondition, Comparison, FlowCondition, PacketCondition, StreamSize, TcpFlagsMatch,
+    AppLayerCondition, Comparison, FlowCondition, PacketCondition, StreamSize, TcpFlagsMatch, VlanLayer,
 };
 pub use content::{
     Anchor, Base64Decode, BufferMatch, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Content, Endian, Entropy, IsDataAt,

@@ -5,7 +5,7 @@ use crate::diag::Cause;
 use crate::keywords::{Handler, Keyword, numbers_of};
 use crate::syntax::OptionSyntax;
 use weir_ir::condition::{Asn1, FlowSide, IpOption, StreamSide, TcpFlagsMode};
-use weir_ir::{Comparison, PacketCondition, RuleProtocol, StreamSize, TcpFlagsMatch};
+use weir_ir::{Comparison, PacketCondition, RuleProtocol, StreamSize, TcpFlagsMatch, VlanLayer};
 
 impl Lowering<'_, '_> {
     pub(super) fn packet_keyword(&mut self, option: &OptionSyntax, keyword: &'static Keyword) -> Lowered {
@@ -284,10 +284,10 @@ impl Lowering<'_, '_> {
         let text = self.value(option)?;
         let (id, layer) = text.split_once(',').map_or((text.as_ref(), "any"), |(a, b)| (a, b.trim()));
         let layer = match layer {
-            "any" => None,
-            "all" => Some(i8::MAX),
+            "any" => VlanLayer::Any,
+            "all" => VlanLayer::All,
             number => match number.parse::<i8>() {
-                Ok(n) if (-3..=2).contains(&n) => Some(n),
+                Ok(n) if (-3..=2).contains(&n) => VlanLayer::At(n),
                 _ => return Err(self.wrong(option, format!("`{number}` is no VLAN layer"))),
             },
         };

@@ -370,7 +370,7 @@ fn conditions() {
             StreamSize(weir_ir::StreamSize { side: condition::StreamSide::Client, size: Comparison::Less(6) }),
         ),
         ("tcp", "rpc:100000,*,5;", Rpc(100_000, None, Some(5))),
-        ("tcp", "vlan.id:300,-1;", VlanId(Some(-1), Comparison::Equal(300))),
+        ("tcp", "vlan.id:300,-1;", VlanId(VlanLayer::At(-1), Comparison::Equal(300))),
         ("tcp", "tcpv4-csum:invalid;", Checksum(condition::Checksum::TcpOverIpv4, false)),
         ("tcp", "flow.pkts_toserver:>3;", FlowPackets(condition::FlowSide::ToServer, Comparison::Greater(3))),
     ] {

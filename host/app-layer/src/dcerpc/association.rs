@@ -201,24 +201,31 @@ pub(crate) fn log(o: &mut crate::json::Object<'_>, association: Option<&Associat
     if call.is_request() {
         o.object("req", |o| {
             o.number("opnum", call.operation.into());
-            o.number("frag_cnt", call.fragments[0].into());
-            o.number("stub_data_size", call.stub[0].len() as u64);
+            sizes(o, call, 0);
         });
     }
     let interfaces = association.map(|a| a.interfaces_of(call)).unwrap_or_default();
     o.objects("interfaces", interfaces.iter(), |o, (uuid, version, result, _)| {
-        o.text("uuid", Some(uuid.as_bytes()));
-        o.text("version", Some(format!("{version}.0").as_bytes()));
+        named(o, uuid, *version);
         o.number("ack_result", result.0.into());
     });
     o.text("response", Some(answer_name(call.answer)));
     if call.answer == kinds::RESPONSE {
-        o.object("res", |o| {
-            o.number("frag_cnt", call.fragments[1].into());
-            o.number("stub_data_size", call.stub[1].len() as u64);
-        });
+        o.object("res", |o| sizes(o, call, 1));
     }
     o.number("call_id", call.id.into());
+}
+
+/// Fragments and stub data of a direction.
+fn sizes(o: &mut crate::json::Object<'_>, call: &Call, side: usize) {
+    o.number("frag_cnt", call.fragments[side & 1].into());
+    o.number("stub_data_size", call.stub[side & 1].len() as u64);
+}
+
+/// An interface.
+fn named(o: &mut crate::json::Object<'_>, uuid: &str, version: u16) {
+    o.text("uuid", Some(uuid.as_bytes()));
+    o.text("version", Some(format!("{version}.0").as_bytes()));
 }
 
 fn answer_name(kind: u8) -> &'static [u8] {
@@ -246,25 +253,18 @@ pub(crate) fn log_of_pipe(o: &mut crate::json::Object<'_>, association: Option<&
     o.text("response", Some(answer_name(call.answer)));
     if call.is_request() {
         o.number("opnum", call.operation.into());
-        o.object("req", |o| {
-            o.number("frag_cnt", call.fragments[0].into());
-            o.number("stub_data_size", call.stub[0].len() as u64);
-        });
+        o.object("req", |o| sizes(o, call, 0));
     }
     let interfaces = association.map(|a| a.interfaces_of(call)).unwrap_or_default();
     o.objects("interfaces", interfaces.iter(), |o, (uuid, version, result, answered)| {
-        o.text("uuid", Some(uuid.as_bytes()));
-        o.text("version", Some(format!("{version}.0").as_bytes()));
+        named(o, uuid, *version);
         if *answered && !call.is_request() {
             o.number("ack_result", result.0.into());
             o.number("ack_reason", result.1.into());
         }
     });
     if call.answer == kinds::RESPONSE {
-        o.object("res", |o| {
-            o.number("frag_cnt", call.fragments[1].into());
-            o.number("stub_data_size", call.stub[1].len() as u64);
-        });
+        o.object("res", |o| sizes(o, call, 1));
     }
     o.number("call_id", call.id.into());
 }

@@ -10,8 +10,8 @@ use weir_app_layer::{BufferState, Direction, ProtocolState};
 use weir_contract::protocol::{AppProtocol, Detection};
 use weir_ir::condition::{Checksum, FlowSide, IpOption, ProtocolMode, StreamSide, TcpFlagsMode};
 use weir_ir::state::FlowintOperation;
-use weir_ir::{Track,
-    AppLayerCondition, BitOperation, Buffer, Comparison, PacketCondition, StreamSize, TcpFlagsMatch,
+use weir_ir::{
+    AppLayerCondition, BitOperation, Buffer, Comparison, PacketCondition, StreamSize, TcpFlagsMatch, Track, VlanLayer,
 };
 use weir_packet::Transport;
 
@@ -131,9 +131,9 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
             let layers = usize::from(packet.vlan_layers).min(packet.vlan.len());
             let tags = packet.vlan.get(..layers).unwrap_or(&[]);
             match layer {
-                None => tags.iter().any(|&id| c.holds(u64::from(id))),
-                Some(i8::MAX) => !tags.is_empty() && tags.iter().all(|&id| c.holds(u64::from(id))),
-                Some(n) => {
+                VlanLayer::Any => tags.iter().any(|&id| c.holds(u64::from(id))),
+                VlanLayer::All => !tags.is_empty() && tags.iter().all(|&id| c.holds(u64::from(id))),
+                VlanLayer::At(n) => {
                     let index = if *n < 0 { layers as i64 + i64::from(*n) } else { i64::from(*n) };
                     usize::try_from(index).ok().and_then(|i| tags.get(i)).is_some_and(|&id| c.holds(u64::from(id)))
                 }

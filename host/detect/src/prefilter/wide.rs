@@ -28,9 +28,6 @@ const FOLD: u8 = 0x20;
 /// A set of windows.
 #[derive(Debug, Clone)]
 pub(super) struct Wide {
-    /// By index bit: the window's bits that it is the sum of.
-    #[cfg(test)]
-    rows: Vec<u32>,
     /// By plane and byte of the window.
     planes: [[u64; 4]; PLANES],
     table: Vec<u8>,
@@ -40,6 +37,12 @@ fn available() -> bool {
     std::arch::is_x86_feature_detected!("avx512f")
         && std::arch::is_x86_feature_detected!("avx512bw")
         && std::arch::is_x86_feature_detected!("gfni")
+}
+
+/// By bit of an index: the window's bits that it is the sum of.
+fn rows(log2: u32) -> Vec<u32> {
+    let mut state = 0x5eed;
+    (0..log2).map(|_| splitmix64(&mut state) as u32).collect()
 }
 
 /// Sum of the chosen bits.
@@ -55,8 +58,7 @@ impl Wide {
         }
         let wanted = (windows.len() * BITS_PER_WINDOW).next_power_of_two().trailing_zeros();
         let log2 = wanted.clamp(*LOG2.start(), *LOG2.end());
-        let mut state = 0x5eed;
-        let rows: Vec<u32> = (0..log2).map(|_| splitmix64(&mut state) as u32).collect();
+        let rows = rows(log2);
         let mut table = vec![0u8; 1 << (log2 - 3)];
         for window in windows {
             let at = index(&rows, *window);
@@ -73,12 +75,7 @@ impl Wide {
             // The row of result bit r is byte 7 - r of a matrix.
             std::array::from_fn(|byte| u64::from_be_bytes(std::array::from_fn(|r| row(r, byte))))
         };
-        Some(Wide {
-            planes: std::array::from_fn(plane),
-            table,
-            #[cfg(test)]
-            rows,
-        })
+        Some(Wide { planes: std::array::from_fn(plane), table })
     }
 
     /// Bits of the first positions of `bytes` at which a window of the set may begin, a word for each block, and how
@@ -177,6 +174,7 @@ mod tests {
         for count in [1, 40, 3000, 9000] {
             let windows: Vec<u32> = (0..count).map(|_| splitmix64(&mut state) as u32 | 0x2020_2020).collect();
             let Some(wide) = Wide::new(&windows) else { return };
+            let rows = rows(wide.table.len().trailing_zeros() + 3);
             for length in [0usize, 66, 67, 130, 131, 259, 260, 400] {
                 let mut bytes: Vec<u8> = (0..length).map(|_| splitmix64(&mut state) as u8).collect();
                 for (at, window) in (5..length.saturating_sub(4)).step_by(31).zip(&windows) {
@@ -187,7 +185,7 @@ mod tests {
                 assert_eq!(blocks, (length.saturating_sub(3) / 64).min(4));
                 for at in 0..blocks * 64 {
                     let window = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) | 0x2020_2020;
-                    let bit = index(&wide.rows, window);
+                    let bit = index(&rows, window);
                     let expected = wide.table[bit / 8] >> (bit % 8) & 1;
                     assert_eq!(masks[at / 64] >> (at % 64) & 1, u64::from(expected), "{at} of {length}");
                     assert!(expected == 1 || !windows.contains(&window));

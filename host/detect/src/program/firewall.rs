@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::{
-    Action, ActionScope, AddressSet, Header, Hook, Identity, Meta, PacketHook, PortSet, Rule, RuleProtocol, Source,
+    Action, ActionScope, Header, Hook, Identity, Meta, PacketHook, Rule, RuleProtocol, Source,
 };
 
 /// What is decided where no rule does.
@@ -151,15 +151,7 @@ pub(super) fn policy_rules() -> [Rule; 2] {
         firewall: true,
         hook: None,
         transactional: false,
-        header: Header {
-            protocol: RuleProtocol::Ip,
-            source: AddressSet::any(),
-            source_ports: PortSet::any(),
-            destination: AddressSet::any(),
-            destination_ports: PortSet::any(),
-            bidirectional: false,
-            negated: false,
-        },
+        header: Header::any(RuleProtocol::Ip),
         meta: Meta { message: Arc::from(message), priority: 3, ..Meta::default() },
         flow: None,
         packet: Vec::new(),

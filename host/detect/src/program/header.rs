@@ -282,13 +282,9 @@ mod tests {
     fn direction_and_cache() {
         let one = |a: &str| AddressSet::from_intervals(vec![(a.parse().unwrap(), a.parse().unwrap())], vec![]);
         let mut header = Header {
-            protocol: RuleProtocol::Tcp,
             source: one("10.0.0.1"),
-            source_ports: PortSet::any(),
-            destination: AddressSet::any(),
             destination_ports: PortSet::from_ranges(vec![(80, 80)]),
-            negated: false,
-            bidirectional: false,
+            ..Header::any(RuleProtocol::Tcp)
         };
         let mut table = HeaderTable::default();
         let a = table.intern(&header);

@@ -199,13 +199,11 @@ mod tests {
             let a = |n: u32| std::net::Ipv4Addr::from(0x0a00_0000 + n);
             let set = AddressSet::from_intervals(vec![(a(i * 7), a(i * 7 + i % 13)), (a(5000 - i), a(5000))], vec![]);
             headers.push(Header {
-                protocol: if i % 3 == 0 { RuleProtocol::Ip } else { RuleProtocol::Tcp },
                 source: if i % 2 == 0 { set.clone() } else { AddressSet::any() },
                 destination: if i % 5 < 3 { set.complement() } else { set },
-                source_ports: PortSet::any(),
                 destination_ports: PortSet::from_ranges(vec![(0, (i % 4) as u16 * 100)]),
-                negated: false,
                 bidirectional: i % 11 == 0,
+                ..Header::any(if i % 3 == 0 { RuleProtocol::Ip } else { RuleProtocol::Tcp })
             });
         }
         let indices: Vec<_> = headers.iter().map(|h| table.intern(h)).collect();
