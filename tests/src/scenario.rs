@@ -2,7 +2,8 @@
 //!
 //! `case.toml` has `title`, `set` (configuration on top of the defaults with `vars.HOME_NET=any`) and `alerts`, the complete
 //! list of (sid, frame, tx) in any order: an alert that is not listed is an error, so every rule without an entry is a
-//! must-not-alert twin. `[device]` may bound the share of packets that reach the host (`max_share`, history read later
+//! must-not-alert twin. `tagged` lists the frames that are told because an alert before them has tagged their flow or host;
+//! where it is not there, nobody asks for them. `[device]` may bound the share of packets that reach the host (`max_share`, history read later
 //! included; `max_diverted` without it) and ask for a release (`released`). The traffic is
 //! `traffic.txt` ([`weir_synth`] text) or `in.pcap`.
 
@@ -14,7 +15,7 @@ use weir::device;
 use weir::exit::Failure;
 use weir::pipeline::{self, Loaded, RunControl, Source};
 use weir_management::Config;
-use weir_output::{AlertCollector, AlertIdentity, RunTotals};
+use weir_output::{AlertCollector, AlertIdentity, AlertRecord, EventSink, RunTotals, TaggedRecord};
 use weir_rules::RuleSource;
 use weir_rules::plan::Options;
 use weir_sim::faults::Faults;
@@ -40,6 +41,8 @@ pub struct Scenario {
     pub set: Vec<String>,
     /// Every alert.
     pub alerts: Vec<Expected>,
+    /// Every tagged frame, if they are asked for.
+    pub tagged: Option<Vec<u64>>,
     /// Largest share of packets that may reach the host.
     pub max_share: Option<f64>,
     /// Largest share of packets that may be diverted.
@@ -48,6 +51,27 @@ pub struct Scenario {
     pub released: bool,
     rules: Vec<u8>,
     directory: PathBuf,
+}
+
+/// What a run has told.
+#[derive(Default)]
+struct Seen {
+    alerts: AlertCollector,
+    /// Tagged packets are asked for.
+    asked: bool,
+    tagged: Vec<u64>,
+}
+
+impl EventSink for Seen {
+    fn alert(&mut self, record: &AlertRecord<'_>) {
+        self.alerts.alert(record);
+    }
+    fn wants_tagged(&self) -> bool {
+        self.asked
+    }
+    fn tagged(&mut self, record: &TaggedRecord<'_>) {
+        self.tagged.push(record.packet.frame);
+    }
 }
 
 /// All scenarios, by name; `WEIR_SCENARIO` picks those whose name contains it.
@@ -83,7 +107,7 @@ impl Scenario {
         }
         alerts.sort_unstable();
         let device = case.get("device").and_then(|v| v.as_table()).cloned().unwrap_or_default();
-        let known = ["title", "set", "alerts", "device"];
+        let known = ["title", "set", "alerts", "tagged", "device"];
         for key in case.keys() {
             ensure!(known.contains(&key.as_str()), "case.toml: unknown key `{key}`; known are {known:?}");
         }
@@ -92,6 +116,9 @@ impl Scenario {
             title: text("title").context("case.toml has no title")?,
             set: list("set").iter().filter_map(|v| v.as_str().map(str::to_owned)).collect(),
             alerts,
+            tagged: case.get("tagged").and_then(|v| v.as_array()).map(|frames| {
+                frames.iter().filter_map(toml::Value::as_integer).filter_map(|n| u64::try_from(n).ok()).collect()
+            }),
             max_share: device.get("max_share").and_then(|v| v.as_float()),
             max_diverted: device.get("max_diverted").and_then(|v| v.as_float()),
             released: device.get("released").and_then(|v| v.as_bool()).unwrap_or(false),
@@ -137,14 +164,22 @@ impl Scenario {
     pub fn run_full(&self) -> Result<(Vec<AlertIdentity>, RunTotals)> {
         let config = self.config(&[])?;
         let loaded = self.load(&config)?;
-        self.run(&config, |validate, source, sink, control| {
+        let (seen, totals) = self.run(&config, |validate, source, sink, control| {
             pipeline::run_full(&loaded, &config, validate, source, sink, control)
-        })
+        })?;
+        self.check_tagged(seen).map(|alerts| (alerts, totals))
     }
 
     /// Runs behind the simulated device, with more configuration keys.
     pub fn run_behind(&self, more: &[&str]) -> Result<(Vec<AlertIdentity>, RunTotals)> {
-        self.run_crippled(more, &Options::default(), |_| {})
+        let (seen, totals) = self.run_on_device(more, &Options::default(), |_| {})?;
+        self.check_tagged(seen).map(|alerts| (alerts, totals))
+    }
+
+    fn check_tagged(&self, seen: Seen) -> Result<Vec<AlertIdentity>> {
+        let right = self.tagged.as_deref().unwrap_or(&[]);
+        ensure!(seen.tagged == right, "tagged frames are {:?}, right are {right:?}", seen.tagged);
+        Ok(seen.alerts.alerts)
     }
 
     /// Runs behind a simulated device with a planner's options, and faults.
@@ -154,9 +189,19 @@ impl Scenario {
         options: &Options,
         faults: impl FnOnce(&mut Faults),
     ) -> Result<(Vec<AlertIdentity>, RunTotals)> {
+        self.run_on_device(more, options, faults).map(|(seen, totals)| (seen.alerts.alerts, totals))
+    }
+
+    fn run_on_device(
+        &self,
+        more: &[&str],
+        options: &Options,
+        faults: impl FnOnce(&mut Faults),
+    ) -> Result<(Seen, RunTotals)> {
         let config = self.config(more)?;
         let loaded = self.load(&config)?;
-        let everything = options.everything || device::needs_everything(&config);
+        let tags = self.tagged.is_some() && pipeline::tags_hosts(&loaded);
+        let everything = options.everything || tags || device::needs_everything(&config);
         let options = Options { everything, ..options.clone() };
         let tables = device::tables_with(&loaded, &options).map_err(|e| anyhow::anyhow!("{e}"))?;
         let model = device::simulator(&config);
@@ -170,14 +215,14 @@ impl Scenario {
     fn run(
         &self,
         config: &Config,
-        run: impl FnOnce(bool, &mut Source, &mut AlertCollector, &mut RunControl<'_>) -> Result<RunTotals, Failure>,
-    ) -> Result<(Vec<AlertIdentity>, RunTotals)> {
-        let mut sink = AlertCollector::default();
+        run: impl FnOnce(bool, &mut Source, &mut Seen, &mut RunControl<'_>) -> Result<RunTotals, Failure>,
+    ) -> Result<(Seen, RunTotals)> {
+        let mut sink = Seen { asked: self.tagged.is_some(), ..Seen::default() };
         let stop = AtomicBool::new(false);
         let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
         let validate = config.capture.checksums != weir_management::Checksums::Ignore;
         let totals = run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
-        Ok((sink.alerts, totals))
+        Ok((sink, totals))
     }
 
     /// What is wrong with how much of the traffic a run behind the device sent to the host.

@@ -83,6 +83,12 @@ fn thresholds(set: &Ruleset) -> Vec<ConfigEntry> {
 /// Frames that are looked at to decide about checksums.
 const CHECKSUM_SAMPLE: usize = 1000;
 
+/// A rule tags hosts: packets of theirs are told whatever their flow. (A flow that is tagged itself stays with the host of a
+/// device; nothing else is needed for it.)
+pub fn tags_hosts(loaded: &Loaded) -> bool {
+    loaded.program.sources().iter().any(|rule| rule.tag.is_some_and(|tag| tag.who != weir_ir::TagWho::Session))
+}
+
 /// Whether to validate transport checksums of a capture. `auto` decodes its first frames.
 pub fn validates_checksums(config: &Config, open: &dyn Fn() -> Result<Source, Failure>) -> Result<bool, Failure> {
     match config.capture.checksums {

@@ -351,12 +351,11 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.driver.flow_command(queue, TxCommand::Release, entry, descriptor.frame_number, 0)
     }
 
-    /// A flow of the entry has a flowbit set that rules without conditions wait for.
-    fn is_gated(&mut self, entry: (u32, u32)) -> bool {
-        let Some(held) = self.entries.get(&entry.0).filter(|held| held.generation == entry.1) else { return false };
-        let (engine, gates) = (&mut self.engine, &self.gates);
-        !gates.is_empty()
-            && held.flows.iter().any(|id| engine.flow_mut(*id).is_some_and(|flow| flow.data.has_any_bit(gates)))
+    /// A flow of the entry has a flowbit set that rules without conditions wait for, or its packets are told behind an
+    /// alert.
+    fn is_gated(&self, entry: (u32, u32)) -> bool {
+        let held = self.entries.get(&entry.0).filter(|held| held.generation == entry.1);
+        held.is_some_and(|held| held.flows.iter().any(|id| self.engine.wants_all_of(*id, &self.gates)))
     }
 
     /// The scopes that can still match in the flow of an entry. An entry may hold several host flows, one after the other

@@ -264,6 +264,12 @@ impl Engine {
         self.inner.flows.get_mut(id)
     }
 
+    /// A flow of which every packet is wanted: one of these flowbits, sorted by number, is set, or an alert has tagged it.
+    pub fn wants_all_of(&self, id: FlowId, bits: &[u32]) -> bool {
+        let inner = &self.inner;
+        inner.flows.get(id).is_some_and(|flow| flow.data.has_any_bit(bits) || inner.inspector.is_tagged(flow))
+    }
+
     /// Live flow of a key, whatever its age.
     pub fn find(&self, key: &FlowKey) -> Option<FlowId> {
         match self.inner.flows.lookup(key, 0) {

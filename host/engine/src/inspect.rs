@@ -383,6 +383,11 @@ impl Inspector {
         verdict::record(packet, flow.as_deref(), direction, of_rules, (verdict, rule, false), sink);
     }
 
+    /// Packets of the flow are told until its tag is over.
+    pub fn is_tagged(&self, flow: &Flow<FlowData>) -> bool {
+        self.tags.is_running(flow_number(flow))
+    }
+
     /// A flow has ended.
     pub fn end_tag(&mut self, flow: &Flow<FlowData>) {
         self.tags.end(flow_number(flow));
@@ -634,7 +639,7 @@ impl Inspector {
         };
         let Some(rule) = program.source(m.rule) else { return };
         self.alerts += 1;
-        if let Some(tag) = m.tag {
+        if let Some(tag) = m.tag.filter(|_| self.demand.tagged) {
             let running = Running::new(tag, packet.number, packet.time.0, packet.data.len());
             let ends = packet.ip.as_ref().map(|ip| (ip.source, ip.destination));
             match (tag.who, flow.as_deref_mut(), ends) {

@@ -26,12 +26,19 @@ pub struct Demand {
     pub anomalies: bool,
     /// Flow records.
     pub flows: bool,
+    /// Tagged packets.
+    pub tagged: bool,
 }
 
 impl Demand {
     /// Of a sink.
     pub fn of(sink: &dyn EventSink) -> Demand {
-        Demand { transactions: sink.wants_log(), anomalies: sink.wants_anomalies(), flows: sink.wants_flows() }
+        Demand {
+            transactions: sink.wants_log(),
+            anomalies: sink.wants_anomalies(),
+            flows: sink.wants_flows(),
+            tagged: sink.wants_tagged(),
+        }
     }
 
     /// Something has to be kept of each flow.

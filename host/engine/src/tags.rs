@@ -88,6 +88,11 @@ impl Tags {
         told
     }
 
+    /// The flow's tag is not over, as far as its packets have told.
+    pub fn is_running(&self, flow: u64) -> bool {
+        !self.running.is_empty() && self.running.contains_key(&Whose::Flow(flow))
+    }
+
     /// A flow has ended.
     pub fn end(&mut self, flow: u64) {
         self.running.remove(&Whose::Flow(flow));
@@ -107,6 +112,7 @@ mod tests {
         let (outer, inner) = (7 << 8, 7 << 8 | 1);
         let mut tags = Tags::default();
         tags.begin(Whose::Flow(inner), Running::new(tag, 7, 0, 60));
+        assert!(tags.is_running(inner) && !tags.is_running(outer));
         assert!(!tags.tells(Some(outer), Some(hosts), (8, 0, 60)));
         assert!(tags.tells(Some(inner), Some(hosts), (8, 0, 60)));
         tags.end(outer);

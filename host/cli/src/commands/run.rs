@@ -146,9 +146,7 @@ fn inspect_with(
 /// A log that is on is a demand on the device, as a rule is: records of transactions, files, anomalies and flows tell of
 /// frames that no rule asks for, and so does a run that carries its decisions out.
 fn wants_everything(loaded: &Loaded, config: &Config, sink: &dyn EventSink) -> bool {
-    // Packets that follow an alert are told whatever they are.
-    let tags = || loaded.program.sources().iter().any(|rule| rule.tag.is_some());
-    sink.wants_tagged() && tags()
+    sink.wants_tagged() && pipeline::tags_hosts(loaded)
         || sink.wants_log()
         || sink.wants_anomalies()
         || sink.wants_flows()
@@ -199,9 +197,9 @@ mod tests {
         }
     }
 
-    /// Rule sets in the field have a few rules with `tag`.
+    /// Rule sets in the field have a few rules with `tag:session`.
     #[test]
-    fn tags_ask_for_every_frame_only_where_they_are_written() {
+    fn tags_of_hosts_ask_for_every_frame_where_they_are_written() {
         let wants = |rule, tagged| {
             let config = Config::default();
             let set = ruleset::load_sources(&[RuleSource::from_text("x.rules", rule)], None, &config).unwrap();
@@ -209,8 +207,10 @@ mod tests {
             let loaded = pipeline::compile(set, &config, Instant::now());
             wants_everything(&loaded, &config, &Sink { tagged })
         };
-        let tag = r#"alert tcp any any -> any any (content:"x"; tag:session,5,packets; sid:1;)"#;
+        let host = r#"alert tcp any any -> any any (content:"x"; tag:host,5,packets,src; sid:1;)"#;
+        let session = r#"alert tcp any any -> any any (content:"x"; tag:session,5,packets; sid:1;)"#;
         let plain = r#"alert tcp any any -> any any (content:"x"; sid:1;)"#;
-        assert!(wants(tag, true) && !wants(tag, false) && !wants(plain, true));
+        assert!(wants(host, true) && !wants(host, false));
+        assert!(!wants(session, true) && !wants(plain, true));
     }
 }
