@@ -651,7 +651,7 @@ impl Shell {
                 self.report(Error::NoTables, 0);
             }
         }
-        if value & Control::FLUSH.0 != 0 && !self.ending {
+        if value & Control::FLUSH.0 != 0 {
             self.ending = true;
             self.pulse(Pin::Flush);
             self.go_on();

@@ -207,7 +207,7 @@ module weir_core
   work_e work_q;
   logic go_ending, go_commands, go_frame, ending_done, commands_done, frame_done, frame_waited;
   logic commands_pending, tried_q, waiting_q, may_wait, ready_head, ending_stalled, held_back;
-  logic flush_q, over_q, ending_q, item_ready;
+  logic flush_q, over_q, ending_q, ending_begun, item_ready;
 
   assign lossy = head_lossy;
   assign may_wait = config_i.source_waits && !lossy;
@@ -258,7 +258,7 @@ module weir_core
     endcase
     if (flush_i) flush_q <= 1'b1;
     if (over_i) over_q <= 1'b1;
-    if (go_ending) begin
+    if (ending_begun) begin
       flush_q <= 1'b0;
       over_q  <= 1'b0;
     end
@@ -537,6 +537,8 @@ module weir_core
       .go_i              (go_ending),
       .pause_i           (work_q != ENDING),
       .flush_i           (flush_q),
+      .again_i           (flush_q),
+      .begun_o           (ending_begun),
       .now_i             (frame_now_o),
       .done_o            (ending_done),
       .stalled_o         (ending_stalled),

@@ -18,6 +18,8 @@ module weir_ending
     input  wire logic                    rst_i,
     input  wire logic                    go_i,
     input  wire logic                    flush_i,     // with go_i; else the source is over
+    input  wire logic                    again_i,     // a flush is asked for: begin anew
+    output logic                         begun_o,     // what was asked for begins
     input  wire logic [63:0]             now_i,       // frame time
     input  wire logic                    pause_i,     // another is at work: stay where the ring had no room
     output logic                         done_o,
@@ -38,10 +40,10 @@ module weir_ending
   typedef enum logic [3:0] {IDLE, BUCKET, WAY, PEEK, NAME, ROOM, FREE, HANDOVER, FINISH, DONE} state_e;
 
   state_e state_q;
-  logic flush_q, sent_q, chain_q, over_q, paused_q, full;
+  logic flush_q, sent_q, chain_q, over_q, paused_q, full, anew;
   logic [SLOT-4:0] bucket_q;
   logic [7:0] left_q;
-  logic [2:0] way;
+  logic [2:0] way, from_q;
   logic [31:0] slot;
   logic [QUEUES_LOG2-1:0] queue;
 
@@ -56,7 +58,10 @@ module weir_ending
   assign queue = identity_i.queue_of[QUEUES_LOG2-1:0];
   assign identity_slot_o = slot;
   assign done_o = state_q == DONE;
-  assign stalled_o = state_q == ROOM && full && !pause_i && !paused_q;
+  assign stalled_o = state_q == ROOM && full && !pause_i && !paused_q && !again_i;
+  assign begun_o = (state_q == IDLE && go_i) || anew;
+  // Only where nothing of an entry is half done.
+  assign anew = again_i && !pause_i && (state_q == WAY || state_q == ROOM);
 
   always_comb begin
     table_o = '0;
@@ -106,11 +111,12 @@ module weir_ending
       IDLE: begin
         sent_q <= 1'b0;
         bucket_q <= '0;
+        from_q <= '0;
         flush_q <= flush_i;
         if (go_i) state_q <= BUCKET;
       end
       BUCKET: begin
-        left_q <= table_i.used;
+        left_q <= table_i.used & (8'hff << from_q);
         if (table_i.valid) state_q <= WAY;
       end
       WAY: begin
@@ -119,6 +125,7 @@ module weir_ending
           state_q <= PEEK;
         end else begin
           bucket_q <= bucket_q + (SLOT - 3)'(1);
+          from_q   <= '0;
           state_q  <= bucket_q == '1 ? DONE : BUCKET;
         end
       end
@@ -137,9 +144,10 @@ module weir_ending
         end
       end
       ROOM: begin
-        // While there is no room, frames may pass that change what the entry holds.
+        // While there is no room, frames may pass that change what the bucket and the entry hold.
         sent_q <= 1'b0;
-        if (!pause_i && paused_q) state_q <= PEEK;
+        from_q <= way;
+        if (!pause_i && paused_q) state_q <= BUCKET;
         else if (!pause_i && !full) state_q <= FREE;
       end
       FREE:
@@ -164,6 +172,13 @@ module weir_ending
       end
       default: state_q <= IDLE;
     endcase
+    if (anew) begin
+      sent_q <= 1'b0;
+      bucket_q <= '0;
+      from_q <= '0;
+      flush_q <= 1'b1;
+      state_q <= BUCKET;
+    end
     if (rst_i) state_q <= IDLE;
   end
 

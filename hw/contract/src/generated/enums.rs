@@ -1753,7 +1753,7 @@ impl Control {
     pub const ENABLE: Control = Control(1 << 1);
     /// Two ports joined: passed and forwarded frames are transmitted (clear: tap).
     pub const INLINE: Control = Control(1 << 2);
-    /// Write 1: end every flow now, writing flow records and handing chains over (an entry whose time is up ends as aged, and its chain with it); reads 0 when done.
+    /// Write 1: end every flow now, writing flow records and handing chains over (an entry whose time is up ends as aged, and its chain with it); while one is under way it begins anew with the first entry; reads 0 when done.
     pub const FLUSH: Control = Control(1 << 3);
     /// No flag.
     pub const EMPTY: Control = Control(0);

@@ -79,7 +79,7 @@ pub struct Shape {
     pub flushes: bool,
     /// CONTROL.INLINE.
     pub inline: bool,
-    /// Frame time jumps once in so many frames.
+    /// Frame time jumps once in so many frames; 0: time goes so slowly that no entry ages.
     pub jumps: u64,
     /// Tables are loaded and activated once in so many frames, where there are several.
     pub loads: u64,
@@ -361,7 +361,8 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
     let parser = ParseConfig { checksums: false, tunnel_ports: [0; 8] };
     let mut time = SECOND;
     for (n, frame) in (1u64..).zip(frames) {
-        time += match host.r.below(shape.jumps) {
+        time += match host.r.below(shape.jumps.max(1)) {
+            _ if shape.jumps == 0 => host.r.below(SECOND / 2000),
             // Entries end by time while commands that name them are on their way.
             0 => host.r.below(100) * SECOND,
             1 => 0,
@@ -416,6 +417,11 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
     run
 }
 
+/// What two runs counted differently.
+fn differences<K: Copy>(want: &[(K, u64)], got: &[(K, u64)]) -> Vec<(K, u64, u64)> {
+    want.iter().zip(got).filter(|(want, got)| want.1 != got.1).map(|(want, got)| (want.0, want.1, got.1)).collect()
+}
+
 /// Both devices; none without the RTL.
 pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64) -> Option<Sum> {
     let Some(rtl) = RtlDevice::new(RtlConfig { stalls: seed }) else {
@@ -426,24 +432,27 @@ pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64
     let want = run(&model, images, frames, shape, seed);
     let got = run(&rtl, images, frames, shape, seed);
     let (events, found) = (want.events.borrow(), got.events.borrow());
-    for (n, (want, got)) in events.iter().zip(found.iter()).enumerate() {
-        if want != got {
+    for (n, (event, other)) in events.iter().zip(found.iter()).enumerate() {
+        if event != other {
             let number = events[..n].iter().rev().find_map(|event| match event {
                 Event::Descriptor(_, d) => Some(d.frame_number),
                 _ => None,
             });
-            let of = match want {
+            let of = match event {
                 Event::Descriptor(_, d) => frames.get(d.frame_number as usize - 1).map(|f| (&f.origin, &f.data)),
                 _ => None,
             };
             let short = |event: &Event| format!("{event:?}").chars().take(900).collect::<String>();
-            let (want, got) = (short(want), short(got));
+            let (expected, given) = (short(event), short(other));
             for (name, list) in [("model", &events), ("RTL", &found)] {
                 for (n, event) in list.iter().enumerate().skip(n.saturating_sub(4)).take(12) {
                     println!("{name} {n}: {}", short(event).chars().take(400).collect::<String>());
                 }
             }
-            panic!("event {n} behind the descriptor of frame {number:?}, WEIR_SEED={seed}\n model {want}\n RTL   {got}\n {of:x?}");
+            for (name, want, got) in differences(&want.counters, &got.counters) {
+                println!("{name:?}: model {want}, RTL {got}");
+            }
+            panic!("event {n} behind the descriptor of frame {number:?}, WEIR_SEED={seed}\n model {expected}\n RTL   {given}\n {of:x?}");
         }
     }
     assert_eq!(found.len(), events.len(), "events, WEIR_SEED={seed}: {:?}", events.get(found.len()));
