@@ -1,7 +1,9 @@
-//! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`.
+//! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`, `cargo xtask rtl-lockstep`.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod lockstep;
+mod machine;
 mod mutants;
 
 use anyhow::{Context, Result, bail};
@@ -30,6 +32,9 @@ enum Task {
     Bench(Box<bench::BenchArguments>),
     /// Apply each mutation of hw/tb/mutations.toml to a copy of the RTL; its block's test must notice it.
     RtlMutants(mutants::MutantArguments),
+    /// The long set: model and RTL on real frames with ET Open tables, in shards of different shapes.
+    #[command(after_help = lockstep::EXAMPLES)]
+    RtlLockstep(lockstep::LockstepArguments),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +42,7 @@ fn main() -> ExitCode {
         Task::Gen { check } => generate(check).map(|()| true),
         Task::Bench(arguments) => root().and_then(|root| bench::run(&root, &arguments)),
         Task::RtlMutants(arguments) => root().and_then(|root| mutants::run(&root, &arguments)),
+        Task::RtlLockstep(arguments) => root().and_then(|root| lockstep::run(&root, &arguments)),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

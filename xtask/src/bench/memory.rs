@@ -1,7 +1,7 @@
 //! Peak memory of every capture of the shared data, by the engine alone and behind the simulated device.
 
 use super::Place;
-use super::machine::Machine;
+use crate::machine::Machine;
 use super::report;
 use super::system::settings;
 use anyhow::{Context, Result, bail};

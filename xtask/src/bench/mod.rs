@@ -6,7 +6,6 @@
 //! reported.
 
 mod count;
-mod machine;
 mod memory;
 mod mix;
 mod plot;

@@ -1,7 +1,7 @@
 //! Results: a table on the terminal, its JSON twin, plots, and the pages of the documentation.
 
 use super::Place;
-use super::machine::Machine;
+use crate::machine::Machine;
 use super::mix::Workload;
 use super::plot::{Bars, Group};
 use super::statistics::Spread;
