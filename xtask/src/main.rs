@@ -1,10 +1,12 @@
-//! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`, `cargo xtask rtl-lockstep`.
+//! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`, `cargo xtask rtl-lockstep`,
+//! `cargo xtask synth`.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod lockstep;
 mod machine;
 mod mutants;
+mod synth;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -35,6 +37,9 @@ enum Task {
     /// The long set: model and RTL on real frames with ET Open tables, in shards of different shapes.
     #[command(after_help = lockstep::EXAMPLES)]
     RtlLockstep(lockstep::LockstepArguments),
+    /// Put the RTL together with Yosys for UltraScale+ and report what it costs.
+    #[command(after_help = synth::EXAMPLES)]
+    Synth(synth::SynthArguments),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +48,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => root().and_then(|root| bench::run(&root, &arguments)),
         Task::RtlMutants(arguments) => root().and_then(|root| mutants::run(&root, &arguments)),
         Task::RtlLockstep(arguments) => root().and_then(|root| lockstep::run(&root, &arguments)),
+        Task::Synth(arguments) => root().and_then(|root| synth::run(&root, &arguments)),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,9 +1,9 @@
 //! Peak memory of every capture of the shared data, by the engine alone and behind the simulated device.
 
 use super::Place;
-use crate::machine::Machine;
 use super::report;
 use super::system::settings;
+use crate::machine::Machine;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;

@@ -1,11 +1,11 @@
 //! Results: a table on the terminal, its JSON twin, plots, and the pages of the documentation.
 
 use super::Place;
-use crate::machine::Machine;
 use super::mix::Workload;
 use super::plot::{Bars, Group};
 use super::statistics::Spread;
 use super::system::{Own, Run, System};
+use crate::machine::Machine;
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use std::collections::BTreeMap;
