@@ -218,9 +218,8 @@ struct Yosys {
     root: PathBuf,
     python: PathBuf,
     kept: PathBuf,
+    /// All sources, in the order of the file list.
     sources: Vec<String>,
-    /// Of all sources.
-    hash: u64,
 }
 
 impl Yosys {
@@ -237,13 +236,9 @@ impl Yosys {
         let list = fs::read_to_string(root.join("hw/rtl/files.f"))?;
         let sources: Vec<String> =
             list.lines().filter(|l| !l.is_empty() && !l.contains("/spike/")).map(str::to_owned).collect();
-        let mut hasher = DefaultHasher::new();
-        for source in sources.iter().map(String::as_str).chain(["hw/requirements.txt", "hw/tools/yosys"]) {
-            fs::read(root.join(source)).with_context(|| source.to_owned())?.hash(&mut hasher);
-        }
         let kept = root.join("target/synth");
         fs::create_dir_all(&kept)?;
-        Ok(Yosys { root: root.to_owned(), python, kept, sources, hash: hasher.finish() })
+        Ok(Yosys { root: root.to_owned(), python, kept, sources })
     }
 
     fn script(&self, name: &str, commands: &str) -> Result<()> {
@@ -282,8 +277,11 @@ impl Yosys {
 
     fn block(&self, block: &Block, width: &str) -> Result<Found> {
         let mut arguments = String::new();
+        let files = self.needed(block)?;
         let mut hasher = DefaultHasher::new();
-        self.hash.hash(&mut hasher);
+        for file in files.iter().copied().chain(["hw/requirements.txt"]) {
+            fs::read(self.root.join(file))?.hash(&mut hasher);
+        }
         for (name, value) in &block.parameters {
             let value = if value == "width" { width } else { value };
             let _ = write!(arguments, " -G {name}={value}");
@@ -293,7 +291,7 @@ impl Yosys {
         }
         arguments.hash(&mut hasher);
         self.kept(&format!("{}-{:016x}", block.module, hasher.finish()), |path| {
-            let (top, files) = (&block.module, self.sources.join(" "));
+            let (top, files) = (&block.module, files.join(" "));
             let shown = path.display();
             self.script(
                 &path.file_name().unwrap_or_default().to_string_lossy(),
@@ -308,6 +306,32 @@ impl Yosys {
             let cells = stat["design"]["num_cells_by_type"].as_object().context("no cells in the statistics")?;
             Ok(Found { logic: Cost::of(cells), memories: memories(&fs::read_to_string(format!("{shown}.boxes"))?)? })
         })
+    }
+
+    /// The block's source and what it names, whatever stands between; not what is left as a box.
+    fn needed(&self, block: &Block) -> Result<Vec<&str>> {
+        let stem =
+            |path: &str| Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut wanted = BTreeSet::from([block.module.clone()]);
+        let mut open = vec![block.module.clone()];
+        while let Some(name) = open.pop() {
+            let Some(path) = self.sources.iter().find(|path| stem(path) == name) else { continue };
+            // Ports of boxes are still needed, not what is in them.
+            if block.without.contains(&name) {
+                continue;
+            }
+            let text = fs::read_to_string(self.root.join(path)).with_context(|| path.clone())?;
+            for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("weir_"))
+            {
+                if wanted.insert(word.to_owned()) {
+                    open.push(word.to_owned());
+                }
+            }
+        }
+        let files: Vec<&str> =
+            self.sources.iter().map(String::as_str).filter(|path| wanted.contains(&stem(path))).collect();
+        ensure!(!files.is_empty(), "no source of this name in hw/rtl/files.f");
+        Ok(files)
     }
 
     /// Boxes may keep no parameters.

@@ -203,74 +203,42 @@ module weir_core
   end
 
   // ---- who is at work
-  typedef enum logic [1:0] {NOTHING, ENDING, COMMANDS, FRAME} work_e;
-  work_e work_q;
-  logic go_ending, go_commands, go_frame, ending_done, commands_done, frame_done, frame_waited;
-  logic commands_pending, tried_q, waiting_q, may_wait, ready_head, ending_stalled, held_back;
-  logic flush_q, over_q, ending_q, ending_begun, item_ready;
+  work_e work;
+  logic go_ending, go_commands, go_frame, ending_done, commands_done, frame_done, frame_waited, waits_new;
+  logic commands_pending, may_wait, ending_stalled, flush_asked, ending_begun, item_ready;
 
   assign lossy = head_lossy;
   assign may_wait = config_i.source_waits && !lossy;
-  assign ready_head = head_valid && meta_valid;
-  assign held_back = ready_head && !hold_i && may_wait && commands_pending && tried_q;
-  always_comb begin
-    go_ending = work_q == NOTHING && (flush_q || over_q);
-    go_commands = work_q == NOTHING && !go_ending && commands_pending && !tried_q;
-    go_frame = ready_head && !hold_i &&
-               ((work_q == NOTHING && !go_ending && !go_commands && !held_back) ||
-                (ending_stalled && !may_wait));
-    pop = work_q == FRAME && frame_done && !frame_waited;
-  end
   assign taken_o = pop;
-  assign waits_o = (frame_done && frame_waited) || (work_q == NOTHING && held_back) ||
-                   (ending_stalled && ready_head && may_wait && !hold_i);
-  assign stalled_o = ending_stalled || (work_q == NOTHING && commands_pending && tried_q);
-  assign ended_o = work_q == ENDING && ending_done;
-  assign rest_o = work_q == NOTHING && !go_ending && !go_commands && !go_frame && item_ready;
 
-  always_ff @(posedge clk_i) begin
-    unique case (work_q)
-      NOTHING: begin
-        if (go_ending) work_q <= ENDING;
-        else if (go_commands) work_q <= COMMANDS;
-        else if (go_frame) work_q <= FRAME;
-        // What found no room is tried again.
-        tried_q <= 1'b0;
-        if (held_back) waiting_q <= 1'b1;
-      end
-      ENDING: begin
-        if (ending_done) work_q <= NOTHING;
-        // A source that cannot wait does not.
-        else if (go_frame) work_q <= FRAME;
-        ending_q <= !ending_done;
-        if (waits_o) waiting_q <= 1'b1;
-      end
-      COMMANDS:
-      if (commands_done) begin
-        work_q  <= NOTHING;
-        tried_q <= 1'b1;
-      end
-      default:
-      if (frame_done) begin
-        work_q <= ending_q ? ENDING : NOTHING;
-        waiting_q <= frame_waited;
-      end
-    endcase
-    if (flush_i) flush_q <= 1'b1;
-    if (over_i) over_q <= 1'b1;
-    if (ending_begun) begin
-      flush_q <= 1'b0;
-      over_q  <= 1'b0;
-    end
-    if (rst_i) begin
-      work_q <= NOTHING;
-      tried_q <= 1'b0;
-      waiting_q <= 1'b0;
-      flush_q <= 1'b0;
-      over_q <= 1'b0;
-      ending_q <= 1'b0;
-    end
-  end
+  weir_turns turns (
+      .clk_i           (clk_i),
+      .rst_i           (rst_i),
+      .flush_i         (flush_i),
+      .over_i          (over_i),
+      .head_i          (head_valid && meta_valid),
+      .hold_i          (hold_i),
+      .may_wait_i      (may_wait),
+      .pending_i       (commands_pending),
+      .ending_begun_i  (ending_begun),
+      .ending_done_i   (ending_done),
+      .ending_stalled_i(ending_stalled),
+      .commands_done_i (commands_done),
+      .frame_done_i    (frame_done),
+      .frame_waited_i  (frame_waited),
+      .writer_idle_i   (item_ready),
+      .work_o          (work),
+      .flush_o         (flush_asked),
+      .go_ending_o     (go_ending),
+      .go_commands_o   (go_commands),
+      .go_frame_o      (go_frame),
+      .pop_o           (pop),
+      .waits_o         (waits_o),
+      .waits_new_o     (waits_new),
+      .stalled_o       (stalled_o),
+      .ended_o         (ended_o),
+      .rest_o          (rest_o)
+  );
 
   // ---- requests of all who may ask
   table_request_t table_frame, table_room, table_commands, table_ending, table_request;
@@ -307,12 +275,12 @@ module weir_core
     count = count_frame | count_commands | count_life;
     // No amount is the counter of all ones.
     count.amount_of = count_frame.amount_of & count_commands.amount_of & count_life.amount_of;
-    count.more[COUNTER_HISTORY_WAITS] = !waiting_q && waits_o;
+    count.more[COUNTER_HISTORY_WAITS] = waits_new;
     any_record_full = 1'b0;
     for (int unsigned q = 0; q < QUEUES; q++) begin
       if (records_on[q] && records_free[q] == '0 && 6'(q) <= config_i.queue_mask) any_record_full = 1'b1;
     end
-    unique case (work_q)
+    unique case (work)
       COMMANDS: identity_slot = life_busy_q ? slot_life : slot_commands;
       ENDING: identity_slot = life_busy_q ? slot_life : slot_ending;
       default: identity_slot = slot_life;
@@ -535,9 +503,9 @@ module weir_core
       .clk_i             (clk_i),
       .rst_i             (rst_i),
       .go_i              (go_ending),
-      .pause_i           (work_q != ENDING),
-      .flush_i           (flush_q),
-      .again_i           (flush_q),
+      .pause_i           (work != ENDING),
+      .flush_i           (flush_asked),
+      .again_i           (flush_asked),
       .begun_o           (ending_begun),
       .now_i             (frame_now_o),
       .done_o            (ending_done),

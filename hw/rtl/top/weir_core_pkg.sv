@@ -367,6 +367,9 @@ package weir_core_pkg;
     return f;
   endfunction
 
+  // Who is at work in the frame path (weir_turns).
+  typedef enum logic [1:0] {NOTHING, ENDING, COMMANDS, FRAME} work_e;
+
 endpackage
 
 `default_nettype wire

@@ -5,29 +5,30 @@
 `default_nettype none
 
 module weir_in_flight #(
-    parameter int unsigned DEPTH_LOG2 = 12  // frames without a verdict, at most
+    parameter int unsigned DEPTH_LOG2 = 12,  // frames without a verdict, at most
+    parameter int unsigned NUMBER_BITS = 64  // bits of a frame number
 ) (
     input  wire logic        clk_i,
     input  wire logic        rst_i,
     input  wire logic        push_i,        // a frame was diverted; only while !full_o and nothing is asked
-    input  wire logic [63:0] push_number_i,
+    input  wire logic [NUMBER_BITS-1:0] push_number_i,
     output logic             full_o,
     input  wire logic        answer_i,      // for one cycle: a verdict for this frame
-    input  wire logic [63:0] answer_number_i,
+    input  wire logic [NUMBER_BITS-1:0] answer_number_i,
     output logic             valid_o,       // for one cycle
     output logic             open_o         // it is the first one
 );
 
   typedef struct packed {
     logic        answered;
-    logic [63:0] number;
+    logic [NUMBER_BITS-1:0] number;
   } flight_t;
 
   typedef enum logic [2:0] {IDLE, READ, COMPARE, READ_FRONT, FRONT, DONE} state_e;
 
   state_e state_q;
   logic [DEPTH_LOG2:0] head_q, tail_q, low_q, high_q, middle, address;
-  logic [63:0] number_q;
+  logic [NUMBER_BITS-1:0] number_q;
   flight_t read, write;
   logic mark, equal;
 
