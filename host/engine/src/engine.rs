@@ -91,6 +91,7 @@ impl Engine {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
                 app_config: Arc::new(AppLayerConfig {
                     file_digests: config.file_digests || program.wants_file_digests(),
+                    frames: program.wanted_frames(),
                     ..config.app_layer
                 }),
                 inspector: Inspector::new(program, config.inline)?,

@@ -260,6 +260,9 @@ impl Inspector {
             let raw = Delivery { direction: side(d), window, offset, new_from: 0 };
             let raw = (!window.is_empty()).then_some(&raw);
             self.inner.transactions(context, detect, side(d), state, raw, &mut self.shared);
+            if let Some(frames) = app.frames() {
+                self.inner.transactions(context, detect, side(d), frames, None, &mut self.shared);
+            }
         }
     }
 
@@ -658,7 +661,7 @@ impl Inspector {
         let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
         facts = self.with_link(packet, facts);
         let flow_facts = flow.map(flow_facts);
-        let of_stream = matches!(m.scope, weir_detect::Scope::Stream | weir_detect::Scope::Transaction(_));
+        let of_stream = matches!(m.scope, weir_detect::Scope::Stream | weir_detect::Scope::Transaction(_) | weir_detect::Scope::Frame(_));
         let of_stream = of_stream && facts.ends.is_some_and(|ends| ends.protocol == 6);
         let notes = self.inner.notes(&m);
         let (mut metadata, mut context) = (Vec::new(), Vec::new());
@@ -668,12 +671,23 @@ impl Inspector {
         let mut protocol = None;
         if let Some(flow) = flow {
             protocol = log::protocol_name(&flow.data.app);
-            if let (Some(id), Some(state)) = (m.transaction(), flow.data.app.state()) {
+            let frame = match m.scope {
+                weir_detect::Scope::Frame(id) => flow.data.app.frames().map(|frames| (frames, id)),
+                _ => None,
+            };
+            let transaction = frame.map_or(m.transaction(), |(frames, id)| frames.transaction_of(id));
+            if let (Some(id), Some(state)) = (transaction, flow.data.app.state()) {
                 if let Ok(index) = state.transactions().binary_search_by_key(&id, |t| t.id) {
                     state.log(index, &mut self.json);
                     let stores = rule.app_layer.contains(&weir_ir::AppLayerCondition::FileStore);
                     log::files_of_alert(state, index, id, (rule.identity.sid, stores), &mut self.json);
                 }
+            }
+            if let Some((frames, id)) = frame {
+                if !self.json.is_empty() {
+                    self.json.push(b',');
+                }
+                frames.describe(id, &mut self.json);
             }
         }
         sink.alert(&AlertRecord {

@@ -29,6 +29,10 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
         outln!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION"));
         return Ok(OK);
     }
+    if arguments.list_app_layer_frames {
+        out!("{}", frames());
+        return Ok(OK);
+    }
     if arguments.build_info {
         out!("{}", build_info());
         return Ok(OK);
@@ -381,6 +385,26 @@ fn fingerprints(loaded: &Loaded, options: &mut weir_output::EveOptions) {
         let tls = options.protocol_settings.entry("tls".to_owned()).or_default();
         tls.entry("ja3-fingerprints".to_owned()).or_insert_with(|| "yes".to_owned());
     }
+}
+
+/// Names of the frames, by transport.
+fn frames() -> String {
+    use weir_contract::protocol::AppProtocol as P;
+    let mut text = "=========Supported App Layer Frames=========\n".to_owned();
+    for frame in weir_ir::Buffer::frames() {
+        let name = frame.name().trim_start_matches("frame:");
+        let (tcp, udp) = match frame.protocol() {
+            Some(P::Mdns) => (false, true),
+            Some(P::Dns | P::Enip | P::Sip | P::Ldap) => (true, !name.ends_with(".stream")),
+            _ => (true, false),
+        };
+        for (transport, carries) in [("tcp", tcp), ("udp", udp)] {
+            if carries {
+                text.push_str(&format!("{transport}: {name}\n"));
+            }
+        }
+    }
+    text
 }
 
 fn build_info() -> String {
