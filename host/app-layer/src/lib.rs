@@ -260,6 +260,12 @@ pub trait ProtocolState: Send {
         let _ = index;
         None
     }
+    /// What the transactions of a question and of its answer have in common, of protocols where each is one: what a rule
+    /// with `config` says about the first holds for the other.
+    fn pair(&self, index: usize) -> Option<u64> {
+        let _ = index;
+        None
+    }
     /// Type of the transaction's log record; none: it has none.
     fn log_kind(&self, index: usize) -> Option<&'static str> {
         let _ = index;

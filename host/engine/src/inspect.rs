@@ -311,9 +311,14 @@ impl Inspector {
         }
         if let Some(flow) = flow.as_deref_mut() {
             flow.data.bypassed |= self.matches.iter().any(|m| m.bypass);
-            if let Some(log) = flow.data.log.as_deref_mut() {
+            let FlowData { log, app, .. } = &mut flow.data;
+            if let Some(log) = log.as_deref_mut() {
+                let pair = |id: u64| {
+                    let state = app.state()?;
+                    state.pair(state.transactions().binary_search_by_key(&id, |t| t.id).ok()?)
+                };
                 self.matches.iter().for_each(|m| match (m.unlogged, m.transaction()) {
-                    (Some(weir_ir::Unlogged::Transaction), Some(id)) => log.write(id),
+                    (Some(weir_ir::Unlogged::Transaction), Some(id)) => log.silence(id, pair(id)),
                     (Some(weir_ir::Unlogged::Flow), _) => log.silent = true,
                     _ => {}
                 });

@@ -139,13 +139,32 @@ fn enip(bytes: &[u8]) -> Option<Step> {
         }
         parts.push((Buffer::FrameEnipItem, at, Some(4 + length as u64)));
         match kind {
-            0xb1 if length > 2 => parts.push((Buffer::FrameEnipCip, at + 6, Some(length as u64 - 2))),
-            0xb2 if length > 0 => parts.push((Buffer::FrameEnipCip, at + 4, Some(length as u64))),
+            0xb1 if length > 2 => cip(message, at + 6, length - 2, &mut parts),
+            0xb2 if length > 0 => cip(message, at + 4, length, &mut parts),
             _ => {}
         }
         at += 4 + length;
     }
     Some(Step::Message(total as u64, parts))
+}
+
+/// A CIP message, and those within it (service 0x0a: volume 1, appendix ).
+fn cip(message: &[u8], at: usize, length: usize, parts: &mut Vec<Part>) {
+    parts.push((Buffer::FrameEnipCip, at, Some(length as u64)));
+    let Some(own) = message.get(at..at + length) else { return };
+    let path = match own {
+        [0x0a, words, ..] => 2 + 2 * usize::from(*words),
+        _ => return,
+    };
+    let Some(count) = le16(own, path) else { return };
+    let place = |n: u16| le16(own, path + 2 + 2 * usize::from(n)).map(|offset| path + usize::from(offset));
+    for n in 0..count.min(64) {
+        let Some(start) = place(n) else { break };
+        let end = if n + 1 < count { place(n + 1).unwrap_or(length) } else { length };
+        if start < end && end <= length {
+            parts.push((Buffer::FrameEnipCip, at + start, Some((end - start) as u64)));
+        }
+    }
 }
 
 /// RFC 6455 section 5.2.

@@ -10,6 +10,8 @@ mod binary;
 mod http1;
 mod lines;
 mod smtp;
+#[cfg(test)]
+mod tests;
 
 use crate::json::Object;
 use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};

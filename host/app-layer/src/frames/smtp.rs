@@ -12,8 +12,6 @@ enum At {
     Asked,
     Begin,
     Data,
-    /// The dot behind the data.
-    Dot,
     Chunk(u64),
     /// STARTTLS waits for its reply.
     Tls,
@@ -36,24 +34,24 @@ impl Smtp {
             (_, 1) => self.reply(bytes),
             (At::Command, _) => self.command(bytes),
             (At::Asked | At::Tls, _) => Step::More,
+            // A mail of nothing but its end.
+            (At::Begin, _) if bytes.len() < 3 && b".\r\n".starts_with(bytes) => Step::More,
+            (At::Begin, _) if bytes.starts_with(b".\r\n") => {
+                self.at = At::Command;
+                Step::Message(3, vec![(Buffer::FrameSmtpData, 0, Some(3))])
+            }
             (At::Begin, _) => {
                 self.at = At::Data;
                 Step::Message(0, vec![(Buffer::FrameSmtpData, 0, None)])
             }
             (At::Data, _) => match memchr::memmem::find(bytes, b"\r\n.\r\n") {
+                // The line with the dot belongs to it, as in Suricata.
                 Some(at) => {
-                    self.at = At::Dot;
-                    Step::Last(at + 2)
+                    self.at = At::Command;
+                    Step::Last(at + 5)
                 }
                 // The dot may be on its way.
                 None if bytes.len() > 4 => Step::Inside(bytes.len() as u64 - 4),
-                None => Step::More,
-            },
-            (At::Dot, _) => match line(bytes) {
-                Some(length) => {
-                    self.at = At::Command;
-                    Step::Message(length as u64, Vec::new())
-                }
                 None => Step::More,
             },
             (At::Chunk(length), _) => {
