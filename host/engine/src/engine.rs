@@ -185,6 +185,11 @@ impl Engine {
         self.inner.inspector.rule_profile()
     }
 
+    /// Files of data sets that rules want kept, and their content.
+    pub fn saved_datasets(&self) -> Vec<(String, String)> {
+        self.inner.inspector.saved_datasets()
+    }
+
     /// What detection counted.
     pub fn detection(&self) -> &weir_detect::Counters {
         self.inner.inspector.counters()

@@ -165,6 +165,13 @@ impl Inspector {
         !matches!(self.firewall, FirewallVerdict::Drop { .. })
     }
 
+    /// Files of data sets that rules want kept, and their content.
+    pub fn saved_datasets(&self) -> Vec<(String, String)> {
+        let all = self.inner.program().datasets().definitions().iter();
+        let saved = all.filter_map(|set| Some((set.saved.as_deref()?, set)));
+        saved.map(|(file, set)| (file.to_owned(), self.shared.datasets.saved(&set.name, &set.kind))).collect()
+    }
+
     /// What the sink asks for.
     pub fn set_demand(&mut self, demand: Demand) {
         self.demand = demand;

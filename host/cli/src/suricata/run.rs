@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use weir_management::{Checksums, Config};
-use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, StatsLog, Tee};
+use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, RunTotals, StatsLog, Tee};
 
 /// Suricata's version that Weir's behaviour is compared with.
 pub const VERSION: &str = "8.0.8";
@@ -157,7 +157,23 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
             remedy: Some("name a capture file or a directory of them with -r".to_owned()),
         });
     };
-    inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)
+    let totals = inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)?;
+    match &arguments.data_dir {
+        Some(directory) => keep_datasets(directory, &totals),
+        None => Ok(()),
+    }
+}
+
+/// Writes the data sets that rules want kept. The compiler has checked that their paths stay below the directory.
+fn keep_datasets(directory: &Path, totals: &RunTotals) -> Result<(), Failure> {
+    for (file, content) in &totals.datasets {
+        let path = directory.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(anyhow::Error::from).or_internal()?;
+        }
+        std::fs::write(&path, content).map_err(anyhow::Error::from).or_internal()?;
+    }
+    Ok(())
 }
 
 /// A user or group must exist, although captures are read as whoever starts the run.
@@ -337,7 +353,7 @@ fn inspect_all(
     outputs: &[Output],
     directory: &Path,
     files: &[PathBuf],
-) -> Result<(), Failure> {
+) -> Result<RunTotals, Failure> {
     OutputFile::create_directory(directory).or_internal()?;
     let open = || Source::open_all(files);
     let mut source = open()?;
@@ -372,7 +388,8 @@ fn inspect_all(
     for remark in source.remarks() {
         tracing::info!("{remark}");
     }
-    sinks.finish().or_internal()
+    sinks.finish().or_internal()?;
+    Ok(totals)
 }
 
 /// JA3 is logged where rules use it, unless the configuration says.
