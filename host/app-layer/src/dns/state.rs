@@ -221,3 +221,29 @@ impl ProtocolState for DnsState {
         self.log_as(index, 0, &super::in_alerts(), out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: &[u8] = b"\x00\x15\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x00\x00\x01\x00\x01";
+
+    fn behind_gap(bytes: &[u8], step: usize) -> usize {
+        let mut state = DnsState::new(&Default::default(), true);
+        state.feed(Direction::ToServer, Input::Data(&QUERY[..9]), 1);
+        state.feed(Direction::ToServer, Input::Gap(100), 2);
+        bytes.chunks(step).for_each(|part| state.feed(Direction::ToServer, Input::Data(part), 3));
+        state.transactions().iter().filter(|t| t.events.is_empty()).count()
+    }
+
+    #[test]
+    fn what_begins_like_a_message_behind_a_gap_is_one() {
+        let two = [QUERY, QUERY].concat();
+        let length = usize::from(QUERY[1]) + 2;
+        assert_eq!(length, QUERY.len());
+        for step in [1, 5, 100] {
+            assert_eq!(behind_gap(&two, step), 2);
+            assert_eq!(behind_gap(&two[4..], step), 0, "the middle of a message");
+        }
+    }
+}
