@@ -202,7 +202,10 @@ fn tls(bytes: &[u8]) -> Option<Step> {
 fn dns(bytes: &[u8], datagram: bool) -> Option<Step> {
     if datagram {
         let total = bytes.len() as u64;
-        return Some(Step::Message(total, vec![(Buffer::FrameDnsPdu, 0, Some(total)), (Buffer::FrameMdnsPdu, 0, Some(total))]));
+        return Some(Step::Message(
+            total,
+            vec![(Buffer::FrameDnsPdu, 0, Some(total)), (Buffer::FrameMdnsPdu, 0, Some(total))],
+        ));
     }
     let length = u64::from(be16(bytes, 0)?);
     Some(Step::Message(2 + length, vec![(Buffer::FrameDnsPdu, 2, Some(length))]))
@@ -275,7 +278,10 @@ fn sip(bytes: &[u8], datagram: bool) -> Option<Step> {
     let whole = head(bytes)?;
     let size = match datagram {
         true => (bytes.len() - whole) as u64,
-        false => field(&bytes[..whole], b"content-length").or_else(|| field(&bytes[..whole], b"l")).and_then(number).unwrap_or(0),
+        false => field(&bytes[..whole], b"content-length")
+            .or_else(|| field(&bytes[..whole], b"l"))
+            .and_then(number)
+            .unwrap_or(0),
     };
     let total = (whole as u64).saturating_add(size);
     let [first_line, headers, body] = match bytes.starts_with(b"SIP/") {

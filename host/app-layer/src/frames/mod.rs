@@ -188,7 +188,8 @@ impl Frames {
                 }
                 Step::Message(total, parts) => {
                     for (buffer, from, length) in parts {
-                        let kept = length.map_or(rest.len(), |l| from.saturating_add(usize::try_from(l).unwrap_or(usize::MAX)));
+                        let kept = length
+                            .map_or(rest.len(), |l| from.saturating_add(usize::try_from(l).unwrap_or(usize::MAX)));
                         // What has no end yet gets its bytes as they are passed on.
                         let end = if length.is_none() { usize::try_from(total).unwrap_or(usize::MAX) } else { kept };
                         let bytes = rest.get(from..end.min(rest.len())).unwrap_or(&[]);
@@ -222,7 +223,15 @@ impl Frames {
         buffer.frame_number().is_some_and(|n| self.wanted >> n & 1 != 0)
     }
 
-    fn begin(&mut self, d: usize, buffer: Buffer, from: u64, length: Option<u64>, bytes: &[u8], transaction: Option<u64>) {
+    fn begin(
+        &mut self,
+        d: usize,
+        buffer: Buffer,
+        from: u64,
+        length: Option<u64>,
+        bytes: &[u8],
+        transaction: Option<u64>,
+    ) {
         if !self.wants(buffer) {
             return;
         }
@@ -249,7 +258,8 @@ impl Frames {
             let skip = usize::try_from(frame.offset.saturating_sub(position)).unwrap_or(usize::MAX);
             let Some(own) = bytes.get(skip..) else { continue };
             let have = position.max(frame.offset) - frame.offset;
-            let want = frame.length.map_or(usize::MAX, |l| usize::try_from(l.saturating_sub(have)).unwrap_or(usize::MAX));
+            let want =
+                frame.length.map_or(usize::MAX, |l| usize::try_from(l.saturating_sub(have)).unwrap_or(usize::MAX));
             let own = own.get(..want).unwrap_or(own);
             if !own.is_empty() {
                 extend(frame, own, limit);

@@ -8,7 +8,11 @@ fn frames(protocol: AppProtocol, said: &[(Direction, &[u8])], step: usize) -> Ve
     let mut out = Vec::new();
     let mut collect = |frames: &mut Frames| {
         for frame in frames.frames.iter().filter(|frame| frame.closed && !is_stream(frame.buffer)) {
-            out.push((frame.buffer.name().trim_start_matches("frame:").to_owned(), frame.bytes.clone(), frame.complete));
+            out.push((
+                frame.buffer.name().trim_start_matches("frame:").to_owned(),
+                frame.bytes.clone(),
+                frame.complete,
+            ));
         }
         frames.release();
     };
@@ -41,32 +45,47 @@ fn named(all: &[(String, String)], name: &str) -> Vec<String> {
 
 #[test]
 fn mail() {
-    let all = any_cut(AppProtocol::Smtp, &[
-        (ToClient, b"220 hi\r\n"),
-        (ToServer, b"MAIL FROM:<a>\r\nDATA\r\n"),
-        (ToClient, b"250 ok\r\n354 go\r\n"),
-        (ToServer, b"a\r\n..\r\n.\r\nBDAT 3\r\nxyzDATA\r\n"),
-        (ToClient, b"354 go\r\n"),
-        (ToServer, b".\r\nQUIT\r\n"),
-        (ToClient, b"250-all\r\n250 done\r\n"),
-    ]);
+    let all = any_cut(
+        AppProtocol::Smtp,
+        &[
+            (ToClient, b"220 hi\r\n"),
+            (ToServer, b"MAIL FROM:<a>\r\nDATA\r\n"),
+            (ToClient, b"250 ok\r\n354 go\r\n"),
+            (ToServer, b"a\r\n..\r\n.\r\nBDAT 3\r\nxyzDATA\r\n"),
+            (ToClient, b"354 go\r\n"),
+            (ToServer, b".\r\nQUIT\r\n"),
+            (ToClient, b"250-all\r\n250 done\r\n"),
+        ],
+    );
     assert_eq!(named(&all, "smtp.data"), [".\r\n", "a\r\n..\r\n.\r\n", "xyz"]);
-    assert_eq!(named(&all, "smtp.command_line"), ["BDAT 3\r\n", "DATA\r\n", "DATA\r\n", "MAIL FROM:<a>\r\n", "QUIT\r\n"]);
+    assert_eq!(
+        named(&all, "smtp.command_line"),
+        ["BDAT 3\r\n", "DATA\r\n", "DATA\r\n", "MAIL FROM:<a>\r\n", "QUIT\r\n"]
+    );
     assert_eq!(named(&all, "smtp.response_line").len(), 6);
 }
 
 #[test]
 fn web() {
-    let all = any_cut(AppProtocol::Http1, &[
-        (ToServer, b"HEAD / HTTP/1.1\r\nA: b\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n"),
-        (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
-        (ToClient, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x\r\nevil\r\n0\r\nT: t\r\n\r\n"),
-        (ToClient, b"HTTP/1.1 200 OK\r\n\r\nto the end"),
-    ]);
+    let all = any_cut(
+        AppProtocol::Http1,
+        &[
+            (
+                ToServer,
+                b"HEAD / HTTP/1.1\r\nA: b\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",
+            ),
+            (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
+            (ToClient, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x\r\nevil\r\n0\r\nT: t\r\n\r\n"),
+            (ToClient, b"HTTP/1.1 200 OK\r\n\r\nto the end"),
+        ],
+    );
     assert_eq!(named(&all, "http1.request")[2], "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc");
     let responses = named(&all, "http1.response");
     assert_eq!(responses.len(), 4);
-    assert!(responses.iter().any(|r| r.ends_with("0\r\nT: t\r\n\r\n")) && responses.iter().any(|r| r.ends_with("to the end")));
+    assert!(
+        responses.iter().any(|r| r.ends_with("0\r\nT: t\r\n\r\n"))
+            && responses.iter().any(|r| r.ends_with("to the end"))
+    );
 }
 
 #[test]
@@ -75,11 +94,15 @@ fn messages_with_a_length() {
     assert_eq!(named(&all, "mqtt.pdu").len(), 2);
     assert_eq!(named(&all, "mqtt.header")[0].len(), 2);
     let all = any_cut(AppProtocol::Tls, &[(ToServer, b"\x16\x03\x01\x00\x02ab\x15\x03\x01\x00\x02\x02\x28")]);
-    assert_eq!((named(&all, "tls.data"), named(&all, "tls.alert")), (vec!["\u{2}(".into(), "ab".into()], vec!["\u{2}(".to_owned()]));
+    assert_eq!(
+        (named(&all, "tls.data"), named(&all, "tls.alert")),
+        (vec!["\u{2}(".into(), "ab".into()], vec!["\u{2}(".to_owned()])
+    );
     let chained = [b"\0\0\0\x82\xfeSMB".as_slice(), &[0; 16], &[64, 0, 0, 0], &[0; 40], b"\xfeSMB", &[0; 62]].concat();
     let all = any_cut(AppProtocol::Smb, &[(ToServer, &chained)]);
     assert_eq!(named(&all, "smb.smb2.pdu").iter().map(String::len).count(), 2);
-    let rfb: [(Direction, &[u8]); 3] = [(ToClient, b"RFB 003.008\n"), (ToServer, b"RFB 003.008\n"), (ToClient, b"\x01\x02")];
+    let rfb: [(Direction, &[u8]); 3] =
+        [(ToClient, b"RFB 003.008\n"), (ToServer, b"RFB 003.008\n"), (ToClient, b"\x01\x02")];
     assert_eq!(named(&any_cut(AppProtocol::Rfb, &rfb), "rfb.pdu").len(), 3);
 }
 
