@@ -19,6 +19,8 @@ pub struct AppLayerConfig {
     pub tls_message_limit: usize,
     /// Compute digests of files: some rule asks for them.
     pub file_digests: bool,
+    /// Frames that rules ask for: bit n stands for the buffer with [`weir_ir::Buffer::frame_number`] n.
+    pub frames: u128,
     /// Protocols that are not to be known: bit n stands for the protocol of number n.
     pub disabled: u64,
 }
@@ -40,6 +42,7 @@ impl Default for AppLayerConfig {
             transactions: 256,
             tls_message_limit: 64 * 1024,
             file_digests: false,
+            frames: 0,
             disabled: 0,
         }
     }

@@ -14,6 +14,7 @@ mod tests;
 
 use crate::config::AppLayerConfig;
 use crate::expectation::Expected;
+use crate::frames::Frames;
 use crate::{Direction, Input, Limits, ProtocolState};
 use detecting::{Detecting, Lazy, WAITING_LIMIT};
 use held::{Held, Item};
@@ -68,6 +69,8 @@ pub struct AppLayerFlow {
     /// What waits for [`AppLayerFlow::mark_inspected`].
     held: Option<Box<Held>>,
     parser: u8,
+    /// Where rules ask for frames of the protocol.
+    frames: Option<Box<Frames>>,
 }
 
 impl AppLayerFlow {
@@ -95,6 +98,7 @@ impl AppLayerFlow {
             fed: false,
             held: None,
             parser: 0,
+            frames: None,
         }
     }
 
@@ -128,6 +132,15 @@ impl AppLayerFlow {
             Phase::Parsing(state) => Some(&**state),
             _ => None,
         }
+    }
+
+    /// The frames, if rules ask for any of the protocol.
+    pub fn frames(&self) -> Option<&Frames> {
+        self.frames.as_deref()
+    }
+
+    fn cut_frames(&mut self, protocol: AppProtocol) {
+        self.frames = Frames::new(protocol, &self.config, self.carrier == Some(Carrier::Udp));
     }
 
     /// The parser.
@@ -404,6 +417,7 @@ impl AppLayerFlow {
         }
         let Some(state) = crate::parser_of(protocol, &self.config, self.carrier) else { return };
         self.phase = Phase::Parsing(state);
+        self.cut_frames(protocol);
         // What waited in the other direction came first; the decision was made by what came now.
         let other = if last == Direction::ToServer { Direction::ToClient } else { Direction::ToServer };
         // A request that waited while the response decided goes first in any case.

@@ -20,6 +20,7 @@ pub mod expectation;
 mod file;
 pub mod flow;
 mod framed;
+pub mod frames;
 pub mod hooks;
 pub mod ftp;
 pub mod ftp_data;
@@ -191,6 +192,10 @@ pub trait ProtocolState: Send {
     fn protocol(&self) -> AppProtocol;
     /// Feed one direction. Bounded work and memory; never panics.
     fn feed(&mut self, direction: Direction, input: Input<'_>, frame: u64);
+    /// What it calls transactions are frames: only rules about frames look at them.
+    fn are_frames(&self) -> bool {
+        false
+    }
     /// Live transactions in id order (those completed and released are gone).
     fn transactions(&self) -> &[Transaction];
     /// Buffer `instance` (0 for single buffers) of transaction at `index` of [`Self::transactions`].
@@ -252,6 +257,12 @@ pub trait ProtocolState: Send {
     }
     /// Direction of the transaction's log record; none: that of the flow.
     fn log_direction(&self, index: usize) -> Option<Direction> {
+        let _ = index;
+        None
+    }
+    /// What the transactions of a question and of its answer have in common, of protocols where each is one: what a rule
+    /// with `config` says about the first holds for the other.
+    fn pair(&self, index: usize) -> Option<u64> {
         let _ = index;
         None
     }

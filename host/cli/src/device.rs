@@ -409,6 +409,7 @@ impl Behind<'_> {
         device_totals(model, &mut totals);
         host_totals(loaded, &runtime, tables, &mut totals);
         totals.named = runtime.engine().statistics();
+        totals.datasets = runtime.engine().saved_datasets();
         totals.host.cpu_seconds = cpu_seconds() - cpu;
         totals.seconds.load = loaded.seconds + tables.seconds + load;
         totals.seconds.run = seconds;

@@ -284,6 +284,7 @@ pub fn run_full(
     totals.host.flows = counters.flows;
     totals.host.alerts = counters.alerts;
     totals.named = engine.statistics();
+    totals.datasets = engine.saved_datasets();
     totals.host.cpu_seconds = cpu_seconds() - cpu;
     totals.host.limits = counters.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     totals.seconds.load = loaded.seconds;

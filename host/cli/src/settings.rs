@@ -51,6 +51,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             tls_message_limit: config.app_layer.tls_message_limit.bytes(),
             // The engine knows whether rules ask for them.
             file_digests: false,
+            frames: 0,
             disabled: disabled(&config.app_layer.disabled),
         },
         inspect_encrypted: config.app_layer.encryption == EncryptionHandling::Full,

@@ -138,6 +138,8 @@ pub enum Scope {
     Stream,
     /// A transaction.
     Transaction(u64),
+    /// A frame of the application protocol.
+    Frame(u64),
 }
 
 /// A rule matched.

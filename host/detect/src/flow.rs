@@ -129,6 +129,8 @@ pub struct FlowDetect {
     pub(crate) ints: Vec<(u32, u32)>,
     pub(crate) sides: [Side; 2],
     pub(crate) transactions: Vec<TransactionDetect>,
+    /// The same for frames.
+    pub(crate) frames: Vec<TransactionDetect>,
     pub(crate) passed: bool,
     pub(crate) dropped: bool,
     /// What firewall mode has decided.
@@ -202,6 +204,7 @@ impl FlowDetect {
     /// The flow has another parser now, which numbers its transactions anew.
     pub fn protocol_changed(&mut self) {
         self.transactions.clear();
+        self.frames.clear();
         self.transaction_bits.clear();
         self.firewall.transactions.clear();
         self.firewall.matched.clear();
@@ -225,6 +228,7 @@ impl FlowDetect {
             transaction: self
                 .transactions
                 .iter()
+                .chain(&self.frames)
                 .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
             state: !self.bits.is_empty() || !self.ints.is_empty() || !self.transaction_bits.is_empty(),
         }
@@ -236,6 +240,7 @@ impl FlowDetect {
         let plain = self.bits.is_empty()
             && self.ints.is_empty()
             && self.transactions.is_empty()
+            && self.frames.is_empty()
             && self.sides.iter().all(|side| side.pending.is_empty())
             && self.notes.is_empty()
             && self.firewall == FlowFirewall::default()
@@ -262,6 +267,7 @@ impl FlowDetect {
         self.bits.clear();
         self.ints.clear();
         self.transactions.clear();
+        self.frames.clear();
         self.passed = false;
         self.dropped = false;
         self.firewall = FlowFirewall::default();
@@ -319,6 +325,7 @@ impl FlowDetect {
             side.addresses_done = false;
         }
         self.transactions.clear();
+        self.frames.clear();
         self.firewall.matched.clear();
     }
 }

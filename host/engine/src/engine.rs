@@ -91,6 +91,7 @@ impl Engine {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
                 app_config: Arc::new(AppLayerConfig {
                     file_digests: config.file_digests || program.wants_file_digests(),
+                    frames: program.wanted_frames(),
                     ..config.app_layer
                 }),
                 inspector: Inspector::new(program, config.inline)?,
@@ -182,6 +183,11 @@ impl Engine {
     /// What rules cost, if it was to be measured.
     pub fn rule_profile(&self) -> Option<&weir_detect::RuleProfile> {
         self.inner.inspector.rule_profile()
+    }
+
+    /// Files of data sets that rules want kept, and their content.
+    pub fn saved_datasets(&self) -> Vec<(String, String)> {
+        self.inner.inspector.saved_datasets()
     }
 
     /// What detection counted.

@@ -165,6 +165,13 @@ impl Inspector {
         !matches!(self.firewall, FirewallVerdict::Drop { .. })
     }
 
+    /// Files of data sets that rules want kept, and their content.
+    pub fn saved_datasets(&self) -> Vec<(String, String)> {
+        let all = self.inner.program().datasets().definitions().iter();
+        let saved = all.filter_map(|set| Some((set.saved.as_deref()?, set)));
+        saved.map(|(file, set)| (file.to_owned(), self.shared.datasets.saved(&set.name, &set.kind))).collect()
+    }
+
     /// What the sink asks for.
     pub fn set_demand(&mut self, demand: Demand) {
         self.demand = demand;
@@ -260,6 +267,9 @@ impl Inspector {
             let raw = Delivery { direction: side(d), window, offset, new_from: 0 };
             let raw = (!window.is_empty()).then_some(&raw);
             self.inner.transactions(context, detect, side(d), state, raw, &mut self.shared);
+            if let Some(frames) = app.frames() {
+                self.inner.transactions(context, detect, side(d), frames, None, &mut self.shared);
+            }
         }
     }
 
@@ -308,9 +318,14 @@ impl Inspector {
         }
         if let Some(flow) = flow.as_deref_mut() {
             flow.data.bypassed |= self.matches.iter().any(|m| m.bypass);
-            if let Some(log) = flow.data.log.as_deref_mut() {
+            let FlowData { log, app, .. } = &mut flow.data;
+            if let Some(log) = log.as_deref_mut() {
+                let pair = |id: u64| {
+                    let state = app.state()?;
+                    state.pair(state.transactions().binary_search_by_key(&id, |t| t.id).ok()?)
+                };
                 self.matches.iter().for_each(|m| match (m.unlogged, m.transaction()) {
-                    (Some(weir_ir::Unlogged::Transaction), Some(id)) => log.write(id),
+                    (Some(weir_ir::Unlogged::Transaction), Some(id)) => log.silence(id, pair(id)),
                     (Some(weir_ir::Unlogged::Flow), _) => log.silent = true,
                     _ => {}
                 });
@@ -658,7 +673,7 @@ impl Inspector {
         let mut facts = packet_facts(packet, exchanged(&m, flow, packet));
         facts = self.with_link(packet, facts);
         let flow_facts = flow.map(flow_facts);
-        let of_stream = matches!(m.scope, weir_detect::Scope::Stream | weir_detect::Scope::Transaction(_));
+        let of_stream = matches!(m.scope, weir_detect::Scope::Stream | weir_detect::Scope::Transaction(_) | weir_detect::Scope::Frame(_));
         let of_stream = of_stream && facts.ends.is_some_and(|ends| ends.protocol == 6);
         let notes = self.inner.notes(&m);
         let (mut metadata, mut context) = (Vec::new(), Vec::new());
@@ -668,12 +683,23 @@ impl Inspector {
         let mut protocol = None;
         if let Some(flow) = flow {
             protocol = log::protocol_name(&flow.data.app);
-            if let (Some(id), Some(state)) = (m.transaction(), flow.data.app.state()) {
+            let frame = match m.scope {
+                weir_detect::Scope::Frame(id) => flow.data.app.frames().map(|frames| (frames, id)),
+                _ => None,
+            };
+            let transaction = frame.map_or(m.transaction(), |(frames, id)| frames.transaction_of(id));
+            if let (Some(id), Some(state)) = (transaction, flow.data.app.state()) {
                 if let Ok(index) = state.transactions().binary_search_by_key(&id, |t| t.id) {
                     state.log(index, &mut self.json);
                     let stores = rule.app_layer.contains(&weir_ir::AppLayerCondition::FileStore);
                     log::files_of_alert(state, index, id, (rule.identity.sid, stores), &mut self.json);
                 }
+            }
+            if let Some((frames, id)) = frame {
+                if !self.json.is_empty() {
+                    self.json.push(b',');
+                }
+                frames.describe(id, &mut self.json);
             }
         }
         sink.alert(&AlertRecord {

@@ -50,6 +50,9 @@ impl Demand {
 /// Most Ethernet addresses of an end that a flow record shows.
 const ADDRESSES_MAX: usize = 10;
 
+/// Most pairs that wait for their other transaction.
+const PAIRS_MAX: usize = 64;
+
 /// What logs keep of a flow.
 #[derive(Debug, Default)]
 pub struct FlowLog {
@@ -57,6 +60,8 @@ pub struct FlowLog {
     below: u64,
     /// Those above it that have, too; sorted.
     written: Vec<u64>,
+    /// Pairs of which a transaction gets no record by a rule's will: the other gets none either.
+    quiet: Vec<u64>,
     /// Files that have been written: transaction, direction, place; of transactions that still live.
     files: Vec<(u64, u8, usize)>,
     /// Events of transactions that have been reported: transaction, how many.
@@ -110,6 +115,7 @@ impl FlowLog {
     pub fn protocol_changed(&mut self) {
         self.below = 0;
         self.written.clear();
+        self.quiet.clear();
         self.files.clear();
         self.events.clear();
         self.store.clear();
@@ -128,6 +134,19 @@ impl FlowLog {
             self.written.remove(0);
             self.below += 1;
         }
+    }
+
+    /// A rule does not want the transaction's record, nor that of its answer.
+    pub fn silence(&mut self, id: u64, pair: Option<u64>) {
+        self.write(id);
+        if let Some(pair) = pair.filter(|_| self.quiet.len() < PAIRS_MAX) {
+            self.quiet.push(pair);
+        }
+    }
+
+    fn is_quiet(&mut self, pair: Option<u64>) -> bool {
+        let at = self.quiet.iter().position(|known| Some(*known) == pair);
+        at.map(|at| self.quiet.swap_remove(at)).is_some()
     }
 
     /// Forget what belongs to transactions that are gone.
@@ -162,6 +181,9 @@ pub fn transactions(
             writer.files(index, transaction.id, over, waits);
             if !writer.log.silent && !writer.log.is_written(transaction.id) && (over || state.is_loggable(index)) {
                 writer.log.write(transaction.id);
+                if writer.log.is_quiet(state.pair(index)) {
+                    continue;
+                }
                 writer.transaction(index, transaction.id);
             }
         }

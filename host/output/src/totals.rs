@@ -143,6 +143,9 @@ pub struct RunTotals {
     /// Counters by the dotted names that Suricata's statistics have.
     #[serde(skip)]
     pub named: BTreeMap<String, u64>,
+    /// Files of data sets that rules want kept, and their content.
+    #[serde(skip)]
+    pub datasets: Vec<(String, String)>,
 }
 
 impl RunTotals {

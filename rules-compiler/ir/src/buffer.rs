@@ -220,6 +220,86 @@ buffers! {
     NtpReferenceId = "ntp.reference_id", false, Both, Some(AppProtocol::Ntp);
     Dnp3Data = "dnp3.data", false, Both, Some(AppProtocol::Dnp3);
     WebSocketPayload = "websocket.payload", false, Both, Some(AppProtocol::WebSocket);
+    // Frames: named by the value of `frame`, no keyword of their own. They stand last.
+    FrameHttp1Stream = "frame:http1.stream", false, Both, Some(AppProtocol::Http1);
+    FrameHttp1Request = "frame:http1.request", false, Both, Some(AppProtocol::Http1);
+    FrameHttp1Response = "frame:http1.response", false, Both, Some(AppProtocol::Http1);
+    FrameSmtpStream = "frame:smtp.stream", false, Both, Some(AppProtocol::Smtp);
+    FrameSmtpCommandLine = "frame:smtp.command_line", false, Both, Some(AppProtocol::Smtp);
+    FrameSmtpData = "frame:smtp.data", false, Both, Some(AppProtocol::Smtp);
+    FrameSmtpResponseLine = "frame:smtp.response_line", false, Both, Some(AppProtocol::Smtp);
+    FrameTlsStream = "frame:tls.stream", false, Both, Some(AppProtocol::Tls);
+    FrameTlsPdu = "frame:tls.pdu", false, Both, Some(AppProtocol::Tls);
+    FrameTlsHdr = "frame:tls.hdr", false, Both, Some(AppProtocol::Tls);
+    FrameTlsData = "frame:tls.data", false, Both, Some(AppProtocol::Tls);
+    FrameTlsAlert = "frame:tls.alert", false, Both, Some(AppProtocol::Tls);
+    FrameTlsHeartbeat = "frame:tls.heartbeat", false, Both, Some(AppProtocol::Tls);
+    FrameSshStream = "frame:ssh.stream", false, Both, Some(AppProtocol::Ssh);
+    FrameSshRecordHdr = "frame:ssh.record.hdr", false, Both, Some(AppProtocol::Ssh);
+    FrameSshRecordData = "frame:ssh.record.data", false, Both, Some(AppProtocol::Ssh);
+    FrameSshRecordPdu = "frame:ssh.record.pdu", false, Both, Some(AppProtocol::Ssh);
+    FrameSmbStream = "frame:smb.stream", false, Both, Some(AppProtocol::Smb);
+    FrameSmbNbssPdu = "frame:smb.nbss.pdu", false, Both, Some(AppProtocol::Smb);
+    FrameSmbNbssHdr = "frame:smb.nbss.hdr", false, Both, Some(AppProtocol::Smb);
+    FrameSmbNbssData = "frame:smb.nbss.data", false, Both, Some(AppProtocol::Smb);
+    FrameSmb1Pdu = "frame:smb.smb1.pdu", false, Both, Some(AppProtocol::Smb);
+    FrameSmb1Hdr = "frame:smb.smb1.hdr", false, Both, Some(AppProtocol::Smb);
+    FrameSmb1Data = "frame:smb.smb1.data", false, Both, Some(AppProtocol::Smb);
+    FrameSmb2Pdu = "frame:smb.smb2.pdu", false, Both, Some(AppProtocol::Smb);
+    FrameSmb2Hdr = "frame:smb.smb2.hdr", false, Both, Some(AppProtocol::Smb);
+    FrameSmb2Data = "frame:smb.smb2.data", false, Both, Some(AppProtocol::Smb);
+    FrameSmb3Pdu = "frame:smb.smb3.pdu", false, Both, Some(AppProtocol::Smb);
+    FrameSmb3Hdr = "frame:smb.smb3.hdr", false, Both, Some(AppProtocol::Smb);
+    FrameSmb3Data = "frame:smb.smb3.data", false, Both, Some(AppProtocol::Smb);
+    FrameDcerpcStream = "frame:dcerpc.stream", false, Both, Some(AppProtocol::DceRpc);
+    FrameDcerpcPdu = "frame:dcerpc.pdu", false, Both, Some(AppProtocol::DceRpc);
+    FrameDcerpcHdr = "frame:dcerpc.hdr", false, Both, Some(AppProtocol::DceRpc);
+    FrameDcerpcData = "frame:dcerpc.data", false, Both, Some(AppProtocol::DceRpc);
+    FrameDnsStream = "frame:dns.stream", false, Both, Some(AppProtocol::Dns);
+    FrameDnsPdu = "frame:dns.pdu", false, Both, Some(AppProtocol::Dns);
+    FrameMdnsPdu = "frame:mdns.pdu", false, Both, Some(AppProtocol::Mdns);
+    FrameEnipStream = "frame:enip.stream", false, Both, Some(AppProtocol::Enip);
+    FrameEnipHdr = "frame:enip.hdr", false, Both, Some(AppProtocol::Enip);
+    FrameEnipData = "frame:enip.data", false, Both, Some(AppProtocol::Enip);
+    FrameEnipPdu = "frame:enip.pdu", false, Both, Some(AppProtocol::Enip);
+    FrameEnipCip = "frame:enip.cip", false, Both, Some(AppProtocol::Enip);
+    FrameEnipItem = "frame:enip.enip.item", false, Both, Some(AppProtocol::Enip);
+    FrameSipStream = "frame:sip.stream", false, Both, Some(AppProtocol::Sip);
+    FrameSipPdu = "frame:sip.pdu", false, Both, Some(AppProtocol::Sip);
+    FrameSipRequestLine = "frame:sip.request.line", false, Both, Some(AppProtocol::Sip);
+    FrameSipResponseLine = "frame:sip.response.line", false, Both, Some(AppProtocol::Sip);
+    FrameSipRequestHeaders = "frame:sip.request.headers", false, Both, Some(AppProtocol::Sip);
+    FrameSipResponseHeaders = "frame:sip.response.headers", false, Both, Some(AppProtocol::Sip);
+    FrameSipRequestBody = "frame:sip.request.body", false, Both, Some(AppProtocol::Sip);
+    FrameSipResponseBody = "frame:sip.response.body", false, Both, Some(AppProtocol::Sip);
+    FrameRfbStream = "frame:rfb.stream", false, Both, Some(AppProtocol::Rfb);
+    FrameRfbPdu = "frame:rfb.pdu", false, Both, Some(AppProtocol::Rfb);
+    FrameMqttStream = "frame:mqtt.stream", false, Both, Some(AppProtocol::Mqtt);
+    FrameMqttPdu = "frame:mqtt.pdu", false, Both, Some(AppProtocol::Mqtt);
+    FrameMqttHeader = "frame:mqtt.header", false, Both, Some(AppProtocol::Mqtt);
+    FrameMqttData = "frame:mqtt.data", false, Both, Some(AppProtocol::Mqtt);
+    FrameWebSocketStream = "frame:websocket.stream", false, Both, Some(AppProtocol::WebSocket);
+    FrameWebSocketHeader = "frame:websocket.header", false, Both, Some(AppProtocol::WebSocket);
+    FrameWebSocketPdu = "frame:websocket.pdu", false, Both, Some(AppProtocol::WebSocket);
+    FrameWebSocketData = "frame:websocket.data", false, Both, Some(AppProtocol::WebSocket);
+    FrameLdapStream = "frame:ldap.stream", false, Both, Some(AppProtocol::Ldap);
+    FrameLdapPdu = "frame:ldap.pdu", false, Both, Some(AppProtocol::Ldap);
+    FrameHttp2Stream = "frame:http2.stream", false, Both, Some(AppProtocol::Http2);
+    FrameHttp2Hdr = "frame:http2.hdr", false, Both, Some(AppProtocol::Http2);
+    FrameHttp2Data = "frame:http2.data", false, Both, Some(AppProtocol::Http2);
+    FrameHttp2Pdu = "frame:http2.pdu", false, Both, Some(AppProtocol::Http2);
+}
+
+impl Buffer {
+    /// Number among the frames, below 128; none of all other buffers.
+    pub fn frame_number(self) -> Option<u8> {
+        (self as u8).checked_sub(Buffer::FrameHttp1Stream as u8)
+    }
+
+    /// Frames, in order.
+    pub fn frames() -> impl Iterator<Item = Buffer> {
+        Buffer::ALL.iter().copied().filter(|b| b.frame_number().is_some())
+    }
 }
 
 /// A transform of a buffer's bytes before matching.

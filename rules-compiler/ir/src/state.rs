@@ -178,6 +178,8 @@ pub struct DatasetOperation {
     pub kind: Arc<str>,
     /// `load` or `state` file, as written.
     pub file: Option<Arc<str>>,
+    /// `save` or `state` file: where the set is kept when the run ends, below the data directory.
+    pub saved: Option<Arc<str>>,
     /// Entries loaded from the file (decoded).
     pub entries: Arc<[Box<[u8]>]>,
     /// `datarep`: comparison with the reputation value.

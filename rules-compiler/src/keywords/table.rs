@@ -406,7 +406,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("bypass", &[], "", Bypass),
     keyword("nfq_set_mark", &[], "", Unsupported("packets are not marked for netfilter")),
     keyword("config", &[], "logging disable,type tx|flow,scope tx|flow", Config),
-    keyword("frame", &[], "", Unsupported("inspection of protocol frames is not implemented")),
+    keyword("frame", &[], "[protocol.]name", Frame),
     keyword("geoip", &[], "", Unsupported("no location database is read")),
     keyword("iprep", &[], "any|src|dst|both,category,operator,score | any|src|dst|both,category,isset|isnotset", Reputation),
     keyword("filemd5", &[], "[!]file", FileDigest(Buffer::FileMd5)),

@@ -50,6 +50,27 @@ impl Lowering<'_, '_> {
         self.set_sticky(option.name, buffer)
     }
 
+    /// `frame:smtp.data;`, or without the protocol where the rule's header names it.
+    pub(super) fn frame(&mut self, option: &OptionSyntax) -> Lowered {
+        let written = self.value(option)?.trim().to_ascii_lowercase();
+        let of_header = match self.draft.rule.header.protocol {
+            RuleProtocol::App(AppProtocol::Http) => Some("http1"),
+            RuleProtocol::App(protocol) => Some(protocol.name()),
+            _ => None,
+        };
+        let named = |name: &str| Buffer::from_name(&format!("frame:{name}"));
+        let buffer = named(&written).or_else(|| named(&format!("{}.{written}", of_header?)));
+        let Some(buffer) = buffer else {
+            return Err(Fault::new(
+                option.span(),
+                Cause::Value,
+                format!("there is no frame `{written}`"),
+                "see `weir suricata --list-app-layer-frames`; name the protocol, as in `smtp.data`",
+            ));
+        };
+        self.set_sticky(option.name, buffer)
+    }
+
     pub(super) fn set_sticky(&mut self, span: Span, buffer: Buffer) -> Lowered {
         self.check_consumed()?;
         self.use_buffer(span, buffer)?;

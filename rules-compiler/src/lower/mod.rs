@@ -379,6 +379,7 @@ impl<'s> Lowering<'s, '_> {
             Handler::Entropy => self.entropy(option),
             Handler::Sticky(buffer) => self.sticky(option, buffer),
             Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),
+            Handler::Frame => self.frame(option),
             Handler::PacketData => self.packet_data(),
             Handler::Transform(kind) => self.transform(option, kind),
             Handler::Flow => self.flow(option),

@@ -192,9 +192,10 @@ pub fn packet_only(rule: &Rule) -> bool {
         || rule.flow.is_some_and(|f| f.no_stream)
 }
 
-/// Messages before encryption: their buffers are complete when the handshake message is.
+/// Messages before encryption: their buffers are complete when the handshake message is. Frames are not: records go on
+/// between the handshake and the first data.
 fn is_handshake(buffer: Buffer) -> bool {
-    matches!(buffer.protocol(), Some(AppProtocol::Tls | AppProtocol::Ssh))
+    matches!(buffer.protocol(), Some(AppProtocol::Tls | AppProtocol::Ssh)) && buffer.frame_number().is_none()
 }
 
 /// What kinds of inspection could complete the rule.
@@ -328,5 +329,13 @@ mod tests {
         let conditions = plan.rules.iter().flat_map(|rule| &rule.conditions);
         assert!(conditions.clone().count() > 0);
         assert!(conditions.map(|c| &c.record).all(super::can_hold));
+    }
+
+    /// A record of TLS may come between handshake and first data, when no message of the handshake is open any more.
+    #[test]
+    fn frames_of_tls_are_no_handshake() {
+        let text = "alert tls any any -> any any (frame:tls.pdu; content:\"|16 03|\"; startswith; sid:1;)\n";
+        let set = load(&[RuleSource::from_text("x", text)], &VariableTable::default(), &LoadOptions::default());
+        assert!(set.rules.iter().all(|rule| super::scopes(rule) & super::Scopes::APP.0 != 0) && set.rules.len() == 1);
     }
 }

@@ -32,6 +32,8 @@ pub struct DnsState {
     partial: [Vec<u8>; 2],
     /// TCP: framing is lost.
     lost: [bool; 2],
+    /// TCP: the next bytes are the first behind a gap.
+    behind_gap: [bool; 2],
     transactions: Vec<Transaction>,
     messages: Vec<(Direction, Message)>,
     next: u64,
@@ -46,6 +48,7 @@ impl DnsState {
             multicast: false,
             partial: Default::default(),
             lost: [false; 2],
+            behind_gap: [false; 2],
             transactions: Vec::new(),
             messages: Vec::new(),
             next: 0,
@@ -105,6 +108,17 @@ impl DnsState {
         }
         let mut partial = std::mem::take(&mut self.partial[d]);
         partial.extend_from_slice(bytes);
+        // What begins like a message behind a gap is one.
+        if self.behind_gap[d] && partial.len() >= 14 {
+            self.behind_gap[d] = false;
+            self.lost[d] = !begins_message(direction, &partial);
+            if self.lost[d] {
+                return;
+            }
+        } else if self.behind_gap[d] {
+            self.partial[d] = partial;
+            return;
+        }
         let mut at = 0;
         while let Some(&[a, b]) = partial.get(at..at + 2) {
             let length = usize::from(u16::from_be_bytes([a, b]));
@@ -118,6 +132,19 @@ impl DnsState {
     }
 }
 
+/// Length and header of a message of the direction, with one question (RFC 1035 sections 4.1.1 and 4.2.2).
+fn begins_message(direction: Direction, bytes: &[u8]) -> bool {
+    let word = |at: usize| bytes.get(at..at + 2).map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+    let flags = word(4);
+    let response = flags & 0x8000 != 0;
+    word(0) >= 12
+        && response == (direction == Direction::ToClient)
+        && flags >> 11 & 0xf < 7
+        && word(6) == 1
+        && (response || word(8) == 0)
+        && word(8) < 256
+}
+
 impl ProtocolState for DnsState {
     fn protocol(&self) -> AppProtocol {
         if self.multicast { AppProtocol::Mdns } else { AppProtocol::Dns }
@@ -128,7 +155,7 @@ impl ProtocolState for DnsState {
             Input::Data(bytes) if self.tcp => self.stream(direction, bytes),
             Input::Data(bytes) => self.message(direction, bytes),
             Input::Gap(_) => {
-                self.lost[direction as usize] = true;
+                self.behind_gap[direction as usize] = true;
                 self.partial[direction as usize] = Vec::new();
             }
             Input::End => self.partial[direction as usize] = Vec::new(),
@@ -172,6 +199,10 @@ impl ProtocolState for DnsState {
         true
     }
 
+    fn pair(&self, index: usize) -> Option<u64> {
+        self.messages.get(index).map(|(_, message)| message.id.into())
+    }
+
     fn log_parts(&self, index: usize, settings: &LogSettings) -> usize {
         self.messages.get(index).map_or(0, |(direction, message)| log::parts(*direction, message, settings))
     }
@@ -188,5 +219,31 @@ impl ProtocolState for DnsState {
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         self.log_as(index, 0, &super::in_alerts(), out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: &[u8] = b"\x00\x15\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x00\x00\x01\x00\x01";
+
+    fn behind_gap(bytes: &[u8], step: usize) -> usize {
+        let mut state = DnsState::new(&Default::default(), true);
+        state.feed(Direction::ToServer, Input::Data(&QUERY[..9]), 1);
+        state.feed(Direction::ToServer, Input::Gap(100), 2);
+        bytes.chunks(step).for_each(|part| state.feed(Direction::ToServer, Input::Data(part), 3));
+        state.transactions().iter().filter(|t| t.events.is_empty()).count()
+    }
+
+    #[test]
+    fn what_begins_like_a_message_behind_a_gap_is_one() {
+        let two = [QUERY, QUERY].concat();
+        let length = usize::from(QUERY[1]) + 2;
+        assert_eq!(length, QUERY.len());
+        for step in [1, 5, 100] {
+            assert_eq!(behind_gap(&two, step), 2);
+            assert_eq!(behind_gap(&two[4..], step), 0, "the middle of a message");
+        }
     }
 }

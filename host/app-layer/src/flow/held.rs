@@ -2,6 +2,7 @@
 
 use super::detecting::{Detecting, Lazy};
 use super::{AppLayerFlow, Phase};
+use crate::frames::FRAMES_MAX;
 use crate::{Direction, Input, Upgrade};
 use std::collections::VecDeque;
 use weir_contract::protocol::{AppProtocol, Carrier};
@@ -62,6 +63,9 @@ impl AppLayerFlow {
     pub fn mark_inspected(&mut self, frame: u64) -> bool {
         let Phase::Parsing(state) = &mut self.phase else { return false };
         state.mark_inspected();
+        if let Some(frames) = &mut self.frames {
+            frames.release();
+        }
         self.fed = false;
         let mut queue = self.held.take();
         if state.pauses() {
@@ -126,6 +130,10 @@ impl AppLayerFlow {
         self.watch = None;
         self.by_side = [None; 2];
         self.side_failed = [false; 2];
+        self.frames = None;
+        if let Some(protocol) = upgrade.protocol.filter(|p| *p != AppProtocol::Tls) {
+            self.cut_frames(protocol);
+        }
         self.phase = match upgrade.protocol {
             // What was announced must still be what comes.
             Some(AppProtocol::Tls) => Phase::Detecting(Lazy(Some(Box::new(Detecting {
@@ -164,12 +172,17 @@ impl AppLayerFlow {
         let stream = self.carrier == Some(Carrier::Tcp);
         let mut parsed = 0;
         loop {
-            if state.pauses() || (self.fed && stream && state.transactions().len() >= most / 2) {
+            let frames = self.frames.as_ref().map_or(0, |frames| frames.waiting());
+            let full = state.transactions().len() >= most / 2 || frames >= FRAMES_MAX;
+            if state.pauses() || (self.fed && stream && full) {
                 return Some(parsed);
             }
             self.fed = true;
             let (Input::Data(bytes), true) = (input, stream) else {
                 state.feed(direction, input, frame);
+                if let Some(frames) = &mut self.frames {
+                    frames.feed_in(direction, input, state.transactions().last().map(|t| t.id));
+                }
                 return None;
             };
             // A byte that cannot begin a message makes a transaction for its event: no more can begin in a piece than it
@@ -178,6 +191,9 @@ impl AppLayerFlow {
             let left = bytes.get(parsed..).unwrap_or(&[]);
             let piece = left.get(..room).unwrap_or(left);
             state.feed(direction, Input::Data(piece), frame);
+            if let Some(frames) = &mut self.frames {
+                frames.feed_in(direction, Input::Data(piece), state.transactions().last().map(|t| t.id));
+            }
             parsed += piece.len();
             if parsed >= bytes.len() {
                 return None;

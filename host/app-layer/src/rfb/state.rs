@@ -54,9 +54,26 @@ pub struct RfbState {
     /// Why the server goes no further.
     reason: Vec<u8>,
     transaction: [Transaction; 1],
+    /// Lengths of the messages taken, by direction, where frames are cut with this state.
+    cuts: Option<[std::collections::VecDeque<usize>; 2]>,
 }
 
 impl RfbState {
+    /// A state that cuts messages.
+    pub(crate) fn cutting(config: &Arc<AppLayerConfig>) -> Self {
+        RfbState { cuts: Some(Default::default()), ..Self::new(config) }
+    }
+
+    /// Bytes of a direction that the state has and [`Self::next_length`] has not given.
+    pub(crate) fn waiting(&self, d: usize) -> usize {
+        self.held[d].len() + self.cuts.as_ref().map_or(0, |cuts| cuts[d].iter().sum())
+    }
+
+    /// Length of the next message of a direction, once it is whole.
+    pub(crate) fn next_length(&mut self, d: usize) -> Option<usize> {
+        self.cuts.as_mut()?[d].pop_front()
+    }
+
     /// State of a new flow.
     pub fn new(_config: &Arc<AppLayerConfig>) -> Self {
         RfbState {
@@ -73,6 +90,7 @@ impl RfbState {
             framebuffer: None,
             reason: Vec::new(),
             transaction: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
+            cuts: None,
         }
     }
 
@@ -100,6 +118,9 @@ impl RfbState {
                 At::Over => return,
             };
             let Some(length) = self.message(d) else { return };
+            if let Some(cuts) = &mut self.cuts {
+                cuts[d].push_back(length);
+            }
             if self.at == At::Over {
                 self.over();
                 return;

@@ -163,7 +163,7 @@ impl SmtpState {
             if line == b"." && piece.ends {
                 self.at = At::Command;
                 self.expect(Kind::Mail);
-                self.finish(index);
+                self.finish_until_reply(index);
                 return;
             }
             // A dot at the start of a line was doubled (RFC 5321 section 4.5.2).

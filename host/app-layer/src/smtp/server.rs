@@ -71,6 +71,7 @@ impl SmtpState {
                 let extension = line.get(4..).unwrap_or(&[]).trim_ascii();
                 self.pipelining |= extension.eq_ignore_ascii_case(b"pipelining");
             }
+            (Kind::Mail, _) if !more => self.answer_oldest(),
             (Kind::Other | Kind::Mail | Kind::Reset, _) => {}
         }
         self.greeted = true;

@@ -32,9 +32,14 @@ pub(super) struct Mail {
     pub message: Option<Message>,
     /// DATA or BDAT was given.
     pub(super) data: bool,
-    /// The transaction is over.
+    /// The client is through with the transaction.
     pub done: bool,
+    /// Nothing is to come from the server either: the transaction is complete.
+    answered: bool,
 }
+
+/// Most mails that wait for the server's answer; of more, the oldest is complete without.
+const UNANSWERED_MAX: usize = 32;
 
 /// SMTP of one flow.
 pub struct SmtpState {
@@ -55,6 +60,8 @@ pub struct SmtpState {
     pub(super) next: u64,
     pub(super) upgrade: Option<Upgrade>,
     rest: [Vec<u8>; 2],
+    /// No reply will come any more.
+    silent: bool,
     /// Events of replies that came before any command.
     pub(super) early: Vec<u16>,
 }
@@ -78,6 +85,7 @@ impl SmtpState {
             next: 0,
             upgrade: None,
             rest: Default::default(),
+            silent: false,
             early: Vec::new(),
         }
     }
@@ -131,15 +139,53 @@ impl SmtpState {
 
     /// The transaction is over.
     pub(super) fn finish(&mut self, index: usize) {
+        self.close(index);
+        self.answer(index);
+    }
+
+    /// The client's part is over; the transaction is complete with the reply (RFC 5321 section 4.1.1.4: only then does
+    /// the server answer for the mail).
+    pub(super) fn finish_until_reply(&mut self, index: usize) {
+        self.close(index);
+        if self.silent {
+            self.answer(index);
+        } else if self.mails.iter().filter(|mail| mail.done && !mail.answered).count() > UNANSWERED_MAX {
+            self.answer_oldest();
+        }
+    }
+
+    fn close(&mut self, index: usize) {
         let (Some(mail), Some(transaction)) = (self.mails.get_mut(index), self.transactions.get_mut(index)) else { return };
         if let Some(message) = &mut mail.message {
             message.finish();
         }
-        transaction.progress = [COMPLETE; 2];
-        transaction.changed = [true; 2];
+        transaction.progress[0] = COMPLETE;
+        transaction.changed[0] = true;
         self.oddities(index);
         self.mails[index].done = true;
         self.chunk_lines = Lines::default();
+    }
+
+    fn answer(&mut self, index: usize) {
+        let (Some(mail), Some(transaction)) = (self.mails.get_mut(index), self.transactions.get_mut(index)) else { return };
+        mail.answered = true;
+        transaction.progress[1] = COMPLETE;
+        transaction.changed = [true; 2];
+    }
+
+    /// The reply to the oldest mail that waits for one has come.
+    pub(super) fn answer_oldest(&mut self) {
+        if let Some(index) = self.mails.iter().position(|mail| mail.done && !mail.answered) {
+            self.answer(index);
+        }
+    }
+
+    fn answer_all(&mut self) {
+        for index in 0..self.mails.len() {
+            if self.mails[index].done && !self.mails[index].answered {
+                self.answer(index);
+            }
+        }
     }
 
     fn gap(&mut self, d: usize, length: u64) {
@@ -150,6 +196,7 @@ impl SmtpState {
         if d == 1 {
             // How many replies are lost cannot be known.
             self.pending.clear();
+            self.answer_all();
             self.greeted = true;
             return;
         }
@@ -187,6 +234,10 @@ impl SmtpState {
             }
         }
         self.line = line;
+        if d == 1 {
+            self.silent = true;
+            self.answer_all();
+        }
         if d == 0 {
             if let At::Chunk(..) = self.at {
                 self.chunk_end(true);
@@ -195,7 +246,8 @@ impl SmtpState {
             if !self.early.is_empty() {
                 self.current();
             }
-            if let Some(index) = self.mails.len().checked_sub(1) {
+            // What was sent whole waits for its reply, which may still come.
+            if let Some(index) = self.mails.len().checked_sub(1).filter(|&n| !self.mails[n].done) {
                 self.finish(index);
             }
         }
@@ -205,7 +257,7 @@ impl SmtpState {
         let mut at = 0;
         while at < self.transactions.len() {
             self.transactions[at].changed = [false; 2];
-            if self.mails[at].done {
+            if self.mails[at].answered {
                 self.transactions.remove(at);
                 self.mails.remove(at);
             } else {

@@ -1,5 +1,5 @@
 use super::SmtpState;
-use crate::{BufferState, Direction, Input, ProtocolState};
+use crate::{BufferState, COMPLETE, Direction, Input, ProtocolState};
 use Direction::{ToClient, ToServer};
 use weir_ir::Buffer;
 
@@ -15,7 +15,7 @@ fn dialogue(steps: &[(Direction, &[u8])], step: usize) -> (SmtpState, Vec<Vec<(B
                     events.push(name);
                 }
             }
-            if t.progress[0] == crate::COMPLETE {
+            if t.progress == [COMPLETE; 2] {
                 seen.push(WATCHED.iter().map(|b| (*b, all(state, index, *b))).collect());
             }
         }
@@ -195,4 +195,26 @@ fn events_behind_a_mail_do_not_depend_on_deliveries() {
     };
     assert_eq!(events(true), events(false));
     assert!(events(true).values().any(|events| !events.is_empty()));
+}
+
+/// A mail is complete with the server's answer to it: its record tells the state behind the reply.
+#[test]
+fn a_mail_is_complete_with_its_reply() {
+    let mut state = SmtpState::new(&Default::default());
+    let mut said = |client: bool, text: &[u8]| {
+        let direction = if client { Direction::ToServer } else { Direction::ToClient };
+        state.feed(direction, Input::Data(text), 1);
+        let all = state.transactions().iter().map(|t| t.progress).collect::<Vec<_>>();
+        state.mark_inspected();
+        all
+    };
+    said(false, b"220 hi\r\n");
+    said(true, b"MAIL FROM:<a@b>\r\nDATA\r\n");
+    said(false, b"250 ok\r\n354 go\r\n");
+    assert_eq!(said(true, b"Subject: x\r\n\r\ny\r\n.\r\n"), [[COMPLETE, 0]]);
+    // What the client goes on with belongs to the next mail.
+    assert_eq!(said(true, b"MAIL FROM:<c@d>\r\n"), [[COMPLETE, 0], [0, 0]]);
+    assert_eq!(said(false, b"250-queued\r\n"), [[COMPLETE, 0], [0, 0]]);
+    assert_eq!(said(false, b"250 as 1\r\n"), [[COMPLETE; 2], [0, 0]]);
+    assert_eq!(said(false, b"250 ok\r\n"), [[0, 0]]);
 }

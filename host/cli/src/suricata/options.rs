@@ -88,6 +88,9 @@ pub struct SuricataArguments {
     /// Print the protocols and end.
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
     pub list_app_layer_protos: Option<String>,
+    /// Print the frames that rules may name and end.
+    #[arg(long)]
+    pub list_app_layer_frames: bool,
     /// User that the process becomes; Weir reads captures as the user who starts it.
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,

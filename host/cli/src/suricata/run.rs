@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use weir_management::{Checksums, Config};
-use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, StatsLog, Tee};
+use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, RunTotals, StatsLog, Tee};
 
 /// Suricata's version that Weir's behaviour is compared with.
 pub const VERSION: &str = "8.0.8";
@@ -27,6 +27,10 @@ const STORED_MAX: u64 = 16 << 20;
 pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
     if arguments.version {
         outln!("This is Suricata version {VERSION} RELEASE (Weir {})", env!("CARGO_PKG_VERSION"));
+        return Ok(OK);
+    }
+    if arguments.list_app_layer_frames {
+        out!("{}", frames());
         return Ok(OK);
     }
     if arguments.build_info {
@@ -153,7 +157,23 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
             remedy: Some("name a capture file or a directory of them with -r".to_owned()),
         });
     };
-    inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)
+    let totals = inspect_all(&loaded, &config, &outputs, directory, &captures(read, arguments.pcap_file_recursive)?)?;
+    match &arguments.data_dir {
+        Some(directory) => keep_datasets(directory, &totals),
+        None => Ok(()),
+    }
+}
+
+/// Writes the data sets that rules want kept. The compiler has checked that their paths stay below the directory.
+fn keep_datasets(directory: &Path, totals: &RunTotals) -> Result<(), Failure> {
+    for (file, content) in &totals.datasets {
+        let path = directory.join(file);
+        if let Some(parent) = path.parent() {
+            std::fs::create_dir_all(parent).map_err(anyhow::Error::from).or_internal()?;
+        }
+        std::fs::write(&path, content).map_err(anyhow::Error::from).or_internal()?;
+    }
+    Ok(())
 }
 
 /// A user or group must exist, although captures are read as whoever starts the run.
@@ -333,7 +353,7 @@ fn inspect_all(
     outputs: &[Output],
     directory: &Path,
     files: &[PathBuf],
-) -> Result<(), Failure> {
+) -> Result<RunTotals, Failure> {
     OutputFile::create_directory(directory).or_internal()?;
     let open = || Source::open_all(files);
     let mut source = open()?;
@@ -368,7 +388,8 @@ fn inspect_all(
     for remark in source.remarks() {
         tracing::info!("{remark}");
     }
-    sinks.finish().or_internal()
+    sinks.finish().or_internal()?;
+    Ok(totals)
 }
 
 /// JA3 is logged where rules use it, unless the configuration says.
@@ -381,6 +402,26 @@ fn fingerprints(loaded: &Loaded, options: &mut weir_output::EveOptions) {
         let tls = options.protocol_settings.entry("tls".to_owned()).or_default();
         tls.entry("ja3-fingerprints".to_owned()).or_insert_with(|| "yes".to_owned());
     }
+}
+
+/// Names of the frames, by transport.
+fn frames() -> String {
+    use weir_contract::protocol::AppProtocol as P;
+    let mut text = "=========Supported App Layer Frames=========\n".to_owned();
+    for frame in weir_ir::Buffer::frames() {
+        let name = frame.name().trim_start_matches("frame:");
+        let (tcp, udp) = match frame.protocol() {
+            Some(P::Mdns) => (false, true),
+            Some(P::Dns | P::Enip | P::Sip | P::Ldap) => (true, !name.ends_with(".stream")),
+            _ => (true, false),
+        };
+        for (transport, carries) in [("tcp", tcp), ("udp", udp)] {
+            if carries {
+                text.push_str(&format!("{transport}: {name}\n"));
+            }
+        }
+    }
+    text
 }
 
 fn build_info() -> String {

@@ -103,7 +103,7 @@ pub(super) fn finish(
     raw.sort_by_key(|r| {
         let transaction = match r.scope {
             Scope::Packet | Scope::Stream => 0,
-            Scope::Transaction(id) => id.saturating_add(1),
+            Scope::Transaction(id) | Scope::Frame(id) => id.saturating_add(1),
         };
         (r.rule, transaction, r.scope == Scope::Packet, r.direction)
     });

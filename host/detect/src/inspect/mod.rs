@@ -307,7 +307,7 @@ impl Work<'_> {
             effects::change_state(rule, self.context, (self.direction, self.transaction), flow.as_deref_mut(), &mut self.shared.bits);
         }
         // Several deliveries of one packet are one unit.
-        if !matches!(scope, Scope::Transaction(_)) && self.raw.iter().any(|r| r.rule == index && r.scope == scope) {
+        if !matches!(scope, Scope::Transaction(_) | Scope::Frame(_)) && self.raw.iter().any(|r| r.rule == index && r.scope == scope) {
             return;
         }
         let notes = self.tell(flow);

@@ -8,7 +8,7 @@ use crate::flow::{Candidate, Extent, FlowDetect, MAX_CANDIDATES, Scan, Side, Tra
 use crate::inspect::Delivery;
 use crate::program::groups::Behind;
 use crate::program::header::Tuple;
-use crate::program::rule::{Absence, CompiledRule, RuleBuffer, Source};
+use crate::program::rule::{Absence, CompiledRule, Head, RuleBuffer, Source};
 use crate::program::slots::Slot;
 use crate::program::{Program, RuleIndex};
 use crate::shared::SharedState;
@@ -74,13 +74,32 @@ impl Inspector {
         raw_window: Option<&Delivery<'_>>,
         shared: &mut SharedState,
     ) {
-        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
-        let program: &Program = program;
-        shared.prepare(program);
-        flow.attach(program);
+        shared.prepare(&self.program);
+        flow.attach(&self.program);
         if flow.is_closed() {
             return;
         }
+        // Frames are numbered by themselves.
+        if state.are_frames() {
+            std::mem::swap(&mut flow.transactions, &mut flow.frames);
+        }
+        self.units(context, flow, direction, state, raw_window, shared);
+        if state.are_frames() {
+            std::mem::swap(&mut flow.transactions, &mut flow.frames);
+        }
+    }
+
+    fn units(
+        &mut self,
+        context: &Context<'_>,
+        flow: &mut FlowDetect,
+        direction: Direction,
+        state: &dyn ProtocolState,
+        raw_window: Option<&Delivery<'_>>,
+        shared: &mut SharedState,
+    ) {
+        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
+        let program: &Program = program;
         let live = state.transactions();
         let side = direction as usize;
         let mut kept = 0;
@@ -114,12 +133,12 @@ impl Inspector {
                 }
             };
             scratch.cache.clear();
-            work.transaction = Some(transaction.id);
+            work.transaction = Some(transaction.id).filter(|_| !state.are_frames());
             let inside = InTransaction { state, index, direction };
             let (Some(detect), Some(flow_side)) = (flow.transactions.get_mut(at), flow.sides.get_mut(side)) else {
                 continue;
             };
-            begin(&work, detect, flow_side, side, &tuple);
+            begin(&work, detect, flow_side, inside, &tuple);
             name_event_rules(&mut work, inside, detect, flow_side, &tuple, &transaction.events);
             search(&mut work, inside, detect, flow_side, &tuple, &mut scratch.cache);
             // The rules, in order. The list leaves the flow while rules change the flow's state.
@@ -135,7 +154,11 @@ impl Inspector {
                     false => check(&mut work),
                 };
                 if answer == Answer::Match {
-                    work.matched(candidate.rule, Scope::Transaction(transaction.id), Some(&mut *flow));
+                    let scope = match state.are_frames() {
+                        true => Scope::Frame(transaction.id),
+                        false => Scope::Transaction(transaction.id),
+                    };
+                    work.matched(candidate.rule, scope, Some(&mut *flow));
                     if let Some(own) = flow.transactions.get_mut(at).and_then(|t| t.sides.get_mut(side)) {
                         if let Err(place) = own.alerted.binary_search(&candidate.rule) {
                             own.alerted.insert(place, candidate.rule);
@@ -183,7 +206,8 @@ fn add(work: &Program, detect: &mut TransactionDetect, rule: RuleIndex, side: us
 }
 
 /// First inspection of the direction: the rules without fast pattern.
-fn begin(work: &Work<'_>, detect: &mut TransactionDetect, flow_side: &mut Side, side: usize, tuple: &Tuple) {
+fn begin(work: &Work<'_>, detect: &mut TransactionDetect, flow_side: &mut Side, inside: InTransaction<'_>, tuple: &Tuple) {
+    let side = inside.direction as usize;
     if detect.sides.get_mut(side).is_none_or(|own| std::mem::replace(&mut own.begun, true)) {
         return;
     }
@@ -196,7 +220,8 @@ fn begin(work: &Work<'_>, detect: &mut TransactionDetect, flow_side: &mut Side, 
         flow_side.transaction = Some(list.into());
     }
     for &rule in flow_side.transaction.as_deref().unwrap_or(&[]) {
-        if program.head(rule).is_some_and(|h| conditions::protocol_holds(h.application, work.context)) {
+        let holds = |h: &Head| h.frames == inside.state.are_frames() && conditions::protocol_holds(h.application, work.context);
+        if program.head(rule).is_some_and(holds) {
             add(program, detect, rule, side);
         }
     }
@@ -246,6 +271,9 @@ fn search(
         }
         let Some(group) = program.transaction_group(group_index) else { continue };
         let Some(slot) = program.slots().get(group.slot) else { continue };
+        if slot.buffer.frame_number().is_some() != inside.state.are_frames() {
+            continue;
+        }
         let key = position as u16;
         let known = own.scans.iter().position(|s| s.group == key);
         let mut scan = match known {

@@ -11,6 +11,8 @@ pub struct Definition {
     pub name: Arc<str>,
     /// `type`
     pub kind: Arc<str>,
+    /// File that it is kept in when the run ends.
+    pub saved: Option<Arc<str>>,
     /// Entries loaded with the rules.
     pub entries: Arc<[Box<[u8]>]>,
     /// What is known of them, in JSON sets.
@@ -33,6 +35,7 @@ impl DatasetTable {
             self.definitions.push(Definition {
                 name: operation.name.clone(),
                 kind: operation.kind.clone(),
+                saved: None,
                 entries: operation.entries.clone(),
                 contexts: operation.context.as_ref().map_or_else(|| Arc::from(Vec::new()), |(_, known)| known.clone()),
             });
@@ -43,6 +46,9 @@ impl DatasetTable {
                 "dataset {} has type {} here and type {} in an earlier rule",
                 operation.name, operation.kind, definition.kind
             ));
+        }
+        if definition.saved.is_none() {
+            definition.saved.clone_from(&operation.saved);
         }
         if definition.entries.is_empty() {
             definition.entries = operation.entries.clone();

@@ -141,7 +141,11 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
         at_detection: is_detection_only(ir),
         of_flow: is_protocol_only(ir) || is_header_only(ir),
     };
-    let head = Head { header: shared.headers.intern(&ir.header), units, directions, application };
+    let frames = ir.buffers.iter().any(|b| b.buffer.frame_number().is_some());
+    if frames && ir.buffers.iter().any(|b| is_transaction(b.buffer) && b.buffer.frame_number().is_none()) {
+        return Err("a frame and buffers of transactions do not go together: write two rules, joined by a flowbit".into());
+    }
+    let head = Head { header: shared.headers.intern(&ir.header), units, directions, application, frames };
     Ok(Lowered { head, rule, fast })
 }
 

@@ -287,6 +287,11 @@ impl Program {
         self.slots().all().iter().any(|slot| matches!(slot.buffer, FileMd5 | FileSha1 | FileSha256))
     }
 
+    /// Frames that rules look at, by bits of [`weir_ir::Buffer::frame_number`].
+    pub fn wanted_frames(&self) -> u128 {
+        self.slots().all().iter().filter_map(|slot| slot.buffer.frame_number()).fold(0, |mask, n| mask | 1 << n)
+    }
+
     pub(crate) fn slots(&self) -> &SlotTable {
         &self.shared.slots
     }

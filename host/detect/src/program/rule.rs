@@ -20,6 +20,8 @@ pub struct Head {
     pub directions: u8,
     /// Protocol of the flow, if the rule asks for one.
     pub application: Option<AppProtocol>,
+    /// It looks at frames.
+    pub frames: bool,
 }
 
 /// Units of inspection of a rule.

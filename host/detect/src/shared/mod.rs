@@ -6,6 +6,7 @@
 
 pub mod bits;
 pub mod datasets;
+mod saved;
 pub mod threshold;
 
 pub use bits::HostBits;

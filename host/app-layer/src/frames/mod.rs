@@ -1,0 +1,462 @@
+//! Frames: ranges of a stream, or of a datagram, that have a name in their protocol (`tls.hdr`, `smtp.data`), for rules
+//! with `frame`.
+//!
+//! Place: beside the parser of a flow, fed with the same input in the same order; only where some rule asks for frames of
+//! the protocol. To detection the frames are units like transactions, each with one buffer. Invariants: a frame keeps at
+//! most [`AppLayerConfig::body_limit`] bytes, and the flow few frames at a time (the parser pauses for them); what cannot
+//! be cut any more (a gap, a message that is none) has no further frames.
+
+mod binary;
+mod http1;
+mod lines;
+mod smtp;
+#[cfg(test)]
+mod tests;
+
+use crate::json::Object;
+use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use std::sync::Arc;
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
+
+/// Frames that wait for inspection before the parser pauses.
+pub(crate) const FRAMES_MAX: usize = 256;
+/// Longest beginning of a message that is needed to name its frames.
+const HEAD_MAX: usize = 96 * 1024;
+/// Bytes of a frame that records show.
+const SHOWN_MAX: usize = 4096;
+
+/// A named range of what comes: buffer, place from the beginning of the message, length; without length to where the
+/// cutter says that it ends.
+type Part = (Buffer, usize, Option<u64>);
+
+/// What the beginning of the bytes that are not cut yet says.
+enum Step {
+    /// Not enough to tell.
+    More,
+    /// A message of so many bytes, and its frames.
+    Message(u64, Vec<Part>),
+    /// So many bytes belong to what is open.
+    Inside(u64),
+    /// So many bytes are the last ones of what is open.
+    Last(usize),
+    /// Nothing can be cut from here on.
+    Lost,
+}
+
+/// How a protocol's messages are found.
+enum Cutter {
+    Binary(binary::Binary),
+    Http1(http1::Http1),
+    Smtp(smtp::Smtp),
+}
+
+#[derive(Default)]
+struct Side {
+    /// Offset of the first byte of `head`.
+    position: u64,
+    /// Bytes that are not cut yet.
+    head: Vec<u8>,
+    /// Bytes of the message that are still to come.
+    left: u64,
+    lost: bool,
+    /// The frame of the whole stream has begun.
+    stream: bool,
+}
+
+/// A frame.
+struct Frame {
+    buffer: Buffer,
+    direction: Direction,
+    offset: u64,
+    length: Option<u64>,
+    bytes: Vec<u8>,
+    /// All its bytes are there.
+    complete: bool,
+    /// Nothing more will be added.
+    closed: bool,
+    transaction: Option<u64>,
+}
+
+/// The frames of one flow.
+pub struct Frames {
+    protocol: AppProtocol,
+    wanted: u128,
+    datagrams: bool,
+    limit: usize,
+    cutter: Cutter,
+    sides: [Side; 2],
+    frames: Vec<Frame>,
+    /// What detection sees of each.
+    units: Vec<Transaction>,
+    next: u64,
+}
+
+impl Frames {
+    /// Frames of a flow whose protocol has become known, if rules ask for any.
+    pub(crate) fn new(protocol: AppProtocol, config: &Arc<AppLayerConfig>, datagrams: bool) -> Option<Box<Frames>> {
+        let wanted = config.frames & of_protocol(protocol);
+        if wanted == 0 {
+            return None;
+        }
+        let cutter = match protocol {
+            AppProtocol::Http1 => Cutter::Http1(http1::Http1::default()),
+            AppProtocol::Smtp => Cutter::Smtp(smtp::Smtp::default()),
+            protocol => Cutter::Binary(binary::Binary::new(protocol, config)),
+        };
+        Some(Box::new(Frames {
+            protocol,
+            wanted,
+            datagrams,
+            limit: config.body_limit,
+            cutter,
+            sides: Default::default(),
+            frames: Vec::new(),
+            units: Vec::new(),
+            next: 0,
+        }))
+    }
+
+    /// More of a direction. `transaction`: the one that the parser is at.
+    pub(crate) fn feed_in(&mut self, direction: Direction, input: Input<'_>, transaction: Option<u64>) {
+        let d = direction as usize;
+        match input {
+            Input::Data(bytes) => {
+                if self.datagrams {
+                    let side = &mut self.sides[d];
+                    *side = Side { position: side.position, ..Side::default() };
+                } else {
+                    self.stream_bytes(direction, bytes);
+                }
+                self.push(d, bytes);
+                // What one direction says may tell what the bytes are that wait in the other.
+                for d in [d, 1 - d] {
+                    self.cut(d, transaction);
+                }
+                if self.datagrams {
+                    let side = &mut self.sides[d];
+                    side.position += side.head.len() as u64;
+                    side.head.clear();
+                    self.close(direction, false);
+                }
+            }
+            Input::Gap(length) => {
+                let side = &mut self.sides[d];
+                side.position += side.head.len() as u64 + length;
+                side.lost |= !side.head.is_empty() || length > side.left;
+                side.left = side.left.saturating_sub(length);
+                side.head.clear();
+                self.close(direction, false);
+            }
+            Input::End => self.close(direction, true),
+        }
+    }
+
+    /// Bytes of the message that is under way, then those that are to be cut.
+    fn push(&mut self, d: usize, bytes: &[u8]) {
+        let side = &mut self.sides[d];
+        if side.lost {
+            side.position += bytes.len() as u64;
+            return;
+        }
+        let now = usize::try_from(side.left).unwrap_or(usize::MAX).min(bytes.len());
+        let (inside, rest) = bytes.split_at(now);
+        self.add(d, inside);
+        let side = &mut self.sides[d];
+        side.left -= now as u64;
+        side.position += now as u64;
+        side.head.extend_from_slice(rest);
+    }
+
+    fn cut(&mut self, d: usize, transaction: Option<u64>) {
+        let head = std::mem::take(&mut self.sides[d].head);
+        let mut at = 0;
+        while at < head.len() {
+            let rest = &head[at..];
+            let step = match &mut self.cutter {
+                Cutter::Binary(cutter) => cutter.step(d, rest, self.datagrams),
+                Cutter::Http1(cutter) => cutter.step(d, rest),
+                Cutter::Smtp(cutter) => cutter.step(d, rest),
+            };
+            let total = match step {
+                Step::More if rest.len() < HEAD_MAX => break,
+                Step::More | Step::Lost => {
+                    self.sides[d].lost = true;
+                    self.sides[d].position += rest.len() as u64;
+                    self.close(if d == 0 { Direction::ToServer } else { Direction::ToClient }, false);
+                    return;
+                }
+                Step::Message(total, parts) => {
+                    for (buffer, from, length) in parts {
+                        let kept = length
+                            .map_or(rest.len(), |l| from.saturating_add(usize::try_from(l).unwrap_or(usize::MAX)));
+                        // What has no end yet gets its bytes as they are passed on.
+                        let end = if length.is_none() { usize::try_from(total).unwrap_or(usize::MAX) } else { kept };
+                        let bytes = rest.get(from..end.min(rest.len())).unwrap_or(&[]);
+                        self.begin(d, buffer, from as u64, length, bytes, transaction);
+                    }
+                    total
+                }
+                Step::Inside(length) => {
+                    let now = usize::try_from(length).unwrap_or(usize::MAX).min(rest.len());
+                    self.add(d, rest.get(..now).unwrap_or(rest));
+                    length
+                }
+                Step::Last(length) => {
+                    self.add(d, rest.get(..length).unwrap_or(rest));
+                    self.end_open(d);
+                    length as u64
+                }
+            };
+            let now = usize::try_from(total).unwrap_or(usize::MAX).min(rest.len());
+            at += now;
+            let side = &mut self.sides[d];
+            side.position += now as u64;
+            side.left = total - now as u64;
+        }
+        let mut head = head;
+        head.drain(..at.min(head.len()));
+        self.sides[d].head = head;
+    }
+
+    fn wants(&self, buffer: Buffer) -> bool {
+        buffer.frame_number().is_some_and(|n| self.wanted >> n & 1 != 0)
+    }
+
+    fn begin(
+        &mut self,
+        d: usize,
+        buffer: Buffer,
+        from: u64,
+        length: Option<u64>,
+        bytes: &[u8],
+        transaction: Option<u64>,
+    ) {
+        if !self.wants(buffer) {
+            return;
+        }
+        let direction = if d == 0 { Direction::ToServer } else { Direction::ToClient };
+        let complete = length.is_some_and(|l| l == bytes.len() as u64) && bytes.len() <= self.limit;
+        let closed = length.is_some_and(|l| l <= bytes.len() as u64);
+        let bytes = bytes.get(..self.limit).unwrap_or(bytes).to_vec();
+        let offset = self.sides[d].position + from;
+        self.frames.push(Frame { buffer, direction, offset, length, bytes, complete, closed, transaction });
+        let mut changed = [false; 2];
+        changed[d] = true;
+        self.units.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
+        self.next += 1;
+    }
+
+    /// Bytes at the direction's position, for what is open.
+    fn add(&mut self, d: usize, bytes: &[u8]) {
+        let (limit, position) = (self.limit, self.sides[d].position);
+        for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
+            if frame.closed || frame.direction as usize != d || is_stream(frame.buffer) {
+                continue;
+            }
+            // A frame may begin further on in the message.
+            let skip = usize::try_from(frame.offset.saturating_sub(position)).unwrap_or(usize::MAX);
+            let Some(own) = bytes.get(skip..) else { continue };
+            let have = position.max(frame.offset) - frame.offset;
+            let want =
+                frame.length.map_or(usize::MAX, |l| usize::try_from(l.saturating_sub(have)).unwrap_or(usize::MAX));
+            let own = own.get(..want).unwrap_or(own);
+            if !own.is_empty() {
+                extend(frame, own, limit);
+                unit.changed[d] = true;
+            }
+            if frame.length == Some(have + own.len() as u64) {
+                frame.closed = true;
+                frame.complete = frame.length == Some(frame.bytes.len() as u64);
+            }
+        }
+    }
+
+    fn stream_bytes(&mut self, direction: Direction, bytes: &[u8]) {
+        let d = direction as usize;
+        let Some(buffer) = stream_of(self.protocol) else { return };
+        if !std::mem::replace(&mut self.sides[d].stream, true) {
+            self.begin(d, buffer, 0, None, &[], None);
+        }
+        let limit = self.limit;
+        for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
+            if frame.buffer == buffer && frame.direction == direction && !frame.closed {
+                extend(frame, bytes, limit);
+                unit.changed[d] = true;
+            }
+        }
+    }
+
+    /// The frames without length end here.
+    fn end_open(&mut self, d: usize) {
+        for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
+            if frame.direction as usize == d && frame.length.is_none() && !frame.closed && !is_stream(frame.buffer) {
+                finish(frame, self.limit);
+                unit.changed[d] = true;
+            }
+        }
+    }
+
+    /// The direction is over, or goes on elsewhere.
+    fn close(&mut self, direction: Direction, ended: bool) {
+        for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
+            if frame.direction != direction || frame.closed {
+                continue;
+            }
+            if ended && frame.length.is_none() {
+                finish(frame, self.limit);
+            }
+            frame.closed = true;
+            unit.changed[direction as usize] = true;
+        }
+    }
+
+    /// Frames that detection has not seen.
+    pub(crate) fn waiting(&self) -> usize {
+        self.units.iter().filter(|unit| unit.changed != [false; 2]).count()
+    }
+
+    /// Detection has seen them.
+    pub(crate) fn release(&mut self) {
+        let mut keep = self.frames.iter().map(|frame| !frame.closed);
+        self.units.retain_mut(|unit| {
+            unit.changed = [false; 2];
+            keep.next().unwrap_or(false)
+        });
+        self.frames.retain(|frame| !frame.closed);
+    }
+
+    fn index_of(&self, id: u64) -> Option<usize> {
+        self.units.binary_search_by_key(&id, |unit| unit.id).ok()
+    }
+
+    /// The transaction that a frame came with.
+    pub fn transaction_of(&self, id: u64) -> Option<u64> {
+        self.frames.get(self.index_of(id)?)?.transaction
+    }
+
+    /// `"frame":{…}` of a frame.
+    pub fn describe(&self, id: u64, out: &mut Vec<u8>) {
+        if let Some(index) = self.index_of(id) {
+            self.log(index, out);
+        }
+    }
+}
+
+fn extend(frame: &mut Frame, bytes: &[u8], limit: usize) {
+    let room = limit.saturating_sub(frame.bytes.len());
+    frame.bytes.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+}
+
+fn finish(frame: &mut Frame, limit: usize) {
+    frame.closed = true;
+    frame.complete = frame.bytes.len() < limit;
+    frame.length = Some(frame.bytes.len() as u64);
+}
+
+fn stream_of(protocol: AppProtocol) -> Option<Buffer> {
+    Buffer::from_name(&format!("frame:{}.stream", prefix(protocol)))
+}
+
+fn is_stream(buffer: Buffer) -> bool {
+    buffer.name().ends_with(".stream")
+}
+
+/// The protocol's name in those of its frames.
+fn prefix(protocol: AppProtocol) -> &'static str {
+    if protocol == AppProtocol::Http1 { "http1" } else { protocol.name() }
+}
+
+fn of_protocol(protocol: AppProtocol) -> u128 {
+    let own = Buffer::ALL.iter().filter(|b| b.protocol() == Some(protocol));
+    own.filter_map(|b| b.frame_number()).fold(0, |mask, n| mask | 1 << n)
+}
+
+impl ProtocolState for Frames {
+    fn protocol(&self) -> AppProtocol {
+        self.protocol
+    }
+
+    fn are_frames(&self) -> bool {
+        true
+    }
+
+    fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {
+        self.feed_in(direction, input, None);
+    }
+
+    fn transactions(&self) -> &[Transaction] {
+        &self.units
+    }
+
+    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
+        match self.frames.get(index) {
+            Some(frame) if frame.buffer == buffer && frame.direction == direction && instance == 0 => {
+                BufferState::Present(BufferView { bytes: &frame.bytes, complete: frame.complete })
+            }
+            _ => BufferState::Absent,
+        }
+    }
+
+    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
+        None
+    }
+
+    fn event_names(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    fn mark_inspected(&mut self) {
+        self.release();
+    }
+
+    fn is_open(&self, direction: Direction) -> bool {
+        !self.sides[direction as usize].head.is_empty()
+            || self.frames.iter().any(|f| f.direction == direction && !f.closed && !is_stream(f.buffer))
+    }
+
+    fn log(&self, index: usize, out: &mut Vec<u8>) {
+        let (Some(frame), Some(unit)) = (self.frames.get(index), self.units.get(index)) else { return };
+        let mut object = Object::begin("frame", out);
+        let name = frame.buffer.name().trim_start_matches("frame:");
+        let kind = name.split_once('.').map_or(name, |(_, kind)| kind);
+        object.string("type", kind.as_bytes());
+        object.number("id", unit.id + 1);
+        object.string("direction", if frame.direction == Direction::ToServer { b"toserver" } else { b"toclient" });
+        if self.datagrams {
+            object.number("stream_offset", 0);
+        } else {
+            object.number("stream_offset", frame.offset);
+        }
+        if let Some(length) = frame.length {
+            object.number("length", length);
+        }
+        object.flag("complete", frame.complete);
+        let shown = frame.bytes.get(..SHOWN_MAX).unwrap_or(&frame.bytes);
+        object.string("payload", base64(shown).as_bytes());
+        let printable = |b: &u8| if (0x20..0x7f).contains(b) || matches!(b, b'\r' | b'\n') { *b } else { b'.' };
+        object.string("payload_printable", &shown.iter().map(printable).collect::<Vec<u8>>());
+        if let Some(transaction) = frame.transaction {
+            object.number("tx_id", transaction);
+        }
+        object.end();
+    }
+
+    fn is_loggable(&self, index: usize) -> bool {
+        self.units.get(index).is_some_and(|unit| unit.progress == [COMPLETE; 2])
+    }
+}
+
+/// RFC 4648 section 4.
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let word = three.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - three.len()));
+        for n in 0..4 {
+            let digit = DIGITS[(word >> (18 - 6 * n) & 63) as usize];
+            out.push(if n <= three.len() { digit as char } else { '=' });
+        }
+    }
+    out
+}

@@ -1,0 +1,118 @@
+use super::*;
+use Direction::{ToClient, ToServer};
+
+/// Frames of what is said, whole or cut: name, bytes, and whether it is complete, in the order of names.
+fn frames(protocol: AppProtocol, said: &[(Direction, &[u8])], step: usize) -> Vec<(String, Vec<u8>, bool)> {
+    let config = Arc::new(AppLayerConfig { frames: u128::MAX, ..AppLayerConfig::default() });
+    let mut frames = Frames::new(protocol, &config, false).expect("the protocol has frames");
+    let mut out = Vec::new();
+    let mut collect = |frames: &mut Frames| {
+        for frame in frames.frames.iter().filter(|frame| frame.closed && !is_stream(frame.buffer)) {
+            out.push((
+                frame.buffer.name().trim_start_matches("frame:").to_owned(),
+                frame.bytes.clone(),
+                frame.complete,
+            ));
+        }
+        frames.release();
+    };
+    for (direction, bytes) in said {
+        for part in bytes.chunks(step) {
+            frames.feed_in(*direction, Input::Data(part), None);
+            collect(&mut frames);
+        }
+    }
+    for direction in [ToServer, ToClient] {
+        frames.feed_in(direction, Input::End, None);
+        collect(&mut frames);
+    }
+    out.sort();
+    out
+}
+
+fn any_cut(protocol: AppProtocol, said: &[(Direction, &[u8])]) -> Vec<(String, String)> {
+    let whole = frames(protocol, said, 10_000);
+    for step in [1, 2, 3, 7, 50] {
+        assert_eq!(frames(protocol, said, step), whole, "{step}");
+    }
+    assert!(whole.iter().all(|(_, _, complete)| *complete), "{whole:?}");
+    whole.into_iter().map(|(name, bytes, _)| (name, String::from_utf8_lossy(&bytes).into_owned())).collect()
+}
+
+fn named(all: &[(String, String)], name: &str) -> Vec<String> {
+    all.iter().filter(|(n, _)| n == name).map(|(_, text)| text.clone()).collect()
+}
+
+#[test]
+fn mail() {
+    let all = any_cut(
+        AppProtocol::Smtp,
+        &[
+            (ToClient, b"220 hi\r\n"),
+            (ToServer, b"MAIL FROM:<a>\r\nDATA\r\n"),
+            (ToClient, b"250 ok\r\n354 go\r\n"),
+            (ToServer, b"a\r\n..\r\n.\r\nBDAT 3\r\nxyzDATA\r\n"),
+            (ToClient, b"354 go\r\n"),
+            (ToServer, b".\r\nQUIT\r\n"),
+            (ToClient, b"250-all\r\n250 done\r\n"),
+        ],
+    );
+    assert_eq!(named(&all, "smtp.data"), [".\r\n", "a\r\n..\r\n.\r\n", "xyz"]);
+    assert_eq!(
+        named(&all, "smtp.command_line"),
+        ["BDAT 3\r\n", "DATA\r\n", "DATA\r\n", "MAIL FROM:<a>\r\n", "QUIT\r\n"]
+    );
+    assert_eq!(named(&all, "smtp.response_line").len(), 6);
+}
+
+#[test]
+fn web() {
+    let all = any_cut(
+        AppProtocol::Http1,
+        &[
+            (
+                ToServer,
+                b"HEAD / HTTP/1.1\r\nA: b\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\n\r\n",
+            ),
+            (ToClient, b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"),
+            (ToClient, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x\r\nevil\r\n0\r\nT: t\r\n\r\n"),
+            (ToClient, b"HTTP/1.1 200 OK\r\n\r\nto the end"),
+        ],
+    );
+    assert_eq!(named(&all, "http1.request")[2], "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc");
+    let responses = named(&all, "http1.response");
+    assert_eq!(responses.len(), 4);
+    assert!(
+        responses.iter().any(|r| r.ends_with("0\r\nT: t\r\n\r\n"))
+            && responses.iter().any(|r| r.ends_with("to the end"))
+    );
+}
+
+#[test]
+fn messages_with_a_length() {
+    let all = any_cut(AppProtocol::Mqtt, &[(ToServer, b"\x30\x09\x00\x01tsecret\xc0\x00")]);
+    assert_eq!(named(&all, "mqtt.pdu").len(), 2);
+    assert_eq!(named(&all, "mqtt.header")[0].len(), 2);
+    let all = any_cut(AppProtocol::Tls, &[(ToServer, b"\x16\x03\x01\x00\x02ab\x15\x03\x01\x00\x02\x02\x28")]);
+    assert_eq!(
+        (named(&all, "tls.data"), named(&all, "tls.alert")),
+        (vec!["\u{2}(".into(), "ab".into()], vec!["\u{2}(".to_owned()])
+    );
+    let chained = [b"\0\0\0\x82\xfeSMB".as_slice(), &[0; 16], &[64, 0, 0, 0], &[0; 40], b"\xfeSMB", &[0; 62]].concat();
+    let all = any_cut(AppProtocol::Smb, &[(ToServer, &chained)]);
+    assert_eq!(named(&all, "smb.smb2.pdu").iter().map(String::len).count(), 2);
+    let rfb: [(Direction, &[u8]); 3] =
+        [(ToClient, b"RFB 003.008\n"), (ToServer, b"RFB 003.008\n"), (ToClient, b"\x01\x02")];
+    assert_eq!(named(&any_cut(AppProtocol::Rfb, &rfb), "rfb.pdu").len(), 3);
+}
+
+#[test]
+fn a_gap_within_a_message_is_no_end_of_the_next() {
+    let config = Arc::new(AppLayerConfig { frames: u128::MAX, ..AppLayerConfig::default() });
+    let mut frames = Frames::new(AppProtocol::Mqtt, &config, false).expect("the protocol has frames");
+    frames.feed_in(ToServer, Input::Data(b"\x30\x09ab"), None);
+    frames.feed_in(ToServer, Input::Gap(7), None);
+    frames.feed_in(ToServer, Input::Data(b"\xc0\x00"), None);
+    assert!(frames.frames.iter().any(|f| f.bytes == b"\xc0\x00" && f.complete));
+    assert!(frames.frames.iter().any(|f| f.bytes == b"\x30\x09ab" && !f.complete && f.closed));
+}
