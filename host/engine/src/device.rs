@@ -318,6 +318,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// Release the flow where nothing speaks against it.
     fn answer(&mut self, queue: usize, id: FlowId, descriptor: &Descriptor) -> Result<(), DeviceError> {
         let raw_window = self.raw_window;
+        // Trouble of the stream's order is in no scope either, but for encrypted flows.
+        let unscoped = if descriptor.guards & Guard::REST_ONCE_ENCRYPTED != 0 { Scopes::ALWAYS.0 } else { 0 };
+        let descriptor = &Descriptor { scopes: descriptor.scopes | unscoped, ..*descriptor };
         let Some(flow) = self.engine.flow_mut(id) else { return Ok(()) };
         let link = &mut flow.data.device;
         link.diverted = true;
