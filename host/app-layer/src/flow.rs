@@ -252,6 +252,11 @@ impl AppLayerFlow {
         self.state().is_some_and(|state| state.encrypted())
     }
 
+    /// Once it is: no message of the handshake can still be read.
+    pub fn handshake_over(&self) -> bool {
+        self.state().is_none_or(|state| state.handshake_over())
+    }
+
     /// The flow may still turn out to be encrypted: its protocol can be, or is not decided.
     pub fn may_encrypt(&self) -> bool {
         match &self.phase {

@@ -214,6 +214,11 @@ pub trait ProtocolState: Send {
     }
     /// Detection has seen every `changed` mark; drop transactions complete in both directions and inspected.
     fn mark_inspected(&mut self);
+    /// Once the payload is encrypted: no handshake message can still be read, of either side.
+    fn handshake_over(&self) -> bool {
+        true
+    }
+
     /// The payload is encrypted from here on (TLS, SSH): reference semantics 2.13.
     fn encrypted(&self) -> bool {
         false

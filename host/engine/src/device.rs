@@ -318,6 +318,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// Release the flow where nothing speaks against it.
     fn answer(&mut self, queue: usize, id: FlowId, descriptor: &Descriptor) -> Result<(), DeviceError> {
         let raw_window = self.raw_window;
+        // Trouble of the stream's order is in no scope either, but for encrypted flows.
+        let unscoped = if descriptor.guards & Guard::REST_ONCE_ENCRYPTED != 0 { Scopes::ALWAYS.0 } else { 0 };
+        let descriptor = &Descriptor { scopes: descriptor.scopes | unscoped, ..*descriptor };
         let Some(flow) = self.engine.flow_mut(id) else { return Ok(()) };
         let link = &mut flow.data.device;
         link.diverted = true;
@@ -326,10 +329,15 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let repeated = descriptor.guards & !facts::ALL == Guard::SequenceRetransmission.bit();
             link.trouble(descriptor.scopes, repeated);
         }
-        // Trouble of the stream's order is read alike on both sides; what else is wrong with a frame may not be.
+        // Trouble of the stream's order is read alike on both sides, and limits of the filter keep it from no last bytes; what
+        // else is wrong with a frame may not be. A state that is unsure for the order's sake alone (a direction whose first
+        // bytes were lost) says nothing more: a SYN is never in trouble for its order.
         const ORDER: u64 =
             Guard::SequenceGap.bit() | Guard::SequenceOverlap.bit() | Guard::SequenceRetransmission.bit();
-        if descriptor.scopes & Scopes::ALWAYS.0 != 0 && descriptor.guards & !facts::ALL & !ORDER != 0 {
+        const LIMITS: u64 = Guard::CandidateLimit.bit() | Guard::ListLimit.bit();
+        let of_order = if descriptor.guards & ORDER != 0 { ORDER | Guard::StreamState.bit() } else { 0 };
+        let alike = facts::ALL | LIMITS | of_order;
+        if descriptor.scopes & Scopes::ALWAYS.0 != 0 && descriptor.guards & !alike != 0 {
             flow.data.forget_tails();
         }
         // A flow that lost frames cannot be given back: the host's state is not the full engine's.

@@ -363,6 +363,10 @@ impl FlowData {
             None => 1 << Detection::Failed.class(),
         };
         if self.encrypted {
+            // One side may send its data early, and the other its certificate then.
+            if !self.app.handshake_over() {
+                return Answer::Keep;
+            }
             // Payload is not inspected any more, but the parser still reads it and may raise events.
             return Answer::Mask(Scopes::HEADER.0 | Scopes::APP.0);
         }

@@ -205,7 +205,9 @@ impl Loader<'_> {
             let n = guard as usize;
             let range = guards[n];
             let list = lists.get(range.start as usize..range.start as usize + range.count as usize).unwrap_or(&[]);
-            let held = list.iter().any(|id| records.get(*id as usize).is_some_and(Record::is_always));
+            let enough =
+                if guard.rests_once_encrypted() { Record::is_always_unless_encrypted } else { Record::is_always };
+            let held = list.iter().any(|id| records.get(*id as usize).is_some_and(enough));
             if guard.always() && !held {
                 return self.at(TableError::GuardMissing, kind, n, ListRange::SIZE);
             }

@@ -174,6 +174,16 @@ impl Record {
         Scopes(self.scopes).contains(Scopes::ALWAYS) && self.normal() == neutral
     }
 
+    /// The record that holds for every frame of a flow whose payload can still match: what guards with
+    /// [`Guard::rests_once_encrypted`](crate::guards::Guard::rests_once_encrypted) need.
+    pub const UNLESS_ENCRYPTED: Record = Record { scopes: Scopes::PACKET.0, ..Record::ALWAYS };
+
+    /// The record holds at least where [`Record::UNLESS_ENCRYPTED`] does.
+    pub fn is_always_unless_encrypted(&self) -> bool {
+        let wide = Record { scopes: self.scopes | Scopes::ALWAYS.0, ..*self };
+        Scopes(self.scopes).contains(Scopes::PACKET) && wide.is_always() || self.is_always()
+    }
+
     /// Bits that mean nothing set as in [`Record::ALWAYS`], so that records can be compared.
     pub fn normal(&self) -> Record {
         let known_transports = crate::enums::TransportMask::ALL.0;
@@ -291,5 +301,11 @@ mod tests {
         assert!(Record::ALWAYS.is_always() && !of(Scopes::PACKET).is_always());
         assert!(Record { group: 7, directions: 3, ..Record::ALWAYS }.is_always());
         assert!(!Record { payload_min: 1, ..Record::ALWAYS }.is_always());
+        let unless = Record::UNLESS_ENCRYPTED;
+        assert!(unless.is_always_unless_encrypted() && Record::ALWAYS.is_always_unless_encrypted() && !unless.is_always());
+        assert!(!of(Scopes::HEADER).is_always_unless_encrypted());
+        assert!(!Record { payload_min: 1, ..unless }.is_always_unless_encrypted());
+        let encrypted = FrameFacts { scopes: Scopes::HEADER.0 | Scopes::APP.0, ..facts() };
+        assert!(!holds(&unless, &encrypted, None, &Sets) && holds(&unless, &facts(), None, &Sets));
     }
 }

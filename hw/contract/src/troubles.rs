@@ -17,6 +17,20 @@ impl From<Trouble> for Guard {
     }
 }
 
+impl Guard {
+    /// Trouble in the order of a stream's bytes. A flow whose payload the host no longer inspects (encrypted, told by SETTLE
+    /// without scope PACKET) need not come for it: headers say what they say in any order, and its frames stay in history.
+    pub const fn rests_once_encrypted(self) -> bool {
+        Self::REST_ONCE_ENCRYPTED & self.bit() != 0
+    }
+
+    /// Set of those guards.
+    pub const REST_ONCE_ENCRYPTED: u64 = Guard::SequenceGap.bit()
+        | Guard::SequenceOverlap.bit()
+        | Guard::SequenceRetransmission.bit()
+        | Guard::AfterClose.bit();
+}
+
 /// Guard set of a segment's class: one bit for trouble, else none.
 pub fn guards_of(class: SegmentClass) -> u64 {
     match class {

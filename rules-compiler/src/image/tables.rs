@@ -149,8 +149,16 @@ impl Tables {
         out.header = out.intern(&mut ids, frames);
         out.guards = Vec::with_capacity(GUARDS_MAX);
         for (number, list) in guards.into_iter().enumerate() {
-            let always = (Guard::ALWAYS >> number) & 1 == 1;
-            let list = if always { vec![(Record::ALWAYS, u32::MAX)] } else { reduce(list, Some(&header)) };
+            let guard = Guard::from_raw(number as u8);
+            let list = match guard.filter(|guard| guard.always()) {
+                // Beside it stay the rules that look at the flow for longer (events of streams).
+                Some(guard) if guard.rests_once_encrypted() => {
+                    let own = (Record::UNLESS_ENCRYPTED, u32::MAX);
+                    minimal(std::iter::once(own).chain(reduce(list, Some(&header))).collect())
+                }
+                Some(_) => vec![(Record::ALWAYS, u32::MAX)],
+                None => reduce(list, Some(&header)),
+            };
             let list = out.intern(&mut ids, list);
             out.guards.push(list);
         }

@@ -159,7 +159,8 @@ impl TlsState {
         let encrypted = self.sides[d].changed_cipher;
         match kind {
             20 => self.sides[d].changed_cipher = true,
-            22 if !encrypted => self.handshake(d, body),
+            // No peer takes a handshake message in the clear behind data.
+            22 if !encrypted && !self.sides[d].application_data => self.handshake(d, body),
             23 => {
                 self.sides[d].application_data = true;
                 self.finish(d);
@@ -378,6 +379,10 @@ impl ProtocolState for TlsState {
 
     fn encrypted(&self) -> bool {
         self.sides.iter().any(|side| side.application_data)
+    }
+
+    fn handshake_over(&self) -> bool {
+        self.sides.iter().all(|side| side.lost || side.changed_cipher || side.application_data)
     }
 
     fn is_open(&self, _direction: Direction) -> bool {
