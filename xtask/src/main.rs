@@ -1,12 +1,14 @@
 //! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`, `cargo xtask rtl-lockstep`,
-//! `cargo xtask synth`.
+//! `cargo xtask synth`, `cargo xtask formal`.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod formal;
 mod lockstep;
 mod machine;
 mod mutants;
 mod synth;
+mod yosys;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
@@ -40,6 +42,9 @@ enum Task {
     /// Put the RTL together with Yosys for UltraScale+ and report what it costs.
     #[command(after_help = synth::EXAMPLES)]
     Synth(synth::SynthArguments),
+    /// Prove what the benches of hw/formal assert of the RTL.
+    #[command(after_help = formal::EXAMPLES)]
+    Formal(formal::FormalArguments),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         Task::RtlMutants(arguments) => root().and_then(|root| mutants::run(&root, &arguments)),
         Task::RtlLockstep(arguments) => root().and_then(|root| lockstep::run(&root, &arguments)),
         Task::Synth(arguments) => root().and_then(|root| synth::run(&root, &arguments)),
+        Task::Formal(arguments) => root().and_then(|root| formal::run(&root, &arguments)),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -6,6 +6,7 @@
 //! what changed runs again. Figures are Yosys' and no vendor tool's; there is no placement and no timing.
 
 use crate::machine::Machine;
+use crate::yosys::Tools;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -17,7 +18,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 pub const EXAMPLES: &str = "Examples:
   cargo xtask synth                         16, 32 and 64 bytes per cycle
@@ -216,48 +216,19 @@ fn row<'a>(yosys: &Yosys, block: &'a Block, found: &Found) -> Result<Row<'a>> {
 
 struct Yosys {
     root: PathBuf,
-    python: PathBuf,
     kept: PathBuf,
-    /// All sources, in the order of the file list.
-    sources: Vec<String>,
+    tools: Tools,
 }
 
 impl Yosys {
     fn new(root: &Path) -> Result<Yosys> {
-        let python = match std::env::var_os("WEIR_YOSYS") {
-            Some(program) => PathBuf::from(program),
-            None => {
-                let venv = root.join("target/hdl");
-                let status = Command::new("sh").arg("hw/tools/install-python").arg(&venv).current_dir(root).status()?;
-                ensure!(status.success(), "hw/tools/install-python failed; WEIR_YOSYS may name a Python with pyosys");
-                venv.join("bin/python")
-            }
-        };
-        let list = fs::read_to_string(root.join("hw/rtl/files.f"))?;
-        let sources: Vec<String> =
-            list.lines().filter(|l| !l.is_empty() && !l.contains("/spike/")).map(str::to_owned).collect();
         let kept = root.join("target/synth");
         fs::create_dir_all(&kept)?;
-        Ok(Yosys { root: root.to_owned(), python, kept, sources })
+        Ok(Yosys { root: root.to_owned(), kept, tools: Tools::new(root)? })
     }
 
     fn script(&self, name: &str, commands: &str) -> Result<()> {
-        let log = self.kept.join(format!("{name}.log"));
-        let status = Command::new(&self.python)
-            .args(["hw/tools/yosys", "-l"])
-            .arg(&log)
-            .args(["-p", commands])
-            .current_dir(&self.root)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .status()
-            .with_context(|| self.python.display().to_string())?;
-        if !status.success() {
-            let text = fs::read_to_string(&log).unwrap_or_default();
-            let error = text.lines().rev().find(|line| line.contains("ERROR")).unwrap_or("no message").to_owned();
-            anyhow::bail!("{error} ({})", log.display());
-        }
-        Ok(())
+        self.tools.yosys(commands, &self.kept.join(format!("{name}.log")))
     }
 
     /// Kept result of this name, or a new one.
@@ -277,9 +248,9 @@ impl Yosys {
 
     fn block(&self, block: &Block, width: &str) -> Result<Found> {
         let mut arguments = String::new();
-        let files = self.needed(block)?;
+        let files = self.tools.needed(&block.module, &block.without)?;
         let mut hasher = DefaultHasher::new();
-        for file in files.iter().copied().chain(["hw/requirements.txt"]) {
+        for file in files.iter().map(String::as_str).chain(["hw/requirements.txt"]) {
             fs::read(self.root.join(file))?.hash(&mut hasher);
         }
         for (name, value) in &block.parameters {
@@ -308,37 +279,11 @@ impl Yosys {
         })
     }
 
-    /// The block's source and what it names, whatever stands between; not what is left as a box.
-    fn needed(&self, block: &Block) -> Result<Vec<&str>> {
-        let stem =
-            |path: &str| Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut wanted = BTreeSet::from([block.module.clone()]);
-        let mut open = vec![block.module.clone()];
-        while let Some(name) = open.pop() {
-            let Some(path) = self.sources.iter().find(|path| stem(path) == name) else { continue };
-            // Ports of boxes are still needed, not what is in them.
-            if block.without.contains(&name) {
-                continue;
-            }
-            let text = fs::read_to_string(self.root.join(path)).with_context(|| path.clone())?;
-            for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("weir_"))
-            {
-                if wanted.insert(word.to_owned()) {
-                    open.push(word.to_owned());
-                }
-            }
-        }
-        let files: Vec<&str> =
-            self.sources.iter().map(String::as_str).filter(|path| wanted.contains(&stem(path))).collect();
-        ensure!(!files.is_empty(), "no source of this name in hw/rtl/files.f");
-        Ok(files)
-    }
-
     /// Boxes may keep no parameters.
     fn unset(&self, block: &Block) -> String {
         let mut names: BTreeSet<String> = ["ADDRESS_BITS", "DATA_BITS"].map(str::to_owned).into();
         for module in &block.without {
-            let file = self.sources.iter().find(|path| path.ends_with(&format!("/{module}.sv")));
+            let file = self.tools.sources.iter().find(|path| path.ends_with(&format!("/{module}.sv")));
             let text = file.and_then(|path| fs::read_to_string(self.root.join(path)).ok()).unwrap_or_default();
             names.extend(text.lines().filter_map(|line| {
                 let (name, _) = line.trim().strip_prefix("parameter ")?.split_once('=')?;
@@ -350,8 +295,12 @@ impl Yosys {
 
     fn memory(&self, (module, address, data): &Memory) -> Result<Cost> {
         let mut hasher = DefaultHasher::new();
-        let source =
-            self.sources.iter().find(|path| path.ends_with(&format!("/{module}.sv"))).context("no such memory")?;
+        let source = self
+            .tools
+            .sources
+            .iter()
+            .find(|path| path.ends_with(&format!("/{module}.sv")))
+            .context("no such memory")?;
         fs::read(self.root.join(source))?.hash(&mut hasher);
         self.kept(&format!("{module}-{address}-{data}-{:016x}", hasher.finish()), |path| {
             let shown = path.display();

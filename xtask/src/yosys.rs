@@ -1,0 +1,85 @@
+//! Yosys and ABC, out of the Python wheel of hw/requirements.txt.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+pub struct Tools {
+    root: PathBuf,
+    python: PathBuf,
+    /// All of the RTL, in the order of its file list.
+    pub sources: Vec<String>,
+}
+
+impl Tools {
+    /// WEIR_YOSYS names a Python that has pyosys; else one is installed below target/hdl.
+    pub fn new(root: &Path) -> Result<Tools> {
+        let python = match std::env::var_os("WEIR_YOSYS") {
+            Some(program) => PathBuf::from(program),
+            None => {
+                let venv = root.join("target/hdl");
+                let status = Command::new("sh").arg("hw/tools/install-python").arg(&venv).current_dir(root).status()?;
+                ensure!(status.success(), "hw/tools/install-python failed; WEIR_YOSYS may name a Python with pyosys");
+                venv.join("bin/python")
+            }
+        };
+        let list = fs::read_to_string(root.join("hw/rtl/files.f")).context("hw/rtl/files.f")?;
+        let sources = list.lines().filter(|l| !l.is_empty() && !l.contains("/spike/")).map(str::to_owned).collect();
+        Ok(Tools { root: root.to_owned(), python, sources })
+    }
+
+    /// Runs commands, a line each; what they say goes to the log.
+    pub fn yosys(&self, commands: &str, log: &Path) -> Result<()> {
+        let status = Command::new(&self.python)
+            .args(["hw/tools/yosys", "-l"])
+            .arg(log)
+            .args(["-p", commands])
+            .current_dir(&self.root)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .with_context(|| self.python.display().to_string())?;
+        if !status.success() {
+            let text = fs::read_to_string(log).unwrap_or_default();
+            let error = text.lines().rev().find(|line| line.contains("ERROR") || line.contains("error:"));
+            bail!("{} ({})", error.unwrap_or("no message"), log.display());
+        }
+        Ok(())
+    }
+
+    /// What ABC says to commands.
+    pub fn abc(&self, commands: &str) -> Result<String> {
+        let place = "import pyosys, os; print(os.path.join(os.path.dirname(pyosys.__file__), 'yosys-abc'))";
+        let out = Command::new(&self.python).args(["-c", place]).output()?;
+        let program = String::from_utf8_lossy(&out.stdout).trim().to_owned();
+        let out = Command::new(&program).args(["-c", commands]).output().with_context(|| program.clone())?;
+        Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+    }
+
+    /// Sources of a module and of what it names, whatever stands between; not of what is in `without`.
+    pub fn needed(&self, module: &str, without: &[String]) -> Result<Vec<String>> {
+        let stem =
+            |path: &str| Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+        let mut wanted = BTreeSet::from([module.to_owned()]);
+        let mut open = vec![module.to_owned()];
+        while let Some(name) = open.pop() {
+            let Some(path) = self.sources.iter().find(|path| stem(path) == name) else { continue };
+            // Ports of boxes are still needed, not what is in them.
+            if without.contains(&name) {
+                continue;
+            }
+            let text = fs::read_to_string(self.root.join(path)).with_context(|| path.clone())?;
+            for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("weir_"))
+            {
+                if wanted.insert(word.to_owned()) {
+                    open.push(word.to_owned());
+                }
+            }
+        }
+        let files: Vec<String> = self.sources.iter().filter(|path| wanted.contains(&stem(path))).cloned().collect();
+        ensure!(!files.is_empty(), "no source of {module} in hw/rtl/files.f");
+        Ok(files)
+    }
+}
