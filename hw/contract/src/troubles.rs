@@ -23,12 +23,6 @@ impl Guard {
     pub const fn rests_once_encrypted(self) -> bool {
         Self::REST_ONCE_ENCRYPTED & self.bit() != 0
     }
-
-    /// Set of those guards.
-    pub const REST_ONCE_ENCRYPTED: u64 = Guard::SequenceGap.bit()
-        | Guard::SequenceOverlap.bit()
-        | Guard::SequenceRetransmission.bit()
-        | Guard::AfterClose.bit();
 }
 
 /// Guard set of a segment's class: one bit for trouble, else none.

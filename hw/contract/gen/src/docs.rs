@@ -91,12 +91,18 @@ fn layouts(spec: &Spec) -> String {
 
 fn guards(spec: &Spec) -> String {
     let mut out = String::from(
-        "# Guards\n\nFacts of a frame, by number. *always*: every table image leads it to a record that always holds.\n\n\
+        "# Guards\n\nFacts of a frame, by number. *always*: every table image leads it to a record that always holds;\n\
+         *until encrypted*: to one that holds in scope PACKET, which is masked once the host has told that the flow is encrypted\n\
+         (decision 0016).\n\n\
          | number | name | always | meaning |\n|---|---|---|---|\n",
     );
     for g in &spec.guards {
-        let _ =
-            writeln!(out, "| {} | {} | {} | {} |", g.number, g.name, if g.always { "yes" } else { "" }, cell(&g.doc));
+        let always = match (g.always, g.rests_once_encrypted) {
+            (true, true) => "until encrypted",
+            (true, false) => "yes",
+            _ => "",
+        };
+        let _ = writeln!(out, "| {} | {} | {always} | {} |", g.number, g.name, cell(&g.doc));
     }
     out
 }

@@ -175,10 +175,12 @@ fn guards(spec: &Spec) -> String {
         let _ = writeln!(out, "        Guard::{},", camel(&g.name));
     }
     let always: u64 = guards.iter().filter(|g| g.always).map(|g| 1u64 << g.number).sum();
+    let rests: u64 = guards.iter().filter(|g| g.always && g.rests_once_encrypted).map(|g| 1u64 << g.number).sum();
     let known: u64 = guards.iter().map(|g| 1u64 << g.number).sum();
     let _ = writeln!(
         out,
         "    ];\n\n    /// Set of all guards.\n    pub const KNOWN: u64 = {known:#x};\n\n    /// Set of guards that every table image must lead to a record that always holds.\n    pub const ALWAYS: u64 = {always:#x};\n\
+         \n    /// Set of those for which a record that holds in scope PACKET is enough (decision 0016).\n    pub const REST_ONCE_ENCRYPTED: u64 = {rests:#x};\n\
          \n    /// Its bit in a guard set.\n    pub const fn bit(self) -> u64 {{\n        1 << self as u8\n    }}\n\
          \n    /// Every table image must lead it to a record that always holds.\n    pub const fn always(self) -> bool {{\n        Self::ALWAYS & self.bit() != 0\n    }}\n\
          \n    /// The guard with this number.\n    pub const fn from_raw(raw: u8) -> Option<Self> {{\n        Some(match raw {{"

@@ -111,6 +111,9 @@ pub struct Guard {
     pub name: String,
     #[serde(default)]
     pub always: bool,
+    /// With `always`: only until the host has told that the flow is encrypted.
+    #[serde(default)]
+    pub rests_once_encrypted: bool,
     pub doc: String,
 }
 

@@ -512,7 +512,7 @@ pub enum TableError {
     Reference = 13,
     /// A field has a value the contract does not allow.
     Value = 14,
-    /// A guard that soundness needs leads to no record that always holds.
+    /// A guard that soundness needs leads to no record that always holds (guards page: or holds until the flow is encrypted).
     GuardMissing = 15,
     /// More entries than the device can hold.
     Capacity = 16,
@@ -605,7 +605,7 @@ impl TableError {
             TableError::Geometry => "The geometry is beyond the device's capabilities.",
             TableError::Reference => "An index (list, record, set, class) points outside of its table.",
             TableError::Value => "A field has a value the contract does not allow.",
-            TableError::GuardMissing => "A guard that soundness needs leads to no record that always holds.",
+            TableError::GuardMissing => "A guard that soundness needs leads to no record that always holds (guards page: or holds until the flow is encrypted).",
             TableError::Capacity => "More entries than the device can hold.",
         }
     }

@@ -208,6 +208,9 @@ impl Guard {
     /// Set of guards that every table image must lead to a record that always holds.
     pub const ALWAYS: u64 = 0x7c000029ff231fee;
 
+    /// Set of those for which a record that holds in scope PACKET is enough (decision 0016).
+    pub const REST_ONCE_ENCRYPTED: u64 = 0x81c000000;
+
     /// Its bit in a guard set.
     pub const fn bit(self) -> u64 {
         1 << self as u8
