@@ -85,6 +85,8 @@ pub struct Frames {
     datagrams: bool,
     limit: usize,
     cutter: Cutter,
+    /// The frame that is a whole direction.
+    stream: Option<Buffer>,
     sides: [Side; 2],
     frames: Vec<Frame>,
     /// What detection sees of each.
@@ -110,6 +112,7 @@ impl Frames {
             datagrams,
             limit: config.body_limit,
             cutter,
+            stream: stream_of(protocol),
             sides: Default::default(),
             frames: Vec::new(),
             units: Vec::new(),
@@ -249,9 +252,9 @@ impl Frames {
 
     /// Bytes at the direction's position, for what is open.
     fn add(&mut self, d: usize, bytes: &[u8]) {
-        let (limit, position) = (self.limit, self.sides[d].position);
+        let (limit, position, stream) = (self.limit, self.sides[d].position, self.stream);
         for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
-            if frame.closed || frame.direction as usize != d || is_stream(frame.buffer) {
+            if frame.closed || frame.direction as usize != d || Some(frame.buffer) == stream {
                 continue;
             }
             // A frame may begin further on in the message.
@@ -274,7 +277,7 @@ impl Frames {
 
     fn stream_bytes(&mut self, direction: Direction, bytes: &[u8]) {
         let d = direction as usize;
-        let Some(buffer) = stream_of(self.protocol) else { return };
+        let Some(buffer) = self.stream else { return };
         if !std::mem::replace(&mut self.sides[d].stream, true) {
             self.begin(d, buffer, 0, None, &[], None);
         }
@@ -289,8 +292,9 @@ impl Frames {
 
     /// The frames without length end here.
     fn end_open(&mut self, d: usize) {
+        let stream = self.stream;
         for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
-            if frame.direction as usize == d && frame.length.is_none() && !frame.closed && !is_stream(frame.buffer) {
+            if frame.direction as usize == d && frame.length.is_none() && !frame.closed && Some(frame.buffer) != stream {
                 finish(frame, self.limit);
                 unit.changed[d] = true;
             }
@@ -358,10 +362,6 @@ fn stream_of(protocol: AppProtocol) -> Option<Buffer> {
     Buffer::from_name(&format!("frame:{}.stream", prefix(protocol)))
 }
 
-fn is_stream(buffer: Buffer) -> bool {
-    buffer.name().ends_with(".stream")
-}
-
 /// The protocol's name in those of its frames.
 fn prefix(protocol: AppProtocol) -> &'static str {
     if protocol == AppProtocol::Http1 { "http1" } else { protocol.name() }
@@ -412,7 +412,7 @@ impl ProtocolState for Frames {
 
     fn is_open(&self, direction: Direction) -> bool {
         !self.sides[direction as usize].head.is_empty()
-            || self.frames.iter().any(|f| f.direction == direction && !f.closed && !is_stream(f.buffer))
+            || self.frames.iter().any(|f| f.direction == direction && !f.closed && Some(f.buffer) != self.stream)
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
@@ -433,7 +433,7 @@ impl ProtocolState for Frames {
         }
         object.flag("complete", frame.complete);
         let shown = frame.bytes.get(..SHOWN_MAX).unwrap_or(&frame.bytes);
-        object.string("payload", base64(shown).as_bytes());
+        object.string("payload", &weir_ir::base64::encode(shown).collect::<Vec<u8>>());
         let printable = |b: &u8| if (0x20..0x7f).contains(b) || matches!(b, b'\r' | b'\n') { *b } else { b'.' };
         object.string("payload_printable", &shown.iter().map(printable).collect::<Vec<u8>>());
         if let Some(transaction) = frame.transaction {
@@ -445,18 +445,4 @@ impl ProtocolState for Frames {
     fn is_loggable(&self, index: usize) -> bool {
         self.units.get(index).is_some_and(|unit| unit.progress == [COMPLETE; 2])
     }
-}
-
-/// RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let word = three.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - three.len()));
-        for n in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * n) & 63) as usize];
-            out.push(if n <= three.len() { digit as char } else { '=' });
-        }
-    }
-    out
 }
