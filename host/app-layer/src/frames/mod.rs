@@ -26,6 +26,16 @@ const HEAD_MAX: usize = 96 * 1024;
 /// Bytes of a frame that records show.
 const SHOWN_MAX: usize = 4096;
 
+/// Protocols whose frames are cut before their transaction is known: Suricata's records of them name none.
+const UNNUMBERED: [AppProtocol; 6] = [
+    AppProtocol::DceRpc,
+    AppProtocol::Mqtt,
+    AppProtocol::Nfs,
+    AppProtocol::Rfb,
+    AppProtocol::Smb,
+    AppProtocol::Tls,
+];
+
 /// A named range of what comes: buffer, place from the beginning of the message, length; without length to where the
 /// cutter says that it ends.
 type Part = (Buffer, usize, Option<u64>);
@@ -62,10 +72,14 @@ struct Side {
     lost: bool,
     /// The frame of the whole stream has begun.
     stream: bool,
+    /// Frames that have begun.
+    frames: u64,
 }
 
 /// A frame.
 struct Frame {
+    /// Within its direction, from 1.
+    number: u64,
     buffer: Buffer,
     direction: Direction,
     offset: u64,
@@ -75,6 +89,8 @@ struct Frame {
     complete: bool,
     /// Nothing more will be added.
     closed: bool,
+    /// A record has told of it.
+    told: bool,
     transaction: Option<u64>,
 }
 
@@ -127,7 +143,7 @@ impl Frames {
             Input::Data(bytes) => {
                 if self.datagrams {
                     let side = &mut self.sides[d];
-                    *side = Side { position: side.position, ..Side::default() };
+                    *side = Side { position: side.position, frames: side.frames, ..Side::default() };
                 } else {
                     self.stream_bytes(direction, bytes);
                 }
@@ -243,7 +259,10 @@ impl Frames {
         let closed = length.is_some_and(|l| l <= bytes.len() as u64);
         let bytes = bytes.get(..self.limit).unwrap_or(bytes).to_vec();
         let offset = self.sides[d].position + from;
-        self.frames.push(Frame { buffer, direction, offset, length, bytes, complete, closed, transaction });
+        let side = &mut self.sides[d];
+        side.frames += 1;
+        let (number, told) = (side.frames, false);
+        self.frames.push(Frame { number, buffer, direction, offset, length, bytes, complete, closed, told, transaction });
         let mut changed = [false; 2];
         changed[d] = true;
         self.units.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
@@ -339,6 +358,16 @@ impl Frames {
         self.frames.get(self.index_of(id)?)?.transaction
     }
 
+    /// The next frame that is over and has no record yet: its direction, and `"frame":{…}`.
+    pub fn tell(&mut self, out: &mut Vec<u8>) -> Option<Direction> {
+        let index = self.frames.iter().position(|frame| frame.closed && !frame.told)?;
+        let frame = self.frames.get_mut(index)?;
+        frame.told = true;
+        let direction = frame.direction;
+        self.log(index, out);
+        Some(direction)
+    }
+
     /// `"frame":{…}` of a frame.
     pub fn describe(&self, id: u64, out: &mut Vec<u8>) {
         if let Some(index) = self.index_of(id) {
@@ -416,12 +445,12 @@ impl ProtocolState for Frames {
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let (Some(frame), Some(unit)) = (self.frames.get(index), self.units.get(index)) else { return };
+        let Some(frame) = self.frames.get(index) else { return };
         let mut object = Object::begin("frame", out);
         let name = frame.buffer.name().trim_start_matches("frame:");
         let kind = name.split_once('.').map_or(name, |(_, kind)| kind);
         object.string("type", kind.as_bytes());
-        object.number("id", unit.id + 1);
+        object.number("id", frame.number);
         object.string("direction", if frame.direction == Direction::ToServer { b"toserver" } else { b"toclient" });
         if self.datagrams {
             object.number("stream_offset", 0);
@@ -431,12 +460,12 @@ impl ProtocolState for Frames {
         if let Some(length) = frame.length {
             object.number("length", length);
         }
-        object.flag("complete", frame.complete);
         let shown = frame.bytes.get(..SHOWN_MAX).unwrap_or(&frame.bytes);
         object.string("payload", &weir_ir::base64::encode(shown).collect::<Vec<u8>>());
         let printable = |b: &u8| if (0x20..0x7f).contains(b) || matches!(b, b'\r' | b'\n') { *b } else { b'.' };
         object.string("payload_printable", &shown.iter().map(printable).collect::<Vec<u8>>());
-        if let Some(transaction) = frame.transaction {
+        object.flag("complete", frame.complete);
+        if let Some(transaction) = frame.transaction.filter(|_| !UNNUMBERED.contains(&self.protocol)) {
             object.number("tx_id", transaction);
         }
         object.end();

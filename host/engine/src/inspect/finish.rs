@@ -121,6 +121,10 @@ impl Inspector {
             let metadata = self.metadata(flow);
             log::transactions(flow, &facts, false, (&mut self.json, &mut self.stored, &metadata), sink);
         }
+        if self.demand.frames && flow.data.app.frames().is_some() {
+            let facts = PacketFacts { pseudo: self.pseudo, ..packet_facts(context.packet, false) };
+            log::frames(flow, &facts, &mut self.json, sink);
+        }
         outcome
     }
 
