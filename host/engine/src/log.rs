@@ -46,7 +46,7 @@ impl Demand {
 
     /// Something has to be kept of each flow.
     pub fn of_flows(self) -> bool {
-        self.transactions || self.anomalies || self.flows
+        self.transactions || self.anomalies || self.flows || self.frames
     }
 }
 

@@ -368,6 +368,13 @@ impl Frames {
         Some(direction)
     }
 
+    /// The flow is over, and detection has seen it: what has no length of its own ends here.
+    pub fn end(&mut self) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.close(direction, true);
+        }
+    }
+
     /// `"frame":{…}` of a frame.
     pub fn describe(&self, id: u64, out: &mut Vec<u8>) {
         if let Some(index) = self.index_of(id) {

@@ -130,6 +130,11 @@ impl Inspector {
 
     /// The flow is over: transactions that did not come to their end are written as they are.
     pub fn log_rest(&mut self, flow: &mut Flow<FlowData>, sink: &mut dyn EventSink) {
+        if let Some(frames) = flow.data.app.frames_mut().filter(|_| self.demand.frames) {
+            frames.end();
+            let packet = end_packet_of(flow, flow_ends(flow));
+            log::frames(flow, &PacketFacts { pseudo: true, ..packet_facts(&packet, false) }, &mut self.json, sink);
+        }
         if self.demand.of_flows() {
             let packet = end_packet_of(flow, flow_ends(flow));
             let facts = PacketFacts { pseudo: true, ..packet_facts(&packet, false) };
