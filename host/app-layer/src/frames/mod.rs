@@ -459,9 +459,7 @@ impl ProtocolState for Frames {
         object.string("type", kind.as_bytes());
         object.number("id", frame.number);
         object.string("direction", if frame.direction == Direction::ToServer { b"toserver" } else { b"toclient" });
-        if self.datagrams {
-            object.number("stream_offset", 0);
-        } else {
+        if !self.datagrams {
             object.number("stream_offset", frame.offset);
         }
         if let Some(length) = frame.length {
