@@ -19,7 +19,7 @@ pub struct AppLayerConfig {
     pub tls_message_limit: usize,
     /// Compute digests of files: some rule asks for them.
     pub file_digests: bool,
-    /// Frames that rules ask for: bit n stands for the buffer with [`weir_ir::Buffer::frame_number`] n.
+    /// Frames that rules or records ask for: bit n stands for the buffer with [`weir_ir::Buffer::frame_number`] n.
     pub frames: u128,
     /// Protocols that are not to be known: bit n stands for the protocol of number n.
     pub disabled: u64,

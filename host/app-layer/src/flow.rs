@@ -139,6 +139,11 @@ impl AppLayerFlow {
         self.frames.as_deref()
     }
 
+    /// The frames, for records that tell of them.
+    pub fn frames_mut(&mut self) -> Option<&mut Frames> {
+        self.frames.as_deref_mut()
+    }
+
     fn cut_frames(&mut self, protocol: AppProtocol) {
         self.frames = Frames::new(protocol, &self.config, self.carrier == Some(Carrier::Udp));
     }

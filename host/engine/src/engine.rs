@@ -202,6 +202,9 @@ impl Engine {
             let demand = Demand::of(sink);
             inner.demand = Some(demand);
             inner.inspector.set_demand(demand);
+            if demand.frames {
+                inner.app_config = Arc::new(AppLayerConfig { frames: u128::MAX, ..*inner.app_config });
+            }
         }
         inner.inspector.link = u32::from(frame.link) + 1;
         inner.counters.frames += 1;

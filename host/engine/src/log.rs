@@ -10,7 +10,7 @@ use weir_app_layer::{AppLayerFlow, Direction, LogSettings, ProtocolState, eve_na
 use weir_contract::protocol::AppProtocol;
 use weir_flow::{Flow, FlowPhase};
 use weir_output::{
-    AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
+    AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FrameRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
     RecordSource, Storing, TcpFlowFacts, TransactionRecord,
 };
 use weir_output::json::Object;
@@ -28,6 +28,8 @@ pub struct Demand {
     pub flows: bool,
     /// Tagged packets.
     pub tagged: bool,
+    /// Frames.
+    pub frames: bool,
 }
 
 impl Demand {
@@ -38,12 +40,13 @@ impl Demand {
             anomalies: sink.wants_anomalies(),
             flows: sink.wants_flows(),
             tagged: sink.wants_tagged(),
+            frames: sink.wants_frames(),
         }
     }
 
     /// Something has to be kept of each flow.
     pub fn of_flows(self) -> bool {
-        self.transactions || self.anomalies || self.flows
+        self.transactions || self.anomalies || self.flows || self.frames
     }
 }
 
@@ -192,6 +195,20 @@ pub fn transactions(
         }
     }
     flow.data.log = Some(log);
+}
+
+/// Frames of a flow that are over.
+pub fn frames(flow: &mut Flow<FlowData>, packet: &PacketFacts<'_>, json: &mut Vec<u8>, sink: &mut dyn EventSink) {
+    let (ends, facts) = (flow_ends(flow), flow_facts(flow));
+    let protocol = protocol_name(&flow.data.app);
+    let Some(frames) = flow.data.app.frames_mut() else { return };
+    loop {
+        json.clear();
+        let Some(direction) = frames.tell(json) else { return };
+        let ends = if direction == Direction::ToServer { ends } else { ends.exchanged() };
+        let packet = PacketFacts { ends: Some(ends), ..*packet };
+        sink.frame(&FrameRecord { packet, flow: facts, protocol, object: json });
+    }
 }
 
 /// Types of records that have the ends of the datagram that completed the transaction.

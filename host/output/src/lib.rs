@@ -29,8 +29,8 @@ pub use file::OutputFile;
 pub use file_store::FileStore;
 pub use record::{
     AlertRecord, AnomalyLayer, AnomalyRecord, AppLayerFacts, DropRecord, Endpoints, EventSink, FileRecord, FlowEnd,
-    FlowFacts, FlowRecord, FlowState, HeaderFacts, NullSink, PacketFacts, RecordSource, RejectTarget, Storing, TaggedRecord, TcpFlowFacts,
-    TransactionRecord, Verdict, VerdictAction,
+    FlowFacts, FlowRecord, FlowState, FrameRecord, HeaderFacts, NullSink, PacketFacts, RecordSource, RejectTarget,
+    Storing, TaggedRecord, TcpFlowFacts, TransactionRecord, Verdict, VerdictAction,
 };
 pub use reference::ReferencePrefixes;
 pub use stats_log::StatsLog;

@@ -390,6 +390,19 @@ pub struct TaggedRecord<'a> {
     pub flow: Option<FlowFacts>,
 }
 
+/// A frame: a range of a stream, or of a datagram, that has a name in its protocol.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameRecord<'a> {
+    /// The packet that completed it, with the ends from sender to receiver.
+    pub packet: PacketFacts<'a>,
+    /// Flow.
+    pub flow: FlowFacts,
+    /// Name of the protocol.
+    pub protocol: Option<&'a str>,
+    /// `"frame":{…}` as JSON text.
+    pub object: &'a [u8],
+}
+
 /// Takes the engine's events. Calls come in frame order. A sink keeps its first error for [`EventSink::finish`].
 pub trait EventSink: Send {
     /// A rule with output matched.
@@ -413,6 +426,14 @@ pub trait EventSink: Send {
     /// A file is complete.
     fn file(&mut self, record: &FileRecord<'_>) {
         let _ = record;
+    }
+    /// A frame is over.
+    fn frame(&mut self, record: &FrameRecord<'_>) {
+        let _ = record;
+    }
+    /// The sink wants frames.
+    fn wants_frames(&self) -> bool {
+        false
     }
     /// A tagged packet.
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
@@ -487,6 +508,13 @@ impl<A: EventSink, B: EventSink> EventSink for (A, B) {
         self.0.file(record);
         self.1.file(record);
     }
+    fn frame(&mut self, record: &FrameRecord<'_>) {
+        self.0.frame(record);
+        self.1.frame(record);
+    }
+    fn wants_frames(&self) -> bool {
+        self.0.wants_frames() || self.1.wants_frames()
+    }
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
         self.0.tagged(record);
         self.1.tagged(record);
@@ -536,6 +564,12 @@ impl<S: EventSink + ?Sized> EventSink for &mut S {
     }
     fn file(&mut self, record: &FileRecord<'_>) {
         (**self).file(record);
+    }
+    fn frame(&mut self, record: &FrameRecord<'_>) {
+        (**self).frame(record);
+    }
+    fn wants_frames(&self) -> bool {
+        (**self).wants_frames()
     }
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
         (**self).tagged(record);

@@ -2,7 +2,7 @@
 
 use crate::OutputError;
 use crate::record::{
-    AlertRecord, AnomalyRecord, DropRecord, EventSink, FileRecord, FlowRecord, Storing, TaggedRecord, TransactionRecord,
+    AlertRecord, AnomalyRecord, DropRecord, EventSink, FileRecord, FlowRecord, FrameRecord, Storing, TaggedRecord, TransactionRecord,
 };
 use crate::totals::RunTotals;
 
@@ -58,6 +58,12 @@ impl EventSink for Tee {
     }
     fn file(&mut self, record: &FileRecord<'_>) {
         self.sinks.iter_mut().for_each(|s| s.file(record));
+    }
+    fn frame(&mut self, record: &FrameRecord<'_>) {
+        self.sinks.iter_mut().for_each(|s| s.frame(record));
+    }
+    fn wants_frames(&self) -> bool {
+        self.sinks.iter().any(|s| s.wants_frames())
     }
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
         self.sinks.iter_mut().for_each(|s| s.tagged(record));

@@ -5,6 +5,7 @@
 //! intervals without overlap, defaults are filled in, contents are raw bytes. It knows nothing of devices.
 #![forbid(unsafe_code)]
 
+pub mod base64;
 pub mod buffer;
 pub mod condition;
 pub mod content;

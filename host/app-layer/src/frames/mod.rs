@@ -26,6 +26,16 @@ const HEAD_MAX: usize = 96 * 1024;
 /// Bytes of a frame that records show.
 const SHOWN_MAX: usize = 4096;
 
+/// Protocols whose frames are cut before their transaction is known: Suricata's records of them name none.
+const UNNUMBERED: [AppProtocol; 6] = [
+    AppProtocol::DceRpc,
+    AppProtocol::Mqtt,
+    AppProtocol::Nfs,
+    AppProtocol::Rfb,
+    AppProtocol::Smb,
+    AppProtocol::Tls,
+];
+
 /// A named range of what comes: buffer, place from the beginning of the message, length; without length to where the
 /// cutter says that it ends.
 type Part = (Buffer, usize, Option<u64>);
@@ -62,10 +72,14 @@ struct Side {
     lost: bool,
     /// The frame of the whole stream has begun.
     stream: bool,
+    /// Frames that have begun.
+    frames: u64,
 }
 
 /// A frame.
 struct Frame {
+    /// Within its direction, from 1.
+    number: u64,
     buffer: Buffer,
     direction: Direction,
     offset: u64,
@@ -75,6 +89,8 @@ struct Frame {
     complete: bool,
     /// Nothing more will be added.
     closed: bool,
+    /// A record has told of it.
+    told: bool,
     transaction: Option<u64>,
 }
 
@@ -85,6 +101,8 @@ pub struct Frames {
     datagrams: bool,
     limit: usize,
     cutter: Cutter,
+    /// The frame that is a whole direction.
+    stream: Option<Buffer>,
     sides: [Side; 2],
     frames: Vec<Frame>,
     /// What detection sees of each.
@@ -110,6 +128,7 @@ impl Frames {
             datagrams,
             limit: config.body_limit,
             cutter,
+            stream: stream_of(protocol),
             sides: Default::default(),
             frames: Vec::new(),
             units: Vec::new(),
@@ -124,7 +143,7 @@ impl Frames {
             Input::Data(bytes) => {
                 if self.datagrams {
                     let side = &mut self.sides[d];
-                    *side = Side { position: side.position, ..Side::default() };
+                    *side = Side { position: side.position, frames: side.frames, ..Side::default() };
                 } else {
                     self.stream_bytes(direction, bytes);
                 }
@@ -240,7 +259,10 @@ impl Frames {
         let closed = length.is_some_and(|l| l <= bytes.len() as u64);
         let bytes = bytes.get(..self.limit).unwrap_or(bytes).to_vec();
         let offset = self.sides[d].position + from;
-        self.frames.push(Frame { buffer, direction, offset, length, bytes, complete, closed, transaction });
+        let side = &mut self.sides[d];
+        side.frames += 1;
+        let (number, told) = (side.frames, false);
+        self.frames.push(Frame { number, buffer, direction, offset, length, bytes, complete, closed, told, transaction });
         let mut changed = [false; 2];
         changed[d] = true;
         self.units.push(Transaction { id: self.next, progress: [0; 2], changed, events: Vec::new() });
@@ -249,9 +271,9 @@ impl Frames {
 
     /// Bytes at the direction's position, for what is open.
     fn add(&mut self, d: usize, bytes: &[u8]) {
-        let (limit, position) = (self.limit, self.sides[d].position);
+        let (limit, position, stream) = (self.limit, self.sides[d].position, self.stream);
         for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
-            if frame.closed || frame.direction as usize != d || is_stream(frame.buffer) {
+            if frame.closed || frame.direction as usize != d || Some(frame.buffer) == stream {
                 continue;
             }
             // A frame may begin further on in the message.
@@ -274,7 +296,7 @@ impl Frames {
 
     fn stream_bytes(&mut self, direction: Direction, bytes: &[u8]) {
         let d = direction as usize;
-        let Some(buffer) = stream_of(self.protocol) else { return };
+        let Some(buffer) = self.stream else { return };
         if !std::mem::replace(&mut self.sides[d].stream, true) {
             self.begin(d, buffer, 0, None, &[], None);
         }
@@ -289,8 +311,9 @@ impl Frames {
 
     /// The frames without length end here.
     fn end_open(&mut self, d: usize) {
+        let stream = self.stream;
         for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
-            if frame.direction as usize == d && frame.length.is_none() && !frame.closed && !is_stream(frame.buffer) {
+            if frame.direction as usize == d && frame.length.is_none() && !frame.closed && Some(frame.buffer) != stream {
                 finish(frame, self.limit);
                 unit.changed[d] = true;
             }
@@ -335,6 +358,23 @@ impl Frames {
         self.frames.get(self.index_of(id)?)?.transaction
     }
 
+    /// The next frame that is over and has no record yet: its direction, and `"frame":{…}`.
+    pub fn tell(&mut self, out: &mut Vec<u8>) -> Option<Direction> {
+        let index = self.frames.iter().position(|frame| frame.closed && !frame.told)?;
+        let frame = self.frames.get_mut(index)?;
+        frame.told = true;
+        let direction = frame.direction;
+        self.log(index, out);
+        Some(direction)
+    }
+
+    /// The flow is over, and detection has seen it: what has no length of its own ends here.
+    pub fn end(&mut self) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.close(direction, true);
+        }
+    }
+
     /// `"frame":{…}` of a frame.
     pub fn describe(&self, id: u64, out: &mut Vec<u8>) {
         if let Some(index) = self.index_of(id) {
@@ -356,10 +396,6 @@ fn finish(frame: &mut Frame, limit: usize) {
 
 fn stream_of(protocol: AppProtocol) -> Option<Buffer> {
     Buffer::from_name(&format!("frame:{}.stream", prefix(protocol)))
-}
-
-fn is_stream(buffer: Buffer) -> bool {
-    buffer.name().ends_with(".stream")
 }
 
 /// The protocol's name in those of its frames.
@@ -412,31 +448,29 @@ impl ProtocolState for Frames {
 
     fn is_open(&self, direction: Direction) -> bool {
         !self.sides[direction as usize].head.is_empty()
-            || self.frames.iter().any(|f| f.direction == direction && !f.closed && !is_stream(f.buffer))
+            || self.frames.iter().any(|f| f.direction == direction && !f.closed && Some(f.buffer) != self.stream)
     }
 
     fn log(&self, index: usize, out: &mut Vec<u8>) {
-        let (Some(frame), Some(unit)) = (self.frames.get(index), self.units.get(index)) else { return };
+        let Some(frame) = self.frames.get(index) else { return };
         let mut object = Object::begin("frame", out);
         let name = frame.buffer.name().trim_start_matches("frame:");
         let kind = name.split_once('.').map_or(name, |(_, kind)| kind);
         object.string("type", kind.as_bytes());
-        object.number("id", unit.id + 1);
+        object.number("id", frame.number);
         object.string("direction", if frame.direction == Direction::ToServer { b"toserver" } else { b"toclient" });
-        if self.datagrams {
-            object.number("stream_offset", 0);
-        } else {
+        if !self.datagrams {
             object.number("stream_offset", frame.offset);
         }
         if let Some(length) = frame.length {
             object.number("length", length);
         }
-        object.flag("complete", frame.complete);
         let shown = frame.bytes.get(..SHOWN_MAX).unwrap_or(&frame.bytes);
-        object.string("payload", base64(shown).as_bytes());
+        object.string("payload", &weir_ir::base64::encode(shown).collect::<Vec<u8>>());
         let printable = |b: &u8| if (0x20..0x7f).contains(b) || matches!(b, b'\r' | b'\n') { *b } else { b'.' };
         object.string("payload_printable", &shown.iter().map(printable).collect::<Vec<u8>>());
-        if let Some(transaction) = frame.transaction {
+        object.flag("complete", frame.complete);
+        if let Some(transaction) = frame.transaction.filter(|_| !UNNUMBERED.contains(&self.protocol)) {
             object.number("tx_id", transaction);
         }
         object.end();
@@ -445,18 +479,4 @@ impl ProtocolState for Frames {
     fn is_loggable(&self, index: usize) -> bool {
         self.units.get(index).is_some_and(|unit| unit.progress == [COMPLETE; 2])
     }
-}
-
-/// RFC 4648 section 4.
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let word = three.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - three.len()));
-        for n in 0..4 {
-            let digit = DIGITS[(word >> (18 - 6 * n) & 63) as usize];
-            out.push(if n <= three.len() { digit as char } else { '=' });
-        }
-    }
-    out
 }

@@ -7,7 +7,7 @@ fn frames(protocol: AppProtocol, said: &[(Direction, &[u8])], step: usize) -> Ve
     let mut frames = Frames::new(protocol, &config, false).expect("the protocol has frames");
     let mut out = Vec::new();
     let mut collect = |frames: &mut Frames| {
-        for frame in frames.frames.iter().filter(|frame| frame.closed && !is_stream(frame.buffer)) {
+        for frame in frames.frames.iter().filter(|frame| frame.closed && Some(frame.buffer) != frames.stream) {
             out.push((
                 frame.buffer.name().trim_start_matches("frame:").to_owned(),
                 frame.bytes.clone(),
@@ -115,4 +115,33 @@ fn a_gap_within_a_message_is_no_end_of_the_next() {
     frames.feed_in(ToServer, Input::Data(b"\xc0\x00"), None);
     assert!(frames.frames.iter().any(|f| f.bytes == b"\xc0\x00" && f.complete));
     assert!(frames.frames.iter().any(|f| f.bytes == b"\x30\x09ab" && !f.complete && f.closed));
+}
+
+/// A record for each frame, once, when it is over; numbers are those of the direction; the stream comes last.
+#[test]
+fn records() {
+    let config = Arc::new(AppLayerConfig { frames: u128::MAX, ..AppLayerConfig::default() });
+    let mut frames = Frames::new(AppProtocol::Http1, &config, false).expect("the protocol has frames");
+    let mut told = Vec::new();
+    let mut tell = |frames: &mut Frames| loop {
+        let mut out = Vec::new();
+        let Some(direction) = frames.tell(&mut out) else { break };
+        let text = String::from_utf8(out).unwrap();
+        told.push((direction, text.split_once(r#","payload""#).unwrap().0.to_owned(), text.contains(r#""tx_id":7"#)));
+    };
+    frames.feed_in(ToServer, Input::Data(b"GET / HTTP/1.0\r\n"), Some(7));
+    tell(&mut frames);
+    frames.feed_in(ToServer, Input::Data(b"\r\n"), Some(7));
+    tell(&mut frames);
+    tell(&mut frames);
+    frames.release();
+    frames.feed_in(ToClient, Input::Data(b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx"), Some(7));
+    frames.feed_in(ToServer, Input::End, None);
+    tell(&mut frames);
+    let expected = [
+        (ToServer, r#""frame":{"type":"request","id":2,"direction":"toserver","stream_offset":0,"length":18"#, true),
+        (ToServer, r#""frame":{"type":"stream","id":1,"direction":"toserver","stream_offset":0,"length":18"#, false),
+        (ToClient, r#""frame":{"type":"response","id":2,"direction":"toclient","stream_offset":0,"length":39"#, true),
+    ];
+    assert_eq!(told, expected.map(|(direction, text, numbered)| (direction, text.to_owned(), numbered)));
 }

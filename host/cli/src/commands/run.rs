@@ -143,13 +143,14 @@ fn inspect_with(
     totals
 }
 
-/// A log that is on is a demand on the device, as a rule is: records of transactions, files, anomalies and flows tell of
+/// A log that is on is a demand on the device, as a rule is: records of transactions, files, anomalies, flows and frames tell of
 /// frames that no rule asks for, and so does a run that carries its decisions out.
 fn wants_everything(loaded: &Loaded, config: &Config, sink: &dyn EventSink) -> bool {
     sink.wants_tagged() && pipeline::tags_hosts(loaded)
         || sink.wants_log()
         || sink.wants_anomalies()
         || sink.wants_flows()
+        || sink.wants_frames()
         || device::needs_everything(config)
 }
 
@@ -186,14 +187,19 @@ mod tests {
     use weir_output::AlertRecord;
     use weir_rules::RuleSource;
 
+    #[derive(Default)]
     struct Sink {
         tagged: bool,
+        frames: bool,
     }
 
     impl EventSink for Sink {
         fn alert(&mut self, _: &AlertRecord<'_>) {}
         fn wants_tagged(&self) -> bool {
             self.tagged
+        }
+        fn wants_frames(&self) -> bool {
+            self.frames
         }
     }
 
@@ -205,12 +211,21 @@ mod tests {
             let set = ruleset::load_sources(&[RuleSource::from_text("x.rules", rule)], None, &config).unwrap();
             assert!(set.rejected.is_empty());
             let loaded = pipeline::compile(set, &config, Instant::now());
-            wants_everything(&loaded, &config, &Sink { tagged })
+            wants_everything(&loaded, &config, &Sink { tagged, ..Sink::default() })
         };
         let host = r#"alert tcp any any -> any any (content:"x"; tag:host,5,packets,src; sid:1;)"#;
         let session = r#"alert tcp any any -> any any (content:"x"; tag:session,5,packets; sid:1;)"#;
         let plain = r#"alert tcp any any -> any any (content:"x"; sid:1;)"#;
         assert!(wants(host, true) && !wants(host, false));
         assert!(!wants(session, true) && !wants(plain, true));
+    }
+
+    #[test]
+    fn records_of_frames_ask_for_every_frame() {
+        let config = Config::default();
+        let set = ruleset::load_sources(&[], None, &config).unwrap();
+        let loaded = pipeline::compile(set, &config, Instant::now());
+        let wants = |frames| wants_everything(&loaded, &config, &Sink { frames, ..Sink::default() });
+        assert!(wants(true) && !wants(false));
     }
 }

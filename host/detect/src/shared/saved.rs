@@ -27,7 +27,7 @@ fn place(value: &[u8]) -> u32 {
 /// Strings in base64, digests in hexadecimal, addresses as text.
 fn line(value: &[u8], kind: &str, out: &mut String) {
     match (kind, value) {
-        ("string", _) => base64(value, out),
+        ("string", _) => out.extend(weir_ir::base64::encode(value).map(char::from)),
         ("ipv4" | "ip", &[a, b, c, d]) => {
             let _ = write!(out, "{a}.{b}.{c}.{d}");
         }
@@ -42,17 +42,6 @@ fn line(value: &[u8], kind: &str, out: &mut String) {
         _ => return,
     }
     out.push('\n');
-}
-
-/// RFC 4648 section 4.
-fn base64(value: &[u8], out: &mut String) {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for three in value.chunks(3) {
-        let word = three.iter().fold(0u32, |n, b| n << 8 | u32::from(*b)) << (8 * (3 - three.len()));
-        for n in 0..4 {
-            out.push(if n <= three.len() { DIGITS[(word >> (18 - 6 * n) & 63) as usize] as char } else { '=' });
-        }
-    }
 }
 
 fn mix([mut a, mut b, mut c]: [u32; 3]) -> [u32; 3] {

@@ -1,8 +1,8 @@
-//! Records of transactions and of the files they carry.
+//! Records of transactions, of the files they carry, and of frames.
 
 use super::{EveOptions, packet_head};
 use crate::json::Object;
-use crate::record::{FileRecord, TransactionRecord};
+use crate::record::{FileRecord, FrameRecord, TransactionRecord};
 
 /// Record types that name their transaction.
 const NUMBERED: [&str; 3] = ["http", "smtp", "smb"];
@@ -58,4 +58,14 @@ pub fn file(line: &mut Vec<u8>, options: &EveOptions, record: &FileRecord<'_>) {
     if let Some(id) = record.app.transaction {
         info.number("tx_id", id);
     }
+}
+
+/// Appends the record of a frame, without a line end.
+pub fn frame(line: &mut Vec<u8>, options: &EveOptions, record: &FrameRecord<'_>) {
+    let mut root = Object::new(line);
+    packet_head(&mut root, options, "frame", &record.packet, Some(&record.flow));
+    if let Some(name) = record.protocol {
+        root.text("app_proto", name);
+    }
+    root.members(record.object);
 }

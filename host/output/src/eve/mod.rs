@@ -11,7 +11,7 @@ mod stats;
 
 pub use alert::alert;
 pub use drop::drop_packet;
-pub use file::{file, transaction};
+pub use file::{file, frame, transaction};
 pub use flow::{flow, netflow};
 pub use options::EveOptions;
 pub use stats::stats;
@@ -22,7 +22,7 @@ use crate::community::community_id;
 use crate::file::OutputFile;
 use crate::json::Object;
 use crate::record::{
-    AlertRecord, AnomalyLayer, AnomalyRecord, DropRecord, Endpoints, EventSink, FileRecord, FlowFacts, FlowRecord,
+    AlertRecord, AnomalyLayer, AnomalyRecord, DropRecord, Endpoints, EventSink, FileRecord, FrameRecord, FlowFacts, FlowRecord,
     PacketFacts, RejectTarget, TaggedRecord, TransactionRecord, Verdict, VerdictAction,
 };
 use crate::time::timestamp;
@@ -114,6 +114,16 @@ impl EventSink for EveWriter {
         if self.options.files {
             self.emit(|options, line| file(line, options, record));
         }
+    }
+
+    fn frame(&mut self, record: &FrameRecord<'_>) {
+        if self.options.frames {
+            self.emit(|options, line| frame(line, options, record));
+        }
+    }
+
+    fn wants_frames(&self) -> bool {
+        self.options.frames
     }
 
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
