@@ -152,6 +152,36 @@ pub enum TablesCommand {
     /// Check a table image as a device does, and show what it holds.
     #[command(after_long_help = exit::TABLE)]
     Inspect(InspectTablesArguments),
+    /// Say what changes on the wire between two table images: fragments, guards, records, sets, rules.
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffTablesArguments),
+}
+
+const DIFF_HELP: &str = "Examples:
+  weir tables diff yesterday.tables today.tables
+  weir tables diff a.tables b.tables --json diff.json --show 0
+
+Exit codes, those of diff(1):
+  0  both look for the same and divert the same
+  1  they differ
+  2  no answer: wrong arguments, or an image that cannot be read or that a device would refuse
+  4  a fault of Weir or of the system";
+
+/// `weir tables diff`
+#[derive(Debug, Args)]
+pub struct DiffTablesArguments {
+    /// Table image before.
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// Table image after.
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+    /// Write all differences as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Entries printed per kind; the JSON file has all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub show: usize,
 }
 
 /// `weir tables build`
