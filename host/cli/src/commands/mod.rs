@@ -7,6 +7,7 @@ mod explain;
 mod image_view;
 mod profile;
 mod rules;
+mod rules_test;
 pub(crate) mod run;
 mod tables;
 mod tables_diff;
