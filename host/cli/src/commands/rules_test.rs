@@ -62,10 +62,8 @@ fn test(arguments: &TestArguments) -> Result<u8, Failure> {
     }
     let everything = device::needs_everything(&config);
     let tables = device::tables_with(&loaded, &Options { everything, ..Options::default() })?;
-    let plans: Vec<Explanation> = tested
-        .iter()
-        .filter_map(|n| Some(explain(rule(&loaded, *n)?, tables.plan.rules.get(*n)?)))
-        .collect();
+    let plans: Vec<Explanation> =
+        tested.iter().filter_map(|n| Some(explain(rule(&loaded, *n)?, tables.plan.rules.get(*n)?))).collect();
     print_plans(&loaded, &tested, &plans, arguments.show);
     let mut result = Outcome::default();
     for path in &captures {
@@ -74,13 +72,7 @@ fn test(arguments: &TestArguments) -> Result<u8, Failure> {
     }
     print(&result, &captures, &tables, loaded.program.len(), arguments);
     write_json(arguments, &to_json(&result, &captures, &tables, &plans, &problems))?;
-    Ok(if !result.differences.is_empty() {
-        DIFFERENT
-    } else if result.matches.is_empty() {
-        FINDINGS
-    } else {
-        OK
-    })
+    Ok(result.code())
 }
 
 fn rule(loaded: &Loaded, n: usize) -> Option<&Rule> {
@@ -127,6 +119,14 @@ struct Outcome {
 }
 
 impl Outcome {
+    fn code(&self) -> u8 {
+        match (self.differences.is_empty(), self.matches.is_empty()) {
+            (false, _) => DIFFERENT,
+            (true, true) => FINDINGS,
+            (true, false) => OK,
+        }
+    }
+
     fn add(&mut self, path: &Path, compared: &Compared) {
         self.captures += 1;
         self.alerts += compared.alerts;
@@ -298,7 +298,11 @@ fn print(result: &Outcome, captures: &[PathBuf], tables: &Tables, rules: usize, 
         group(result.matches.len() as u64),
         hit.len(),
         captures.len(),
-        if result.matches.len() > arguments.show { format!("; the first {} are shown", arguments.show) } else { String::new() }
+        if result.matches.len() > arguments.show {
+            format!("; the first {} are shown", arguments.show)
+        } else {
+            String::new()
+        }
     );
     let share = |part: u64, whole: u64| percent(part as f64 / whole.max(1) as f64);
     let causes = result.causes(tables);
@@ -335,7 +339,13 @@ fn print(result: &Outcome, captures: &[PathBuf], tables: &Tables, rules: usize, 
     }
 }
 
-fn to_json(result: &Outcome, captures: &[PathBuf], tables: &Tables, plans: &[Explanation], problems: &[Value]) -> Value {
+fn to_json(
+    result: &Outcome,
+    captures: &[PathBuf],
+    tables: &Tables,
+    plans: &[Explanation],
+    problems: &[Value],
+) -> Value {
     let path = |n: usize| captures.get(n).map(|path| path.display().to_string());
     let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
     let matches = result.matches.iter().map(|found| {
@@ -373,4 +383,30 @@ fn write_json(arguments: &TestArguments, value: &Value) -> Result<(), Failure> {
     std::fs::write(path, format!("{value:#}\n"))
         .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))
         .or_internal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_rules::plan::Class;
+
+    #[test]
+    fn a_device_that_misses_is_code_3() {
+        let config = weir_management::Config::default();
+        let text = r#"alert tcp any any -> any any (msg:"x"; content:"GET /"; sid:1;)"#;
+        let set = ruleset::load_sources(&[RuleSource::from_text(NAME, text)], None, &config).unwrap();
+        let loaded = pipeline::compile(set, &config, Instant::now());
+        let directory = std::env::temp_dir().join(format!("weir-rules-test-{}.pcap", std::process::id()));
+        std::fs::write(&directory, weir_synth::example::example(7, 50).to_pcap()).unwrap();
+        // A planner that forgets the rule, and the right one.
+        for (omit, code) in [(vec![Class::Literal], DIFFERENT), (vec![], OK)] {
+            let tables = device::tables_with(&loaded, &Options { omit_classes: omit, ..Options::default() }).unwrap();
+            let mut result = Outcome::default();
+            let compared = compare(&loaded, &tables, &config, &directory, &[0], true, &mut result).unwrap();
+            result.add(&directory, &compared);
+            assert!(!result.matches.is_empty());
+            assert_eq!(result.code(), code);
+        }
+        std::fs::remove_file(&directory).unwrap();
+    }
 }
