@@ -166,6 +166,10 @@ fn images_that_differ() {
     assert_eq!(rules, [(7001, "removed"), (7002, "changed"), (7003, "added")]);
     let (a, b) = (&json["a"]["expected_share"], &json["b"]["expected_share"]);
     assert!(a.as_f64().unwrap() > 0.0 && b.as_f64().unwrap() < 1.0 && a != b);
+    let alone = |side: &str| json[side]["expected_share_alone"].as_f64().unwrap();
+    // Nothing that a rule asks for is in both, and requests are frequent.
+    assert_eq!((alone("a"), alone("b")), (a.as_f64().unwrap(), b.as_f64().unwrap()));
+    assert!(alone("a") > alone("b") && alone("b") > 0.0, "{json:#}");
     // The other way round, what was added is removed.
     let (code, out, _) = place.weir(&["tables", "diff", "b", "a"]);
     assert_eq!(code, 1);

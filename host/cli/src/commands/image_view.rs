@@ -11,7 +11,7 @@ use weir_contract::guards::Guard;
 use weir_contract::layouts::{Geometry, Record};
 use weir_contract::record::ClassSets;
 use weir_rules::image::tables::scope_names;
-use weir_rules::plan::Fragment;
+use weir_rules::plan::Class;
 use weir_rules::report::{Certified, certified};
 use weir_sim::tables::Tables;
 
@@ -53,15 +53,9 @@ impl View {
             for entry in table.exact.iter().filter(|entry| entry.list_count > 0) {
                 let bytes = entry.value.to_le_bytes();
                 let bytes = bytes.get(..table.length).unwrap_or(&bytes);
-                let name = match Fragment::masked(bytes, |n| entry.case_mask >> n & 1 != 0) {
-                    Some(fragment) if entry.case_mask == 0 => format!("\"{}\" nocase", fragment.display()),
-                    Some(fragment) if entry.case_mask.count_ones() as usize >= table.length => {
-                        format!("\"{}\"", fragment.display())
-                    }
-                    Some(fragment) => format!("\"{}\" case {:#010b}", fragment.display(), entry.case_mask),
-                    None => super::tables::hex(bytes),
-                };
-                fragments.insert(name, named(tables.list(entry.list_start, entry.list_count.into())));
+                let name = fragment_name(bytes, entry.case_mask);
+                let records = named(tables.list(entry.list_start, entry.list_count.into()));
+                fragments.entry(name).or_default().extend(records);
             }
         }
         let guards = Guard::ALL.iter().filter(|guard| tables.armed & guard.bit() != 0).map(|guard| {
@@ -82,15 +76,18 @@ impl View {
     }
 
     /// Expected share of frames that reach the host, 0 to 1, if what rules ask for occurred independently; rules that
-    /// ask for the same count once.
-    pub fn expected_share(&self) -> Option<f64> {
-        let asked: BTreeMap<_, f64> = self
-            .rules
-            .as_ref()?
-            .values()
-            .map(|rule| ((rule.class, &rule.fragments, &rule.guards, rule.cost.to_bits()), rule.cost))
-            .collect();
+    /// ask for the same count once, and what a rule of `without` asks for as well does not count.
+    pub fn expected_share(&self, without: Option<&View>) -> Option<f64> {
+        let known: BTreeSet<Asked> = without.into_iter().flat_map(View::asked).map(|(asked, _)| asked).collect();
+        self.rules.as_ref()?;
+        let asked: BTreeMap<Asked, f64> = self.asked().filter(|(asked, _)| !known.contains(asked)).collect();
         Some(1.0 - asked.values().map(|cost| 1.0 - cost.clamp(0.0, 1.0)).product::<f64>())
+    }
+
+    /// What each rule asks for, with its expected share.
+    fn asked(&self) -> impl Iterator<Item = (Asked<'_>, f64)> {
+        let rules = self.rules.iter().flat_map(BTreeMap::values);
+        rules.map(|rule| ((rule.class, &*rule.fragments, &*rule.guards, rule.cost.to_bits()), rule.cost))
     }
 
     /// Rules by class letter.
@@ -100,6 +97,25 @@ impl View {
             *counts.entry(rule.class.letter()).or_default() += 1;
         }
         counts
+    }
+}
+
+/// What a rule asks for: class, fragments, guards, bits of the expected share.
+type Asked<'a> = (Class, &'a [String], &'a [String], u64);
+
+/// A fragment as rules write it; capitals count unless it says otherwise.
+fn fragment_name(bytes: &[u8], case_mask: u8) -> String {
+    let letters =
+        bytes.iter().enumerate().filter(|(_, b)| b.is_ascii_alphabetic()).fold(0u8, |all, (n, _)| all | 1 << n);
+    let shown = weir_rules::plan::printable(bytes);
+    match case_mask & letters {
+        exact if exact == letters => format!("\"{shown}\""),
+        0 => format!("\"{shown}\" nocase"),
+        // First byte first.
+        some => {
+            let case = (0..bytes.len()).map(|n| if some >> n & 1 != 0 { 'c' } else { '-' });
+            format!("\"{shown}\" case of {}", case.collect::<String>())
+        }
     }
 }
 

@@ -208,16 +208,19 @@ fn print(a: &View, b: &View, kinds: &[Kind], rules: &BTreeMap<(u32, u32), RuleCh
         outln!("{out}");
         more(rules.len(), show);
     }
-    if let (Some(before), Some(after)) = (a.expected_share(), b.expected_share()) {
+    if let (Some(before), Some(after)) = (a.expected_share(None), b.expected_share(None)) {
         let classes = |view: &View| {
             view.by_class().iter().map(|(class, n)| format!("{class} {}", group(*n))).collect::<Vec<_>>().join(", ")
         };
         outln!("Rules by class: {} before, {} after.", classes(a), classes(b));
         outln!(
-            "Expected share of frames that reach the host: {:.4} % before, {:.4} % after (built-in byte statistics, as if what \
-             rules ask for occurred independently: an upper estimate; measure with `weir run`).",
+            "Expected share of frames that reach the host: {:.4} % before, {:.4} % after; by what only A asks for {:.4} %, by what \
+             only B asks for {:.4} % (built-in byte statistics, as if what rules ask for occurred independently: upper \
+             estimates; measure with `weir run`).",
             100.0 * before,
-            100.0 * after
+            100.0 * after,
+            100.0 * a.expected_share(Some(b)).unwrap_or(0.0),
+            100.0 * b.expected_share(Some(a)).unwrap_or(0.0)
         );
     }
 }
@@ -250,12 +253,13 @@ fn to_json(
     rules: &BTreeMap<(u32, u32), RuleChange<'_>>,
     equal: bool,
 ) -> Value {
-    let side = |(identity, view): &(String, View)| {
+    let side = |(identity, view): &(String, View), other: &View| {
         json!({
             "identity": identity,
             "rules": view.rules.as_ref().map(BTreeMap::len),
             "by_class": view.by_class().into_iter().map(|(c, n)| (c.to_string(), n)).collect::<BTreeMap<_, _>>(),
-            "expected_share": view.expected_share(),
+            "expected_share": view.expected_share(None),
+            "expected_share_alone": view.expected_share(Some(other)),
         })
     };
     let tables: BTreeMap<&str, Value> = kinds
@@ -282,5 +286,5 @@ fn to_json(
                     "after": plan(rule.after) })
         })
         .collect();
-    json!({ "equal": equal, "a": side(a), "b": side(b), "tables": tables, "rules": rules })
+    json!({ "equal": equal, "a": side(a, &b.1), "b": side(b, &a.1), "tables": tables, "rules": rules })
 }
