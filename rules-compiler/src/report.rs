@@ -98,6 +98,36 @@ pub fn guard_name(number: u8) -> &'static str {
     Guard::from_raw(number).map_or("unknown", Guard::name)
 }
 
+/// One line of block Certificate, read back.
+#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
+pub struct Certified {
+    /// Generator.
+    pub gid: u32,
+    /// Signature.
+    pub sid: u32,
+    /// Revision.
+    pub rev: u32,
+    /// Class.
+    pub class: Class,
+    /// Why.
+    pub reason: String,
+    /// Fragments, in the notation of rules.
+    pub fragments: Vec<String>,
+    /// Guards by name.
+    pub guards: Vec<String>,
+    /// Scopes by name.
+    pub scopes: Vec<String>,
+    /// Distinct predicates.
+    pub records: usize,
+    /// Expected share of frames by the built-in statistics.
+    pub cost: f64,
+}
+
+/// The lines of block Certificate.
+pub fn certified(block: &[u8]) -> Result<Vec<Certified>, serde_json::Error> {
+    serde_json::Deserializer::from_slice(block).into_iter().collect()
+}
+
 /// Block Certificate: one JSON object per line and rule.
 pub fn certificate(rules: &[Rule], plan: &Plan) -> Vec<u8> {
     let mut out = Vec::new();

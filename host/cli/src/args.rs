@@ -152,6 +152,36 @@ pub enum TablesCommand {
     /// Check a table image as a device does, and show what it holds.
     #[command(after_long_help = exit::TABLE)]
     Inspect(InspectTablesArguments),
+    /// Say what changes on the wire between two table images: fragments, guards, records, sets, rules.
+    #[command(after_help = DIFF_HELP)]
+    Diff(DiffTablesArguments),
+}
+
+const DIFF_HELP: &str = "Examples:
+  weir tables diff yesterday.tables today.tables
+  weir tables diff a.tables b.tables --json diff.json --show 0
+
+Exit codes, those of diff(1):
+  0  both look for the same and divert the same
+  1  they differ
+  2  no answer: wrong arguments, or an image that cannot be read or that a device would refuse
+  4  a fault of Weir or of the system";
+
+/// `weir tables diff`
+#[derive(Debug, Args)]
+pub struct DiffTablesArguments {
+    /// Table image before.
+    #[arg(value_name = "A")]
+    pub before: PathBuf,
+    /// Table image after.
+    #[arg(value_name = "B")]
+    pub after: PathBuf,
+    /// Write all differences as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Entries printed per kind; the JSON file has all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub show: usize,
 }
 
 /// `weir tables build`
@@ -298,6 +328,48 @@ pub enum RulesCommand {
     /// Show what Weir makes of a rule: its conditions, and what the device looks for.
     #[command(after_help = "Example:\n  weir rules explain 2049400 --rules emerging-all.rules")]
     Explain(ExplainArguments),
+    /// Try a rule on captures: does it load, where does it match, and what does it cost behind the (simulated) device?
+    #[command(after_help = TEST_HELP)]
+    Test(TestArguments),
+}
+
+const TEST_HELP: &str = "The device is simulated, and its tables hold the rules given here alone.
+
+Examples:
+  weir rules test --rule 'alert http any any -> any any (msg:\"x\"; http.uri; content:\"/x\"; sid:1;)' --pcap a.pcap
+  weir rules test --rules local.rules --pcap captures/ --show 50 --json result.json
+
+Exit codes, those of grep(1) and one more:
+  0  a rule under test matches
+  1  none does
+  2  no answer: wrong arguments, a rule under test that does not load, a capture that cannot be read
+  3  alerts behind the device differ from those of the full engine: please report it
+  4  a fault of Weir or of the system";
+
+/// `weir rules test`
+#[derive(Debug, Args)]
+pub struct TestArguments {
+    /// Rule under test, as text; may be repeated.
+    #[arg(long, value_name = "RULE", required_unless_present = "rules")]
+    pub rule: Vec<String>,
+    /// Rule files: under test themselves; beside --rule they only stand behind it (flowbits that they set, say).
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub rules: Vec<PathBuf>,
+    /// Captures, or directories that are searched for them; may be repeated.
+    #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
+    pub pcap: Vec<PathBuf>,
+    /// Rows printed per table; totals and the JSON file count all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub show: usize,
+    /// Write the result as JSON, every match an entry.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// No progress bar.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }
 
 /// `weir rules check`

@@ -464,6 +464,14 @@ fn host_totals<N: Nic>(loaded: &Loaded, runtime: &DeviceRuntime<N>, tables: &Tab
         sum.bytes += amount.bytes;
     }
     h.by_cause = by_cause;
+    h.by_record = counted
+        .causes
+        .iter()
+        .filter_map(|(cause, amount)| match cause {
+            HostCause::Record(id) => Some((*id, Cause { packets: amount.frames, bytes: amount.bytes })),
+            _ => None,
+        })
+        .collect();
     h.by_rule = rule_costs(loaded, runtime, tables);
 }
 

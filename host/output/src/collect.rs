@@ -23,6 +23,21 @@ pub struct AlertIdentity {
     pub verdict: Verdict,
 }
 
+impl AlertIdentity {
+    /// Of an alert.
+    pub fn of(record: &AlertRecord<'_>) -> Self {
+        AlertIdentity {
+            frame: record.packet.frame,
+            rule: record.rule.identity,
+            flow: record.flow.map(|f| (f.ends, f.first_frame)),
+            packet: record.packet.ends,
+            transaction: record.app.transaction,
+            blocked: record.blocked,
+            verdict: record.verdict,
+        }
+    }
+}
+
 /// Collects identities and counts by rule.
 #[derive(Debug, Default)]
 pub struct AlertCollector {
@@ -96,15 +111,7 @@ impl EventSink for AlertCollector {
         if self.counts_only {
             return;
         }
-        self.alerts.push(AlertIdentity {
-            frame: record.packet.frame,
-            rule: record.rule.identity,
-            flow: record.flow.map(|f| (f.ends, f.first_frame)),
-            packet: record.packet.ends,
-            transaction: record.app.transaction,
-            blocked: record.blocked,
-            verdict: record.verdict,
-        });
+        self.alerts.push(AlertIdentity::of(record));
     }
 }
 

@@ -80,6 +80,9 @@ pub struct HostTotals {
     pub share_bytes: f64,
     /// By cause: a guard, a rule class, `sticky`, `history`, `handover`. A frame counts for its first cause only.
     pub by_cause: BTreeMap<String, Cause>,
+    /// The part of it that a record and no guard flagged, by number of the record in the tables of the run.
+    #[serde(skip)]
+    pub by_record: BTreeMap<u32, Cause>,
     /// Rules that sent most, dearest first, at most 20: a frame counts for the rule of the first record that held, where
     /// that belongs to a rule.
     #[serde(skip_serializing_if = "Vec::is_empty")]

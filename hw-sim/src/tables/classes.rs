@@ -98,6 +98,16 @@ fn flatten<T: Copy + Ord>(spans: impl Iterator<Item = Span<T>>, zero: T, after: 
 }
 
 impl AddressClasses {
+    /// IPv4: where each range begins, with its class, ascending; a range ends before the next one.
+    pub fn ranges_v4(&self) -> impl Iterator<Item = (u32, u16)> + '_ {
+        self.v4.starts.iter().copied().zip(self.v4.classes.iter().copied())
+    }
+
+    /// The same for IPv6.
+    pub fn ranges_v6(&self) -> impl Iterator<Item = (u128, u16)> + '_ {
+        self.v6.starts.iter().copied().zip(self.v6.classes.iter().copied())
+    }
+
     /// From checked, sorted prefixes.
     pub fn new(v4: &[AddressPrefixV4], v6: &[AddressPrefixV6]) -> Self {
         let spans4 = v4.iter().map(|p| {

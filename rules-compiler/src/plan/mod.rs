@@ -33,7 +33,7 @@ pub mod special;
 pub mod tls;
 pub mod upgrade;
 
-pub use class::{Class, Condition, Fragment, RulePlan, Trigger};
+pub use class::{Class, Condition, Fragment, RulePlan, Trigger, printable};
 pub use sets::Sets;
 
 use cost::Statistics;

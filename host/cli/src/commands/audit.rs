@@ -5,13 +5,13 @@ use crate::args::{AuditCommand, Device, EquivalenceArguments};
 use crate::device::{self, Behind, Tables};
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
 use crate::out::outln;
-use crate::pipeline::{self, Loaded, RunControl, Source};
+use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
 use crate::{progress, ruleset};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use weir_management::Config;
-use weir_output::{AlertCollector, AlertIdentity, RunTotals};
+use weir_output::{AlertCollector, AlertIdentity, EventSink, NullSink, RunTotals};
 use weir_rules::plan::Options;
 
 /// Runs the command.
@@ -51,11 +51,24 @@ pub fn compare_with(
     open: &dyn Fn() -> Result<Source, Failure>,
     device: Device,
 ) -> Result<Compared, Failure> {
+    compare_watched(loaded, tables, config, open, device, &mut NullSink, &mut |_| {})
+}
+
+/// Like [`compare_with`]; `watch` sees what the full engine says, `tick` how far each of the two runs is.
+pub fn compare_watched(
+    loaded: &Loaded,
+    tables: &Tables,
+    config: &Config,
+    open: &dyn Fn() -> Result<Source, Failure>,
+    device: Device,
+    watch: &mut dyn EventSink,
+    tick: &mut dyn FnMut(Tick),
+) -> Result<Compared, Failure> {
     let validate = pipeline::validates_checksums(config, open)?;
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+    let mut control = RunControl { stop: &stop, tick, profile: None };
     let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
-    pipeline::run_full(loaded, config, validate, &mut open()?, &mut full, &mut control)?;
+    pipeline::run_full(loaded, config, validate, &mut open()?, &mut (&mut full, watch), &mut control)?;
     let totals = Behind { loaded, tables, config, validate }.run_behind(device, &mut open()?, &mut behind, &mut control)?;
     let (missed, extra) = full.difference(&behind);
     Ok(Compared { alerts: full.alerts.len(), missed, extra, totals })
@@ -153,7 +166,8 @@ fn print_capture(path: &Path, compared: &Compared, show: usize) {
     }
 }
 
-fn text(alert: &AlertIdentity) -> String {
+/// An alert in one line.
+pub fn text(alert: &AlertIdentity) -> String {
     let flow = alert.flow.map_or_else(
         || "no flow".to_owned(),
         |(e, first)| {

@@ -4,10 +4,13 @@ pub mod audit;
 mod config;
 mod device;
 mod explain;
+mod image_view;
 mod profile;
 mod rules;
+mod rules_test;
 pub(crate) mod run;
 mod tables;
+mod tables_diff;
 mod version;
 
 use crate::args::{Arguments, Command, ConfigArguments};

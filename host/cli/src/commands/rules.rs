@@ -19,6 +19,7 @@ pub fn run(command: &RulesCommand) -> Result<u8, Failure> {
         RulesCommand::Stats(arguments) => stats(arguments),
         RulesCommand::Cost(arguments) => cost(arguments),
         RulesCommand::Explain(arguments) => explain::run(arguments),
+        RulesCommand::Test(arguments) => super::rules_test::run(arguments),
     }
 }
 

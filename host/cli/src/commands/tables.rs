@@ -10,7 +10,7 @@ use serde_json::json;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 use weir_contract::constants as c;
-use weir_contract::enums::{BlockFlags, BlockType};
+use weir_contract::enums::{BlockFlags, BlockType, TableError};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::ImageHeader;
 use weir_output::summary::{group, percent};
@@ -23,6 +23,7 @@ pub fn run(command: &TablesCommand) -> Result<u8, Failure> {
     match command {
         TablesCommand::Build(arguments) => build(arguments),
         TablesCommand::Inspect(arguments) => inspect(arguments),
+        TablesCommand::Diff(arguments) => super::tables_diff::run(arguments),
     }
 }
 
@@ -114,17 +115,57 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     })
 }
 
-fn inspect(arguments: &InspectTablesArguments) -> Result<u8, Failure> {
-    let path = &arguments.file;
+/// An image from a file, checked as a device checks it.
+pub struct Read {
+    pub bytes: Vec<u8>,
+    pub tables: Tables,
+    pub header: ImageHeader,
+}
+
+/// Reads an image; what is wrong with it is named with its cause and remedy.
+pub fn read(path: &Path) -> Result<Read, Failure> {
     let bytes = weir_rules::load::read_limited(path, IMAGE_MAX).or_input()?;
-    let refused = |error: anyhow::Error| Failure {
+    let refused = |error: anyhow::Error, remedy: &str| Failure {
         code: INPUT,
         error: error.context(path.display().to_string()),
-        remedy: Some("make the image anew with `weir tables build`; a device would refuse it as well".to_owned()),
+        remedy: Some(remedy.to_owned()),
     };
-    let tables = Tables::load(&bytes).map_err(|refusal| refused(refusal.into()))?;
-    let header = ImageHeader::read(&bytes).ok_or_else(|| refused(anyhow::anyhow!("the file is too short")))?;
-    let identity: String = header.identity.iter().map(|b| format!("{b:02x}")).collect();
+    let tables = Tables::load(&bytes).map_err(|refusal| {
+        let (cause, remedy) = explain(refusal.error);
+        refused(anyhow::Error::new(refusal).context(cause), remedy)
+    })?;
+    let header = ImageHeader::read(&bytes).ok_or_else(|| refused(anyhow::anyhow!("the file is too short"), ANEW))?;
+    Ok(Read { bytes, tables, header })
+}
+
+const ANEW: &str = "make the image anew with `weir tables build`; a device would refuse it as well";
+
+/// A refusal in words, and what to do.
+fn explain(error: TableError) -> (&'static str, &'static str) {
+    match error {
+        TableError::Magic => ("this is no table image", "name a file that `weir tables build` wrote"),
+        TableError::Version => (
+            "the image is of another version of the device contract",
+            "make the image anew with the `weir tables build` of this version",
+        ),
+        TableError::Length => ("the image is cut short, or has bytes behind its end", ANEW),
+        TableError::HeaderCrc | TableError::BlockCrc => ("a checksum is wrong: the image was changed or damaged", ANEW),
+        TableError::Geometry | TableError::Capacity | TableError::BlockSize => {
+            ("the geometry of the image is not one that this device has", ANEW)
+        }
+        _ => ("the image contradicts itself", ANEW),
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn inspect(arguments: &InspectTablesArguments) -> Result<u8, Failure> {
+    let path = &arguments.file;
+    let Read { tables, header, .. } = read(path)?;
+    let identity = hex(&header.identity);
     let armed: Vec<&str> = Guard::ALL.iter().filter(|g| tables.armed & g.bit() != 0).map(|g| g.name()).collect();
     let blocks: Vec<_> = tables
         .directory()
