@@ -202,7 +202,7 @@ impl Frames {
                 Step::More | Step::Lost => {
                     self.sides[d].lost = true;
                     self.sides[d].position += rest.len() as u64;
-                    self.close(if d == 0 { Direction::ToServer } else { Direction::ToClient }, false);
+                    self.lose(d);
                     return;
                 }
                 Step::Message(total, parts) => {
@@ -315,6 +315,17 @@ impl Frames {
         for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
             if frame.direction as usize == d && frame.length.is_none() && !frame.closed && Some(frame.buffer) != stream {
                 finish(frame, self.limit);
+                unit.changed[d] = true;
+            }
+        }
+    }
+
+    /// No message can be told any more. The direction as a whole goes on.
+    fn lose(&mut self, d: usize) {
+        let stream = self.stream;
+        for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
+            if frame.direction as usize == d && !frame.closed && Some(frame.buffer) != stream {
+                frame.closed = true;
                 unit.changed[d] = true;
             }
         }

@@ -10,7 +10,9 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use weir_app_layer::{AppLayerConfig, AppLayerFlow, BufferState, COMPLETE, Direction, Input, Transaction};
+use weir_app_layer::{
+    AppLayerConfig, AppLayerFlow, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction,
+};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 use weir_packet::{Decoder, DecoderConfig, Packet, Transport};
@@ -469,6 +471,7 @@ const SMALL: AppLayerConfig = AppLayerConfig {
     transactions: MANY,
     tls_message_limit: 150,
     file_digests: true,
+    frames: u128::MAX,
     disabled: 0,
 };
 
@@ -522,6 +525,7 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
     let mut announced = Vec::new();
     let mut ended = [false; 2];
     let mut upgrades = 0;
+    let mut frames = BTreeMap::new();
     for step in steps {
         let (direction, input) = match step {
             Step::Data(d, bytes) => (*d, Input::Data(bytes)),
@@ -543,6 +547,7 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
             // What is released now is seen for the last time.
             let changes = flow.state().is_some_and(|state| state.upgrade().is_some());
             see(&flow, upgrades, changes, config.transactions, &mut transactions);
+            see_frames(&flow, &mut frames);
             let more = flow.mark_inspected(1);
             upgrades += u8::from(changes);
             if !more {
@@ -563,7 +568,33 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         let _ = writeln!(text, "protocol {upgrade} transaction {id}");
         text.push_str(&transaction);
     }
+    for ((id, ..), frame) in frames {
+        let _ = writeln!(text, "frame {id} {frame}");
+    }
     text
+}
+
+/// The frames as they are now, replacing what was seen of them before.
+fn see_frames(flow: &AppLayerFlow, seen: &mut BTreeMap<(u64, AppProtocol), String>) {
+    let Some(frames) = flow.frames() else { return };
+    let units = frames.transactions();
+    // A delivery is at most an input, and a frame has bytes.
+    assert!(units.len() <= 16 << 10, "frames are bounded");
+    // A parser that hands over, or waits for the other side, ends them where a delivery does.
+    let by_delivery = matches!(
+        frames.protocol(),
+        AppProtocol::Http1 | AppProtocol::Http2 | AppProtocol::Smtp | AppProtocol::Rfb | AppProtocol::WebSocket
+    );
+    for (index, unit) in units.iter().enumerate().filter(|_| !by_delivery) {
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            for buffer in Buffer::ALL.iter().filter(|buffer| buffer.frame_number().is_some()) {
+                let BufferState::Present(view) = frames.buffer(index, direction, *buffer, 0) else { continue };
+                let crc = weir_contract::crc::crc32c(view.bytes);
+                let text = format!("{direction:?} {} {} {} {crc:x}", buffer.name(), view.complete, view.bytes.len());
+                seen.insert((unit.id, frames.protocol()), text);
+            }
+        }
+    }
 }
 
 /// The transactions that live now, or those of them that are complete, replacing what was seen of them before.
