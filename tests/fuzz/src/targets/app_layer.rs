@@ -568,7 +568,9 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         let _ = writeln!(text, "protocol {upgrade} transaction {id}");
         text.push_str(&transaction);
     }
-    for ((id, ..), frame) in frames {
+    // Where the protocol changes, the delivery's rest still counts among the frames before.
+    let handed_over = flow.upgraded() || flow.state().is_some_and(|state| state.upgrade().is_some());
+    for ((id, ..), frame) in frames.into_iter().filter(|_| !handed_over) {
         let _ = writeln!(text, "frame {id} {frame}");
     }
     text
