@@ -2,7 +2,7 @@
 
 use crate::image::tables::{Tables, scope_names};
 use crate::plan::{Class, Condition, Plan, RulePlan, Trigger};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_contract::guards::Guard;
 use weir_ir::Rule;
@@ -33,74 +33,9 @@ impl Totals {
     }
 }
 
-/// The plan of one rule, for `weir rules explain`.
-#[derive(Debug, Clone, Serialize)]
+/// The plan of one rule: for `weir rules explain`, and a line of block Certificate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
-    /// Generator.
-    pub gid: u32,
-    /// Signature.
-    pub sid: u32,
-    /// Revision.
-    pub rev: u32,
-    /// Class.
-    pub class: Class,
-    /// Why.
-    pub reason: String,
-    /// Fragments, in the notation of rules.
-    pub fragments: Vec<String>,
-    /// Guards by name.
-    pub guards: Vec<&'static str>,
-    /// Scopes by name.
-    pub scopes: Vec<&'static str>,
-    /// Distinct predicates.
-    pub records: usize,
-    /// Expected share of frames by the built-in statistics.
-    pub cost: f64,
-}
-
-/// Explain one planned rule.
-pub fn explain(rule: &Rule, planned: &RulePlan) -> Explanation {
-    let mut fragments = Vec::new();
-    let mut guards = Vec::new();
-    let mut scopes = 0;
-    let mut records = Vec::new();
-    for Condition { trigger, record } in &planned.conditions {
-        match trigger {
-            Trigger::Fragment(f) => push_new(&mut fragments, f.display()),
-            Trigger::Guard(g) => push_new(&mut guards, guard_name(*g)),
-            Trigger::Frame => {}
-        }
-        scopes |= record.scopes;
-        push_new(&mut records, *record);
-    }
-    Explanation {
-        gid: rule.identity.gid,
-        sid: rule.identity.sid,
-        rev: rule.identity.rev,
-        class: planned.class,
-        reason: planned.reason.clone(),
-        fragments,
-        guards,
-        scopes: scope_names(scopes),
-        records: records.len(),
-        cost: planned.cost,
-    }
-}
-
-fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
-    if !list.contains(&item) {
-        list.push(item);
-    }
-}
-
-/// Name of a guard by number.
-pub fn guard_name(number: u8) -> &'static str {
-    Guard::from_raw(number).map_or("unknown", Guard::name)
-}
-
-/// One line of block Certificate, read back.
-#[derive(Debug, Clone, PartialEq, serde::Deserialize)]
-pub struct Certified {
     /// Generator.
     pub gid: u32,
     /// Signature.
@@ -123,8 +58,48 @@ pub struct Certified {
     pub cost: f64,
 }
 
+/// Explain one planned rule.
+pub fn explain(rule: &Rule, planned: &RulePlan) -> Explanation {
+    let mut fragments = Vec::new();
+    let mut guards = Vec::new();
+    let mut scopes = 0;
+    let mut records = Vec::new();
+    for Condition { trigger, record } in &planned.conditions {
+        match trigger {
+            Trigger::Fragment(f) => push_new(&mut fragments, f.display()),
+            Trigger::Guard(g) => push_new(&mut guards, guard_name(*g).to_owned()),
+            Trigger::Frame => {}
+        }
+        scopes |= record.scopes;
+        push_new(&mut records, *record);
+    }
+    Explanation {
+        gid: rule.identity.gid,
+        sid: rule.identity.sid,
+        rev: rule.identity.rev,
+        class: planned.class,
+        reason: planned.reason.clone(),
+        fragments,
+        guards,
+        scopes: scope_names(scopes).into_iter().map(str::to_owned).collect(),
+        records: records.len(),
+        cost: planned.cost,
+    }
+}
+
+fn push_new<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if !list.contains(&item) {
+        list.push(item);
+    }
+}
+
+/// Name of a guard by number.
+pub fn guard_name(number: u8) -> &'static str {
+    Guard::from_raw(number).map_or("unknown", Guard::name)
+}
+
 /// The lines of block Certificate.
-pub fn certified(block: &[u8]) -> Result<Vec<Certified>, serde_json::Error> {
+pub fn certified(block: &[u8]) -> Result<Vec<Explanation>, serde_json::Error> {
     serde_json::Deserializer::from_slice(block).into_iter().collect()
 }
 

@@ -128,9 +128,8 @@ pub struct FlowDetect {
     /// Sorted by variable.
     pub(crate) ints: Vec<(u32, u32)>,
     pub(crate) sides: [Side; 2],
-    pub(crate) transactions: Vec<TransactionDetect>,
-    /// The same for frames.
-    pub(crate) frames: Vec<TransactionDetect>,
+    /// Transactions, and frames, which are numbered by themselves.
+    pub(crate) units: [Vec<TransactionDetect>; 2],
     pub(crate) passed: bool,
     pub(crate) dropped: bool,
     /// What firewall mode has decided.
@@ -203,8 +202,7 @@ impl FlowDetect {
 
     /// The flow has another parser now, which numbers its transactions anew.
     pub fn protocol_changed(&mut self) {
-        self.transactions.clear();
-        self.frames.clear();
+        self.units.iter_mut().for_each(Vec::clear);
         self.transaction_bits.clear();
         self.firewall.transactions.clear();
         self.firewall.matched.clear();
@@ -226,9 +224,9 @@ impl FlowDetect {
         Open {
             stream: self.sides.get(side).is_some_and(|s| s.pending.iter().any(|p| p.end > window_start)),
             transaction: self
-                .transactions
+                .units
                 .iter()
-                .chain(&self.frames)
+                .flatten()
                 .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
             state: !self.bits.is_empty() || !self.ints.is_empty() || !self.transaction_bits.is_empty(),
         }
@@ -239,8 +237,7 @@ impl FlowDetect {
     pub fn marks(&self) -> Option<Marks> {
         let plain = self.bits.is_empty()
             && self.ints.is_empty()
-            && self.transactions.is_empty()
-            && self.frames.is_empty()
+            && self.units.iter().all(Vec::is_empty)
             && self.sides.iter().all(|side| side.pending.is_empty())
             && self.notes.is_empty()
             && self.firewall == FlowFirewall::default()
@@ -266,8 +263,7 @@ impl FlowDetect {
         self.program = marks.program;
         self.bits.clear();
         self.ints.clear();
-        self.transactions.clear();
-        self.frames.clear();
+        self.units.iter_mut().for_each(Vec::clear);
         self.passed = false;
         self.dropped = false;
         self.firewall = FlowFirewall::default();
@@ -324,8 +320,7 @@ impl FlowDetect {
             // Its rules are others.
             side.addresses_done = false;
         }
-        self.transactions.clear();
-        self.frames.clear();
+        self.units.iter_mut().for_each(Vec::clear);
         self.firewall.matched.clear();
     }
 }

@@ -16,20 +16,12 @@ module weir_ram_1r1w #(
 );
 
   // An UltraRAM has 4096 words of 72 bits; less is better kept in block RAM.
-  if (ADDRESS_BITS >= 12 && DATA_BITS >= 36) begin : g_ultra
-    (* no_rw_check, ram_style = "ultra" *) logic [DATA_BITS-1:0] memory[1<<ADDRESS_BITS];
+  (* no_rw_check, ram_style = ADDRESS_BITS >= 12 && DATA_BITS >= 36 ? "ultra" : "block" *)
+  logic [DATA_BITS-1:0] memory[1<<ADDRESS_BITS];
 
-    always_ff @(posedge clk_i) begin
-      if (write_i) memory[write_address_i] <= write_data_i;
-      read_data_o <= memory[read_address_i];
-    end
-  end else begin : g_block
-    (* no_rw_check, ram_style = "block" *) logic [DATA_BITS-1:0] memory[1<<ADDRESS_BITS];
-
-    always_ff @(posedge clk_i) begin
-      if (write_i) memory[write_address_i] <= write_data_i;
-      read_data_o <= memory[read_address_i];
-    end
+  always_ff @(posedge clk_i) begin
+    if (write_i) memory[write_address_i] <= write_data_i;
+    read_data_o <= memory[read_address_i];
   end
 
 endmodule

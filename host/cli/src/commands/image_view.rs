@@ -12,7 +12,7 @@ use weir_contract::layouts::{Geometry, Record};
 use weir_contract::record::ClassSets;
 use weir_rules::image::tables::scope_names;
 use weir_rules::plan::Class;
-use weir_rules::report::{Certified, certified};
+use weir_rules::report::{Explanation, certified};
 use weir_sim::tables::Tables;
 
 /// A kind of entry: by name, what it leads to.
@@ -35,7 +35,7 @@ pub struct View {
     /// Bounds and parameters that apply to all.
     pub settings: BTreeMap<&'static str, String>,
     /// Rules by gid and sid; none if the image was made without its certificate.
-    pub rules: Option<BTreeMap<(u32, u32), Certified>>,
+    pub rules: Option<BTreeMap<(u32, u32), Explanation>>,
 }
 
 impl View {

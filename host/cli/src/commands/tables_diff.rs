@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use weir_output::summary::{group, visible};
-use weir_rules::report::Certified;
+use weir_rules::report::Explanation;
 
 /// Characters of an entry that are printed; JSON has all.
 const SHOWN: usize = 150;
@@ -137,8 +137,8 @@ fn lists(name: &'static str, a: &Entries, b: &Entries) -> Kind {
 
 /// A rule that is new, gone, or planned otherwise.
 struct RuleChange<'a> {
-    before: Option<&'a Certified>,
-    after: Option<&'a Certified>,
+    before: Option<&'a Explanation>,
+    after: Option<&'a Explanation>,
 }
 
 impl RuleChange<'_> {
@@ -157,7 +157,7 @@ fn rules<'a>(a: &'a View, b: &'a View) -> BTreeMap<(u32, u32), RuleChange<'a>> {
     let ids: BTreeSet<(u32, u32)> = a.keys().chain(b.keys()).copied().collect();
     let changes = ids.into_iter().map(|id| (id, RuleChange { before: a.get(&id), after: b.get(&id) }));
     // Another revision or wording that asks for the same is no change for the wire.
-    let asked = |rule: Option<&Certified>| rule.map(|r| Certified { rev: 0, reason: String::new(), ..r.clone() });
+    let asked = |rule: Option<&Explanation>| rule.map(|r| Explanation { rev: 0, reason: String::new(), ..r.clone() });
     changes.filter(|(_, change)| asked(change.before) != asked(change.after)).collect()
 }
 
@@ -192,7 +192,7 @@ fn print(a: &View, b: &View, kinds: &[Kind], rules: &BTreeMap<(u32, u32), RuleCh
     if !rules.is_empty() && show > 0 {
         let mut out = table(&["", "sid", "rev", "class", "expected", "the device looks for"]);
         for ((_, sid), rule) in rules.iter().take(show) {
-            let cell = |text: &dyn Fn(&Certified) -> String| match (rule.before.map(text), rule.after.map(text)) {
+            let cell = |text: &dyn Fn(&Explanation) -> String| match (rule.before.map(text), rule.after.map(text)) {
                 (Some(x), Some(y)) if x != y => format!("{x} > {y}"),
                 (x, y) => y.or(x).unwrap_or_default(),
             };
@@ -231,7 +231,7 @@ fn more(all: usize, shown: usize) {
     }
 }
 
-fn looks_for(rule: &Certified) -> String {
+fn looks_for(rule: &Explanation) -> String {
     let fragments = rule.fragments.iter().map(|f| format!("\"{f}\""));
     let all: Vec<String> = fragments.chain(rule.guards.iter().cloned()).collect();
     let text = if all.is_empty() { rule.reason.clone() } else { all.join(", ") };
@@ -273,7 +273,7 @@ fn to_json(
             (kind.name, value)
         })
         .collect();
-    let plan = |rule: Option<&Certified>| {
+    let plan = |rule: Option<&Explanation>| {
         rule.map(|r| {
             json!({ "rev": r.rev, "class": r.class.letter().to_string(), "reason": r.reason, "fragments": r.fragments,
                     "guards": r.guards, "scopes": r.scopes, "records": r.records, "expected_share": r.cost })

@@ -74,40 +74,22 @@ impl Inspector {
         raw_window: Option<&Delivery<'_>>,
         shared: &mut SharedState,
     ) {
-        shared.prepare(&self.program);
-        flow.attach(&self.program);
+        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
+        let program: &Program = program;
+        shared.prepare(program);
+        flow.attach(program);
         if flow.is_closed() {
             return;
         }
-        // Frames are numbered by themselves.
-        if state.are_frames() {
-            std::mem::swap(&mut flow.transactions, &mut flow.frames);
-        }
-        self.units(context, flow, direction, state, raw_window, shared);
-        if state.are_frames() {
-            std::mem::swap(&mut flow.transactions, &mut flow.frames);
-        }
-    }
-
-    fn units(
-        &mut self,
-        context: &Context<'_>,
-        flow: &mut FlowDetect,
-        direction: Direction,
-        state: &dyn ProtocolState,
-        raw_window: Option<&Delivery<'_>>,
-        shared: &mut SharedState,
-    ) {
-        let Inspector { program, evaluator, scratch, raw, told, .. } = self;
-        let program: &Program = program;
+        let kind = usize::from(state.are_frames());
         let live = state.transactions();
         let side = direction as usize;
         let mut kept = 0;
-        while let Some(known) = flow.transactions.get(kept) {
+        while let Some(known) = flow.units[kind].get(kept) {
             if live.binary_search_by_key(&known.id, |t| t.id).is_ok() {
                 kept += 1;
             } else {
-                scratch.pool.push(flow.transactions.remove(kept));
+                scratch.pool.push(flow.units[kind].remove(kept));
             }
         }
         if !live.iter().any(|t| t.changed[side]) {
@@ -123,19 +105,19 @@ impl Inspector {
         };
         let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
         for (index, transaction) in live.iter().enumerate().filter(|(_, t)| t.changed[side]) {
-            let at = match flow.transactions.binary_search_by_key(&transaction.id, |t| t.id) {
+            let at = match flow.units[kind].binary_search_by_key(&transaction.id, |t| t.id) {
                 Ok(at) => at,
                 Err(at) => {
                     let mut fresh = scratch.pool.pop().unwrap_or_default();
                     reset(&mut fresh, transaction.id);
-                    flow.transactions.insert(at, fresh);
+                    flow.units[kind].insert(at, fresh);
                     at
                 }
             };
             scratch.cache.clear();
             work.transaction = Some(transaction.id).filter(|_| !state.are_frames());
             let inside = InTransaction { state, index, direction };
-            let (Some(detect), Some(flow_side)) = (flow.transactions.get_mut(at), flow.sides.get_mut(side)) else {
+            let (Some(detect), Some(flow_side)) = (flow.units[kind].get_mut(at), flow.sides.get_mut(side)) else {
                 continue;
             };
             begin(&work, detect, flow_side, inside, &tuple);
@@ -159,7 +141,7 @@ impl Inspector {
                         false => Scope::Transaction(transaction.id),
                     };
                     work.matched(candidate.rule, scope, Some(&mut *flow));
-                    if let Some(own) = flow.transactions.get_mut(at).and_then(|t| t.sides.get_mut(side)) {
+                    if let Some(own) = flow.units[kind].get_mut(at).and_then(|t| t.sides.get_mut(side)) {
                         if let Err(place) = own.alerted.binary_search(&candidate.rule) {
                             own.alerted.insert(place, candidate.rule);
                         }
@@ -167,7 +149,7 @@ impl Inspector {
                 }
                 answer == Answer::Wait
             });
-            if let Some(own) = flow.transactions.get_mut(at).and_then(|t| t.sides.get_mut(side)) {
+            if let Some(own) = flow.units[kind].get_mut(at).and_then(|t| t.sides.get_mut(side)) {
                 std::mem::swap(&mut own.candidates, &mut taken);
             }
             scratch.taken = taken;
