@@ -108,6 +108,11 @@ impl Framed {
         std::mem::take(&mut self.sides[d].held)
     }
 
+    /// How many bytes [`Self::rest`] would give.
+    pub fn held(&self, d: usize) -> u64 {
+        self.sides[d].held.len() as u64
+    }
+
     /// A message is under way.
     pub fn is_open(&self, d: usize) -> bool {
         !self.sides[d].held.is_empty() || self.sides[d].skip > 0

@@ -246,6 +246,11 @@ pub trait ProtocolState: Send {
         let _ = direction;
         0
     }
+    /// So many bytes [`Self::take_rest`] and [`Self::take_lost`] would give: they are not parsed.
+    fn kept(&self, direction: Direction) -> u64 {
+        let _ = direction;
+        0
+    }
     /// What limits have done since the last call.
     fn take_limits(&mut self) -> Limits {
         Limits::default()

@@ -190,9 +190,13 @@ impl AppLayerFlow {
             let room = most.saturating_sub(state.transactions().len()).max(1);
             let left = bytes.get(parsed..).unwrap_or(&[]);
             let piece = left.get(..room).unwrap_or(left);
+            let kept = state.kept(direction);
             state.feed(direction, Input::Data(piece), frame);
-            if let Some(frames) = &mut self.frames {
-                frames.feed_in(direction, Input::Data(piece), state.transactions().last().map(|t| t.id));
+            // What the parser keeps for later, or for another protocol, comes again.
+            let later = usize::try_from(state.kept(direction).saturating_sub(kept)).unwrap_or(usize::MAX);
+            let now = piece.get(..piece.len().saturating_sub(later)).unwrap_or(piece);
+            if let Some(frames) = self.frames.as_mut().filter(|_| !now.is_empty()) {
+                frames.feed_in(direction, Input::Data(now), state.transactions().last().map(|t| t.id));
             }
             parsed += piece.len();
             if parsed >= bytes.len() {

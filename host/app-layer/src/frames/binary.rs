@@ -73,9 +73,12 @@ impl Binary {
     /// RFC 9113 section 4.1, behind the preface of section 3.4.
     fn http2(&mut self, d: usize, bytes: &[u8]) -> Option<Step> {
         const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        if !std::mem::replace(&mut self.begun[d], true) && d == 0 && bytes.starts_with(b"PRI") {
+        if !self.begun[d] && d == 0 && PREFACE.starts_with(&bytes[..bytes.len().min(PREFACE.len())]) {
+            bytes.get(..PREFACE.len())?;
+            self.begun[d] = true;
             return Some(Step::Message(PREFACE.len() as u64, Vec::new()));
         }
+        self.begun[d] = true;
         let length = u64::from(be32(bytes, 0)? >> 8);
         bytes.get(..9)?;
         let buffers = [Buffer::FrameHttp2Pdu, Buffer::FrameHttp2Hdr, Buffer::FrameHttp2Data];

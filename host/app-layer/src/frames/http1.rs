@@ -16,16 +16,24 @@ enum At {
     Trailers,
     /// To the end of the stream.
     Close,
-    /// Another protocol.
-    Over,
+}
+
+/// What a request's method says of its response's body (RFC 9110 section 9.3).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Body,
+    /// HEAD.
+    HeadOnly,
+    /// CONNECT: none if it succeeds.
+    Tunnel,
 }
 
 /// Both directions.
 #[derive(Default)]
 pub(super) struct Http1 {
     at: [At; 2],
-    /// Of the requests: method HEAD.
-    head_only: VecDeque<bool>,
+    /// Of the requests that wait.
+    asked: VecDeque<Asked>,
 }
 
 impl Http1 {
@@ -33,7 +41,6 @@ impl Http1 {
         match self.at[d] {
             At::Head => self.head(d, bytes),
             At::Close => Step::Inside(bytes.len() as u64),
-            At::Over => Step::Lost,
             At::ChunkSize => {
                 let Some(length) = line(bytes) else { return Step::More };
                 let digits = bytes[..length].split(|b| *b == b';').next().unwrap_or(&[]).trim_ascii();
@@ -68,21 +75,22 @@ impl Http1 {
         let buffer = if d == 0 { Buffer::FrameHttp1Request } else { Buffer::FrameHttp1Response };
         let mut bare = false;
         if d == 0 {
-            if self.head_only.len() >= WAITING_MAX {
+            if self.asked.len() >= WAITING_MAX {
                 return Step::Lost;
             }
-            self.head_only.push_back(text.starts_with(b"HEAD "));
-            if text.starts_with(b"CONNECT ") {
-                self.at[0] = At::Over;
-            }
+            self.asked.push_back(match text.split(|b| *b == b' ').next() {
+                Some(b"HEAD") => Asked::HeadOnly,
+                Some(b"CONNECT") => Asked::Tunnel,
+                _ => Asked::Body,
+            });
         } else {
             let status = text.split(|b| *b == b' ').nth(1).and_then(|t| number(t.get(..3)?));
             let informational = matches!(status, Some(100..=199));
-            let head_only = if informational { false } else { self.head_only.pop_front().unwrap_or(false) };
-            bare = head_only || informational || matches!(status, Some(204 | 304));
-            if status == Some(101) {
-                self.at = [At::Over; 2];
-            }
+            let asked = if informational { None } else { self.asked.pop_front() };
+            bare = asked == Some(Asked::HeadOnly)
+                || asked == Some(Asked::Tunnel) && matches!(status, Some(200..=299))
+                || informational
+                || matches!(status, Some(204 | 304));
         }
         let chunked = field(text, b"transfer-encoding").is_some_and(|v| v.to_ascii_lowercase().ends_with(b"chunked"));
         let size = field(text, b"content-length").and_then(number);

@@ -364,6 +364,11 @@ impl Frames {
         self.units.binary_search_by_key(&id, |unit| unit.id).ok()
     }
 
+    /// A frame's direction, and its number within it, from 1.
+    pub fn place_of(&self, id: u64) -> Option<(Direction, u64)> {
+        self.frames.get(self.index_of(id)?).map(|frame| (frame.direction, frame.number))
+    }
+
     /// The transaction that a frame came with.
     pub fn transaction_of(&self, id: u64) -> Option<u64> {
         self.frames.get(self.index_of(id)?)?.transaction

@@ -145,3 +145,71 @@ fn records() {
     ];
     assert_eq!(told, expected.map(|(direction, text, numbered)| (direction, text.to_owned(), numbered)));
 }
+
+/// Frames of a flow's delivery that have bytes, whichever protocol they belong to.
+fn of_flow(said: &[(Direction, &[u8])], step: usize) -> Vec<String> {
+    let config = Arc::new(AppLayerConfig { frames: u128::MAX, ..AppLayerConfig::default() });
+    let mut flow = crate::AppLayerFlow::new(&config, 6, 40000, 80);
+    let mut out = std::collections::BTreeMap::new();
+    for (direction, bytes) in said {
+        for part in bytes.chunks(step) {
+            flow.feed(*direction, Input::Data(part), 1);
+            loop {
+                if let Some(frames) = flow.frames() {
+                    for frame in &frames.frames {
+                        let key = (frames.protocol, frame.direction as u8, frame.number);
+                        let text = frame.bytes.escape_ascii();
+                        out.insert(key, format!("{} {text}", frame.buffer.name().trim_start_matches("frame:")));
+                    }
+                }
+                if !flow.mark_inspected(1) {
+                    break;
+                }
+            }
+        }
+    }
+    out.into_values().collect()
+}
+
+#[test]
+fn a_protocol_that_hands_over_keeps_its_frames_to_itself() {
+    let tunnel: &[(Direction, &[u8])] = &[
+        (ToServer, b"CONNECT a:1 HTTP/1.1\r\n\r\nSSH-2.0-c\r\n"),
+        (ToClient, b"HTTP/1.1 200 OK\r\n\r\nSSH-2.0-s\r\n"),
+    ];
+    for step in [1, 5, 1000] {
+        let frames = of_flow(tunnel, step);
+        assert_eq!(
+            frames[..4],
+            [
+                r"http1.stream CONNECT a:1 HTTP/1.1\r\n\r\n",
+                r"http1.request CONNECT a:1 HTTP/1.1\r\n\r\n",
+                r"http1.stream HTTP/1.1 200 OK\r\n\r\n",
+                r"http1.response HTTP/1.1 200 OK\r\n\r\n",
+            ],
+            "{step}"
+        );
+        assert!(frames[4].starts_with("ssh.stream SSH-2.0-c"), "{frames:?}");
+    }
+}
+
+#[test]
+fn a_refused_tunnel_is_no_end_of_the_frames() {
+    let refused: &[(Direction, &[u8])] = &[
+        (ToServer, b"CONNECT a:1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n"),
+        (ToClient, b"HTTP/1.1 403 No\r\nContent-Length: 1\r\n\r\n-"),
+    ];
+    for step in [1, 5, 1000] {
+        let frames = of_flow(refused, step);
+        assert!(frames.contains(&r"http1.request GET /2 HTTP/1.1\r\n\r\n".to_owned()), "{step}: {frames:?}");
+    }
+}
+
+#[test]
+fn the_preface_of_http2_may_come_in_pieces() {
+    let all = any_cut(
+        AppProtocol::Http2,
+        &[(ToServer, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x01\x00\x00\x00\x00\x00\x01x")],
+    );
+    assert_eq!(named(&all, "http2.data"), ["x"]);
+}

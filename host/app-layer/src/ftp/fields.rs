@@ -74,6 +74,10 @@ impl ProtocolState for FtpState {
         self.take_rest_of(direction)
     }
 
+    fn kept(&self, direction: Direction) -> u64 {
+        self.rest[direction as usize].len() as u64
+    }
+
     fn take_expected(&mut self) -> Vec<Expected> {
         self.take_expected_connections()
     }

@@ -53,7 +53,7 @@ pub struct FtpState {
     data_port: Option<(u16, bool)>,
     expected: Vec<Expected>,
     pub(super) upgrade: Option<Upgrade>,
-    rest: [Vec<u8>; 2],
+    pub(super) rest: [Vec<u8>; 2],
 }
 
 impl FtpState {

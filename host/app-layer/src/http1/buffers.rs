@@ -212,6 +212,11 @@ impl ProtocolState for Http1State {
         std::mem::take(&mut self.sides[direction as usize].rest_lost)
     }
 
+    fn kept(&self, direction: Direction) -> u64 {
+        let side = &self.sides[direction as usize];
+        side.rest.len() as u64 + side.rest_lost
+    }
+
     fn is_open(&self, direction: Direction) -> bool {
         self.side_open(direction as usize)
     }

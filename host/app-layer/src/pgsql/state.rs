@@ -353,6 +353,10 @@ impl ProtocolState for PgsqlState {
         self.framed.rest(direction as usize)
     }
 
+    fn kept(&self, direction: Direction) -> u64 {
+        if self.upgrade { self.framed.held(direction as usize) } else { 0 }
+    }
+
     fn is_open(&self, _direction: Direction) -> bool {
         // A response changes what the flow is; all else is complete in the frame that a rule is for.
         self.ssl_asked

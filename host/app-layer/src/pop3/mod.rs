@@ -238,6 +238,10 @@ impl ProtocolState for Pop3State {
         self.framed.rest(direction as usize)
     }
 
+    fn kept(&self, direction: Direction) -> u64 {
+        if self.upgrade { self.framed.held(direction as usize) } else { 0 }
+    }
+
     fn is_open(&self, direction: Direction) -> bool {
         // A response changes what the flow is; all else is complete in the frame that a rule is for.
         self.pairs.waiting(|request| request.command == b"STLS").is_some()

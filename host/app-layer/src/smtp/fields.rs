@@ -121,6 +121,10 @@ impl ProtocolState for SmtpState {
         self.take_rest_of(direction)
     }
 
+    fn kept(&self, direction: Direction) -> u64 {
+        self.rest[direction as usize].len() as u64
+    }
+
     fn is_open(&self, direction: Direction) -> bool {
         self.side_open(direction as usize)
     }

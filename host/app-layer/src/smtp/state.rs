@@ -59,7 +59,7 @@ pub struct SmtpState {
     pub(super) mails: Vec<Mail>,
     pub(super) next: u64,
     pub(super) upgrade: Option<Upgrade>,
-    rest: [Vec<u8>; 2],
+    pub(super) rest: [Vec<u8>; 2],
     /// No reply will come any more.
     silent: bool,
     /// Events of replies that came before any command.

@@ -568,32 +568,27 @@ fn outcome(steps: &[Step], config: &Arc<AppLayerConfig>, carrier: u8, port: u16)
         let _ = writeln!(text, "protocol {upgrade} transaction {id}");
         text.push_str(&transaction);
     }
-    // Where the protocol changes, the delivery's rest still counts among the frames before.
-    let handed_over = flow.upgraded() || flow.state().is_some_and(|state| state.upgrade().is_some());
-    for ((id, ..), frame) in frames.into_iter().filter(|_| !handed_over) {
-        let _ = writeln!(text, "frame {id} {frame}");
+    for ((protocol, direction, number), frame) in frames {
+        let _ = writeln!(text, "{} frame {number} of side {direction} {frame}", protocol.name());
     }
     text
 }
 
 /// The frames as they are now, replacing what was seen of them before.
-fn see_frames(flow: &AppLayerFlow, seen: &mut BTreeMap<(u64, AppProtocol), String>) {
+fn see_frames(flow: &AppLayerFlow, seen: &mut BTreeMap<(AppProtocol, u8, u64), String>) {
     let Some(frames) = flow.frames() else { return };
     let units = frames.transactions();
     // A delivery is at most an input, and a frame has bytes.
     assert!(units.len() <= 16 << 10, "frames are bounded");
-    // A parser that hands over, or waits for the other side, ends them where a delivery does.
-    let by_delivery = matches!(
-        frames.protocol(),
-        AppProtocol::Http1 | AppProtocol::Http2 | AppProtocol::Smtp | AppProtocol::Rfb | AppProtocol::WebSocket
-    );
-    for (index, unit) in units.iter().enumerate().filter(|_| !by_delivery) {
+    for (index, unit) in units.iter().enumerate() {
         for direction in [Direction::ToServer, Direction::ToClient] {
             for buffer in Buffer::ALL.iter().filter(|buffer| buffer.frame_number().is_some()) {
                 let BufferState::Present(view) = frames.buffer(index, direction, *buffer, 0) else { continue };
                 let crc = weir_contract::crc::crc32c(view.bytes);
-                let text = format!("{direction:?} {} {} {} {crc:x}", buffer.name(), view.complete, view.bytes.len());
-                seen.insert((unit.id, frames.protocol()), text);
+                let text = format!("{} {} {} {crc:x}", buffer.name(), view.complete, view.bytes.len());
+                // A message may wait for what the other side says: the order of both sides' frames is not compared.
+                let Some((_, number)) = frames.place_of(unit.id) else { continue };
+                seen.insert((frames.protocol(), direction as u8, number), text);
             }
         }
     }
