@@ -99,3 +99,29 @@ fn with_rules_on_events() {
         equal(&set, &[], 5_000);
     }
 }
+
+/// Each conformance case's rules on its capture, in the case's configuration.
+#[test]
+fn conformance_cases() {
+    use weir_tests::verify::{Case, case::Data, equivalence};
+    let Some(data) = weir_tests::shared_data("conformance_cases") else { return };
+    let root = data.join("suricata-verify/tests");
+    let here = data.join("rules");
+    let files = Data {
+        source: here.clone(),
+        classification: here.join("classification.config"),
+        reference: here.join("reference.config"),
+        configuration: None,
+    };
+    let (mut alerts, mut compared, mut complaints) = (0, 0, Vec::new());
+    for directory in Case::find(&root).unwrap() {
+        let case = Case::load(&root, &directory).unwrap();
+        // A case that cannot be compared (no rules, files that lie elsewhere) is counted by `verify --equivalence`.
+        let Ok(Some(result)) = equivalence::compare(&case, &std::env::temp_dir(), &files) else { continue };
+        compared += 1;
+        alerts += result.alerts;
+        complaints.extend(result.differences.into_iter().map(|difference| format!("{}: {difference}", case.name)));
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!(compared > 500 && alerts > 4000, "{compared} cases with {alerts} alerts are too few: is something skipped?");
+}

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use weir_tests::verify::case::Data;
-use weir_tests::verify::{Case, Outcome, Runner, classes};
+use weir_tests::verify::{Case, Outcome, Runner, classes, equivalence};
 
 /// Run conformance cases in suricata-verify's format, and tell which pass.
 ///
@@ -31,6 +31,10 @@ struct Arguments {
     /// none: the full engine; sim: behind the simulated device.
     #[arg(long, default_value = "none", value_parser = ["none", "sim"])]
     device: String,
+    /// Run each case's rules on its capture with the full engine and behind the simulated device instead, and compare the
+    /// alerts: inspected when bytes arrive, without logs, on a tap. Exit status 1 when any differ.
+    #[arg(long, conflicts_with_all = ["device", "min_pass"])]
+    equivalence: bool,
     /// Configuration of cases that bring none. Default: what `weir suricata` does without one.
     #[arg(long, value_name = "FILE")]
     default_config: Option<PathBuf>,
@@ -100,6 +104,9 @@ fn run(arguments: &Arguments) -> Result<bool> {
     let index = arguments.index.clone().or_else(|| root.parent().map(|p| p.join("INDEX.tsv")).filter(|p| p.is_file()));
     let counted = index.as_deref().map(passed_by_suricata).transpose()?;
     let cases = cases(&root, arguments, counted.as_ref())?;
+    if arguments.equivalence {
+        return equivalent(&runner, &cases, arguments);
+    }
     let results = run_all(&runner, &cases, arguments);
     let alerting = alerting(&runner, &cases, &results);
     report(&results, &alerting, arguments)
@@ -148,6 +155,66 @@ fn cases(root: &Path, arguments: &Arguments, counted: Option<&BTreeSet<String>>)
 }
 
 fn run_all(runner: &Runner, cases: &[Case], arguments: &Arguments) -> BTreeMap<String, Outcome> {
+    each(cases, arguments, |case| {
+        runner.run(case).unwrap_or_else(|error| Outcome::Failed {
+            cause: "the case cannot be run".to_owned(),
+            details: vec![format!("{error:#}")],
+        })
+    })
+}
+
+/// The cases both ways.
+fn equivalent(runner: &Runner, cases: &[Case], arguments: &Arguments) -> Result<bool> {
+    let results = each(cases, arguments, |case| equivalence::compare(case, &runner.output(case), &runner.data));
+    let (mut compared, mut full, mut alerts, mut differences, mut frames) = (0, 0, 0, 0, [0; 2]);
+    let mut entries = serde_json::Map::new();
+    for (name, result) in &results {
+        let entry = match result {
+            Ok(Some(case)) => {
+                compared += 1;
+                full += usize::from(!case.plans);
+                alerts += case.alerts;
+                differences += case.differences.len();
+                for (sum, n) in frames.iter_mut().zip(case.frames) {
+                    *sum += if case.plans { n } else { 0 };
+                }
+                if !case.differences.is_empty() {
+                    println!("{name}: {} alerts, {} differences", case.alerts, case.differences.len());
+                    case.differences.iter().take(5).for_each(|line| println!("    {line}"));
+                }
+                serde_json::json!({
+                    "alerts": case.alerts, "differences": case.differences, "received": case.frames[0],
+                    "host": case.frames[1], "plans": case.plans,
+                })
+            }
+            Ok(None) => serde_json::json!({"skipped": "no capture or no rules"}),
+            Err(error) => {
+                if arguments.verbose {
+                    println!("{name}: not compared: {error:#}");
+                }
+                serde_json::json!({"skipped": format!("{error:#}")})
+            }
+        };
+        entries.insert(name.clone(), entry);
+    }
+    println!(
+        "{compared} of {} cases compared ({full} of them send every frame), {alerts} alerts, {differences} differences",
+        results.len()
+    );
+    let share = 100.0 * frames[1] as f64 / frames[0].max(1) as f64;
+    println!("{} frames of the others, {share:.1} % of them reached the host", frames[0]);
+    if let Some(path) = &arguments.json {
+        let all = serde_json::json!({
+            "cases": results.len(), "compared": compared, "every_frame": full, "alerts": alerts,
+            "differences": differences, "frames": frames[0], "host": frames[1], "results": entries,
+        });
+        std::fs::write(path, serde_json::to_string_pretty(&all)?).with_context(|| format!("writing {}", path.display()))?;
+    }
+    Ok(differences == 0)
+}
+
+/// Does something with each case, several at a time, and shows how far it is.
+fn each<T: Send>(cases: &[Case], arguments: &Arguments, work: impl Fn(&Case) -> T + Sync) -> BTreeMap<String, T> {
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new(cases.len() as u64) };
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}") {
         bar.set_style(style);
@@ -159,10 +226,7 @@ fn run_all(runner: &Runner, cases: &[Case], arguments: &Arguments) -> BTreeMap<S
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
                     bar.set_message(case.name.clone());
-                    let outcome = runner.run(case).unwrap_or_else(|error| Outcome::Failed {
-                        cause: "the case cannot be run".to_owned(),
-                        details: vec![format!("{error:#}")],
-                    });
+                    let outcome = work(case);
                     bar.inc(1);
                     if let Ok(mut results) = results.lock() {
                         results.insert(case.name.clone(), outcome);

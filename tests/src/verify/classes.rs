@@ -1,4 +1,4 @@
-//! Which cases ask for alerts, and whether their rules need every frame of a protocol from the device (class C).
+//! What cases ask of the planner: their rules and configuration, and whether these need every frame of a protocol (class C).
 
 use super::case::{Case, Data};
 use anyhow::{Result, anyhow};
@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 use weir::suricata::import;
 use weir::suricata::tree::Node;
+use weir::pipeline::Loaded;
 use weir::{device, pipeline, ruleset};
+use weir_management::Config;
 use weir_rules::plan::Class;
 
 /// A check of the case wants an alert to be there.
@@ -22,6 +24,13 @@ pub fn asks_for_alerts(case: &Case) -> bool {
 
 /// One of the case's rules is of class C. The rules are planned as the case's configuration has them.
 pub fn has_complete_class(case: &Case, output: &Path, data: &Data) -> Result<bool> {
+    let (_, loaded) = rules(case, output, data)?;
+    let tables = device::tables(&loaded).map_err(|e| anyhow!("{e}"))?;
+    Ok(tables.plan.rules.iter().any(|planned| planned.class == Class::Complete))
+}
+
+/// The case's configuration and rules.
+pub fn rules(case: &Case, output: &Path, data: &Data) -> Result<(Config, Loaded)> {
     let arguments = case.arguments(output, data)?;
     let values = |names: &[&str]| -> Vec<&String> {
         let given = arguments.iter().zip(arguments.iter().skip(1));
@@ -43,6 +52,5 @@ pub fn has_complete_class(case: &Case, output: &Path, data: &Data) -> Result<boo
     let sources = ruleset::sources(&paths).map_err(|e| anyhow!("{e}"))?;
     let set = ruleset::load_sources(&sources, None, &imported.config).map_err(|e| anyhow!("{e}"))?;
     let loaded = pipeline::compile(set, &imported.config, Instant::now());
-    let tables = device::tables(&loaded).map_err(|e| anyhow!("{e}"))?;
-    Ok(tables.plan.rules.iter().any(|planned| planned.class == Class::Complete))
+    Ok((imported.config, loaded))
 }

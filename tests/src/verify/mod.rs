@@ -7,6 +7,7 @@
 pub mod case;
 pub mod check;
 pub mod classes;
+pub mod equivalence;
 pub mod requires;
 pub mod run;
 pub mod value;

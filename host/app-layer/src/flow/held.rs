@@ -173,8 +173,12 @@ impl AppLayerFlow {
         let mut parsed = 0;
         loop {
             let frames = self.frames.as_ref().map_or(0, |frames| frames.waiting());
-            let full = state.transactions().len() >= most / 2 || frames >= FRAMES_MAX;
-            if state.pauses() || (self.fed && stream && full) {
+            // Where nothing has changed there is nothing to inspect, however many wait for more.
+            let full = || {
+                let live = state.transactions();
+                frames >= FRAMES_MAX || live.len() >= most / 2 && live.iter().any(|t| t.changed != [false; 2])
+            };
+            if state.pauses() || (self.fed && stream && full()) {
                 return Some(parsed);
             }
             self.fed = true;

@@ -84,14 +84,13 @@ impl Inspector {
         let kind = usize::from(state.are_frames());
         let live = state.transactions();
         let side = direction as usize;
-        let mut kept = 0;
-        while let Some(known) = flow.units[kind].get(kept) {
-            if live.binary_search_by_key(&known.id, |t| t.id).is_ok() {
-                kept += 1;
-            } else {
-                scratch.pool.push(flow.units[kind].remove(kept));
-            }
-        }
+        // Both are in the order of their ids.
+        let mut ids = live.iter().map(|t| t.id).peekable();
+        let mut is_live = |known: &mut TransactionDetect| {
+            while ids.next_if(|id| *id < known.id).is_some() {}
+            ids.peek() == Some(&known.id)
+        };
+        scratch.pool.extend(flow.units[kind].extract_if(.., |known| !is_live(known)));
         if !live.iter().any(|t| t.changed[side]) {
             return;
         }
