@@ -65,8 +65,6 @@ pub struct Bits {
     pub address_rows: Vec<Vec<u64>>,
     /// Lines of the certificate, if the image has one.
     pub certificate: Option<Vec<u8>>,
-    /// Lines of the provenance, if the image has them.
-    pub provenance: Option<Vec<u8>>,
     /// Number of rules, by the header.
     pub rule_count: u32,
     /// What is wrong with single entries.
@@ -200,7 +198,6 @@ impl Bits {
             port_rows: blocks.rows(BlockType::PortSets, g.port_sets, g.port_classes)?,
             address_rows: blocks.rows(BlockType::AddressSets, g.address_sets, g.address_classes)?,
             certificate: text(BlockType::Certificate),
-            provenance: text(BlockType::Provenance),
             rule_count: header.rule_count,
             faults: Vec::new(),
         };
@@ -348,6 +345,11 @@ impl Bits {
     /// Record ids of a guard.
     pub fn guard(&self, guard: u8) -> &[u32] {
         self.guards.get(usize::from(guard)).map_or(&[], |range| self.list(range.start, range.count))
+    }
+
+    /// All entries: length, folded bytes, entry.
+    pub fn all_entries(&self) -> impl Iterator<Item = (usize, u64, &Entry)> {
+        self.entries.iter().flat_map(|((length, folded), list)| list.iter().map(|e| (usize::from(*length), *folded, e)))
     }
 
     /// Entries of windows with these folded bytes.

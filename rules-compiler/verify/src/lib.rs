@@ -12,6 +12,7 @@
 
 mod aspect;
 mod certificate;
+mod contain;
 mod dns;
 mod event;
 mod expression;
