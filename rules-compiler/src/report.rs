@@ -5,7 +5,7 @@ use crate::plan::{Class, Condition, Plan, RulePlan, Trigger};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_contract::guards::Guard;
-use weir_ir::Rule;
+use weir_ir::{BitOperation, Rule};
 
 /// Totals of a plan, for `stats.json`.
 #[derive(Debug, Clone, Serialize)]
@@ -52,6 +52,9 @@ pub struct Explanation {
     pub guards: Vec<String>,
     /// Scopes by name.
     pub scopes: Vec<String>,
+    /// Flowbits that the rule waits for, whose setters divert: while one is set, the host keeps the flow.
+    #[serde(default)]
+    pub gates: Vec<String>,
     /// Distinct predicates.
     pub records: usize,
     /// Expected share of frames by the built-in statistics.
@@ -82,6 +85,7 @@ pub fn explain(rule: &Rule, planned: &RulePlan) -> Explanation {
         fragments,
         guards,
         scopes: scope_names(scopes).into_iter().map(str::to_owned).collect(),
+        gates: Vec::new(),
         records: records.len(),
         cost: planned.cost,
     }
@@ -108,12 +112,23 @@ pub fn certificate(rules: &[Rule], plan: &Plan) -> Vec<u8> {
     let mut out = Vec::new();
     for planned in &plan.rules {
         if let Some(rule) = rules.get(planned.rule) {
-            if serde_json::to_writer(&mut out, &explain(rule, planned)).is_ok() {
+            let mut line = explain(rule, planned);
+            line.gates = gates(rule, planned, plan);
+            if serde_json::to_writer(&mut out, &line).is_ok() {
                 out.push(b'\n');
             }
         }
     }
     out
+}
+
+/// The gates of a rule that waits.
+fn gates(rule: &Rule, planned: &RulePlan, plan: &Plan) -> Vec<String> {
+    if planned.class != Class::Deferred {
+        return Vec::new();
+    }
+    let asked = rule.flowbits.iter().filter(|op| op.operation == BitOperation::IsSet).flat_map(|op| &op.names);
+    asked.filter(|name| plan.gates.contains(*name)).map(|name| name.to_string()).collect()
 }
 
 #[derive(Serialize)]

@@ -50,6 +50,7 @@ pub fn covers(wide: &Record, narrow: &Record) -> bool {
         && set(wide.destination_addresses, narrow.destination_addresses)
         && wide.payload_min <= narrow.payload_min
         && wide.payload_max >= narrow.payload_max
+        && wide.reverse_max >= narrow.reverse_max
         && wide.icmp_type_min <= narrow.icmp_type_min
         && wide.icmp_type_max >= narrow.icmp_type_max
         && wide.icmp_code_min <= narrow.icmp_code_min
@@ -259,5 +260,7 @@ mod tests {
             ..Record::ALWAYS
         };
         assert!(covers(&wide, &anchored) && !covers(&anchored, &narrow));
+        let bounded = Record { reverse_max: 4, ..wide };
+        assert!(covers(&wide, &bounded) && !covers(&bounded, &wide));
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! | buffer | what the parser does | so a fragment |
 //! |---|---|---|
-//! | `http.uri` | decodes `%HH` and `%uHHHH` once; in the path `\` becomes `/`, runs of `/` become one, UTF-8 becomes one byte per character by the best fit, dot segments go; authority and `#…` are cut off | lies between such places: any byte may be escaped (guard: escape of a byte of the escape set, which holds the bytes of all chosen fragments; `%u`) or be the best fit of another character (guards: byte above 0x7f, escape of [`LEADS`]); `/` only with guards for `//`, `/.`, `\` |
+//! | `http.uri` | decodes `%HH` and `%uHHHH` once; in the path `\` becomes `/`, runs of `/` become one, UTF-8 becomes one byte per character by the best fit, dot segments go; authority and `#…` are cut off | lies between such places: any byte may be escaped (guard: escape of a byte of the escape set, which holds the bytes of all chosen fragments; `%u`) or be the best fit of another character (guards: byte above 0x7f, escape of their first bytes); `/` and `?` only with guards for `//`, `/.`, `\` (all by [`weir_contract::hidden`]) |
 //! | `http.uri.raw`, `http.request_line`, `http.response_line` | trims | is verbatim; a line's inner white space too |
 //! | header values | trims, unfolds, joins repeated fields with `, ` | holds no `,` and does not begin with a space; guard: folding |
 //! | `http.header`, `http.start`, `http.request_header` … | rebuilds `Name: value` lines | never crosses `:` + space, CR, LF; else as values |
@@ -20,7 +20,9 @@ use super::class::{Class, Condition, Fragment, Trigger, usable};
 use super::cost::{self, Traffic};
 use super::{Builder, Choice, base, chain, pattern, payload, special};
 use weir_contract::enums::DirectionMask;
+use weir_contract::facts::in_set;
 use weir_contract::guards::Guard;
+use weir_contract::hidden;
 use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::{Buffer, BufferMatch, Comparison, Content, Match, Rule, Transform};
@@ -80,11 +82,8 @@ fn form(buffer: Buffer) -> Option<Form> {
 fn guards(form: Form, window: &[u8]) -> Vec<Guard> {
     match form {
         Form::Uri => {
-            let mut out = vec![Guard::UriPercentEscape, Guard::UriPercentOdd, Guard::UriHighByte];
-            if window.contains(&b'/') {
-                out.extend([Guard::UriDoubleSlash, Guard::UriDotSegment, Guard::UriBackslash]);
-            }
-            out
+            let hiding = hidden::uri(window).guards;
+            Guard::ALL.iter().copied().filter(|guard| hiding & guard.bit() != 0).collect()
         }
         Form::Raw | Form::Names | Form::Body => Vec::new(),
         Form::Value | Form::Head => vec![Guard::HeaderFold],
@@ -239,7 +238,11 @@ fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, b
                 let mut all = offer(form, windows, price + escapes);
                 if form == Form::Uri {
                     all.percent = all.windows.iter().flat_map(|w| escapes_of(w.bytes())).collect();
-                    all.guards = guards(form, &all.percent);
+                    for guard in all.windows.iter().flat_map(|w| guards(form, w.bytes())).collect::<Vec<_>>() {
+                        if !all.guards.contains(&guard) {
+                            all.guards.push(guard);
+                        }
+                    }
                 }
                 keep(all);
             }
@@ -379,30 +382,11 @@ fn verbatim_core(bytes: &[u8]) -> bool {
         && !bytes.is_empty()
 }
 
-/// First bytes of the characters that paths show as ASCII: overlong forms (RFC 3629 section 3 forbids them), and those
-/// with an ASCII byte as their best fit in code page Windows-1252. All others become `?`, or a byte above 0x7f.
-pub const LEADS: [u8; 21] = [
-    0xc0, 0xc1, 0xc4, 0xc5, 0xc6, 0xc7, 0xc9, 0xca, 0xcb, 0xcc, 0xcd, 0xce, 0xcf, 0xd2, 0xd6, 0xd9, 0xe0, 0xe2, 0xe3,
-    0xef, 0xf0,
-];
-
-/// Both letter cases of the window's bytes can stand behind an escape, and the first byte of a character that fits one
-/// of them; with a slash also those that vanish in paths.
+/// What an escape may stand for if the window is to come of it: its bytes in both cases, first bytes of characters that fit
+/// one of them, and what is removed beside them (the contract's set).
 pub fn escapes_of(window: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    for &b in window {
-        out.extend([b.to_ascii_lowercase(), b.to_ascii_uppercase()]);
-    }
-    if window.contains(&b'/') {
-        out.extend(b"/\\.");
-    }
-    if window.contains(&b'?') {
-        // What has no best fit becomes one.
-        out.extend(0x80..=0xff);
-    } else {
-        out.extend(LEADS);
-    }
-    out
+    let set = hidden::uri(window).escapes;
+    (0..=255).filter(|&byte| in_set(&set, byte)).collect()
 }
 
 /// Literal guards for coded bodies.

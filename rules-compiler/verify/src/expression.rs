@@ -1,0 +1,329 @@
+//! What an expression certainly matches, read from the syntax tree of `regex-syntax`.
+//!
+//! Expressions are PCRE2's; only those are read that mean the same in both: what one of the two reads otherwise, or not
+//! at all, gives nothing here, and the rule needs another proof.
+
+use crate::place::Cell;
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind, Look};
+use weir_ir::{BufferMatch, Match, Pcre};
+
+/// For each place the bytes that can stand there.
+pub type Run = Vec<Vec<u8>>;
+
+/// Most bytes that can stand at one place of a run.
+const SET_MAX: usize = 64;
+/// Repetitions that are written out.
+const REPEAT_MAX: u32 = 16;
+/// Steps of an expression.
+const STEPS_MAX: usize = 4096;
+
+enum Step {
+    /// One of these bytes.
+    Byte(Vec<u8>),
+    /// Perhaps more of `again`, perhaps not: runs go on behind with copies of it.
+    More(Vec<Vec<u8>>),
+    /// Anything.
+    Break,
+}
+
+/// The expression as a tree, if it means the same here as in PCRE2.
+fn tree(p: &Pcre) -> Option<Hir> {
+    if p.negated || p.extended {
+        return None;
+    }
+    read(&p.pattern, p).or_else(|| read(before_group(&p.pattern)?, p))
+}
+
+/// What stands before the first group, if every match begins with it.
+fn before_group(text: &str) -> Option<&str> {
+    let (mut depth, mut class, mut escaped, mut group) = (0i32, false, false, None);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'[' if !class => class = true,
+            b']' if class => class = false,
+            b'(' if !class => {
+                group = group.or(Some(at));
+                depth += 1;
+            }
+            b')' if !class => depth -= 1,
+            b'|' if !class && depth <= 0 => return None,
+            _ => {}
+        }
+    }
+    text.get(..group?)
+}
+
+fn read(text: &str, p: &Pcre) -> Option<Hir> {
+    if !text.is_ascii() {
+        return None;
+    }
+    for other in ["(*", "(?#", "(?<", "(?>", "(?=", "(?!", "(?|", "(?P", "(?R", "(?(", "(?x", "&&", "--", "~~", "{,"] {
+        if text.contains(other) {
+            return None;
+        }
+    }
+    // Inline options may change how the text itself is read.
+    let options = text.split("(?").skip(1).filter_map(|rest| rest.split([')', ':']).next());
+    if options.into_iter().any(|o| o.contains(['x', 'n', 'J'])) {
+        return None;
+    }
+    let mut escaped = text.split('\\').skip(1).peekable();
+    while let Some(rest) = escaped.next() {
+        match rest.bytes().next() {
+            // `\\`: the next part begins behind it.
+            None => {
+                escaped.next();
+            }
+            Some(b) if b.is_ascii_alphanumeric() && !b"dDwWsSnrtfxbB".contains(&b) => return None,
+            _ => {}
+        }
+    }
+    ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .case_insensitive(p.caseless)
+        .multi_line(p.multiline)
+        .dot_matches_new_line(p.dotall)
+        .nest_limit(64)
+        .build()
+        .parse(text)
+        .ok()
+}
+
+fn bytes_of(class: &Class) -> Vec<u8> {
+    match class {
+        Class::Bytes(class) => class.ranges().iter().flat_map(|r| r.start()..=r.end()).collect(),
+        Class::Unicode(class) => {
+            let all: Vec<u8> =
+                class.ranges().iter().flat_map(|r| r.start()..=r.end()).filter_map(|c| u8::try_from(c).ok()).collect();
+            let ascii = class.ranges().iter().all(|r| r.end().is_ascii());
+            if ascii { all } else { (0..=255).collect() }
+        }
+    }
+}
+
+fn steps(hir: &Hir, out: &mut Vec<Step>) {
+    if out.len() > STEPS_MAX {
+        return out.push(Step::Break);
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => out.extend(literal.0.iter().map(|&b| Step::Byte(vec![b]))),
+        HirKind::Class(class) => match bytes_of(class) {
+            set if set.is_empty() || set.len() > SET_MAX => out.push(Step::Break),
+            set => out.push(Step::Byte(set)),
+        },
+        HirKind::Capture(capture) => steps(&capture.sub, out),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| steps(part, out)),
+        HirKind::Alternation(_) => out.push(Step::Break),
+        HirKind::Repetition(r) => {
+            let mut one = Vec::new();
+            steps(&r.sub, &mut one);
+            let fixed: Option<Vec<Vec<u8>>> =
+                one.iter().map(|step| if let Step::Byte(set) = step { Some(set.clone()) } else { None }).collect();
+            let times = r.min.min(REPEAT_MAX);
+            match fixed {
+                Some(sets) if times > 0 => {
+                    for _ in 0..times {
+                        out.extend(sets.iter().cloned().map(Step::Byte));
+                    }
+                    if r.max != Some(times) {
+                        out.push(Step::More(sets));
+                    }
+                }
+                // A part that is not read has its first copy in any case.
+                None if r.min > 0 => {
+                    out.append(&mut one);
+                    out.push(Step::Break);
+                }
+                _ => out.push(Step::Break),
+            }
+        }
+    }
+}
+
+/// The expression begins where the match before it ended (`R` and `^`), or the buffer does.
+fn tied(p: &Pcre, hir: &Hir) -> bool {
+    p.anchored || !p.multiline && hir.properties().look_set_prefix().contains(Look::Start)
+}
+
+/// Runs of at least four bytes that each match holds.
+pub fn runs(run: &BufferMatch) -> Vec<Run> {
+    if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        return Vec::new();
+    }
+    let mut out: Vec<Run> = Vec::new();
+    for (n, m) in run.matches.iter().enumerate() {
+        let Match::Pcre(p) = m else { continue };
+        let Some(hir) = tree(p) else { continue };
+        let mut list = Vec::new();
+        steps(&hir, &mut list);
+        let before = match n.checked_sub(1).and_then(|n| run.matches.get(n)) {
+            Some(Match::Content(c)) if p.relative && !c.negated && tied(p, &hir) => Some(c),
+            _ => None,
+        };
+        let either = |b: u8| vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()];
+        let mut now: Run = before
+            .map_or_else(Vec::new, |c| c.bytes.iter().map(|&b| if c.nocase { either(b) } else { vec![b] }).collect());
+        for (i, step) in list.iter().enumerate() {
+            match step {
+                Step::Byte(set) => now.push(set.clone()),
+                Step::Break => out.push(std::mem::take(&mut now)),
+                Step::More(again) => {
+                    // Behind the least number stands one more of them, or what follows.
+                    if let (Some(Step::Byte(next)), [one]) = (list.get(i + 1), again.as_slice()) {
+                        let mut set = [one.as_slice(), next.as_slice()].concat();
+                        set.sort_unstable();
+                        set.dedup();
+                        if set.len() <= SET_MAX {
+                            now.push(set);
+                        }
+                    }
+                    let copies = now.clone();
+                    out.push(std::mem::take(&mut now));
+                    // The last copies stand before what follows.
+                    if let [one] = again.as_slice() {
+                        let many = copies
+                            .iter()
+                            .rev()
+                            .skip_while(|set| *set != one)
+                            .take_while(|set| *set == one)
+                            .count()
+                            .clamp(1, 8);
+                        now = vec![one.clone(); many];
+                    } else {
+                        now.clone_from(again);
+                    }
+                }
+            }
+        }
+        out.push(now);
+    }
+    out.retain(|r| r.len() >= 4);
+    out
+}
+
+/// Bytes with which the buffer can begin, by an expression that is tied to its beginning; all if nothing is known.
+pub fn first_bytes(run: &BufferMatch) -> Option<Vec<u8>> {
+    if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        return None;
+    }
+    let sets = run.matches.iter().filter_map(|m| match m {
+        Match::Pcre(p) if !p.relative && !p.multiline => {
+            let hir = tree(p)?;
+            if !tied(p, &hir) {
+                return None;
+            }
+            first(&hir)
+        }
+        _ => None,
+    });
+    sets.min_by_key(Vec::len)
+}
+
+/// First byte of every match, where there is one.
+fn first(hir: &Hir) -> Option<Vec<u8>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.first().map(|b| vec![*b]),
+        HirKind::Class(class) => Some(bytes_of(class)).filter(|set| !set.is_empty()),
+        HirKind::Capture(capture) => first(&capture.sub),
+        HirKind::Repetition(r) if r.min > 0 => first(&r.sub),
+        HirKind::Concat(parts) => {
+            let part = parts.iter().find(|part| !matches!(part.kind(), HirKind::Look(_) | HirKind::Empty))?;
+            first(part)
+        }
+        HirKind::Alternation(parts) => {
+            let mut all: Vec<u8> = parts.iter().map(first).collect::<Option<Vec<_>>>()?.concat();
+            all.sort_unstable();
+            all.dedup();
+            Some(all)
+        }
+        HirKind::Empty | HirKind::Look(_) | HirKind::Repetition(_) => None,
+    }
+}
+
+/// Windows of a run, each as all the byte strings it can be; `certain` must hold for each.
+pub fn windows(run: &Run, most: usize, certain: impl Fn(&[u8]) -> bool) -> Vec<Vec<Vec<Cell>>> {
+    let mut out = Vec::new();
+    for length in (4..=8).rev() {
+        for window in run.windows(length) {
+            // Letters that differ in case only are one.
+            let sets: Vec<Vec<u8>> = window
+                .iter()
+                .map(|set| {
+                    let mut set: Vec<u8> = set.iter().map(u8::to_ascii_lowercase).collect();
+                    set.sort_unstable();
+                    set.dedup();
+                    set
+                })
+                .collect();
+            let count = sets.iter().try_fold(1usize, |n, set| n.checked_mul(set.len()));
+            if count.is_none_or(|n| n > most) {
+                continue;
+            }
+            let mut forms: Vec<Vec<u8>> = vec![Vec::new()];
+            for set in &sets {
+                forms = forms.iter().flat_map(|f| set.iter().map(move |&b| [f.as_slice(), &[b]].concat())).collect();
+            }
+            if forms.iter().all(|f| certain(f)) {
+                out.push(
+                    forms
+                        .into_iter()
+                        .map(|f| f.into_iter().map(|byte| Cell { byte, exact: false }).collect())
+                        .collect(),
+                );
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pcre(pattern: &str) -> Pcre {
+        Pcre {
+            pattern: pattern.into(),
+            negated: false,
+            caseless: false,
+            multiline: false,
+            dotall: true,
+            extended: false,
+            anchored: false,
+            dollar_endonly: false,
+            ungreedy: false,
+            relative: false,
+            no_limit: false,
+            captures: Vec::new(),
+        }
+    }
+
+    fn of(pattern: &str) -> Vec<String> {
+        let run = BufferMatch {
+            buffer: weir_ir::Buffer::Payload,
+            transforms: Vec::new(),
+            matches: vec![Match::Pcre(pcre(pattern))],
+            side: None,
+        };
+        let text = |r: &Run| r.iter().map(|s| if let [b] = s.as_slice() { char::from(*b) } else { '#' }).collect();
+        runs(&run).iter().map(text).collect()
+    }
+
+    #[test]
+    fn runs_are_what_every_match_holds() {
+        assert_eq!(of(r"^GET /[a-f]{4}\.php\?x"), ["GET /####.php?x"]);
+        assert_eq!(of(r"abcd(?:ef|gh)ijkl"), ["abcd", "ijkl"]);
+        assert_eq!(of(r"abcd?efgh"), ["efgh"]);
+        assert_eq!(of(r"abcde+fgh"), ["abcde#", "efgh"]);
+        assert!(of(r"abcd|efgh").is_empty());
+        assert!(of(r"abcd\hefgh").is_empty(), "a class that only PCRE2 has");
+        assert!(of(r"abcd\Kefgh").is_empty());
+        assert_eq!(of(r"^POST\x20(?<var>a+)b(?P=var)"), ["POST "], "up to what is not read");
+        assert!(of(r"^POST\x20(?<var>a+)|b").is_empty());
+        assert_eq!(of(r"a\\hbcd"), ["a\\hbcd"], "a backslash, no class");
+    }
+}

@@ -1,0 +1,144 @@
+//! Payload of packets and streams.
+//!
+//! A window of a positive content lies in the packet that matches, at the content's place; in a stream, in one segment or
+//! over the joint of two that follow one another, which the device scans with the bytes before it. Where segments do not
+//! follow one another a guard fires that soundness always needs.
+
+use crate::aspect::{Aspect, Witness, families, neighbours, windows};
+use crate::expression;
+use crate::need::{BOTH, Frame, Need, TCP, needs, on_packets};
+use crate::place::{Cell, FAR, Placed, Strip, contents, jump_bits, least_length, strips, test_bits};
+use crate::prove::{Known, Tables, Unit, Window};
+use weir_contract::guards::Guard;
+use weir_ir::{BufferMatch, Match, Rule, RuleProtocol};
+
+/// Most bytes of a packet's payload (RFC 791 section 3.1, RFC 8200 section 3), behind the shortest header of its transport.
+fn payload_max(need: &Need) -> u64 {
+    if need.transport & (TCP | crate::need::UDP) != 0 { 65_535 - 8 } else { 65_535 }
+}
+
+/// The aspect "these contents are in the payload".
+pub fn aspect(
+    rule: &Rule,
+    run: &BufferMatch,
+    pattern: Option<&[u8]>,
+    tables: &mut Tables<'_>,
+    deep: bool,
+) -> Option<Aspect> {
+    if !run.transforms.is_empty() {
+        return None;
+    }
+    let packets = on_packets(rule);
+    let frame = if packets { Frame::Matching } else { Frame::Carrying };
+    let least = if packets { least_length(&run.matches) } else { 0 };
+    let mut aspect = Aspect { what: "payload".to_owned(), ..Aspect::default() };
+    let mut most = FAR;
+    for mut need in needs(rule, tables.bits, &mut tables.lists, frame, BOTH) {
+        let bytes = run.matches.iter().any(|m| matches!(m, Match::Content(c) if !c.negated));
+        need.payload.0 = need.payload.0.max(least).max(i64::from(bytes));
+        if packets {
+            need.payload.1 = need.payload.1.min(payload_max(&need) as i64);
+            most = need.payload.1;
+        }
+        if need.payload.0 > need.payload.1 {
+            continue;
+        }
+        let stream = need.transport == TCP && !packets;
+        if !stream || rule.header.protocol != RuleProtocol::TcpStream {
+            aspect.needs.push((need, Unit::Packet));
+        }
+        if stream {
+            aspect.needs.push((need, Unit::Stream));
+        }
+    }
+    let longest = packets.then(|| aspect.needs.iter().map(|(need, _)| payload_max(need)).max()).flatten();
+    let placed: Vec<Placed<'_>> = contents(&run.matches)
+        .into_iter()
+        .map(|p| {
+            // A content that would reach beyond the greatest payload is not there.
+            let high = p.at.1.min(most - p.len());
+            if packets && p.at.0 <= high { Placed { at: (p.at.0, high), ..p } } else { p }
+        })
+        .collect();
+    fix(&mut aspect, run, &placed, longest);
+    aspect.first = if packets { expression::first_bytes(run) } else { None };
+    if aspect.packet != Known::default() || aspect.first.is_some() {
+        for (need, _) in &mut aspect.needs {
+            need.payload.0 = need.payload.0.max(1);
+        }
+    }
+    let texts: Vec<&[u8]> = rule
+        .buffers
+        .iter()
+        .flat_map(|run| &run.matches)
+        .filter_map(|m| match m {
+            Match::Content(c) if !c.negated => Some(&*c.bytes),
+            _ => None,
+        })
+        .collect();
+    let pattern = pattern.filter(|_| !packets);
+    let mut add = |windows: Vec<Window>| {
+        let windows = windows.into_iter().map(|w| w.in_pattern(pattern, &texts)).collect();
+        aspect.witnesses.push(Witness { windows, ..Witness::default() });
+    };
+    for strip in strips(&run.matches, &placed, false, longest) {
+        windows(&strip, true).filter(|w| tables.found(w)).for_each(|w| add(vec![w]));
+    }
+    if deep {
+        families(run, |_| true).into_iter().for_each(&mut add);
+    }
+    for p in placed.iter().filter(|p| deep && p.len() == 3) {
+        // Three bytes have a neighbour where something is certain to stand before or behind them.
+        let Strip { cells, at } = p.strip(false);
+        let cells: &[Cell] = &cells;
+        if at.0 >= 1 {
+            add(neighbours(cells, false, Some((at.0 - 1, if at.1 >= FAR / 2 { at.1 } else { at.1 - 1 }))));
+        }
+        if placed.iter().any(|q| q.at.0 + q.len() > at.1.saturating_add(3)) {
+            add(neighbours(cells, true, Some(at)));
+        }
+    }
+    // Bytes that text does not have raise a fact of their own.
+    let has = |test: fn(u8) -> bool| placed.iter().any(|p| p.content.bytes.iter().any(|b| test(*b)));
+    let raised = [
+        (Guard::UriHighByte, has(|b| b >= 0x80)),
+        (Guard::UriControl, has(|b| b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n') || b == 0x7f)),
+        (Guard::UriBackslash, has(|b| b == b'\\')),
+        (Guard::UriPlus, has(|b| b == b'+')),
+    ];
+    for (guard, _) in raised.into_iter().filter(|(_, raised)| *raised) {
+        aspect.witnesses.push(Witness { guards: guard.bit(), anchored: true, ..Witness::default() });
+    }
+    Some(aspect)
+}
+
+/// Bits of the first bytes: contents with one possible place, tests, and fields of jumps.
+fn fix(aspect: &mut Aspect, run: &BufferMatch, placed: &[Placed<'_>], longest: Option<u64>) {
+    let (mut packet, mut stream) = (Known::default(), Known::default());
+    for p in placed.iter().filter(|p| p.at.0 == p.at.1) {
+        for (i, byte) in p.content.bytes.iter().enumerate().take(16) {
+            let mask = if p.content.nocase && byte.is_ascii_alphabetic() { 0xdf } else { 0xff };
+            packet.fix(p.at.0 + i as i64, *byte, mask);
+            stream.fix(p.at.0 + i as i64, *byte, mask);
+        }
+    }
+    if !run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        for m in &run.matches {
+            match m {
+                Match::ByteTest(t) => {
+                    for (at, value, mask) in test_bits(t) {
+                        packet.fix(at, value, mask);
+                        stream.fix(at, value, mask);
+                    }
+                }
+                Match::ByteJump(j) if !j.relative => {
+                    for (at, value, mask) in longest.map_or_else(Vec::new, |most| jump_bits(j, most)) {
+                        packet.fix(at, value, mask);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    (aspect.packet, aspect.stream) = (packet, stream);
+}

@@ -1,0 +1,278 @@
+//! Records against needs: is every frame of a box caught by what the tables lead to?
+
+use crate::image::Bits;
+use crate::need::{Need, TCP};
+use crate::place::{Cell, FAR};
+use crate::sets::Lists;
+use weir_contract::constants::PATTERN_REST;
+use weir_contract::enums::{RecordFlags, Scopes, StateMask, TransportMask};
+use weir_contract::layouts::Record;
+
+/// What a position in the payload counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The packet's payload.
+    Packet,
+    /// The direction's stream.
+    Stream,
+    /// Neither: a message.
+    Message,
+}
+
+/// Bits of the first sixteen bytes that are certain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Known {
+    value: [u8; 16],
+    mask: [u8; 16],
+}
+
+impl Known {
+    /// One more: `byte` under `mask` at `at`.
+    pub fn fix(&mut self, at: i64, byte: u8, mask: u8) {
+        if let Some(i) = usize::try_from(at).ok().filter(|i| *i < 16) {
+            let fresh = mask & !self.mask[i];
+            self.mask[i] |= fresh;
+            self.value[i] |= byte & fresh;
+        }
+    }
+
+    /// Only what lies before `end`.
+    pub fn before(mut self, end: i64) -> Known {
+        for i in 0..16 {
+            if i as i64 >= end {
+                (self.value[i], self.mask[i]) = (0, 0);
+            }
+        }
+        self
+    }
+
+    /// The first byte is not fixed.
+    pub fn open_start(&self) -> bool {
+        self.mask[0] == 0
+    }
+}
+
+/// Four to eight bytes that are certain to be on the wire.
+#[derive(Debug, Clone, Copy)]
+pub struct Window {
+    bytes: [u8; 8],
+    exact: u8,
+    length: u8,
+    /// Where they can begin, in the unit.
+    pub at: Option<(i64, i64)>,
+    /// They stand near enough to the end of what the host itself looks for in streams.
+    pub waits: bool,
+}
+
+impl Window {
+    /// Of so many cells.
+    pub fn new(cells: &[Cell], at: Option<(i64, i64)>) -> Option<Window> {
+        if !(4..=8).contains(&cells.len()) {
+            return None;
+        }
+        let mut out = Window { bytes: [0; 8], exact: 0, length: cells.len() as u8, at, waits: false };
+        for (i, (slot, cell)) in out.bytes.iter_mut().zip(cells).enumerate() {
+            *slot = cell.byte;
+            out.exact |= u8::from(cell.exact) << i;
+        }
+        Some(out)
+    }
+
+    /// Literal bytes in any case.
+    pub fn folded(bytes: &[u8]) -> Option<Window> {
+        let cells: Vec<Cell> = bytes.iter().map(|&byte| Cell { byte, exact: false }).collect();
+        Window::new(&cells, None)
+    }
+
+    /// Bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.length)).unwrap_or(&self.bytes)
+    }
+
+    /// The key under which the filter finds it.
+    pub fn key(&self) -> (usize, u64) {
+        (usize::from(self.length), u64::from_le_bytes(self.bytes.map(|b| b.to_ascii_lowercase())))
+    }
+
+    /// Says whether the host knows that the rule waits for more: `pattern` is what it looks for.
+    pub fn in_pattern(mut self, pattern: Option<&[u8]>, contents: &[&[u8]]) -> Window {
+        let own = self.bytes().to_ascii_lowercase();
+        let holds = |text: &[u8], part: &[u8]| text.windows(part.len().max(1)).any(|w| w.eq_ignore_ascii_case(part));
+        self.waits = pattern.is_some_and(|pattern| {
+            let near = pattern
+                .windows(own.len())
+                .enumerate()
+                .any(|(at, w)| w.eq_ignore_ascii_case(&own) && pattern.len() - at - own.len() <= PATTERN_REST);
+            let mut with = contents.iter().filter(|content| holds(content, &own));
+            near && with.next().is_some_and(|content| holds(content, pattern)) && with.next().is_none()
+        });
+        self
+    }
+}
+
+/// Classes that are caught, by scope.
+type Cover = [u64; 8];
+
+/// How a frame comes to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A window; `true`: the host knows whether the rule waits for more of the stream.
+    Window(bool),
+    /// A guard.
+    Guard,
+    /// Every frame.
+    Frame,
+}
+
+/// The tables, and the lists that rules ask for.
+pub struct Tables<'a> {
+    /// The image.
+    pub bits: &'a Bits,
+    /// Lists.
+    pub lists: Lists,
+}
+
+impl Tables<'_> {
+    /// The record holds for every frame of the need, but for class and scope.
+    fn satisfies(&self, r: &Record, need: &Need, unit: Unit, at: Option<(i64, i64)>, known: &Known) -> bool {
+        let within = |low: i64, high: i64, (from, to): (i64, i64)| low <= from && to <= high;
+        let subset = |inner: u8, outer: u8| inner & !outer == 0;
+        let icmp = need.transport & (TransportMask::ICMPV4.0 | TransportMask::ICMPV6.0) != 0;
+        let icmp_all = (r.icmp_type_min, r.icmp_type_max, r.icmp_code_min, r.icmp_code_max) == (0, 255, 0, 255);
+        r.transports & need.transport != 0
+            && subset(need.directions, r.directions)
+            && subset(need.versions, r.versions)
+            && subset(StateMask::ALL.0, r.states)
+            && self.lists.port_row_holds(need.ports.0, r.source_ports)
+            && self.lists.port_row_holds(need.ports.1, r.destination_ports)
+            && self.lists.address_row_holds(need.addresses.0, r.source_addresses)
+            && self.lists.address_row_holds(need.addresses.1, r.destination_addresses)
+            && i64::from(r.payload_min) <= need.payload.0
+            && (r.payload_max == u16::MAX || need.payload.1 <= i64::from(r.payload_max))
+            && (r.reverse_max == u16::MAX || need.reverse <= u64::from(r.reverse_max))
+            && (r.tcp_flags_mask == 0
+                || need.transport == TCP
+                    && subset(r.tcp_flags_mask, need.flags.0)
+                    && need.flags.1 & r.tcp_flags_mask == r.tcp_flags_value)
+            && (icmp_all
+                || icmp
+                    && r.icmp_type_min <= need.icmp_type.0
+                    && need.icmp_type.1 <= r.icmp_type_max
+                    && r.icmp_code_min <= need.icmp_code.0
+                    && need.icmp_code.1 <= r.icmp_code_max)
+            && ((r.protocol_min, r.protocol_max) == (0, 255)
+                || r.protocol_min <= need.protocol.0 && need.protocol.1 <= r.protocol_max)
+            && position(r, unit, at, within)
+            && anchor(r, unit, known)
+            && r.flags & !RecordFlags::ALL.0 == 0
+            && r.reserved1 == [0; 16]
+    }
+
+    fn add(&self, cover: &mut Cover, ids: &[u32], need: &Need, unit: Unit, at: Option<(i64, i64)>, known: &Known) {
+        for id in ids {
+            let Some(r) = self.bits.records.get(*id as usize) else { continue };
+            if r.class_mask & need.classes != 0 && self.satisfies(r, need, unit, at, known) {
+                for (bit, classes) in cover.iter_mut().enumerate() {
+                    if r.scopes >> bit & 1 != 0 {
+                        *classes |= r.class_mask;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Every class of the need is caught in every scope of it.
+    fn enough(need: &Need, cover: &Cover, by: By) -> bool {
+        let of = |scope: Scopes| cover.get(scope.0.trailing_zeros() as usize).copied().unwrap_or(0);
+        Scopes::NAMES.iter().filter(|(bit, _)| need.scopes & bit != 0).all(|(bit, _)| {
+            let mut caught = of(Scopes(*bit));
+            if *bit == Scopes::STREAM.0 {
+                match by {
+                    // What every frame is compared with is compared anew with the next one.
+                    By::Frame => caught |= of(Scopes::PACKET),
+                    By::Window(true) => caught |= of(Scopes::STREAM_PATTERN),
+                    By::Window(false) | By::Guard => {}
+                }
+            }
+            if by == By::Frame || by == By::Guard {
+                caught |= of(Scopes::ALWAYS);
+            }
+            need.classes & !caught == 0
+        })
+    }
+
+    /// Some entry has these bytes. (What has none is caught by the header table, or not at all.)
+    pub fn found(&self, window: &Window) -> bool {
+        let (length, folded) = window.key();
+        !self.bits.entries(length, folded).is_empty()
+    }
+
+    /// Every frame of the need is caught by the header table.
+    pub fn frames(&self, need: &Need, unit: Unit, known: &Known) -> bool {
+        let mut cover = Cover::default();
+        self.add(&mut cover, &self.bits.header, need, unit, None, known);
+        Self::enough(need, &cover, By::Frame)
+    }
+
+    /// Every frame of the need with this guard is caught.
+    pub fn guard(&self, guard: u8, need: &Need, unit: Unit, known: &Known) -> bool {
+        let mut cover = Cover::default();
+        self.add(&mut cover, self.bits.guard(guard), need, unit, None, known);
+        if Self::enough(need, &cover, By::Guard) {
+            return true;
+        }
+        self.add(&mut cover, &self.bits.header, need, unit, None, known);
+        Self::enough(need, &cover, By::Guard)
+    }
+
+    /// Every frame of the need with this window is caught.
+    pub fn window(&self, window: &Window, need: &Need, unit: Unit, known: &Known) -> bool {
+        let (length, folded) = window.key();
+        let entries = self.bits.entries(length, folded);
+        let mut cover = Cover::default();
+        for entry in entries {
+            // The entry asks for no case that the rule leaves open, and for the case that it wants.
+            let different = entry.value ^ u64::from_le_bytes(window.bytes);
+            let same = (0..length).all(|i| {
+                entry.case_mask >> i & 1 == 0 || window.exact >> i & 1 != 0 && (different >> (8 * i)) as u8 == 0
+            });
+            if same {
+                self.add(&mut cover, self.bits.list(entry.start, entry.count), need, unit, window.at, known);
+            }
+        }
+        let by = By::Window(window.waits);
+        if Self::enough(need, &cover, by) {
+            return true;
+        }
+        // Records that the header table makes needless are left out of lists.
+        self.add(&mut cover, &self.bits.header, need, unit, None, known);
+        Self::enough(need, &cover, by)
+    }
+}
+
+fn position(r: &Record, unit: Unit, at: Option<(i64, i64)>, within: impl Fn(i64, i64, (i64, i64)) -> bool) -> bool {
+    let flags = RecordFlags(r.flags);
+    let bounded = |high: i32| if high == i32::MAX { i64::MAX } else { i64::from(high) };
+    let inside = at.is_some_and(|at| within(i64::from(r.position_min), bounded(r.position_max), (at.0, at.1.min(FAR))));
+    let none = !flags.contains(RecordFlags::POSITION_PACKET) && !flags.contains(RecordFlags::POSITION_STREAM);
+    none || match unit {
+        Unit::Packet => flags.contains(RecordFlags::POSITION_PACKET) && inside,
+        Unit::Stream => flags.contains(RecordFlags::POSITION_STREAM) && inside,
+        Unit::Message => false,
+    }
+}
+
+fn anchor(r: &Record, unit: Unit, known: &Known) -> bool {
+    let flags = RecordFlags(r.flags);
+    let equal = || {
+        (0..16).all(|i| {
+            r.anchor_mask[i] & !known.mask[i] == 0 && (r.anchor_value[i] ^ known.value[i]) & r.anchor_mask[i] == 0
+        })
+    };
+    let none = !flags.contains(RecordFlags::ANCHOR_PACKET) && !flags.contains(RecordFlags::ANCHOR_STREAM);
+    none || match unit {
+        Unit::Packet => flags.contains(RecordFlags::ANCHOR_PACKET) && equal(),
+        Unit::Stream => flags.contains(RecordFlags::ANCHOR_STREAM) && equal(),
+        Unit::Message => false,
+    }
+}
