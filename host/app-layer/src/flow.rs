@@ -71,6 +71,8 @@ pub struct AppLayerFlow {
     parser: u8,
     /// Where rules ask for frames of the protocol.
     frames: Option<Box<Frames>>,
+    /// Number, in records, of the flow that announced this one; 0 if none did.
+    announced_by: u64,
 }
 
 impl AppLayerFlow {
@@ -99,6 +101,7 @@ impl AppLayerFlow {
             held: None,
             parser: 0,
             frames: None,
+            announced_by: 0,
         }
     }
 
@@ -114,6 +117,11 @@ impl AppLayerFlow {
             Phase::Parsing(state) => Some(state.protocol()),
             Phase::Opaque(protocol) => *protocol,
         }
+    }
+
+    /// The flow's transport carries protocols that are told apart.
+    pub fn has_carrier(&self) -> bool {
+        self.carrier.is_some()
     }
 
     /// Detection has given up.
@@ -234,12 +242,18 @@ impl AppLayerFlow {
 
     /// The flow was announced by another one: its protocol is known before its first byte.
     pub fn expect(&mut self, expected: &Expected) {
+        self.announced_by = expected.announced_by;
         self.phase = match expected.protocol {
             AppProtocol::FtpData => {
                 Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected.file.clone())))
             }
             protocol => Phase::Opaque(Some(protocol)),
         };
+    }
+
+    /// Number, in records, of the flow that announced this one.
+    pub fn announced_by(&self) -> Option<u64> {
+        Some(self.announced_by).filter(|id| *id != 0)
     }
 
     /// Connections that the flow announced since the last call.

@@ -7,7 +7,7 @@ use crate::flow_data::FlowData;
 use crate::inspect::{flow_ends, flow_facts, packet_facts};
 use std::collections::BTreeMap;
 use weir_app_layer::{AppLayerFlow, Direction, LogSettings, ProtocolState, eve_name};
-use weir_contract::protocol::AppProtocol;
+use weir_contract::protocol::{AppProtocol, Detection};
 use weir_flow::{Flow, FlowPhase};
 use weir_output::{
     AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FrameRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
@@ -211,8 +211,9 @@ pub fn frames(flow: &mut Flow<FlowData>, packet: &PacketFacts<'_>, json: &mut Ve
     }
 }
 
-/// Types of records that have the ends of the datagram that completed the transaction.
-const BY_PACKET: [&str; 7] = ["dhcp", "krb5", "ntp", "sip", "snmp", "quic", "bittorrent_dht"];
+/// Types of records that have the ends of the packet that completed the transaction.
+const BY_PACKET: [&str; 10] =
+    ["dhcp", "krb5", "ntp", "sip", "snmp", "quic", "bittorrent_dht", "rdp", "rfb", "websocket"];
 
 /// A transaction as the source of its records.
 struct Source<'a> {
@@ -261,7 +262,7 @@ impl<'a> Writer<'a> {
         let source = Source { state: self.state, index };
         // Messages that stand for themselves are told as their packets went.
         let packet = match self.state.log_direction(index) {
-            None if self.ends.protocol == 17 && BY_PACKET.contains(&kind) => *self.packet,
+            None if BY_PACKET.contains(&kind) => *self.packet,
             direction => self.packet_of(direction.unwrap_or(Direction::ToServer)),
         };
         let record = TransactionRecord {
@@ -459,11 +460,12 @@ pub fn flow(
     });
 }
 
-/// Name of the flow's protocol, `failed` once detection has given up.
+/// Name of the flow's protocol, `failed` once detection has given up, or a direction's first datagram is of none.
 pub fn protocol_name(app: &AppLayerFlow) -> Option<&'static str> {
     match app.protocol() {
         Some(protocol) => Some(eve_name(protocol)),
-        None if app.failed() => Some("failed"),
+        None if !app.has_carrier() => None,
+        None if app.failed() || app.detection_by_side().contains(&Detection::Failed) => Some("failed"),
         None => None,
     }
 }

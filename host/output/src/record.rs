@@ -71,6 +71,8 @@ pub struct PacketFacts<'a> {
 pub struct FlowFacts {
     /// Identifier in EVE; see [`crate::community::flow_id`].
     pub id: u64,
+    /// The flow that announced it (FTP data).
+    pub parent: Option<u64>,
     /// Number of the flow's first frame: with `ends` the name of the flow (reference semantics, section 1).
     pub first_frame: u64,
     /// From initiator to responder.

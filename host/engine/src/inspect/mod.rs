@@ -16,7 +16,7 @@ use crate::metadata;
 use crate::statistics::Statistics;
 use crate::tags::Tags;
 use crate::verdict::Decisions;
-pub(crate) use facts::{end_packet_of, flow_ends, flow_facts, flow_number, packet_facts, say_protocol, side};
+pub(crate) use facts::{FlowName, end_packet_of, flow_ends, flow_facts, flow_number, packet_facts, say_protocol, side};
 use outcome::Outcome;
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Limits};

@@ -222,7 +222,7 @@ fn packet_head(
 ) {
     root.plain("timestamp", |out| timestamp(out, packet.time));
     if let Some(flow) = flow {
-        root.number("flow_id", flow.id);
+        flow_number(root, flow);
     }
     if !packet.pseudo {
         root.number("pcap_cnt", packet.frame);
@@ -248,6 +248,14 @@ fn packet_head(
         (Some(flow), _) => community(root, options, &flow.ends, packet.icmp),
         (None, Some(e)) => community(root, options, e, packet.icmp),
         _ => {}
+    }
+}
+
+/// The flow's number, and that of the one that announced it.
+fn flow_number(root: &mut Object<'_>, flow: &FlowFacts) {
+    root.number("flow_id", flow.id);
+    if let Some(parent) = flow.parent {
+        root.number("parent_id", parent);
     }
 }
 
