@@ -71,8 +71,6 @@ pub struct AppLayerFlow {
     parser: u8,
     /// Where rules ask for frames of the protocol.
     frames: Option<Box<Frames>>,
-    /// Number, in records, of the flow that announced this one; 0 if none did.
-    announced_by: u64,
 }
 
 impl AppLayerFlow {
@@ -101,7 +99,6 @@ impl AppLayerFlow {
             held: None,
             parser: 0,
             frames: None,
-            announced_by: 0,
         }
     }
 
@@ -242,10 +239,9 @@ impl AppLayerFlow {
 
     /// The flow was announced by another one: its protocol is known before its first byte.
     pub fn expect(&mut self, expected: &Expected) {
-        self.announced_by = expected.announced_by;
         self.phase = match expected.protocol {
             AppProtocol::FtpData => {
-                Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected.file.clone())))
+                Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected)))
             }
             protocol => Phase::Opaque(Some(protocol)),
         };
@@ -253,7 +249,7 @@ impl AppLayerFlow {
 
     /// Number, in records, of the flow that announced this one.
     pub fn announced_by(&self) -> Option<u64> {
-        Some(self.announced_by).filter(|id| *id != 0)
+        self.state()?.announced_by()
     }
 
     /// Connections that the flow announced since the last call.

@@ -133,14 +133,14 @@ impl Engine {
         for (name, value) in [
             ("decoder.pkts", counters.frames),
             ("decoder.bytes", counters.bytes),
-            ("flow.total", counters.flows),
             ("detect.alert", counters.alerts),
             ("detect.alert_queue_overflow", self.detection().overflowed),
             ("detect.alerts_suppressed", self.detection().suppressed),
         ] {
             all.insert(name.to_owned(), value);
         }
-        all.insert("file_store.fs_errors".to_owned(), 0);
+        all.insert("decoder.avg_pkt_size".to_owned(), counters.bytes.checked_div(counters.frames).unwrap_or(0));
+        all.entry("flow.total".to_owned()).or_insert(counters.flows);
         if self.inner.config.inline {
             let decisions = self.inner.inspector.decisions();
             for (name, value) in [
@@ -474,7 +474,7 @@ impl Inner {
             if let Some(flow) = self.flows.get_mut(id) {
                 flow.data.wake(&self.config.session, &mut self.bedroom);
                 self.inspector.log_rest(flow, sink);
-                self.inspector.count_application(flow);
+                self.inspector.count_flow(flow, reason == FlowEnd::Reuse);
                 let told = flow.data.log.as_deref().is_none_or(|log| !log.silent);
                 if told && self.demand.is_some_and(|demand| demand.flows) {
                     let metadata = self.inspector.metadata(flow);

@@ -122,6 +122,16 @@ impl EventSink for EveWriter {
         }
     }
 
+    fn link_packet(&mut self, kind: &str, packet: &PacketFacts<'_>, members: &[u8]) {
+        if self.options.protocols.contains(kind) {
+            self.emit(|options, line| {
+                let mut root = Object::new(line);
+                packet_head(&mut root, options, kind, &PacketFacts { ether_type: 0, ..*packet }, None);
+                root.members(members);
+            });
+        }
+    }
+
     fn wants_frames(&self) -> bool {
         self.options.frames
     }
@@ -167,10 +177,17 @@ impl EventSink for EveWriter {
     }
 }
 
+/// So many bytes of a packet an anomaly record has.
+const ANOMALY_HEADER: usize = 32;
+
 /// Appends an anomaly record, without a line end.
 pub fn anomaly(line: &mut Vec<u8>, options: &EveOptions, record: &AnomalyRecord<'_>) {
     let mut root = Object::new(line);
-    packet_head(&mut root, options, "anomaly", &record.packet, record.flow.as_ref());
+    let facts = PacketFacts { ether_type: 0, ..record.packet };
+    packet_head(&mut root, options, "anomaly", &facts, record.flow.as_ref());
+    if options.anomaly_header && record.layer == AnomalyLayer::Decode {
+        packet(&mut root, &PacketFacts { data: facts.data.get(..ANOMALY_HEADER).unwrap_or(facts.data), ..facts });
+    }
     if let Some(transaction) = record.app.transaction {
         root.number("tx_id", transaction);
     }
