@@ -51,6 +51,8 @@ pub struct Expected {
     pub port: u16,
     /// What it carries.
     pub file: FileTransfer,
+    /// Number, in records, of the flow that announced it; 0 until the engine says.
+    pub announced_by: u64,
 }
 
 /// The two ends, whoever initiates, and where they were seen.
@@ -135,7 +137,7 @@ mod tests {
 
     fn expected(port: u16, name: &[u8]) -> Expected {
         let file = FileTransfer { name: name.to_vec(), content: Content::Retrieved, to_server: false };
-        Expected { protocol: AppProtocol::FtpData, port, file }
+        Expected { protocol: AppProtocol::FtpData, port, file, announced_by: 0 }
     }
 
     fn pair(n: u8) -> Pair {

@@ -116,6 +116,11 @@ impl AppLayerFlow {
         }
     }
 
+    /// The flow's transport carries protocols that are told apart.
+    pub fn has_carrier(&self) -> bool {
+        self.carrier.is_some()
+    }
+
     /// Detection has given up.
     pub fn failed(&self) -> bool {
         matches!(self.phase, Phase::Opaque(None))
@@ -236,10 +241,15 @@ impl AppLayerFlow {
     pub fn expect(&mut self, expected: &Expected) {
         self.phase = match expected.protocol {
             AppProtocol::FtpData => {
-                Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected.file.clone())))
+                Phase::Parsing(Box::new(crate::ftp_data::FtpDataState::new(&self.config, expected)))
             }
             protocol => Phase::Opaque(Some(protocol)),
         };
+    }
+
+    /// Number, in records, of the flow that announced this one.
+    pub fn announced_by(&self) -> Option<u64> {
+        self.state()?.announced_by()
     }
 
     /// Connections that the flow announced since the last call.

@@ -286,6 +286,10 @@ pub trait ProtocolState: Send {
         let _ = (index, direction);
         Vec::new()
     }
+    /// Number, in records, of the flow that announced this one.
+    fn announced_by(&self) -> Option<u64> {
+        None
+    }
     /// Records that the log of a transaction consists of.
     fn log_parts(&self, index: usize, settings: &LogSettings) -> usize {
         let _ = (index, settings);

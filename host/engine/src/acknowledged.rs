@@ -12,7 +12,7 @@
 use crate::config::EngineConfig;
 use crate::engine::{Deliver, pair_of};
 use crate::flow_data::FlowData;
-use crate::inspect::{Inspector, end_packet_of, flow_ends, say_protocol, side};
+use crate::inspect::{FlowName, Inspector, end_packet_of, flow_ends, say_protocol, side};
 use std::collections::VecDeque;
 use weir_app_layer::expectation::Expectations;
 use weir_app_layer::{AppLayerFlow, COMPLETE};
@@ -217,7 +217,7 @@ impl Inspector {
         let inspect = !flow.data.encrypted || config.inspect_encrypted;
         let open = flow.data.app.state().is_some_and(|state| !state.transactions().is_empty());
         let needed = [0, 1].map(|d| !skipped && (open || session.waits(d) || waiting.is_pending(d)));
-        let (ends, pair) = (flow_ends(flow), pair_of(&flow.key));
+        let (ends, pair, name) = (flow_ends(flow), pair_of(&flow.key), FlowName::of(flow));
         self.pseudo = true;
         for d in (0..2).filter(|d| needed[*d]) {
             let transport = Transport::Tcp(NO_SEGMENT);
@@ -235,6 +235,7 @@ impl Inspector {
                 keep: config.raw_window,
                 expectations,
                 ends: pair,
+                name,
                 inspect,
                 inspect_encrypted: config.inspect_encrypted,
                 gaps: [false; 2],

@@ -3,12 +3,12 @@
 use crate::acknowledged::Waiting;
 use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
-use crate::inspect::{Inspector, say_protocol, side};
+use crate::inspect::{FlowName, Inspector, say_protocol, side};
 use crate::statistics::REASSEMBLY_GAP;
 use crate::log::{self, Demand, FlowLog};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_app_layer::expectation::{Expectations, Pair};
+use weir_app_layer::expectation::{Expectations, Expected, Pair};
 use weir_app_layer::{AppLayerConfig, AppLayerFlow, Input, Limits};
 use weir_detect::{Delivery, PacketTable, Program};
 use weir_flow::{Flow, FlowId, FlowKey, FlowPhase, FlowTable, Lookup};
@@ -133,14 +133,14 @@ impl Engine {
         for (name, value) in [
             ("decoder.pkts", counters.frames),
             ("decoder.bytes", counters.bytes),
-            ("flow.total", counters.flows),
             ("detect.alert", counters.alerts),
             ("detect.alert_queue_overflow", self.detection().overflowed),
             ("detect.alerts_suppressed", self.detection().suppressed),
         ] {
             all.insert(name.to_owned(), value);
         }
-        all.insert("file_store.fs_errors".to_owned(), 0);
+        all.insert("decoder.avg_pkt_size".to_owned(), counters.bytes.checked_div(counters.frames).unwrap_or(0));
+        all.entry("flow.total".to_owned()).or_insert(counters.flows);
         if self.inner.config.inline {
             let decisions = self.inner.inspector.decisions();
             for (name, value) in [
@@ -474,7 +474,7 @@ impl Inner {
             if let Some(flow) = self.flows.get_mut(id) {
                 flow.data.wake(&self.config.session, &mut self.bedroom);
                 self.inspector.log_rest(flow, sink);
-                self.inspector.count_application(flow);
+                self.inspector.count_flow(flow, reason == FlowEnd::Reuse);
                 let told = flow.data.log.as_deref().is_none_or(|log| !log.silent);
                 if told && self.demand.is_some_and(|demand| demand.flows) {
                     let metadata = self.inspector.metadata(flow);
@@ -529,6 +529,7 @@ pub(crate) struct Deliver<'a, 'p> {
     pub keep: usize,
     pub expectations: &'a mut Expectations,
     pub ends: Pair,
+    pub name: FlowName,
     pub inspect: bool,
     pub inspect_encrypted: bool,
     pub gaps: [bool; 2],
@@ -555,6 +556,7 @@ impl StreamSink for Deliver<'_, '_> {
         }
         self.app.feed(side(direction), Input::Data(bytes), packet.number);
         for expected in self.app.take_expected() {
+            let expected = Expected { announced_by: self.name.id(), ..expected };
             self.expectations.announce(self.ends, packet.number, packet.time.0, expected);
         }
         if let Some(waiting) = &mut self.waiting {
@@ -616,7 +618,7 @@ fn tcp(
     sink: &mut dyn EventSink,
 ) {
     let Some(header) = packet.tcp() else { return };
-    let ends = pair_of(&flow.key);
+    let (ends, name) = (pair_of(&flow.key), FlowName::of(flow));
     let inspect = !flow.data.encrypted || config.inspect_encrypted;
     if flow.data.waiting.is_some() {
         inspector.settle_transactions(packet, flow, direction, inspect, sink);
@@ -635,6 +637,7 @@ fn tcp(
         keep: config.raw_window,
         expectations,
         ends,
+        name,
         inspect,
         inspect_encrypted: config.inspect_encrypted,
         gaps: [false; 2],
@@ -688,6 +691,7 @@ fn tcp(
     inspector.end_packet(&context, flow, sink);
     // What the parser went on with counts as well.
     for expected in flow.data.app.take_expected() {
+        let expected = Expected { announced_by: name.id(), ..expected };
         expectations.announce(ends, packet.number, packet.time.0, expected);
     }
     flow.data.encrypted |= flow.data.app.encrypted() && !config.inspect_encrypted;

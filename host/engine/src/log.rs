@@ -4,10 +4,10 @@
 //! event of a transaction are written once; nothing here changes what is detected.
 
 use crate::flow_data::FlowData;
-use crate::inspect::{flow_ends, flow_facts, packet_facts};
+use crate::inspect::{flow_ends, flow_facts};
 use std::collections::BTreeMap;
 use weir_app_layer::{AppLayerFlow, Direction, LogSettings, ProtocolState, eve_name};
-use weir_contract::protocol::AppProtocol;
+use weir_contract::protocol::{AppProtocol, Detection};
 use weir_flow::{Flow, FlowPhase};
 use weir_output::{
     AnomalyLayer, AnomalyRecord, AppLayerFacts, EventSink, FileRecord, FrameRecord, FlowEnd, FlowRecord, FlowState, PacketFacts,
@@ -15,7 +15,7 @@ use weir_output::{
 };
 use weir_output::json::Object;
 use weir_packet::{Packet, Transport};
-use weir_reassembly::{State, StreamEvents};
+use weir_reassembly::{Session, State, StreamEvents};
 
 /// What the sinks of a run ask for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -71,6 +71,8 @@ pub struct FlowLog {
     events: Vec<(u64, usize)>,
     /// Transactions seen.
     pub transactions: u64,
+    /// Transactions of the protocol before it changed.
+    pub earlier: u64,
     /// Union of TCP flags by direction.
     pub flags: [u8; 2],
     /// Least and greatest time to live by direction.
@@ -116,6 +118,7 @@ impl FlowLog {
 
     /// Another parser numbers its transactions anew.
     pub fn protocol_changed(&mut self) {
+        self.earlier += std::mem::take(&mut self.transactions);
         self.below = 0;
         self.written.clear();
         self.quiet.clear();
@@ -211,8 +214,9 @@ pub fn frames(flow: &mut Flow<FlowData>, packet: &PacketFacts<'_>, json: &mut Ve
     }
 }
 
-/// Types of records that have the ends of the datagram that completed the transaction.
-const BY_PACKET: [&str; 7] = ["dhcp", "krb5", "ntp", "sip", "snmp", "quic", "bittorrent_dht"];
+/// Types of records that have the ends of the packet that completed the transaction.
+const BY_PACKET: [&str; 10] =
+    ["dhcp", "krb5", "ntp", "sip", "snmp", "quic", "bittorrent_dht", "rdp", "rfb", "websocket"];
 
 /// A transaction as the source of its records.
 struct Source<'a> {
@@ -261,7 +265,7 @@ impl<'a> Writer<'a> {
         let source = Source { state: self.state, index };
         // Messages that stand for themselves are told as their packets went.
         let packet = match self.state.log_direction(index) {
-            None if self.ends.protocol == 17 && BY_PACKET.contains(&kind) => *self.packet,
+            None if BY_PACKET.contains(&kind) => *self.packet,
             direction => self.packet_of(direction.unwrap_or(Direction::ToServer)),
         };
         let record = TransactionRecord {
@@ -365,7 +369,10 @@ impl<'a> Writer<'a> {
 
 /// Protocols whose events anomaly records spell in capitals: those whose parsers are the oldest in Suricata.
 fn spelled_in_capitals(protocol: AppProtocol) -> bool {
-    matches!(protocol, AppProtocol::Http1 | AppProtocol::Tls | AppProtocol::Smtp | AppProtocol::FtpData)
+    matches!(
+        protocol,
+        AppProtocol::Http1 | AppProtocol::Tls | AppProtocol::Smtp | AppProtocol::FtpData | AppProtocol::Dnp3
+    )
 }
 
 /// Events that anomaly records name otherwise than rules.
@@ -379,7 +386,7 @@ fn long_name(event: &'static str) -> &'static str {
 
 /// Anomalies of the packet itself: decoder, stream, and the layer that tells protocols apart.
 pub fn anomalies(
-    packet: &Packet<'_>,
+    (packet, facts): (&Packet<'_>, PacketFacts<'_>),
     flow: Option<&Flow<FlowData>>,
     stream: StreamEvents,
     raised: &[&'static str],
@@ -388,7 +395,6 @@ pub fn anomalies(
     if packet.events.is_empty() && stream.is_empty() && raised.is_empty() {
         return;
     }
-    let facts = packet_facts(packet, false);
     let protocol = flow.and_then(|f| f.data.app.protocol()).map(eve_name);
     let mut say = |layer, event: &str| {
         sink.anomaly(&AnomalyRecord {
@@ -404,9 +410,62 @@ pub fn anomalies(
     raised.iter().for_each(|event| say(AnomalyLayer::AppLayer, &event.to_ascii_uppercase()));
 }
 
+/// EtherType of ARP.
+const ARP: u16 = 0x0806;
+
+/// The record of an ARP packet for IPv4 over Ethernet (RFC 826).
+pub fn arp(packet: &Packet<'_>, facts: &PacketFacts<'_>, json: &mut Vec<u8>, sink: &mut dyn EventSink) {
+    if packet.ether_type != ARP || !packet.events.is_empty() || !sink.wants_transactions("arp") {
+        return;
+    }
+    let Some((header, ends)) = packet.payload.split_first_chunk::<8>() else { return };
+    let Some(ends) = ends.first_chunk::<20>() else { return };
+    let opcode = match u16::from_be_bytes([header[6], header[7]]) {
+        1 => "request",
+        2 => "reply",
+        3 => "request_reverse",
+        4 => "reply_reverse",
+        8 => "inverse_request",
+        9 => "inverse_reply",
+        _ => return,
+    };
+    json.clear();
+    json.extend_from_slice(b"\"arp\":");
+    let mut arp = Object::new(json);
+    arp.text("hw_type", "ethernet");
+    arp.text("proto_type", "ipv4");
+    arp.text("opcode", opcode);
+    for (hardware, address, at) in [("src_mac", "src_ip", 0), ("dest_mac", "dest_ip", 10)] {
+        let Some(end) = ends.get(at..).and_then(|end| end.first_chunk::<10>()) else { return };
+        let [a, b, c, d, e, f, w, x, y, z] = *end;
+        arp.text(hardware, &[a, b, c, d, e, f].map(|byte| format!("{byte:02x}")).join(":"));
+        arp.text(address, &std::net::Ipv4Addr::new(w, x, y, z).to_string());
+    }
+    drop(arp);
+    sink.link_packet("arp", facts, json);
+}
+
 /// Protocols whose flows have records: TCP, UDP, SCTP, ICMP, ICMPv6, ESP. Those of others are tunnels, whose inner
 /// packets have flows of their own, or have no ends that answer each other.
-const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
+pub(crate) const RECORDED: [u8; 6] = [6, 17, 132, 1, 58, 50];
+
+/// The session, if it is followed.
+fn session_of(flow: &Flow<FlowData>) -> Option<&Session> {
+    flow.data.session.as_deref().filter(|s| s.state() != State::None)
+}
+
+/// How far the flow has come.
+pub(crate) fn flow_state(flow: &Flow<FlowData>) -> FlowState {
+    match flow.phase {
+        _ if flow.data.bypassed => FlowState::Bypassed,
+        FlowPhase::New => FlowState::New,
+        // Both sides have said that they are done.
+        FlowPhase::Established
+            if session_of(flow).is_some_and(|s| matches!(s.state_name(), "last_ack" | "time_wait")) => FlowState::Closed,
+        FlowPhase::Established => FlowState::Established,
+        FlowPhase::Closed => FlowState::Closed,
+    }
+}
 
 /// Writes the record of a flow that is over.
 pub fn flow(
@@ -418,16 +477,8 @@ pub fn flow(
 ) {
     let Some(log) = flow.data.log.as_ref().filter(|_| RECORDED.contains(&flow.key.protocol)) else { return };
     let app = &flow.data.app;
-    let session = flow.data.session.as_ref().filter(|s| s.state() != State::None);
-    let state = match flow.phase {
-        _ if flow.data.bypassed => FlowState::Bypassed,
-        FlowPhase::New => FlowState::New,
-        // Both sides have said that they are done.
-        FlowPhase::Established
-            if session.is_some_and(|s| matches!(s.state_name(), "last_ack" | "time_wait")) => FlowState::Closed,
-        FlowPhase::Established => FlowState::Established,
-        FlowPhase::Closed => FlowState::Closed,
-    };
+    let session = session_of(flow);
+    let state = flow_state(flow);
     let tcp = (flow.key.protocol == 6).then(|| TcpFlowFacts {
         flags: if session.is_some() { log.flags } else { [0; 2] },
         state: session.map(|s| s.state_name()),
@@ -459,11 +510,12 @@ pub fn flow(
     });
 }
 
-/// Name of the flow's protocol, `failed` once detection has given up.
+/// Name of the flow's protocol, `failed` once detection has given up, or a direction's first datagram is of none.
 pub fn protocol_name(app: &AppLayerFlow) -> Option<&'static str> {
     match app.protocol() {
         Some(protocol) => Some(eve_name(protocol)),
-        None if app.failed() => Some("failed"),
+        None if !app.has_carrier() => None,
+        None if app.failed() || app.detection_by_side().contains(&Detection::Failed) => Some("failed"),
         None => None,
     }
 }

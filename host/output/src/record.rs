@@ -71,6 +71,8 @@ pub struct PacketFacts<'a> {
 pub struct FlowFacts {
     /// Identifier in EVE; see [`crate::community::flow_id`].
     pub id: u64,
+    /// The flow that announced it (FTP data).
+    pub parent: Option<u64>,
     /// Number of the flow's first frame: with `ends` the name of the flow (reference semantics, section 1).
     pub first_frame: u64,
     /// From initiator to responder.
@@ -431,6 +433,10 @@ pub trait EventSink: Send {
     fn frame(&mut self, record: &FrameRecord<'_>) {
         let _ = record;
     }
+    /// A packet without IP that has a record of its own: its type, and its members as JSON text.
+    fn link_packet(&mut self, kind: &str, packet: &PacketFacts<'_>, members: &[u8]) {
+        let _ = (kind, packet, members);
+    }
     /// The sink wants frames.
     fn wants_frames(&self) -> bool {
         false
@@ -512,6 +518,10 @@ impl<A: EventSink, B: EventSink> EventSink for (A, B) {
         self.0.frame(record);
         self.1.frame(record);
     }
+    fn link_packet(&mut self, kind: &str, packet: &PacketFacts<'_>, members: &[u8]) {
+        self.0.link_packet(kind, packet, members);
+        self.1.link_packet(kind, packet, members);
+    }
     fn wants_frames(&self) -> bool {
         self.0.wants_frames() || self.1.wants_frames()
     }
@@ -567,6 +577,9 @@ impl<S: EventSink + ?Sized> EventSink for &mut S {
     }
     fn frame(&mut self, record: &FrameRecord<'_>) {
         (**self).frame(record);
+    }
+    fn link_packet(&mut self, kind: &str, packet: &PacketFacts<'_>, members: &[u8]) {
+        (**self).link_packet(kind, packet, members);
     }
     fn wants_frames(&self) -> bool {
         (**self).wants_frames()

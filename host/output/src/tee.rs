@@ -2,7 +2,7 @@
 
 use crate::OutputError;
 use crate::record::{
-    AlertRecord, AnomalyRecord, DropRecord, EventSink, FileRecord, FlowRecord, FrameRecord, Storing, TaggedRecord, TransactionRecord,
+    AlertRecord, AnomalyRecord, DropRecord, EventSink, FileRecord, FlowRecord, FrameRecord, PacketFacts, Storing, TaggedRecord, TransactionRecord,
 };
 use crate::totals::RunTotals;
 
@@ -61,6 +61,9 @@ impl EventSink for Tee {
     }
     fn frame(&mut self, record: &FrameRecord<'_>) {
         self.sinks.iter_mut().for_each(|s| s.frame(record));
+    }
+    fn link_packet(&mut self, kind: &str, packet: &PacketFacts<'_>, members: &[u8]) {
+        self.sinks.iter_mut().for_each(|s| s.link_packet(kind, packet, members));
     }
     fn wants_frames(&self) -> bool {
         self.sinks.iter().any(|s| s.wants_frames())

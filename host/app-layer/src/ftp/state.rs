@@ -190,6 +190,7 @@ impl FtpState {
         let retrieve = verb != Verb::Store;
         if self.expected.len() < 16 {
             self.expected.push(Expected {
+                announced_by: 0,
                 protocol: AppProtocol::FtpData,
                 port,
                 file: FileTransfer {

@@ -1,6 +1,6 @@
 //! The one transaction of a data connection.
 
-use crate::expectation::{Content, FileTransfer, Listing};
+use crate::expectation::{Content, Expected, FileTransfer, Listing};
 use crate::file::{self, File};
 use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, FileView, Input, ProtocolState, Transaction};
 use std::sync::Arc;
@@ -10,16 +10,18 @@ use weir_ir::Buffer;
 /// A data connection.
 pub struct FtpDataState {
     transfer: FileTransfer,
+    announced_by: u64,
     files: [File; 1],
     transactions: [Transaction; 1],
 }
 
 impl FtpDataState {
-    /// State of the connection that carries `transfer`.
-    pub fn new(config: &Arc<AppLayerConfig>, transfer: FileTransfer) -> Self {
+    /// State of the connection that was announced.
+    pub fn new(config: &Arc<AppLayerConfig>, expected: &Expected) -> Self {
         FtpDataState {
-            files: [File::new(&transfer.name, config)],
-            transfer,
+            files: [File::new(&expected.file.name, config)],
+            transfer: expected.file.clone(),
+            announced_by: expected.announced_by,
             transactions: [Transaction { id: 0, progress: [0; 2], changed: [false; 2], events: Vec::new() }],
         }
     }
@@ -36,6 +38,10 @@ impl FtpDataState {
 impl ProtocolState for FtpDataState {
     fn protocol(&self) -> AppProtocol {
         AppProtocol::FtpData
+    }
+
+    fn announced_by(&self) -> Option<u64> {
+        Some(self.announced_by).filter(|id| *id != 0)
     }
 
     fn feed(&mut self, direction: Direction, input: Input<'_>, _frame: u64) {

@@ -236,7 +236,10 @@ impl Http1State {
             return rest;
         }
         let raw = std::mem::take(&mut side.partial);
-        self.count(d, raw.len());
+        // Lines behind the last chunk are fields of the head.
+        if side.at != At::Trailers {
+            self.count(d, raw.len());
+        }
         let side = &mut self.sides[d];
         let mut line = raw.as_slice();
         while let [start @ .., b'\r' | b'\n'] = line {

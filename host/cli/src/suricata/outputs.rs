@@ -131,6 +131,7 @@ fn switch_on(options: &mut EveOptions, kind: &str, details: &Node, remarks: &mut
             options.anomaly = true;
             let types = |name: &str, default| details.flag(&format!("types.{name}")).unwrap_or(default);
             // Decode and stream anomalies are off unless asked for, as soon as there is a section that could ask.
+            options.anomaly_header = details.flag("packethdr") == Some(true);
             options.anomaly_layers = [types("decode", false), types("stream", false), types("applayer", true)];
         }
         "flow" => options.flow = true,

@@ -31,11 +31,30 @@ pub(crate) fn flow_number(flow: &Flow<FlowData>) -> u64 {
     flow.first_frame << 8 | u64::from(flow.key.depth)
 }
 
+/// What a flow's number in records is made of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FlowName {
+    ends: Endpoints,
+    first_frame: u64,
+    first_time: u64,
+}
+
+impl FlowName {
+    pub(crate) fn of(flow: &Flow<FlowData>) -> FlowName {
+        FlowName { ends: flow_ends(flow), first_frame: flow.first_frame, first_time: flow.first_time }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        flow_id(self.ends, self.first_frame, self.first_time)
+    }
+}
+
 /// Facts of a flow, for records.
 pub(crate) fn flow_facts(flow: &Flow<FlowData>) -> weir_output::FlowFacts {
     let ends = flow_ends(flow);
     weir_output::FlowFacts {
         id: flow_id(ends, flow.first_frame, flow.first_time),
+        parent: flow.data.app.announced_by(),
         first_frame: flow.first_frame,
         ends,
         start: flow.first_time,

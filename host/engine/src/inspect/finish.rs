@@ -25,8 +25,12 @@ impl Inspector {
         let direction = context.flow.map_or(0, |f| f.direction as usize);
         let outcome = self.raise_matches(packet, None, sink);
         self.settle(packet, None, direction, outcome, sink);
+        if self.demand.transactions {
+            log::arp(packet, &packet_facts(packet, false), &mut self.json, sink);
+        }
         if self.demand.anomalies {
-            log::anomalies(packet, None, StreamEvents::default(), &[], sink);
+            let facts = self.with_link(packet, packet_facts(packet, false));
+            log::anomalies((packet, facts), None, StreamEvents::default(), &[], sink);
         }
     }
 
@@ -38,7 +42,8 @@ impl Inspector {
             outcome = early.and(outcome);
         }
         if self.demand.anomalies {
-            log::anomalies(context.packet, Some(flow), context.stream_events, context.packet_events, sink);
+            let facts = self.with_link(context.packet, packet_facts(context.packet, false));
+            log::anomalies((context.packet, facts), Some(flow), context.stream_events, context.packet_events, sink);
         }
         // Transactions that a packet of the other direction will look at stay.
         if !flow.data.waiting.as_ref().is_some_and(|waiting| waiting.is_fresh(0) || waiting.is_fresh(1)) {

@@ -11,20 +11,21 @@ mod firewall;
 mod outcome;
 
 use crate::flow_data::FlowData;
-use crate::log::Demand;
+use crate::log::{self, Demand};
 use crate::metadata;
 use crate::statistics::Statistics;
 use crate::tags::Tags;
 use crate::verdict::Decisions;
-pub(crate) use facts::{end_packet_of, flow_ends, flow_facts, flow_number, packet_facts, say_protocol, side};
+pub(crate) use facts::{FlowName, end_packet_of, flow_ends, flow_facts, flow_number, packet_facts, say_protocol, side};
 use outcome::Outcome;
 use std::sync::Arc;
 use weir_app_layer::{AppLayerFlow, Limits};
 use weir_contract::protocol::{AppProtocol, Detection};
 use weir_detect::{Context, Delivery, FirewallVerdict, FlowDetect, FlowFacts, Match, Program, SharedState};
 use weir_flow::Flow;
+use weir_output::FlowState;
 use weir_packet::{Packet, Time};
-use weir_reassembly::{RawWindow, Session, StreamEvents};
+use weir_reassembly::{RawWindow, Session, State, StreamEvents};
 
 /// Detection and what it shares between flows.
 pub struct Inspector {
@@ -219,11 +220,47 @@ impl Inspector {
         self.tags.end(flow_number(flow));
     }
 
-    /// Counts an ended flow and its transactions by protocol.
-    pub fn count_application(&mut self, flow: &Flow<FlowData>) {
-        let Some(protocol) = flow.data.app.protocol() else { return };
-        let name = weir_app_layer::record_kind(protocol);
-        let name = if name == "ftp_data" { "ftp-data" } else { name };
+    /// Counts an ended flow, its state, and its transactions by protocol.
+    pub fn count_flow(&mut self, flow: &Flow<FlowData>, reused: bool) {
+        if !log::RECORDED.contains(&flow.key.protocol) {
+            return;
+        }
+        let carrier = match flow.key.protocol {
+            6 => "tcp",
+            17 => "udp",
+            1 => "icmpv4",
+            58 => "icmpv6",
+            132 => "sctp",
+            _ => "esp",
+        };
+        self.statistics.add("flow.total", 1);
+        self.statistics.add(&format!("flow.{carrier}"), 1);
+        let state = match log::flow_state(flow) {
+            FlowState::New => "new",
+            FlowState::Established => "established",
+            FlowState::Closed => "closed",
+            FlowState::Bypassed => "local_bypassed",
+        };
+        self.statistics.add(&format!("flow.end.state.{state}"), 1);
+        if reused {
+            self.statistics.add("flow.tcp_reuse", 1);
+        }
+        if let Some(session) = flow.data.session.as_ref().filter(|_| flow.key.protocol == 6) {
+            if session.state() != State::None {
+                self.statistics.add(&format!("flow.end.tcp_state.{}", session.state_name()), 1);
+                self.statistics.add("tcp.sessions", 1);
+            }
+        }
+        let Some(protocol) = flow.data.app.protocol() else {
+            if log::protocol_name(&flow.data.app).is_some() {
+                self.statistics.add(&format!("app_layer.flow.failed_{carrier}"), 1);
+            }
+            return;
+        };
+        let name = match protocol {
+            AppProtocol::BittorrentDht => "bittorrent-dht",
+            protocol => weir_app_layer::eve_name(protocol),
+        };
         // Protocols of both transports are counted by transport.
         let transport = match (protocol, flow.key.protocol) {
             (AppProtocol::Dns | AppProtocol::Krb5 | AppProtocol::Nfs | AppProtocol::DceRpc, 17) => "_udp",
@@ -233,7 +270,16 @@ impl Inspector {
             _ => "",
         };
         self.statistics.add(&format!("app_layer.flow.{name}{transport}"), 1);
-        let transactions = flow.data.log.as_ref().map_or(0, |log| log.transactions);
+        // Sessions that are one transaction from their beginning are not counted again.
+        let whole = matches!(protocol, AppProtocol::Tls | AppProtocol::Ssh | AppProtocol::FtpData);
+        let transactions = flow.data.log.as_ref().filter(|_| !whole).map_or(0, |log| log.transactions);
         self.statistics.add(&format!("app_layer.tx.{name}{transport}"), transactions);
+        // Protocols that give way to another one over one transport only.
+        if let Some(before) = flow.data.app.original_protocol().filter(|before| *before != protocol) {
+            let name = weir_app_layer::eve_name(before);
+            self.statistics.add(&format!("app_layer.flow.{name}"), 1);
+            let earlier = flow.data.log.as_ref().map_or(0, |log| log.earlier);
+            self.statistics.add(&format!("app_layer.tx.{name}"), earlier);
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Flow and netflow records.
 
-use super::{EveOptions, community, ends, flow_counters, icmp, vlan};
+use super::{EveOptions, community, ends, flow_counters, flow_number, icmp, vlan};
+use crate::address::protocol;
 use crate::json::{self, Object};
 use crate::record::{FlowEnd, FlowRecord, FlowState};
 use crate::time::timestamp;
@@ -9,7 +10,7 @@ use crate::time::timestamp;
 pub fn flow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>) {
     let mut root = Object::new(line);
     root.plain("timestamp", |out| timestamp(out, record.time));
-    root.number("flow_id", record.flow.id);
+    flow_number(&mut root, &record.flow);
     root.text("event_type", "flow");
     vlan(&mut root, record.vlan);
     ends(&mut root, &record.flow.ends, true);
@@ -114,12 +115,16 @@ fn applications(root: &mut Object<'_>, record: &FlowRecord<'_>) {
 pub fn netflow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>, to_client: bool) {
     let mut root = Object::new(line);
     root.plain("timestamp", |out| timestamp(out, record.time));
-    root.number("flow_id", record.flow.id);
+    flow_number(&mut root, &record.flow);
     root.text("event_type", "netflow");
     vlan(&mut root, record.vlan);
     let facts = &record.flow;
-    ends(&mut root, &if to_client { facts.ends.exchanged() } else { facts.ends }, true);
+    ends(&mut root, &if to_client { facts.ends.exchanged() } else { facts.ends }, false);
+    root.plain("proto", |out| protocol(out, facts.ends.protocol));
     icmp(&mut root, record.icmp);
+    if record.app.is_none() {
+        root.text("app_proto", "unknown");
+    }
     applications(&mut root, record);
     let d = usize::from(to_client);
     {
@@ -132,6 +137,9 @@ pub fn netflow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>
         let (least, most) = record.ttl[d];
         netflow.number("min_ttl", u64::from(least));
         netflow.number("max_ttl", u64::from(most));
+        if record.transactions > 0 {
+            netflow.number("tx_cnt", record.transactions);
+        }
     }
     community(&mut root, options, &facts.ends, record.icmp);
     if let Some(tcp) = &record.tcp {

@@ -122,6 +122,16 @@ impl EventSink for EveWriter {
         }
     }
 
+    fn link_packet(&mut self, kind: &str, packet: &PacketFacts<'_>, members: &[u8]) {
+        if self.options.protocols.contains(kind) {
+            self.emit(|options, line| {
+                let mut root = Object::new(line);
+                packet_head(&mut root, options, kind, &PacketFacts { ether_type: 0, ..*packet }, None);
+                root.members(members);
+            });
+        }
+    }
+
     fn wants_frames(&self) -> bool {
         self.options.frames
     }
@@ -167,10 +177,17 @@ impl EventSink for EveWriter {
     }
 }
 
+/// So many bytes of a packet an anomaly record has.
+const ANOMALY_HEADER: usize = 32;
+
 /// Appends an anomaly record, without a line end.
 pub fn anomaly(line: &mut Vec<u8>, options: &EveOptions, record: &AnomalyRecord<'_>) {
     let mut root = Object::new(line);
-    packet_head(&mut root, options, "anomaly", &record.packet, record.flow.as_ref());
+    let facts = PacketFacts { ether_type: 0, ..record.packet };
+    packet_head(&mut root, options, "anomaly", &facts, record.flow.as_ref());
+    if options.anomaly_header && record.layer == AnomalyLayer::Decode {
+        packet(&mut root, &PacketFacts { data: facts.data.get(..ANOMALY_HEADER).unwrap_or(facts.data), ..facts });
+    }
     if let Some(transaction) = record.app.transaction {
         root.number("tx_id", transaction);
     }
@@ -222,7 +239,7 @@ fn packet_head(
 ) {
     root.plain("timestamp", |out| timestamp(out, packet.time));
     if let Some(flow) = flow {
-        root.number("flow_id", flow.id);
+        flow_number(root, flow);
     }
     if !packet.pseudo {
         root.number("pcap_cnt", packet.frame);
@@ -248,6 +265,14 @@ fn packet_head(
         (Some(flow), _) => community(root, options, &flow.ends, packet.icmp),
         (None, Some(e)) => community(root, options, e, packet.icmp),
         _ => {}
+    }
+}
+
+/// The flow's number, and that of the one that announced it.
+fn flow_number(root: &mut Object<'_>, flow: &FlowFacts) {
+    root.number("flow_id", flow.id);
+    if let Some(parent) = flow.parent {
+        root.number("parent_id", parent);
     }
 }
 

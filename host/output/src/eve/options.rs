@@ -56,6 +56,8 @@ pub struct EveOptions {
     pub metadata_records: bool,
     /// Layers of anomaly records: decoder, stream, application layer.
     pub anomaly_layers: [bool; 3],
+    /// Anomaly records of the decoder have the packet's first bytes.
+    pub anomaly_header: bool,
     /// Packets that rules ask for by `tag`.
     pub tagged: bool,
     /// Length of the payload.
@@ -110,6 +112,7 @@ impl Default for EveOptions {
             frames: false,
             metadata_records: false,
             anomaly_layers: [true; 3],
+            anomaly_header: false,
             tagged: true,
             payload_length: false,
             http_body: false,

@@ -1,7 +1,9 @@
 //! Counters by the names that Suricata's statistics have.
 
+mod names;
+
 use std::collections::BTreeMap;
-use weir_packet::{LAYERS, Packet, Transport};
+use weir_packet::{LAYERS, Packet, Transport, tcp_flags};
 
 /// What is counted of packets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,7 +27,16 @@ struct PacketCounters {
     arp: u64,
     vlan: u64,
     vlan_qinq: u64,
+    vlan_qinqinq: u64,
     invalid: u64,
+    syn: u64,
+    syn_ack: u64,
+    rst: u64,
+    urg: u64,
+    largest: u64,
+    /// Fragments, and packets put together from them, of IPv4 and IPv6.
+    fragments: [u64; 2],
+    reassembled: [u64; 2],
     /// By layer, in the order of [`LAYERS`].
     layers: [u64; LAYERS.len()],
 }
@@ -59,10 +70,14 @@ impl Statistics {
     /// Counts a packet.
     pub fn packet(&mut self, packet: &Packet<'_>) {
         let c = &mut self.packets;
+        if packet.tunnel_depth == 0 {
+            c.largest = c.largest.max(packet.data.len() as u64);
+        }
         if packet.tunnel_depth == 0 && packet.ip.as_ref().is_none_or(|ip| !ip.reassembled) {
             c.ethernet += u64::from(packet.ethernet.is_some());
             c.vlan += u64::from(packet.vlan_layers > 0);
             c.vlan_qinq += u64::from(packet.vlan_layers > 1);
+            c.vlan_qinqinq += u64::from(packet.vlan_layers > 2);
         }
         if !packet.layers.is_empty() {
             for (count, (layer, _)) in c.layers.iter_mut().zip(LAYERS) {
@@ -76,9 +91,19 @@ impl Statistics {
                 _ => c.ipv6 += 1,
             }
             c.igmp += u64::from(ip.protocol == 2);
+            let six = usize::from(ip.version == 6);
+            c.fragments[six] += u64::from(ip.is_fragment && !ip.reassembled);
+            c.reassembled[six] += u64::from(ip.reassembled);
         }
         match packet.transport {
-            Transport::Tcp(_) => c.tcp += 1,
+            Transport::Tcp(tcp) => {
+                c.tcp += 1;
+                let set = |flag: u8| tcp.flags & flag != 0;
+                c.syn += u64::from(set(tcp_flags::SYN) && !set(tcp_flags::ACK));
+                c.syn_ack += u64::from(set(tcp_flags::SYN) && set(tcp_flags::ACK));
+                c.rst += u64::from(set(tcp_flags::RST));
+                c.urg += u64::from(set(tcp_flags::URG));
+            }
             Transport::Udp(_) => c.udp += 1,
             Transport::Sctp(_) => c.sctp += 1,
             Transport::Icmpv4(_) => c.icmpv4 += 1,
@@ -99,7 +124,6 @@ impl Statistics {
     pub fn named(&self) -> BTreeMap<String, u64> {
         let c = &self.packets;
         let mut all = self.values.clone();
-        all.entry(REASSEMBLY_GAP.to_owned()).or_insert(0);
         for (name, value) in [
             ("ethernet", c.ethernet),
             ("ipv4", c.ipv4),
@@ -113,9 +137,23 @@ impl Statistics {
             ("arp", c.arp),
             ("vlan", c.vlan),
             ("vlan_qinq", c.vlan_qinq),
+            ("vlan_qinqinq", c.vlan_qinqinq),
             ("invalid", c.invalid),
         ] {
             all.insert(format!("decoder.{name}"), value);
+        }
+        for (name, value) in [
+            ("tcp.syn", c.syn),
+            ("tcp.synack", c.syn_ack),
+            ("tcp.rst", c.rst),
+            ("tcp.urg", c.urg),
+            ("decoder.max_pkt_size", c.largest),
+            ("defrag.ipv4.fragments", c.fragments[0]),
+            ("defrag.ipv6.fragments", c.fragments[1]),
+            ("defrag.ipv4.reassembled", c.reassembled[0]),
+            ("defrag.ipv6.reassembled", c.reassembled[1]),
+        ] {
+            all.insert(name.to_owned(), value);
         }
         for (count, (_, name)) in c.layers.iter().zip(LAYERS) {
             all.insert(format!("decoder.{name}"), *count);
@@ -127,6 +165,7 @@ impl Statistics {
             let count = self.values.get(&format!("decoder.event.{event}")).copied().unwrap_or(0);
             all.insert(counter.to_owned(), count);
         }
+        names::complete(&mut all);
         all
     }
 }
