@@ -522,16 +522,14 @@ impl HostTimeouts {
     /// Idle time after which the host may have begun another flow in the entry.
     pub fn shortest(&self, protocol: u8, parse: &ParseState) -> u64 {
         let h = &self.host;
+        let established = parse.state == FlowState::Established && !parse.state_unsure;
         match protocol {
-            6 => {
-                let clean = parse.state == FlowState::Established
-                    && !parse.state_unsure
-                    && !parse.reset
-                    && parse.fin == [None; 2];
-                if clean { h[1] } else { h[0].min(h[1]).min(h[2]) }
-            }
+            6 if established && !parse.reset && parse.fin == [None; 2] => h[1],
+            6 => h[0].min(h[1]).min(h[2]),
+            17 if established => h[4],
             17 => h[3].min(h[4]),
             1 | 58 => h[5],
+            _ if established => h[7],
             _ => h[6].min(h[7]),
         }
     }
@@ -648,8 +646,10 @@ mod tests {
         let mut p = parse_state();
         assert_eq!([6, 17, 1, 132].map(|n| t.shortest(n, &p)), [60, 30, 30, 30]);
         p.state = FlowState::Established;
-        assert_eq!(t.shortest(6, &p), 600);
+        assert_eq!([6, 17, 1, 132].map(|n| t.shortest(n, &p)), [600, 300, 30, 300]);
         p.fin[0] = Some(1);
         assert_eq!(t.shortest(6, &p), 60);
+        (p.fin[0], p.state_unsure) = (None, true);
+        assert_eq!([6, 17, 1, 132].map(|n| t.shortest(n, &p)), [60, 30, 30, 30]);
     }
 }

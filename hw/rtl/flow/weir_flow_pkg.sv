@@ -101,16 +101,16 @@ package weir_flow_pkg;
   // Idle time after which the host may have begun another flow in the entry.
   function automatic logic [63:0] shortest(input follow_config_t c, input logic [7:0] protocol,
                                            input flow_state_t s);
+    logic established;
+    established = s.state == STATE_ESTABLISHED && !s.state_unsure;
     unique case (protocol)
       PROTOCOL_TCP: begin
-        if (s.state == STATE_ESTABLISHED && !s.state_unsure && !s.reset && s.has_fin == '0) begin
-          return c.timeouts[1];
-        end
+        if (established && !s.reset && s.has_fin == '0) return c.timeouts[1];
         return least(c.timeouts[0], least(c.timeouts[1], c.timeouts[2]));
       end
-      PROTOCOL_UDP: return least(c.timeouts[3], c.timeouts[4]);
+      PROTOCOL_UDP: return established ? c.timeouts[4] : least(c.timeouts[3], c.timeouts[4]);
       PROTOCOL_ICMP, PROTOCOL_ICMP6: return c.timeouts[5];
-      default: return least(c.timeouts[6], c.timeouts[7]);
+      default: return established ? c.timeouts[7] : least(c.timeouts[6], c.timeouts[7]);
     endcase
   endfunction
 

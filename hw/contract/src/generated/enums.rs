@@ -1206,7 +1206,7 @@ impl FlowFlags {
     pub const BYPASSED: FlowFlags = FlowFlags(1 << 5);
     /// Reset or dropped as a whole by the host.
     pub const BLOCKED: FlowFlags = FlowFlags(1 << 6);
-    /// Idle beyond the host's shortest time-out at least once.
+    /// Idle beyond the host's time-out at least once.
     pub const STALE: FlowFlags = FlowFlags(1 << 7);
     /// No flag.
     pub const EMPTY: FlowFlags = FlowFlags(0);

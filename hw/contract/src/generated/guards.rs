@@ -54,7 +54,7 @@ pub enum Guard {
     NoSyn = 22,
     /// First frame of an entry.
     NewFlow = 23,
-    /// The entry was idle longer than the host's shortest time-out of its transport, so the host may have begun another flow in it: from here on direction and class of the entry are never narrowed (until forgotten).
+    /// The entry was idle longer than the host's time-out of its transport and state (the shortest, where the host may see another state), so the host may have begun another flow in it: from here on direction and class of the entry are never narrowed (until forgotten).
     FlowStale = 24,
     /// A frame of this flow is missing from its history (hole mark).
     FlowHole = 25,
@@ -387,7 +387,7 @@ impl Guard {
             Guard::FlowTableFull => "No entry free for the frame's flow; the frame alone is diverted.",
             Guard::NoSyn => "TCP frame without an entry that is not a SYN: the entry is marked midstream.",
             Guard::NewFlow => "First frame of an entry.",
-            Guard::FlowStale => "The entry was idle longer than the host's shortest time-out of its transport, so the host may have begun another flow in it: from here on direction and class of the entry are never narrowed (until forgotten).",
+            Guard::FlowStale => "The entry was idle longer than the host's time-out of its transport and state (the shortest, where the host may see another state), so the host may have begun another flow in it: from here on direction and class of the entry are never narrowed (until forgotten).",
             Guard::FlowHole => "A frame of this flow is missing from its history (hole mark).",
             Guard::SequenceGap => "Segment begins behind the next expected byte.",
             Guard::SequenceOverlap => "Segment begins before and ends behind the next expected byte.",
