@@ -31,6 +31,7 @@
 //! It does not decode, reassemble or parse; it does not write alerts or act on verdicts; `tag` is only reported.
 #![deny(unsafe_code)]
 
+mod asn1;
 pub mod chain;
 mod context;
 mod flow;

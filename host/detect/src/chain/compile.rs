@@ -199,7 +199,7 @@ fn place(element: &Element) -> Place {
         Element::Math(m) => (m.relative, true),
         Element::DataAt(d) => (d.relative, false),
         Element::Base64(b, _) => (b.relative, false),
-        Element::Size(_) | Element::Dataset(_) | Element::Entropy(_) => (false, false),
+        Element::Asn1(_) | Element::Size(_) | Element::Dataset(_) | Element::Entropy(_) => (false, false),
     };
     match (relative, moves) {
         (true, _) => Place::Relative,

@@ -3,6 +3,7 @@
 use crate::profile::RuleProfile;
 use crate::notes::{self, Note, Place, Value};
 use super::{Chain, ContentElement, Element, PcreElement, field};
+use crate::asn1;
 use crate::pcre::{Outcome, PcreLimits, ffi};
 use crate::shared::Datasets;
 use crate::stats::Counters;
@@ -195,6 +196,11 @@ impl Run<'_> {
                 Element::DataAt(at) => match self.data_at(at, position) {
                     Some(end) => Some((None, end)),
                     None => return if at.relative { Verdict::Retry } else { Verdict::Stop },
+                },
+                Element::Asn1(test) => match asn1::holds(test, self.buffer, position) {
+                    Some(end) => Some((None, end)),
+                    // It is asked once, where the first way through the other matches has come to.
+                    None => return Verdict::Stop,
                 },
                 Element::Size(size) => {
                     if !size.holds(self.buffer.len() as u64) {

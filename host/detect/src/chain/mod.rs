@@ -19,6 +19,7 @@ use crate::notes::Place;
 use crate::pcre::ffi::Code;
 use search::Needle;
 use std::sync::Arc;
+use weir_ir::condition::Asn1;
 use weir_ir::{ByteExtract, ByteJump, ByteMath, ByteTest, Comparison, IsDataAt, Number};
 
 /// More matches in one buffer are rejected at load.
@@ -118,6 +119,8 @@ pub enum Element {
     Dataset(DatasetElement),
     /// `entropy`
     Entropy(EntropyElement),
+    /// `asn1`, behind all others
+    Asn1(Asn1),
 }
 
 /// The matches of one buffer.
@@ -131,4 +134,12 @@ pub struct Chain {
     pub waits_for_end: bool,
     /// Chain uses or sets variables.
     pub variables: bool,
+}
+
+impl Chain {
+    /// The matches end with a test of values in BER.
+    pub(crate) fn end_with_asn1(&mut self, test: Asn1) {
+        self.touches = true;
+        self.elements.push(Element::Asn1(test));
+    }
 }

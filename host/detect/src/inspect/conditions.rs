@@ -1,5 +1,6 @@
 //! Conditions that are not byte matches: packet headers, flow, events, application layer, bits and counters.
 
+use crate::asn1;
 use crate::context::Context;
 use crate::flow::FlowDetect;
 use crate::program::buffers::application_holds;
@@ -145,8 +146,7 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
         PacketCondition::Rpc(program, version, procedure) => rpc_holds(packet, *program, *version, *procedure),
         PacketCondition::FtpBounce => ftp_bounce(packet),
         PacketCondition::Checksum(which, valid) => checksum(packet, *which) == Some(*valid),
-        // Rejected at load.
-        PacketCondition::Asn1(_) => false,
+        PacketCondition::Asn1(test) => asn1::holds(test, packet.payload, 0).is_some(),
     }
 }
 

@@ -64,12 +64,18 @@ fn binds_to_packet(condition: &PacketCondition) -> bool {
 
 /// Compile one rule.
 pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
-    for condition in &ir.packet {
-        if let PacketCondition::Asn1(_) = condition {
-            return Err("asn1 is not supported: use byte_test on the length field instead".into());
-        }
+    let (mut buffers, fast_eligible) = rule_buffers(ir, shared)?;
+    // A test of `asn1` counts from the end of the payload's matches; alone it is a condition on the packet.
+    let mut packet = ir.packet.clone();
+    if let Some(payload) = buffers.iter_mut().rfind(|b| b.source == Source::Payload) {
+        packet.retain(|condition| match condition {
+            PacketCondition::Asn1(test) => {
+                payload.chain.end_with_asn1(*test);
+                false
+            }
+            _ => true,
+        });
     }
-    let (buffers, fast_eligible) = rule_buffers(ir, shared)?;
     let transaction = ir.app_layer.iter().any(transaction_condition)
         || matches!(ir.hook, Some(weir_ir::Hook::Transaction(_)))
         || ir.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction)
@@ -118,7 +124,7 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
         },
         transactional: ir.transactional,
         flow,
-        packet: ir.packet.clone(),
+        packet,
         app_layer: ir.app_layer.clone(),
         decoder_events,
         stream_events,
