@@ -155,6 +155,43 @@ pub enum TablesCommand {
     /// Say what changes on the wire between two table images: fragments, guards, records, sets, rules.
     #[command(after_help = DIFF_HELP)]
     Diff(DiffTablesArguments),
+    /// Prove from the rules and the bits of an image that no frame able to match is passed over.
+    #[command(after_help = VERIFY_HELP, after_long_help = exit::TABLE)]
+    Verify(VerifyTablesArguments),
+}
+
+const VERIFY_HELP: &str = "The checker shares no planning with the compiler: it asks of every rule for one thing that must be true of the
+traffic if the rule matches, such that every frame of which it is true leads to a record that holds. Rules and
+configuration must be those that the image was made from.
+
+Examples:
+  weir tables verify weir.tables --rules emerging-all.rules
+  weir tables verify weir.tables --rules rules/ --mutants 1000 --seed 7     how much would it notice?";
+
+/// `weir tables verify`
+#[derive(Debug, Args)]
+pub struct VerifyTablesArguments {
+    /// Table image or bundle.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Change the image in so many ways, one at a time, and say how many changes are noticed.
+    #[arg(long, value_name = "N")]
+    pub mutants: Option<u64>,
+    /// Seed of the changes.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Rules without a proof that are printed; the JSON has all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub show: usize,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }
 
 const DIFF_HELP: &str = "Examples:

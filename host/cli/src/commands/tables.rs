@@ -24,6 +24,7 @@ pub fn run(command: &TablesCommand) -> Result<u8, Failure> {
         TablesCommand::Build(arguments) => build(arguments),
         TablesCommand::Inspect(arguments) => inspect(arguments),
         TablesCommand::Diff(arguments) => super::tables_diff::run(arguments),
+        TablesCommand::Verify(arguments) => super::tables_verify::run(arguments),
     }
 }
 
@@ -141,7 +142,7 @@ pub fn read(path: &Path) -> Result<Read, Failure> {
 const ANEW: &str = "make the image anew with `weir tables build`; a device would refuse it as well";
 
 /// A refusal in words, and what to do.
-fn explain(error: TableError) -> (&'static str, &'static str) {
+pub fn explain(error: TableError) -> (&'static str, &'static str) {
     match error {
         TableError::Magic => ("this is no table image", "name a file that `weir tables build` wrote"),
         TableError::Version => (
