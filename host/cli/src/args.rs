@@ -147,6 +147,7 @@ pub enum TablesCommand {
     #[command(after_help = "Examples:
   weir tables build --rules emerging-all.rules -o weir.tables
   weir tables build --rules rules/ --seed 1        the same bytes every time
+  weir tables build --rules rules/ --key my.key -o rules.bundle
   weir tables inspect weir.tables", after_long_help = exit::TABLE)]
     Build(BuildTablesArguments),
     /// Check a table image as a device does, and show what it holds.
@@ -155,6 +156,9 @@ pub enum TablesCommand {
     /// Say what changes on the wire between two table images: fragments, guards, records, sets, rules.
     #[command(after_help = DIFF_HELP)]
     Diff(DiffTablesArguments),
+    /// Make a key pair for signing bundles.
+    #[command(after_long_help = exit::TABLE)]
+    Keygen(KeygenArguments),
     /// Prove from the rules and the bits of an image that no frame able to match is passed over.
     #[command(after_help = VERIFY_HELP, after_long_help = exit::TABLE)]
     Verify(VerifyTablesArguments),
@@ -167,6 +171,14 @@ configuration must be those that the image was made from.
 Examples:
   weir tables verify weir.tables --rules emerging-all.rules
   weir tables verify weir.tables --rules rules/ --mutants 1000 --seed 7     how much would it notice?";
+
+/// `weir tables keygen`
+#[derive(Debug, Args)]
+pub struct KeygenArguments {
+    /// File of the private key, mode 0600; the public key goes to FILE.pub. No file is written over.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
 
 /// `weir tables verify`
 #[derive(Debug, Args)]
@@ -234,6 +246,18 @@ pub struct BuildTablesArguments {
     /// sender can aim at collisions.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Write a signed bundle: tables, host program and manifest. FILE is the private key, from `weir tables keygen`.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Version of the bundle: older ones are not accepted after it. Default: the time, in seconds.
+    #[arg(long, value_name = "N", requires = "key")]
+    pub bundle_version: Option<u64>,
+    /// Days until the bundle may not be used any more.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "key")]
+    pub expires: u64,
+    /// Tables that send every frame, for runs that log more than alerts.
+    #[arg(long)]
+    pub everything: bool,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -245,8 +269,11 @@ pub struct BuildTablesArguments {
 /// `weir tables inspect`
 #[derive(Debug, Args)]
 pub struct InspectTablesArguments {
-    /// Table image.
+    /// Table image or bundle.
     pub file: PathBuf,
+    /// Public key that a bundle must be signed with.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -329,6 +356,15 @@ pub struct RunArguments {
     /// Run the bundled example: made-up office traffic and a few rules.
     #[arg(long, conflicts_with_all = ["pcap", "rules"])]
     pub example: bool,
+    /// Rules and tables from a bundle that `weir tables build --key` wrote, in the place of --rules.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rules", "example"], requires = "public_key")]
+    pub bundle: Option<PathBuf>,
+    /// Public key that the bundle must be signed with.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
+    /// File that notes which bundles were accepted, so that no older one is later. Default: KEY.pub.accepted
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub bundle_state: Option<PathBuf>,
     /// What inspects in front of the host.
     #[arg(long, value_enum, default_value = "sim")]
     pub device: Device,

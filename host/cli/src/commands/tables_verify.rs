@@ -4,11 +4,10 @@ use super::{configuration, right, table};
 use crate::args::VerifyTablesArguments;
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
 use crate::out::outln;
-use crate::{pipeline, ruleset};
+use crate::{bundle, pipeline, ruleset};
 use comfy_table::Cell;
 use serde_json::json;
 use std::time::Instant;
-use weir_contract::constants::IMAGE_LENGTH_MAX;
 use weir_output::summary::group;
 use weir_verify::{Broken, Host, Proof, Report, mutate};
 
@@ -24,10 +23,25 @@ fn meaning(proof: Proof) -> &'static str {
 
 pub fn run(arguments: &VerifyTablesArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
-    let bytes = weir_rules::load::read_limited(&arguments.file, IMAGE_LENGTH_MAX).or_input()?;
-    let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
+    let mut bytes = weir_rules::load::read_limited(&arguments.file, weir_bundle::BUNDLE_MAX).or_input()?;
+    let given = !arguments.rules.rules.is_empty();
+    let mut program = None;
+    let mut gates = None;
+    if weir_bundle::is_bundle(&bytes) {
+        let opened = weir_bundle::Bundle::open_unverified(&bytes).map_err(|e| bundle::refused(&arguments.file, e))?;
+        let image = opened.part(bundle::TABLES).map_err(|e| bundle::refused(&arguments.file, e))?.to_vec();
+        let started = bundle::unpack(&arguments.file, &opened, &config)?;
+        // What the host will keep flows for is what its program says.
+        gates = Some(started.tables.plan.gates.iter().map(|g| g.to_string()).collect());
+        program = Some(started.loaded).filter(|_| !given);
+        bytes = image;
+    }
+    let loaded = match program {
+        Some(loaded) => loaded,
+        None => pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?,
+    };
     let rules = loaded.program.sources();
-    let host = Host { patterns: (0..rules.len()).map(|n| loaded.program.stream_pattern(n)).collect(), gates: None };
+    let host = Host { patterns: (0..rules.len()).map(|n| loaded.program.stream_pattern(n)).collect(), gates };
     let broken = |error: Broken| Failure {
         code: INPUT,
         error: anyhow::Error::new(error).context(arguments.file.display().to_string()),
