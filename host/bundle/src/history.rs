@@ -93,6 +93,16 @@ impl History {
         self.accepted.drain(..excess);
     }
 
+    /// Lets an accepted bundle come back: later ones are forgotten.
+    pub fn roll_back(&mut self, version: u64) -> Result<(), BundleError> {
+        if !self.accepted.iter().any(|a| a.version == version) {
+            return Err(BundleError::Unknown(version));
+        }
+        self.accepted.retain(|a| a.version <= version);
+        self.greatest = version;
+        Ok(())
+    }
+
     /// Writes it beside the file and moves it there, so that it is always whole.
     pub fn write(&self, path: &Path) -> Result<(), HistoryError> {
         let io = |source| HistoryError::Io { path: path.to_owned(), source };

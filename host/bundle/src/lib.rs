@@ -26,7 +26,7 @@ mod history;
 mod key;
 mod manifest;
 
-pub use history::{History, HistoryError};
+pub use history::{Accepted, History, HistoryError};
 pub use key::{KeyError, PrivateKey, PublicKey, generate};
 pub use manifest::{Capacity, Manifest, Needs, Part};
 
@@ -120,6 +120,9 @@ pub enum BundleError {
         /// Greatest accepted one.
         accepted: u64,
     },
+    /// Was never accepted.
+    #[error("no bundle of version {0} was accepted before")]
+    Unknown(u64),
     /// Another bundle has this version.
     #[error("in the manifest, `version`: another bundle of version {0} was accepted before")]
     Twice(u64),
@@ -156,8 +159,9 @@ impl BundleError {
             BundleError::Expired { .. } => "fetch a newer bundle, or make it anew",
             BundleError::Early { .. } => "set the clock",
             BundleError::Old { .. } | BundleError::Twice(_) => {
-                "build it with a greater --bundle-version; to go back deliberately, use `weir tables rollback`, or remove the state file"
+                "build it with a greater --bundle-version; `weir tables rollback` lets an accepted one come back"
             }
+            BundleError::Unknown(_) => "`weir tables history` lists the versions that were",
             BundleError::Contract { .. } => "update the device or Weir, or make the bundle for the older contract",
             BundleError::Geometry { .. } => "make the bundle for this device, or load fewer rules",
         }

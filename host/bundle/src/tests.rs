@@ -119,6 +119,11 @@ fn older_than_what_was_accepted() {
     assert_eq!(history.allows(&open(&first)), Err(BundleError::Old { found: 3, accepted: 4 }));
     let other = seal(Manifest { rules: 9, ..manifest(4) }, &[], &key(1)).unwrap();
     assert_eq!(history.allows(&open(&other)), Err(BundleError::Twice(4)));
+    assert_eq!(history.clone().roll_back(2), Err(BundleError::Unknown(2)));
+    let mut back = history.clone();
+    back.roll_back(3).unwrap();
+    back.allows(&open(&first)).unwrap();
+    back.allows(&open(&second)).unwrap();
     let path = folder("history").join("state.json");
     history.write(&path).unwrap();
     assert_eq!(History::read(&path).unwrap(), history);

@@ -156,6 +156,12 @@ pub enum TablesCommand {
     /// Say what changes on the wire between two table images: fragments, guards, records, sets, rules.
     #[command(after_help = DIFF_HELP)]
     Diff(DiffTablesArguments),
+    /// List the bundles of a key that were accepted.
+    #[command(after_long_help = exit::TABLE)]
+    History(HistoryArguments),
+    /// Let an accepted bundle of an older version come back, and forget the later ones.
+    #[command(after_help = "The next `weir run --bundle` may then use that version again.", after_long_help = exit::TABLE)]
+    Rollback(RollbackArguments),
     /// Make a key pair for signing bundles.
     #[command(after_long_help = exit::TABLE)]
     Keygen(KeygenArguments),
@@ -178,6 +184,34 @@ pub struct KeygenArguments {
     /// File of the private key, mode 0600; the public key goes to FILE.pub. No file is written over.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+}
+
+/// `weir tables history`
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Public key.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: PathBuf,
+    /// File that notes accepted bundles. Default: KEY.pub.accepted
+    #[arg(long, value_name = "FILE")]
+    pub bundle_state: Option<PathBuf>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir tables rollback`
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// Public key.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: PathBuf,
+    /// Version that may be used again.
+    #[arg(long, value_name = "VERSION")]
+    pub to: u64,
+    /// File that notes accepted bundles. Default: KEY.pub.accepted
+    #[arg(long, value_name = "FILE")]
+    pub bundle_state: Option<PathBuf>,
 }
 
 /// `weir tables verify`

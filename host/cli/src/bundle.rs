@@ -15,9 +15,9 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
-use weir_bundle::{Bundle, BundleError, History, Manifest, Needs, PublicKey};
+use weir_bundle::{Bundle, BundleError, Capacity, History, Manifest, Needs, PublicKey};
 use weir_contract::constants::{CONTRACT_MAJOR, CONTRACT_MINOR};
-use weir_contract::enums::{BlockType, Scopes};
+use weir_contract::enums::{BlockType, CapabilityType, Scopes};
 use weir_contract::layouts::{BlockEntry, Geometry, GuardParameters, ImageHeader, Record};
 use weir_ir::{Match, PortSet, Rule};
 use weir_management::Config;
@@ -275,10 +275,17 @@ pub struct Started {
 }
 
 /// Checks a bundle for use and starts its program. Nothing is noted as accepted yet.
-pub fn start(path: &Path, key: &PublicKey, history: &History, config: &Config) -> Result<(Started, History), Failure> {
+pub fn start(
+    path: &Path,
+    key: &PublicKey,
+    history: &History,
+    capacity: Option<&Capacity>,
+    config: &Config,
+) -> Result<(Started, History), Failure> {
     let bytes = weir_rules::load::read_limited(path, weir_bundle::BUNDLE_MAX).or_input()?;
     let bundle = Bundle::open(&bytes, key).map_err(|e| refused(path, e))?;
-    bundle.usable(now()).and_then(|()| history.allows(&bundle)).map_err(|e| refused(path, e))?;
+    let fit = |()| capacity.map_or(Ok(()), |capacity| bundle.manifest.needs.fit(capacity));
+    bundle.usable(now()).and_then(|()| history.allows(&bundle)).and_then(fit).map_err(|e| refused(path, e))?;
     let started = unpack(path, &bundle, config)?;
     let mut accepted = history.clone();
     accepted.accept(&bundle, now());
@@ -290,6 +297,22 @@ pub fn state_file(key: &Path) -> PathBuf {
     let mut name = key.as_os_str().to_owned();
     name.push(".accepted");
     PathBuf::from(name)
+}
+
+/// What a device holds, by its capabilities; what it does not tell is not bounded.
+pub fn capacity(capabilities: &[(CapabilityType, u64, u64)]) -> Capacity {
+    let value = |kind| capabilities.iter().find(|(k, _, _)| *k == kind).map_or((u64::MAX, u64::MAX), |(_, a, b)| (*a, *b));
+    let (records, header_entries) = value(CapabilityType::Records);
+    let (prefixes_v4, prefixes_v6) = value(CapabilityType::Prefixes);
+    Capacity {
+        image: weir_contract::constants::IMAGE_LENGTH_MAX,
+        records,
+        header_entries,
+        list_entries: value(CapabilityType::Lists).0,
+        fragments: value(CapabilityType::ExactEntries).0,
+        prefixes_v4,
+        prefixes_v6,
+    }
 }
 
 /// Program and tables of a bundle whose signature is right.
@@ -420,6 +443,12 @@ pub fn fuzz(bytes: &[u8], key: &PublicKey) {
     if let Ok(packed) = bundle.part(PROGRAM) {
         fuzz_program(packed);
     }
+}
+
+/// For fuzzing: packs a program.
+pub fn fuzz_pack(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).and_then(|()| packed.finish()).unwrap_or_default()
 }
 
 /// For fuzzing: a packed program.

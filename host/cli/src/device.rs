@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 use weir_contract::counters::Counter;
-use weir_contract::enums::Scopes;
+use weir_contract::enums::{CapabilityType, Scopes};
 use weir_contract::guards::Guard;
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
 use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence, Streams};
@@ -238,6 +238,11 @@ pub fn rtl() -> Result<weir_rtl::RtlDevice, Failure> {
         error: anyhow::anyhow!("`--device rtl`: this weir was built without the RTL, for want of Verilator"),
         remedy: Some("install Verilator (hw/tools/install) and build again".to_owned()),
     })
+}
+
+/// What a device says that it holds.
+pub fn capabilities<N: Nic>(nic: N) -> Result<Vec<(CapabilityType, u64, u64)>, Failure> {
+    Ok(Driver::probe(nic).or_internal()?.info().or_internal()?.capabilities)
 }
 
 /// A simulated NIC of the configured size.

@@ -88,9 +88,20 @@ fn start(arguments: &RunArguments, path: &Path, key: &Path, config: &Config) -> 
     let public = weir_bundle::PublicKey::read(key).map_err(bundle::bad_key)?;
     let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(key));
     let history = weir_bundle::History::read(&state).or_input()?;
-    let (started, accepted) = bundle::start(path, &public, &history, config)?;
+    let (begin, cpu) = (Instant::now(), pipeline::cpu_seconds());
+    let capacity = match arguments.device {
+        Device::None => None,
+        Device::Sim => Some(device::capabilities(device::simulator(config))?),
+        #[cfg(feature = "rtl")]
+        Device::Rtl => Some(device::capabilities(device::rtl()?)?),
+        #[cfg(not(feature = "rtl"))]
+        Device::Rtl => None,
+    };
+    let capacity = capacity.as_deref().map(bundle::capacity);
+    let (started, accepted) = bundle::start(path, &public, &history, capacity.as_ref(), config)?;
     accepted.write(&state).or_internal()?;
-    tracing::info!("bundle version {}: ready in {:.3} s", started.version, started.loaded.seconds);
+    let (wall, cpu) = (begin.elapsed().as_secs_f64(), pipeline::cpu_seconds() - cpu);
+    tracing::info!("bundle version {}: ready in {wall:.2} s, {cpu:.2} s of a core", started.version);
     Ok(started)
 }
 
