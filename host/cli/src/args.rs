@@ -129,6 +129,9 @@ pub struct EquivalenceArguments {
     /// Write the result as JSON, a capture an entry.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Exchange the device's tables every N frames while it runs: load into the shadow bank, activate, roll back.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub swaps: Option<u64>,
     /// Differences printed per capture.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub show: usize,

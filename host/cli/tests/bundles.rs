@@ -153,6 +153,17 @@ fn runs_that_log_everything_need_tables_that_send_it() {
     assert_eq!(code, 0, "{out}{error}");
 }
 
+/// Tables are exchanged every few frames: the alerts stay those of the full engine, and every frame is accounted for.
+#[test]
+fn exchanges_under_load_lose_and_add_nothing() {
+    let place = Place::new("swaps");
+    for every in ["11", "64"] {
+        let out = place.good(&["audit", "equivalence", "--rules", "x.rules", "--pcap", "office.pcap", "--swaps", every]);
+        let times = out.split("exchanged ").nth(1).and_then(|rest| rest.split(" times").next()).unwrap().replace(' ', "");
+        assert!(times.parse::<u64>().unwrap() > 20, "{out}");
+    }
+}
+
 #[test]
 fn the_checker_proves_images_and_bundles() {
     let place = Place::new("verify");
