@@ -66,13 +66,18 @@ struct Evidence {
     ports: (u16, u16),
 }
 
-/// What stands before the texts.
+/// What the texts are.
 #[derive(Debug, Serialize, Deserialize)]
-struct Index {
+struct Contents {
     texts: Vec<Text>,
     vars: BTreeMap<String, String>,
     /// Files that data sets are loaded from, with their SHA-256: they lie beside the bundle.
     data: BTreeMap<String, String>,
+}
+
+/// What the planner decided, as far as a run asks. It is read beside the rules, so that both cores of a small host are busy.
+#[derive(Debug, Serialize, Deserialize)]
+struct Index {
     /// Digest of the normalised rules in the order of the tables.
     normal: String,
     /// A letter for each rule.
@@ -88,7 +93,22 @@ struct Index {
 }
 
 /// Digest of normalised rules: of all that a match depends on, but for expressions and data sets, which are hashed as written.
+/// Both halves of each pair of chunks at a time.
 fn normal(rules: &[Rule]) -> String {
+    const CHUNK: usize = 8192;
+    let chunks: Vec<&[Rule]> = rules.chunks(CHUNK).collect();
+    let mut all = Sha256::new();
+    for pair in chunks.chunks(2) {
+        std::thread::scope(|scope| {
+            let second = pair.get(1).map(|rules| scope.spawn(|| normal_of(rules)));
+            all.update(pair.first().map(|rules| normal_of(rules)).unwrap_or_default());
+            all.update(second.map(|thread| thread.join().unwrap_or_default()).unwrap_or_default());
+        });
+    }
+    weir_bundle::hex(&all.finalize())
+}
+
+fn normal_of(rules: &[Rule]) -> String {
     struct Into(Sha256);
     impl std::fmt::Write for Into {
         fn write_str(&mut self, text: &str) -> std::fmt::Result {
@@ -205,10 +225,8 @@ pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool)
             Some(Evidence { rule, fragment, guard, classes: r.class_mask, scopes: r.scopes, ports })
         })
         .collect();
+    let contents = serde_json::to_vec(&Contents { texts, vars: inputs.vars.clone(), data }).or_internal()?;
     let index = Index {
-        texts,
-        vars: inputs.vars.clone(),
-        data,
         normal: normal(rules),
         classes: plan.rules.iter().map(|p| p.class.letter()).collect(),
         reasons: plan.rules.iter().map(|p| p.reason.clone()).collect(),
@@ -220,11 +238,13 @@ pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool)
     };
     let head = serde_json::to_vec(&index).or_internal()?;
     let mut digest = Sha256::new();
-    digest.update(serde_json::to_vec(&(&index.texts, &index.vars, &index.data)).or_internal()?);
+    digest.update(&contents);
     digest.update(&bytes);
     let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(4));
     packed
-        .write_all(&(head.len() as u64).to_le_bytes())
+        .write_all(&(contents.len() as u64).to_le_bytes())
+        .and_then(|()| packed.write_all(&(head.len() as u64).to_le_bytes()))
+        .and_then(|()| packed.write_all(&contents))
         .and_then(|()| packed.write_all(&head))
         .and_then(|()| packed.write_all(&bytes))
         .or_internal()?;
@@ -325,9 +345,11 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
     };
     let image = bundle.part(TABLES).map_err(|e| refused(path, e))?;
     let packed = bundle.part(PROGRAM).map_err(|e| refused(path, e))?;
-    let (inputs, index) = read_program(packed, path.parent()).map_err(|why| wrong(&why))?;
+    let bytes = inflate(packed).map_err(|why| wrong(&why))?;
+    let (contents, index, texts) = split(&bytes).map_err(|why| wrong(&why))?;
+    let inputs = inputs(&contents, texts, path.parent()).map_err(|why| wrong(&why))?;
     let directory = path.parent().unwrap_or(Path::new(""));
-    for (name, digest) in &index.data {
+    for (name, digest) in &contents.data {
         let file = directory.join(name);
         let bytes = weir_rules::load::read_limited(&file, weir_bundle::BUNDLE_MAX).or_input()?;
         if sha256(&bytes) != *digest {
@@ -338,13 +360,23 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
             });
         }
     }
-    let mut loaded = pipeline::compile(inputs.load(None)?, config, begin);
+    // What the planner decided is read while the rules are loaded.
+    let (loaded, planned) = std::thread::scope(|scope| {
+        let planned = scope.spawn(|| {
+            let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
+            let plan = plan(&index).ok_or("it contradicts itself")?;
+            Ok::<_, String>((index, plan, image.to_vec()))
+        });
+        let loaded = inputs.load(None).map(|set| pipeline::compile(set, config, begin));
+        (loaded, planned.join().unwrap_or_else(|_| Err("it cannot be read".to_owned())))
+    });
+    let mut loaded = loaded?;
+    let (index, plan, image) = planned.map_err(|why| wrong(&why))?;
     let rules = loaded.program.sources();
     if normal(rules) != index.normal || index.classes.len() != rules.len() || index.reasons.len() != rules.len() {
         return Err(wrong("this version of Weir makes other rules of its texts than the one that made the tables"));
     }
-    let plan = plan(&index).ok_or_else(|| wrong("it contradicts itself"))?;
-    let parameters = block(image, BlockType::GuardParameters).and_then(GuardParameters::read);
+    let parameters = block(&image, BlockType::GuardParameters).and_then(GuardParameters::read);
     let parameters = parameters.ok_or_else(|| wrong("its tables have no parameters of guards"))?;
     let report = ImageReport {
         length: image.len(),
@@ -358,25 +390,37 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
         widened: Vec::new(),
     };
     let logical = weir_rules::image::tables::Tables { owners: index.owners, ..Default::default() };
-    let tables = Tables { plan, image: Image { bytes: image.to_vec(), report, tables: logical, parameters }, seconds: 0.0, swaps: None };
+    let tables = Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0, swaps: None };
     loaded.seconds = begin.elapsed().as_secs_f64();
     Ok(Started { loaded, tables, everything: index.everything, version: bundle.manifest.version })
 }
 
-/// Unpacks a program; the data directory is that of the bundle.
-fn read_program(packed: &[u8], directory: Option<&Path>) -> Result<(Inputs, Index), String> {
+/// Unpacks a program.
+fn inflate(packed: &[u8]) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut unpacked = flate2::read::ZlibDecoder::new(packed).take(PROGRAM_MAX + 1);
     unpacked.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > PROGRAM_MAX {
-        return Err("it is too long".to_owned());
-    }
-    let length = bytes.first_chunk().map(|b| u64::from_le_bytes(*b)).and_then(|n| usize::try_from(n).ok()).ok_or("it is cut short")?;
-    let head = bytes.get(8..).and_then(|rest| rest.get(..length)).ok_or("it is cut short")?;
-    let index: Index = serde_json::from_slice(head).map_err(|error| error.to_string())?;
-    let mut rest = bytes.get(8 + length..).unwrap_or(&[]);
-    let mut inputs = Inputs { vars: index.vars.clone(), data_directory: directory.map(Path::to_owned), ..Inputs::default() };
-    for text in &index.texts {
+    if bytes.len() as u64 > PROGRAM_MAX { Err("it is too long".to_owned()) } else { Ok(bytes) }
+}
+
+/// Contents, index (not read yet) and texts.
+fn split(bytes: &[u8]) -> Result<(Contents, &[u8], &[u8]), String> {
+    let cut = || "it is cut short".to_owned();
+    let (lengths, rest) = bytes.split_at_checked(16).ok_or_else(cut)?;
+    let length = |at: usize| {
+        let word = lengths.get(at..).and_then(|b| b.first_chunk()).map(|b| u64::from_le_bytes(*b));
+        word.and_then(|n| usize::try_from(n).ok())
+    };
+    let (contents, rest) = length(0).and_then(|n| rest.split_at_checked(n)).ok_or_else(cut)?;
+    let (index, texts) = length(8).and_then(|n| rest.split_at_checked(n)).ok_or_else(cut)?;
+    Ok((serde_json::from_slice(contents).map_err(|error| error.to_string())?, index, texts))
+}
+
+/// What rules are loaded with; the data directory is that of the bundle.
+fn inputs(contents: &Contents, texts: &[u8], directory: Option<&Path>) -> Result<Inputs, String> {
+    let mut rest = texts;
+    let mut inputs = Inputs { vars: contents.vars.clone(), data_directory: directory.map(Path::to_owned), ..Inputs::default() };
+    for text in &contents.texts {
         let (own, behind) = rest.split_at_checked(text.length).ok_or("a text is cut short")?;
         rest = behind;
         let source = RuleSource { name: text.name.as_str().into(), bytes: own.to_vec(), firewall: text.firewall };
@@ -389,7 +433,7 @@ fn read_program(packed: &[u8], directory: Option<&Path>) -> Result<(Inputs, Inde
             Role::Categories => inputs.categories = Some(source),
         }
     }
-    if rest.is_empty() { Ok((inputs, index)) } else { Err("there are bytes behind its texts".to_owned()) }
+    if rest.is_empty() { Ok(inputs) } else { Err("there are bytes behind its texts".to_owned()) }
 }
 
 /// As much of the plan as a run needs.
@@ -453,7 +497,10 @@ pub fn fuzz_pack(bytes: &[u8]) -> Vec<u8> {
 
 /// For fuzzing: a packed program.
 pub fn fuzz_program(packed: &[u8]) {
-    if let Ok((_, index)) = read_program(packed, None) {
+    let Ok(bytes) = inflate(packed) else { return };
+    let Ok((contents, index, texts)) = split(&bytes) else { return };
+    let _ = inputs(&contents, texts, None);
+    if let Ok(index) = serde_json::from_slice::<Index>(index) {
         let _ = plan(&index);
     }
 }

@@ -51,8 +51,10 @@ fn sealed() -> Vec<u8> {
 
 /// An index and a text.
 fn program() -> Vec<u8> {
-    let index = br#"{"texts":[{"role":"Rules","name":"x","length":4}],"vars":{"A":"any"},"data":{},"normal":"","classes":"LD","reasons":["a","b"],"gates":["g"],"evidence":[{"rule":0,"fragment":[97,98,99,100],"classes":3,"scopes":2,"ports":[0,1]},{"rule":null,"guard":4,"classes":1,"scopes":2,"ports":[0,0]}],"ports":[[[0,65535]],[[80,80]]],"owners":[[0,1]],"everything":false}"#;
-    [&(index.len() as u64).to_le_bytes()[..], index, b"rule"].concat()
+    let contents = br#"{"texts":[{"role":"Rules","name":"x","length":4}],"vars":{"A":"any"},"data":{}}"#;
+    let index = br#"{"normal":"","classes":"LD","reasons":["a","b"],"gates":["g"],"evidence":[{"rule":0,"fragment":[97,98,99,100],"classes":3,"scopes":2,"ports":[0,1]},{"rule":null,"guard":4,"classes":1,"scopes":2,"ports":[0,0]}],"ports":[[[0,65535]],[[80,80]]],"owners":[[0,1]],"everything":false}"#;
+    let lengths = [contents.len() as u64, index.len() as u64].map(u64::to_le_bytes).concat();
+    [&lengths[..], contents, index, b"rule"].concat()
 }
 
 fn pack(bytes: &[u8]) -> Vec<u8> {
