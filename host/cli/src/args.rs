@@ -129,6 +129,9 @@ pub struct EquivalenceArguments {
     /// Write the result as JSON, a capture an entry.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Exchange the device's tables every N frames while it runs: load into the shadow bank, activate, roll back.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub swaps: Option<u64>,
     /// Differences printed per capture.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub show: usize,
@@ -147,6 +150,7 @@ pub enum TablesCommand {
     #[command(after_help = "Examples:
   weir tables build --rules emerging-all.rules -o weir.tables
   weir tables build --rules rules/ --seed 1        the same bytes every time
+  weir tables build --rules rules/ --key my.key -o rules.bundle
   weir tables inspect weir.tables", after_long_help = exit::TABLE)]
     Build(BuildTablesArguments),
     /// Check a table image as a device does, and show what it holds.
@@ -155,6 +159,88 @@ pub enum TablesCommand {
     /// Say what changes on the wire between two table images: fragments, guards, records, sets, rules.
     #[command(after_help = DIFF_HELP)]
     Diff(DiffTablesArguments),
+    /// List the bundles of a key that were accepted.
+    #[command(after_long_help = exit::TABLE)]
+    History(HistoryArguments),
+    /// Let an accepted bundle of an older version come back, and forget the later ones.
+    #[command(after_help = "The next `weir run --bundle` may then use that version again.", after_long_help = exit::TABLE)]
+    Rollback(RollbackArguments),
+    /// Make a key pair for signing bundles.
+    #[command(after_long_help = exit::TABLE)]
+    Keygen(KeygenArguments),
+    /// Prove from the rules and the bits of an image that no frame able to match is passed over.
+    #[command(after_help = VERIFY_HELP, after_long_help = exit::TABLE)]
+    Verify(VerifyTablesArguments),
+}
+
+const VERIFY_HELP: &str = "The checker shares no planning with the compiler: it asks of every rule for one thing that must be true of the
+traffic if the rule matches, such that every frame of which it is true leads to a record that holds. Rules and
+configuration must be those that the image was made from.
+
+Examples:
+  weir tables verify weir.tables --rules emerging-all.rules
+  weir tables verify weir.tables --rules rules/ --mutants 1000 --seed 7     how much would it notice?";
+
+/// `weir tables keygen`
+#[derive(Debug, Args)]
+pub struct KeygenArguments {
+    /// File of the private key, mode 0600; the public key goes to FILE.pub. No file is written over.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+}
+
+/// `weir tables history`
+#[derive(Debug, Args)]
+pub struct HistoryArguments {
+    /// Public key.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: PathBuf,
+    /// File that notes accepted bundles. Default: KEY.pub.accepted
+    #[arg(long, value_name = "FILE")]
+    pub bundle_state: Option<PathBuf>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir tables rollback`
+#[derive(Debug, Args)]
+pub struct RollbackArguments {
+    /// Public key.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: PathBuf,
+    /// Version that may be used again.
+    #[arg(long, value_name = "VERSION")]
+    pub to: u64,
+    /// File that notes accepted bundles. Default: KEY.pub.accepted
+    #[arg(long, value_name = "FILE")]
+    pub bundle_state: Option<PathBuf>,
+}
+
+/// `weir tables verify`
+#[derive(Debug, Args)]
+pub struct VerifyTablesArguments {
+    /// Table image or bundle.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Rules.
+    #[command(flatten)]
+    pub rules: RuleArguments,
+    /// Change the image in so many ways, one at a time, and say how many changes are noticed.
+    #[arg(long, value_name = "N")]
+    pub mutants: Option<u64>,
+    /// Seed of the changes.
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Rules without a proof that are printed; the JSON has all.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub show: usize,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }
 
 const DIFF_HELP: &str = "Examples:
@@ -197,6 +283,18 @@ pub struct BuildTablesArguments {
     /// sender can aim at collisions.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Write a signed bundle: tables, host program and manifest. FILE is the private key, from `weir tables keygen`.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Version of the bundle: older ones are not accepted after it. Default: the time, in seconds.
+    #[arg(long, value_name = "N", requires = "key")]
+    pub bundle_version: Option<u64>,
+    /// Days until the bundle may not be used any more.
+    #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "key")]
+    pub expires: u64,
+    /// Tables that send every frame, for runs that log more than alerts.
+    #[arg(long)]
+    pub everything: bool,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -208,8 +306,11 @@ pub struct BuildTablesArguments {
 /// `weir tables inspect`
 #[derive(Debug, Args)]
 pub struct InspectTablesArguments {
-    /// Table image.
+    /// Table image or bundle.
     pub file: PathBuf,
+    /// Public key that a bundle must be signed with.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -292,6 +393,15 @@ pub struct RunArguments {
     /// Run the bundled example: made-up office traffic and a few rules.
     #[arg(long, conflicts_with_all = ["pcap", "rules"])]
     pub example: bool,
+    /// Rules and tables from a bundle that `weir tables build --key` wrote, in the place of --rules.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rules", "example"], requires = "public_key")]
+    pub bundle: Option<PathBuf>,
+    /// Public key that the bundle must be signed with.
+    #[arg(long, value_name = "FILE")]
+    pub public_key: Option<PathBuf>,
+    /// File that notes which bundles were accepted, so that no older one is later. Default: KEY.pub.accepted
+    #[arg(long, value_name = "FILE", requires = "bundle")]
+    pub bundle_state: Option<PathBuf>,
     /// What inspects in front of the host.
     #[arg(long, value_enum, default_value = "sim")]
     pub device: Device,

@@ -6,10 +6,10 @@ use crate::pipeline::{Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds
 use crate::settings;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use weir_contract::counters::Counter;
-use weir_contract::enums::Scopes;
+use weir_contract::enums::{CapabilityType, Scopes};
 use weir_contract::guards::Guard;
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
 use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence, Streams};
@@ -28,6 +28,48 @@ pub struct Tables {
     pub image: Image,
     /// Seconds to make them.
     pub seconds: f64,
+    /// Tables are exchanged while frames come (tests).
+    pub swaps: Option<Swaps>,
+}
+
+/// The same rules under other hash constants, to be exchanged for one another while frames come: loaded into the shadow bank,
+/// activated between two frames, and rolled back. Nothing may be lost or added by it.
+#[derive(Debug)]
+pub struct Swaps {
+    /// Frames between two exchanges.
+    pub every: u64,
+    /// The other image.
+    pub other: Vec<u8>,
+    /// Exchanges so far.
+    pub done: AtomicU64,
+    /// Nanoseconds that they took.
+    pub nanoseconds: AtomicU64,
+    /// The longest of them.
+    pub longest: AtomicU64,
+}
+
+impl Swaps {
+    /// Of a plan: an image with constants of another seed.
+    pub fn new(loaded: &Loaded, options: &Options, every: u64) -> Result<Self, Failure> {
+        let other = tables_as(loaded, options, &ImageOptions { seed: 0x5a, ..ImageOptions::default() })?.image.bytes;
+        Ok(Swaps { every, other, done: AtomicU64::new(0), nanoseconds: AtomicU64::new(0), longest: AtomicU64::new(0) })
+    }
+
+    /// The next exchange: to the other tables, back by rollback, to a fresh copy of the first.
+    fn next<N: Nic>(&self, driver: &mut Driver<N>, first: &[u8]) -> Result<(), Failure> {
+        let start = Instant::now();
+        match self.done.fetch_add(1, Ordering::Relaxed) % 3 {
+            1 => drop(driver.rollback().or_internal()?),
+            n => {
+                let epoch = driver.load_tables(if n == 0 { &self.other } else { first }).or_internal()?;
+                driver.activate(epoch).or_internal()?;
+            }
+        }
+        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(took, Ordering::Relaxed);
+        self.longest.fetch_max(took, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 /// Plans loaded rules and emits their tables.
@@ -57,7 +99,7 @@ pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Re
     let patterns = (0..rules.len()).map(|n| loaded.program.stream_pattern(n).map(Into::into)).collect();
     let mut plan = plan(rules, &Options { patterns, ..options.clone() });
     let image = emit(rules, &mut plan, image).or_internal()?;
-    Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
+    Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64(), swaps: None })
 }
 
 /// What the tables look for in streams, for the host's own look before it gives a flow back.
@@ -240,6 +282,11 @@ pub fn rtl() -> Result<weir_rtl::RtlDevice, Failure> {
     })
 }
 
+/// What a device says that it holds.
+pub fn capabilities<N: Nic>(nic: N) -> Result<Vec<(CapabilityType, u64, u64)>, Failure> {
+    Ok(Driver::probe(nic).or_internal()?.info().or_internal()?.capabilities)
+}
+
 /// A simulated NIC of the configured size.
 pub fn simulator(config: &Config) -> Simulator {
     Simulator::new(SimConfig { queues: config.device.queues, flow_entries: config.device.flow_entries })
@@ -385,6 +432,9 @@ impl Behind<'_> {
                 break;
             }
             frames += 1;
+            if let Some(swaps) = tables.swaps.as_ref().filter(|swaps| frames.is_multiple_of(swaps.every)) {
+                swaps.next(runtime.driver(), &tables.image.bytes)?;
+            }
             if frames.is_multiple_of(batch) {
                 runtime.poll(sink).or_internal()?;
                 taken_at = last_time;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod bundle;
 /// The commands; tests call some of them as functions.
 pub mod commands;
 pub mod device;

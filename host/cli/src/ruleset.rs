@@ -70,53 +70,100 @@ pub fn load_sources(
     config: &Config,
 ) -> Result<Ruleset, Failure> {
     let (paths, check_pcre) = from.unwrap_or((&[], None));
-    let side = |explicit: &Option<PathBuf>, name: &str| -> Result<Option<RuleSource>, Failure> {
-        let path = match explicit {
-            Some(path) => Some(path.clone()),
-            None => beside(paths, name),
-        };
-        let Some(path) = path else { return Ok(None) };
-        tracing::info!("{name}: {}", path.display());
-        let bytes = read_limited(&path, CONFIG_MAX).or_input()?;
-        Ok(Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes, firewall: false }))
-    };
-    let directory = paths.first().and_then(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
-    let bar = progress::bytes(sources.iter().map(|s| s.bytes.len() as u64).sum(), "rules");
-    let show = |progress: weir_rules::Progress| {
-        bar.set_position(progress.bytes.0);
-        bar.set_message(format!("{} rules", progress.rules));
-    };
-    let reputation = reputation(config)?;
-    let options = LoadOptions {
-        classification: side(&config.rules.classification, "classification.config")?,
-        reference: side(&config.rules.reference, "reference.config")?,
-        threshold: side(&config.rules.threshold, "threshold.config")?,
-        data_directory: directory,
-        reputation: reputation.as_ref(),
-        check_pcre,
-        progress: Some(&show),
-        ..LoadOptions::default()
-    };
-    let set = load(sources, &variables(config), &options);
-    bar.finish_and_clear();
-    Ok(set)
+    Inputs::gather(sources.to_vec(), paths, config)?.load(check_pcre)
 }
 
-/// The reputation lists of the configuration; none without a list of categories.
-fn reputation(config: &Config) -> Result<Option<Reputation>, Failure> {
-    let Some(categories) = &config.rules.reputation_categories else { return Ok(None) };
-    let mut lists = Reputation::default();
-    let text = |path: &Path| read_limited(path, CONFIG_MAX).or_input().map(|b| String::from_utf8_lossy(&b).into_owned());
-    let wrong = |path: &Path, message: String| Failure {
-        code: INPUT,
-        error: anyhow::anyhow!("{}: {message}", path.display()),
-        remedy: None,
-    };
-    lists.read_categories(&text(categories)?).map_err(|message| wrong(categories, message))?;
-    for path in &config.rules.reputation_files {
-        lists.read_scores(&text(path)?).map_err(|message| wrong(path, message))?;
+/// All that rules are loaded with: the same inputs give the same rules.
+#[derive(Debug, Clone, Default)]
+pub struct Inputs {
+    /// Rule texts.
+    pub sources: Vec<RuleSource>,
+    /// classification.config.
+    pub classification: Option<RuleSource>,
+    /// reference.config.
+    pub reference: Option<RuleSource>,
+    /// threshold.config.
+    pub threshold: Option<RuleSource>,
+    /// Categories of reputation lists.
+    pub categories: Option<RuleSource>,
+    /// Reputation lists.
+    pub reputation: Vec<RuleSource>,
+    /// Variables.
+    pub vars: BTreeMap<String, String>,
+    /// Directory that data sets are loaded from.
+    pub data_directory: Option<PathBuf>,
+}
+
+impl Inputs {
+    /// Reads what the configuration names, or what lies beside the rules.
+    pub fn gather(sources: Vec<RuleSource>, paths: &[PathBuf], config: &Config) -> Result<Inputs, Failure> {
+        let read = |path: &Path| -> Result<RuleSource, Failure> {
+            let bytes = read_limited(path, CONFIG_MAX).or_input()?;
+            Ok(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes, firewall: false })
+        };
+        let side = |explicit: &Option<PathBuf>, name: &str| -> Result<Option<RuleSource>, Failure> {
+            let Some(path) = explicit.clone().or_else(|| beside(paths, name)) else { return Ok(None) };
+            tracing::info!("{name}: {}", path.display());
+            read(&path).map(Some)
+        };
+        let directory = paths.first().and_then(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
+        let categories = config.rules.reputation_categories.as_deref().map(read).transpose()?;
+        let lists = if categories.is_some() { config.rules.reputation_files.as_slice() } else { &[] };
+        Ok(Inputs {
+            sources,
+            classification: side(&config.rules.classification, "classification.config")?,
+            reference: side(&config.rules.reference, "reference.config")?,
+            threshold: side(&config.rules.threshold, "threshold.config")?,
+            categories,
+            reputation: lists.iter().map(|path| read(path)).collect::<Result<_, _>>()?,
+            vars: config.vars.clone(),
+            data_directory: directory.map(Path::to_owned),
+        })
     }
-    Ok(Some(lists))
+
+    /// Loads the rules.
+    pub fn load(&self, check_pcre: Option<&dyn Fn(&Pcre) -> Result<(), String>>) -> Result<Ruleset, Failure> {
+        let bar = progress::bytes(self.sources.iter().map(|s| s.bytes.len() as u64).sum(), "rules");
+        let show = |progress: weir_rules::Progress| {
+            bar.set_position(progress.bytes.0);
+            bar.set_message(format!("{} rules", progress.rules));
+        };
+        let reputation = self.lists()?;
+        let mut variables = VariableTable::default();
+        for (name, text) in &self.vars {
+            variables.set(name, text);
+        }
+        let options = LoadOptions {
+            classification: self.classification.clone(),
+            reference: self.reference.clone(),
+            threshold: self.threshold.clone(),
+            data_directory: self.data_directory.as_deref(),
+            reputation: reputation.as_ref(),
+            check_pcre,
+            progress: Some(&show),
+            ..LoadOptions::default()
+        };
+        let set = load(&self.sources, &variables, &options);
+        bar.finish_and_clear();
+        Ok(set)
+    }
+
+    /// The reputation lists; none without a list of categories.
+    fn lists(&self) -> Result<Option<Reputation>, Failure> {
+        let Some(categories) = &self.categories else { return Ok(None) };
+        let mut lists = Reputation::default();
+        let text = |source: &RuleSource| String::from_utf8_lossy(&source.bytes).into_owned();
+        let wrong = |source: &RuleSource, message: String| Failure {
+            code: INPUT,
+            error: anyhow::anyhow!("{}: {message}", source.name),
+            remedy: None,
+        };
+        lists.read_categories(&text(categories)).map_err(|message| wrong(categories, message))?;
+        for source in &self.reputation {
+            lists.read_scores(&text(source)).map_err(|message| wrong(source, message))?;
+        }
+        Ok(Some(lists))
+    }
 }
 
 fn beside(paths: &[PathBuf], name: &str) -> Option<PathBuf> {

@@ -47,7 +47,9 @@ impl Compared<'_> {
             return *known;
         }
         let holds = if of_ports {
-            self.ports.iter().all(|(a, b)| !bit(&self.before.port_rows, before, *a) || bit(&self.after.port_rows, after, *b))
+            self.ports
+                .iter()
+                .all(|(a, b)| !bit(&self.before.port_rows, before, *a) || bit(&self.after.port_rows, after, *b))
         } else {
             let rows = (&self.before.address_rows, &self.after.address_rows);
             self.addresses.iter().all(|(a, b)| !bit(rows.0, before, *a) || bit(rows.1, after, *b))
@@ -59,7 +61,8 @@ impl Compared<'_> {
     /// `wide` holds whenever `narrow` does, but for class and scope.
     fn covers(&mut self, wide: &Record, narrow: &Record) -> bool {
         let subset = |inner: u8, outer: u8| inner & !outer == 0;
-        let full_icmp = |r: &Record| (r.icmp_type_min, r.icmp_type_max, r.icmp_code_min, r.icmp_code_max) == (0, 255, 0, 255);
+        let full_icmp =
+            |r: &Record| (r.icmp_type_min, r.icmp_type_max, r.icmp_code_min, r.icmp_code_max) == (0, 255, 0, 255);
         let flags = |r: &Record, a: RecordFlags, b: RecordFlags| r.flags & (a.0 | b.0);
         let position = (RecordFlags::POSITION_PACKET, RecordFlags::POSITION_STREAM);
         let anchor = (RecordFlags::ANCHOR_PACKET, RecordFlags::ANCHOR_STREAM);

@@ -186,7 +186,8 @@ impl Editor {
             bucket * ways..(bucket + 1) * ways
         });
         let block = self.block(EXACT[n]);
-        let empty = |s: &usize| block.get(s * ExactEntry::SIZE..).and_then(ExactEntry::read).is_some_and(|e| e.list_count == 0);
+        let empty =
+            |s: &usize| block.get(s * ExactEntry::SIZE..).and_then(ExactEntry::read).is_some_and(|e| e.list_count == 0);
         let to = free.into_iter().find(|s| empty(s))?;
         self.put(n, to, entry)?;
         for p in 0..usize::from(shape.bloom_partitions) {
@@ -221,7 +222,12 @@ impl Editor {
     }
 
     /// A word of a block that `change` can change.
-    fn change_words(&mut self, kind: BlockType, size: usize, change: impl Fn(&mut Self, &mut [u8]) -> bool) -> Option<usize> {
+    fn change_words(
+        &mut self,
+        kind: BlockType,
+        size: usize,
+        change: impl Fn(&mut Self, &mut [u8]) -> bool,
+    ) -> Option<usize> {
         let count = self.block(kind).len() / size;
         for _ in 0..if count == 0 { 0 } else { 256 } {
             let at = self.pick(count) * size;
@@ -235,8 +241,10 @@ impl Editor {
     }
 }
 
-const BLOOM: [BlockType; 5] = [BlockType::Bloom4, BlockType::Bloom5, BlockType::Bloom6, BlockType::Bloom7, BlockType::Bloom8];
-const EXACT: [BlockType; 5] = [BlockType::Exact4, BlockType::Exact5, BlockType::Exact6, BlockType::Exact7, BlockType::Exact8];
+const BLOOM: [BlockType; 5] =
+    [BlockType::Bloom4, BlockType::Bloom5, BlockType::Bloom6, BlockType::Bloom7, BlockType::Bloom8];
+const EXACT: [BlockType; 5] =
+    [BlockType::Exact4, BlockType::Exact5, BlockType::Exact6, BlockType::Exact7, BlockType::Exact8];
 
 fn shown(entry: &ExactEntry) -> String {
     let bytes = entry.value.to_le_bytes();
@@ -307,7 +315,8 @@ fn narrowed(kind: &str, e: &mut Editor, r: &mut Record) -> Option<String> {
             Some(format!("protocols from {}", r.protocol_min))
         }
         "narrow reverse bytes" => {
-            r.reverse_max = if r.reverse_max == u16::MAX { e.pick(5000) as u16 } else { r.reverse_max.saturating_sub(1) };
+            r.reverse_max =
+                if r.reverse_max == u16::MAX { e.pick(5000) as u16 } else { r.reverse_max.saturating_sub(1) };
             Some(format!("reverse {}", r.reverse_max))
         }
         "narrow positions" => {
@@ -337,13 +346,21 @@ fn narrowed(kind: &str, e: &mut Editor, r: &mut Record) -> Option<String> {
         "another port set" => {
             let g = Geometry::read(e.block(BlockType::Geometry))?;
             let set = e.pick(g.port_sets as usize) as u16;
-            if e.pick(2) == 0 { r.source_ports = set } else { r.destination_ports = set }
+            if e.pick(2) == 0 {
+                r.source_ports = set
+            } else {
+                r.destination_ports = set
+            }
             (set != 0).then(|| format!("port sets {} and {}", r.source_ports, r.destination_ports))
         }
         "another address set" => {
             let g = Geometry::read(e.block(BlockType::Geometry))?;
             let set = e.pick(g.address_sets as usize) as u16;
-            if e.pick(2) == 0 { r.source_addresses = set } else { r.destination_addresses = set }
+            if e.pick(2) == 0 {
+                r.source_addresses = set
+            } else {
+                r.destination_addresses = set
+            }
             (set != 0).then(|| format!("address sets {} and {}", r.source_addresses, r.destination_addresses))
         }
         _ => {
@@ -369,7 +386,8 @@ fn change(kind: &'static str, e: &mut Editor) -> Option<String> {
             let folded = fold_word(entry.value);
             let p = e.pick(usize::from(shape.bloom_partitions));
             let bits = u32::from(shape.bloom_bits_log2);
-            let bit = (p << bits) + bloom_index(family.prefix(folded, n + 4), family.middle(folded, n + 4), p, bits) as usize;
+            let bit =
+                (p << bits) + bloom_index(family.prefix(folded, n + 4), family.middle(folded, n + 4), p, bits) as usize;
             *e.block_mut(BLOOM[n]).get_mut(bit / 8)? &= !(1 << (bit % 8));
             Some(format!("partition {p} of {}", shown(&entry)))
         }

@@ -79,7 +79,9 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     let captures = captures(&arguments.pcap)?;
     let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
     let everything = device::needs_everything(&config);
-    let tables = device::tables_with(&loaded, &Options { everything, ..Options::default() })?;
+    let options = Options { everything, ..Options::default() };
+    let mut tables = device::tables_with(&loaded, &options)?;
+    tables.swaps = arguments.swaps.map(|every| device::Swaps::new(&loaded, &options, every)).transpose()?;
     let chosen: Vec<&PathBuf> = captures.iter().step_by(arguments.every as usize).collect();
     let bar = if arguments.quiet {
         indicatif::ProgressBar::hidden()
@@ -124,6 +126,16 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         }));
     }
     bar.finish_and_clear();
+    if let Some(swaps) = &tables.swaps {
+        let of = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
+        let (done, all, longest) = (of(&swaps.done), of(&swaps.nanoseconds) as f64, of(&swaps.longest) as f64);
+        outln!(
+            "Tables exchanged {} times while frames came: {:.2} ms each, {:.2} ms at most",
+            weir_output::summary::group(done),
+            all / done.max(1) as f64 / 1e6,
+            longest / 1e6
+        );
+    }
     let percent = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
     let (packets, bytes) = (percent(host.0, received.0), percent(host.1, received.1));
     if let Some(path) = &arguments.json {

@@ -11,6 +11,7 @@ mod rules_test;
 pub(crate) mod run;
 mod tables;
 mod tables_diff;
+mod tables_verify;
 mod version;
 
 use crate::args::{Arguments, Command, ConfigArguments};

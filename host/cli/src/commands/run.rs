@@ -3,11 +3,12 @@
 use super::{configuration, profile};
 use crate::args::{Device, RunArguments};
 use crate::example;
-use crate::exit::{Failure, OK, OrExit};
+use crate::exit::{Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
-use crate::{device, progress, ruleset, settings};
+use crate::{bundle, device, progress, ruleset, settings};
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -19,7 +20,15 @@ use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, Re
 
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
-    let loaded = load(arguments, &config)?;
+    let started = match (&arguments.bundle, &arguments.public_key) {
+        (Some(bundle), Some(key)) => Some(start(arguments, bundle, key, &config)?),
+        _ => None,
+    };
+    let (loaded, made) = match started {
+        Some(started) => (started.loaded, Some((started.tables, started.everything))),
+        None => (load(arguments, &config)?, None),
+    };
+    let made = made.as_ref().map(|(tables, everything)| (tables, *everything));
     let open = || match &arguments.pcap {
         Some(path) => Source::open(path),
         None => Ok(example::traffic()),
@@ -36,12 +45,12 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
             let mut eve = EveWriter::new(file, settings::eve(&config, references(&loaded)));
             let mut sinks = (&mut eve, &mut counts);
-            let totals = inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place)?;
+            let totals = inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made)?;
             eve.stats(totals.last_time, &totals);
             (totals, eve.finish())
         } else {
             let mut sinks = (NullSink, &mut counts);
-            (inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place)?, Ok(()))
+            (inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made)?, Ok(()))
         }
     };
     totals.write(&arguments.log_dir.join(&config.output.stats_file)).or_internal()?;
@@ -74,6 +83,28 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     Ok(OK)
 }
 
+/// Rules and tables of a bundle; it is noted as accepted once it can be used.
+fn start(arguments: &RunArguments, path: &Path, key: &Path, config: &Config) -> Result<bundle::Started, Failure> {
+    let public = weir_bundle::PublicKey::read(key).map_err(bundle::bad_key)?;
+    let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(key));
+    let history = weir_bundle::History::read(&state).or_input()?;
+    let (begin, cpu) = (Instant::now(), pipeline::cpu_seconds());
+    let capacity = match arguments.device {
+        Device::None => None,
+        Device::Sim => Some(device::capabilities(device::simulator(config))?),
+        #[cfg(feature = "rtl")]
+        Device::Rtl => Some(device::capabilities(device::rtl()?)?),
+        #[cfg(not(feature = "rtl"))]
+        Device::Rtl => None,
+    };
+    let capacity = capacity.as_deref().map(bundle::capacity);
+    let (started, accepted) = bundle::start(path, &public, &history, capacity.as_ref(), config)?;
+    accepted.write(&state).or_internal()?;
+    let (wall, cpu) = (begin.elapsed().as_secs_f64(), pipeline::cpu_seconds() - cpu);
+    tracing::info!("bundle version {}: ready in {wall:.2} s, {cpu:.2} s of a core", started.version);
+    Ok(started)
+}
+
 fn load(arguments: &RunArguments, config: &Config) -> Result<Loaded, Failure> {
     let start = Instant::now();
     let set = if arguments.example {
@@ -98,7 +129,7 @@ pub(crate) fn inspect(
     sink: &mut dyn EventSink,
     stop: &AtomicBool,
 ) -> Result<RunTotals, Failure> {
-    inspect_with(device, quiet, loaded, config, validate, source, sink, stop, None)
+    inspect_with(device, quiet, loaded, config, validate, source, sink, stop, None, None)
 }
 
 /// [`inspect`], with a place for what rules cost.
@@ -113,6 +144,7 @@ fn inspect_with(
     sink: &mut dyn EventSink,
     stop: &AtomicBool,
     profile: Option<&mut RuleProfile>,
+    made: Option<(&device::Tables, bool)>,
 ) -> Result<RunTotals, Failure> {
     let bar = if quiet {
         indicatif::ProgressBar::hidden()
@@ -135,8 +167,22 @@ fn inspect_with(
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim | Device::Rtl => {
             let everything = wants_everything(loaded, config, sink);
-            let tables = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
-            device::Behind { loaded, tables: &tables, config, validate }.run_behind(device, source, sink, &mut control)
+            let fresh;
+            let tables = match made {
+                Some((_, false)) if everything => {
+                    return Err(Failure {
+                        code: USAGE,
+                        error: anyhow::anyhow!("this run logs or decides about frames that no rule asks for, and the bundle's tables do not send them"),
+                        remedy: Some("make the bundle with --everything, or turn off the logs of flows, transactions and frames".to_owned()),
+                    });
+                }
+                Some((tables, _)) => tables,
+                None => {
+                    fresh = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
+                    &fresh
+                }
+            };
+            device::Behind { loaded, tables, config, validate }.run_behind(device, source, sink, &mut control)
         }
     };
     bar.finish_and_clear();

@@ -1,14 +1,15 @@
 //! `weir tables`: the image that the device loads, made and looked at.
 
 use super::{configuration, right, table};
-use crate::args::{BuildTablesArguments, InspectTablesArguments, TablesCommand};
+use crate::args::{BuildTablesArguments, HistoryArguments, InspectTablesArguments, RollbackArguments, TablesCommand};
 use crate::exit::{Failure, INPUT, OK, OrExit};
 use crate::out::outln;
-use crate::{device, pipeline, ruleset};
+use crate::{bundle, device, pipeline, ruleset};
 use comfy_table::Cell;
 use serde_json::json;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
+use weir_bundle::{Bundle, History, PrivateKey, PublicKey};
 use weir_contract::constants as c;
 use weir_contract::enums::{BlockFlags, BlockType, TableError};
 use weir_contract::guards::Guard;
@@ -24,7 +25,44 @@ pub fn run(command: &TablesCommand) -> Result<u8, Failure> {
         TablesCommand::Build(arguments) => build(arguments),
         TablesCommand::Inspect(arguments) => inspect(arguments),
         TablesCommand::Diff(arguments) => super::tables_diff::run(arguments),
+        TablesCommand::History(arguments) => history(arguments),
+        TablesCommand::Rollback(arguments) => rollback(arguments),
+        TablesCommand::Keygen(arguments) => keygen(&arguments.file),
+        TablesCommand::Verify(arguments) => super::tables_verify::run(arguments),
     }
+}
+
+fn history(arguments: &HistoryArguments) -> Result<u8, Failure> {
+    let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(&arguments.public_key));
+    let history = History::read(&state).or_input()?;
+    if arguments.json {
+        outln!("{:#}", json!(history));
+        return Ok(OK);
+    }
+    let mut rows = table(&["version", "accepted at", "bundle", "rules"]);
+    for a in &history.accepted {
+        let short = |digest: &str| digest.get(..16).unwrap_or(digest).to_owned();
+        rows.add_row([right(a.version.to_string()), right(a.at.to_string()), Cell::new(short(&a.digest)), Cell::new(short(&a.ruleset))]);
+    }
+    outln!("{rows}");
+    outln!("{}: no bundle below version {} is accepted.", state.display(), history.greatest);
+    Ok(OK)
+}
+
+fn rollback(arguments: &RollbackArguments) -> Result<u8, Failure> {
+    let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(&arguments.public_key));
+    let mut history = History::read(&state).or_input()?;
+    history.roll_back(arguments.to).map_err(|e| bundle::refused(&state, e))?;
+    history.write(&state).or_internal()?;
+    outln!("{}: version {} may be used again.", state.display(), arguments.to);
+    Ok(OK)
+}
+
+fn keygen(path: &Path) -> Result<u8, Failure> {
+    let (public, key) = weir_bundle::generate(path).map_err(bundle::bad_key)?;
+    outln!("{}: private key, keep it to yourself", path.display());
+    outln!("{}: public key {}, for those who run your bundles", public.display(), key.id());
+    Ok(OK)
 }
 
 /// Bytes of the largest image that is read.
@@ -32,16 +70,33 @@ const IMAGE_MAX: u64 = c::IMAGE_LENGTH_MAX;
 
 fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
-    let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
+    // A key that cannot be used is told before the work.
+    let key = arguments.key.as_deref().map(PrivateKey::read).transpose().map_err(bundle::bad_key)?;
+    let paths = ruleset::paths(&arguments.rules, &config)?;
+    let begin = std::time::Instant::now();
+    let inputs = ruleset::Inputs::gather(ruleset::sources(&paths)?, &paths, &config)?;
+    let loaded = pipeline::compile(inputs.load(None)?, &config, begin);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let image_options = match arguments.seed {
         Some(seed) => ImageOptions { seed, ..ImageOptions::default() },
         None => ImageOptions { seed: random_seed(), created: now, ..ImageOptions::default() },
     };
-    let tables = device::tables_as(&loaded, &Options::default(), &image_options)?;
+    let everything = arguments.everything || device::needs_everything(&config);
+    let tables = device::tables_as(&loaded, &Options { everything, ..Options::default() }, &image_options)?;
     // What cannot be loaded must not be written.
     Tables::load(&tables.image.bytes).or_internal()?;
-    write(&arguments.output, &tables.image.bytes)?;
+    let sealed = match &key {
+        Some(key) => {
+            let (program, ruleset) = bundle::pack(&inputs, &loaded, &tables, everything)?;
+            let image = tables.image.bytes.as_slice();
+            let manifest = bundle::manifest(image, loaded.totals.loaded, ruleset, arguments.bundle_version, arguments.expires)?;
+            let parts = [(bundle::TABLES, image), (bundle::PROGRAM, program.as_slice())];
+            Some(weir_bundle::seal(manifest, &parts, key).map_err(|e| bundle::refused(&arguments.output, e))?)
+        }
+        None => None,
+    };
+    let output = sealed.as_deref().unwrap_or(&tables.image.bytes);
+    write(&arguments.output, output)?;
     let plan = &tables.plan;
     let report = &tables.image.report;
     let seconds = loaded.seconds + tables.seconds;
@@ -53,6 +108,8 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
             "rules": { "total": loaded.totals.total, "loaded": loaded.totals.loaded, "rejected": loaded.totals.rejected,
                        "by_class": classes },
             "image": report,
+            "bytes": output.len(),
+            "bundle": sealed.is_some(),
             "seconds": seconds,
         });
         outln!("{value:#}");
@@ -90,9 +147,10 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
         outln!("{} rules became class C because the device is too small for their fragments.", report.widened.len());
     }
     outln!(
-        "{}: {} bytes from {} rules ({} rejected) in {seconds:.2} s",
+        "{}: {}{} bytes from {} rules ({} rejected) in {seconds:.2} s",
         arguments.output.display(),
-        group(report.length as u64),
+        if sealed.is_some() { "bundle of " } else { "" },
+        group(output.len() as u64),
         group(loaded.totals.loaded),
         group(loaded.totals.rejected),
     );
@@ -124,7 +182,23 @@ pub struct Read {
 
 /// Reads an image; what is wrong with it is named with its cause and remedy.
 pub fn read(path: &Path) -> Result<Read, Failure> {
-    let bytes = weir_rules::load::read_limited(path, IMAGE_MAX).or_input()?;
+    Ok(read_signed(path, None)?.0)
+}
+
+/// The same; a bundle gives its image. With a key, its signature is checked; without, only its digests.
+pub fn read_signed(path: &Path, key: Option<&PublicKey>) -> Result<(Read, Option<Signed>), Failure> {
+    let mut bytes = weir_rules::load::read_limited(path, IMAGE_MAX.max(weir_bundle::BUNDLE_MAX)).or_input()?;
+    let mut signed = None;
+    if weir_bundle::is_bundle(&bytes) {
+        let opened = match key {
+            Some(key) => Bundle::open(&bytes, key),
+            None => Bundle::open_unverified(&bytes),
+        };
+        let bundle = opened.map_err(|e| bundle::refused(path, e))?;
+        let image = bundle.part(bundle::TABLES).map_err(|e| bundle::refused(path, e))?.to_vec();
+        signed = Some(Signed { manifest: bundle.manifest, key: bundle.key, digest: bundle.digest, checked: key.is_some() });
+        bytes = image;
+    }
     let refused = |error: anyhow::Error, remedy: &str| Failure {
         code: INPUT,
         error: error.context(path.display().to_string()),
@@ -135,13 +209,22 @@ pub fn read(path: &Path) -> Result<Read, Failure> {
         refused(anyhow::Error::new(refusal).context(cause), remedy)
     })?;
     let header = ImageHeader::read(&bytes).ok_or_else(|| refused(anyhow::anyhow!("the file is too short"), ANEW))?;
-    Ok(Read { bytes, tables, header })
+    Ok((Read { bytes, tables, header }, signed))
+}
+
+/// What a bundle says of itself.
+pub struct Signed {
+    pub manifest: weir_bundle::Manifest,
+    pub key: String,
+    pub digest: String,
+    /// The signature was checked.
+    pub checked: bool,
 }
 
 const ANEW: &str = "make the image anew with `weir tables build`; a device would refuse it as well";
 
 /// A refusal in words, and what to do.
-fn explain(error: TableError) -> (&'static str, &'static str) {
+pub fn explain(error: TableError) -> (&'static str, &'static str) {
     match error {
         TableError::Magic => ("this is no table image", "name a file that `weir tables build` wrote"),
         TableError::Version => (
@@ -164,7 +247,8 @@ pub fn hex(bytes: &[u8]) -> String {
 
 fn inspect(arguments: &InspectTablesArguments) -> Result<u8, Failure> {
     let path = &arguments.file;
-    let Read { tables, header, .. } = read(path)?;
+    let key = arguments.public_key.as_deref().map(PublicKey::read).transpose().map_err(bundle::bad_key)?;
+    let (Read { tables, header, .. }, signed) = read_signed(path, key.as_ref())?;
     let identity = hex(&header.identity);
     let armed: Vec<&str> = Guard::ALL.iter().filter(|g| tables.armed & g.bit() != 0).map(|g| g.name()).collect();
     let blocks: Vec<_> = tables
@@ -193,12 +277,18 @@ fn inspect(arguments: &InspectTablesArguments) -> Result<u8, Failure> {
                 "bytes": l.length, "entries": l.entries, "slots": l.slots, "bloom_bits": l.bloom_bits,
                 "bloom_fill": l.bloom_fill,
             })).collect::<Vec<_>>(),
+            "bundle": signed.as_ref().map(|s| json!({
+                "manifest": s.manifest, "key": s.key, "digest": s.digest, "signature_checked": s.checked,
+            })),
             "blocks": blocks.iter().map(|(name, host_only, entry)| json!({
                 "name": name, "offset": entry.offset, "bytes": entry.length, "crc": entry.crc, "host_only": host_only,
             })).collect::<Vec<_>>(),
         });
         outln!("{value:#}");
         return Ok(OK);
+    }
+    if let Some(s) = &signed {
+        print_manifest(path, s);
     }
     outln!(
         "{}: table image {identity}, contract {}.{}, {} rules, {} bytes, checksums good",
@@ -238,6 +328,19 @@ fn inspect(arguments: &InspectTablesArguments) -> Result<u8, Failure> {
     );
     outln!("Guards armed: {}", armed.join(", "));
     Ok(OK)
+}
+
+fn print_manifest(path: &Path, s: &Signed) {
+    let m = &s.manifest;
+    let signature = if s.checked { "signature good" } else { "signature NOT checked (--public-key FILE checks it)" };
+    outln!("{}: bundle version {}, key {}, {signature}", path.display(), m.version, s.key);
+    let days = m.expires.saturating_sub(bundle::now()) / 86_400;
+    let left = if m.expires <= bundle::now() { "EXPIRED".to_owned() } else { format!("{days} days left") };
+    outln!("  digest {}\n  made by Weir {} at {}, expires at {} (seconds of Unix time; {left})", s.digest, m.made_by, m.created, m.expires);
+    outln!("  {} rules, digest {}; needs contract {}.{}", group(m.rules), m.ruleset, m.contract.0, m.contract.1);
+    for part in &m.parts {
+        outln!("  part {}: {} bytes, SHA-256 {}", part.name, group(part.length), part.sha256);
+    }
 }
 
 /// How full the structures of one window length are.

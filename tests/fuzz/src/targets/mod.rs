@@ -1,6 +1,7 @@
 //! The targets, by what they feed.
 
 pub mod app_layer;
+pub mod bundle;
 pub mod capture;
 pub mod configuration;
 pub mod contract;
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Target> {
     all.extend(rules::targets());
     all.extend(configuration::targets());
     all.extend(text::targets());
+    all.extend(bundle::targets());
     all.extend(capture::targets());
     all.extend(contract::targets());
     all.extend(frames::targets());
