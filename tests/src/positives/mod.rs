@@ -1,0 +1,17 @@
+//! Randomised differential test: traffic synthesised from rules, through the full engine and behind the device.
+//!
+//! `regex` and [`solve`] find bytes in which a buffer's matches hold; [`conversation`] (with `http`, `tls`, `dns`,
+//! `lines`) puts them into the traffic of a protocol; [`traffic`] makes frames of it, plainly or with what networks and
+//! adversaries do; [`run`] fires the rules, compares both engines and makes small what differs; [`report`] tells.
+//! Everything follows from the seed.
+
+pub mod conversation;
+mod dns;
+mod http;
+mod lines;
+mod regex;
+pub mod report;
+pub mod run;
+pub mod solve;
+mod tls;
+pub mod traffic;
