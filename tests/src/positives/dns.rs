@@ -31,7 +31,7 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule, transport: Transport) -> Re
     let mut name = None;
     for buffer in NAMES {
         if name.is_none() {
-            name = maker.buffer(rule, buffer, Filler::Name, b"", is_name)?;
+            name = maker.buffer(rule, buffer, Filler::Name, b"www", is_name)?;
         }
     }
     let name = name.unwrap_or_else(|| b"www.example.com".to_vec());

@@ -59,6 +59,7 @@ struct Reader<'p> {
     text: &'p [u8],
     at: usize,
     groups: usize,
+    names: Vec<(Vec<u8>, usize)>,
     depth: usize,
     caseless: bool,
     dotall: bool,
@@ -327,12 +328,21 @@ impl Reader<'_> {
         }
         let mut look = false;
         let mut number = None;
+        if self.eat("?P=") {
+            let from = self.at;
+            while self.take()? != b')' {}
+            let name = &self.text[from..self.at - 1];
+            let (_, number) = self.names.iter().find(|(known, _)| known == name)?;
+            return Some(Some(Node::Back(*number)));
+        }
         if self.eat("?:") || self.eat("?>") || self.eat("?|") {
         } else if self.eat("?=") || self.eat("?!") || self.eat("?<=") || self.eat("?<!") {
             look = true;
         } else if self.eat("?P<") || self.eat("?<") || self.eat("?'") {
+            let from = self.at;
             while !matches!(self.take()?, b'>' | b'\'') {}
             self.groups += 1;
+            self.names.push((self.text[from..self.at - 1].to_vec(), self.groups));
             number = Some(self.groups);
         } else if self.eat("?") {
             // Flags, of the rest of the group around or of a group of their own.
@@ -415,6 +425,7 @@ impl Expression {
             text: pcre.pattern.as_bytes(),
             at: 0,
             groups: 0,
+            names: Vec::new(),
             depth: 0,
             caseless: pcre.caseless,
             dotall: pcre.dotall,

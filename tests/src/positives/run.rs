@@ -1,6 +1,7 @@
 //! Fires rules, and compares both engines.
 
 use super::conversation::{Conversation, Maker, Rules};
+use super::encodings;
 use super::solve::{Cause, Solver};
 use super::traffic::{self, Style};
 use anyhow::{Result, anyhow};
@@ -9,7 +10,7 @@ use std::sync::atomic::AtomicBool;
 use weir::commands::audit;
 use weir::device::Tables;
 use weir::pipeline::{self, Loaded, RunControl, Source};
-use weir_ir::Rule;
+use weir_ir::{Identity, Rule};
 use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity};
 use weir_synth::wire::Order;
@@ -46,7 +47,7 @@ pub fn audible(rules: &[Rule]) -> Vec<Rule> {
     rules.iter().map(|rule| Rule { noalert: false, ..rule.clone() }).collect()
 }
 
-/// Fires these rules; `loaded` holds the [`audible`] ones, in the same order as `rules`.
+/// Fires these rules; `loaded` holds the [`audible`] ones.
 pub fn fire(
     rules: &[Rule],
     chosen: &[usize],
@@ -81,10 +82,10 @@ pub fn fire(
                 frames.extend(own);
             }
             let heard = alerts(loaded, config, traffic::capture(frames))?;
-            let fired: BTreeSet<u32> = heard.by_rule.keys().copied().collect();
+            let fired: BTreeSet<Identity> = heard.by_rule.values().map(|hits| hits.rule).collect();
             for (n, conversation) in made {
                 let conversation = Box::new(conversation);
-                let own = fired.contains(&(n as u32));
+                let own = fired.contains(&rules[n].identity);
                 fates.insert(n, if own { Fate::Fired(conversation) } else { Fate::Silent(conversation) });
             }
             let done = fates.values().filter(|f| matches!(f, Fate::Fired(_))).count();
@@ -97,8 +98,8 @@ pub fn fire(
 /// One conversation of a batch, as it is sent.
 #[derive(Debug, Clone)]
 pub struct Sent {
-    /// Rule.
-    pub rule: usize,
+    /// Rule; none of background.
+    pub rule: Option<usize>,
     /// Frames.
     pub frames: Vec<SynthFrame>,
 }
@@ -108,11 +109,16 @@ pub fn batch(fired: &[(usize, &Conversation)], seed: u64) -> Vec<Sent> {
     let mut random = Random::new(seed);
     let spread = 1 + fired.len() as u64 * 500_000;
     let odd = !random.one_in(8);
-    fired
+    let mut sent: Vec<Sent> = fired
         .iter()
         .map(|(rule, conversation)| {
+            // Some are sent as they are: what is plain must be right among what is not.
+            let odd = odd && !random.one_in(5);
             let mut style = if odd { Style::random(&mut random) } else { Style::default() };
             let mut conversation = (*conversation).clone();
+            if odd {
+                encodings::vary(&mut conversation, &mut random);
+            }
             if random.one_in(4) {
                 nearly(&mut conversation, &mut random);
             }
@@ -123,9 +129,18 @@ pub fn batch(fired: &[(usize, &Conversation)], seed: u64) -> Vec<Sent> {
             }
             let time = START + random.below(spread);
             let step = random.pick(&[1_000, 20_000, 1_000_000]);
-            Sent { rule: *rule, frames: traffic::frames(&conversation, &style, time, step) }
+            Sent { rule: Some(*rule), frames: traffic::frames(&conversation, &style, time, step) }
         })
-        .collect()
+        .collect();
+    // Traffic without intent between, by its own clock.
+    for _ in 0..fired.len() / 20 {
+        let mut frames = weir_synth::example::example(random.next(), 4).frames;
+        let first = frames.iter().map(|f| f.time).min().unwrap_or(0);
+        let start = START + random.below(spread);
+        frames.iter_mut().for_each(|frame| frame.time = frame.time - first + start);
+        sent.push(Sent { rule: None, frames });
+    }
+    sent
 }
 
 /// One byte of what the rule looks at is another.
