@@ -256,13 +256,25 @@ impl Maker<'_, '_> {
 
     /// Bytes of one buffer, whose matches are all of the rule's on it.
     pub fn buffer(&mut self, rule: &Rule, buffer: Buffer, filler: Filler, lead: &[u8], shape: fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, Cause> {
+        self.framed(rule, buffer, filler, (lead, b""), shape)
+    }
+
+    /// The same, with bytes around.
+    pub fn framed(
+        &mut self,
+        rule: &Rule,
+        buffer: Buffer,
+        filler: Filler,
+        (lead, trail): (&[u8], &[u8]),
+        shape: fn(&[u8]) -> bool,
+    ) -> Result<Option<Vec<u8>>, Cause> {
         let mut parts: Vec<Vec<u8>> = Vec::new();
         for (n, matches) in rule.buffers.iter().enumerate().filter(|(_, b)| b.buffer == buffer) {
             if matches.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
                 continue;
             }
             let decoded = rule.buffers.get(n + 1..).unwrap_or(&[]).iter().find(|b| b.buffer == Buffer::Base64Data);
-            let wanted = Wanted { matches, decoded, filler, length: Vec::new(), shape, lead };
+            let wanted = Wanted { matches, decoded, filler, length: Vec::new(), shape, lead, trail };
             parts.push(self.solver.solve(&wanted, &mut self.random)?);
         }
         // Several runs (with and without transforms): one text may serve all.
@@ -310,7 +322,7 @@ impl Maker<'_, '_> {
             let bytes = if flags.is_some() { Vec::new() } else { b"data\r\n".to_vec() };
             return Ok(vec![Turn { way: way(rule), bytes, whole: packet, flags }]);
         }
-        let wanted = Wanted { matches, decoded, filler, length, shape: |_| true, lead };
+        let wanted = Wanted { matches, decoded, filler, length, shape: |_| true, lead, trail: b"" };
         let mut bytes = self.solver.solve(&wanted, &mut self.random)?;
         patch(&mut bytes);
         Ok(vec![Turn { way: way(rule), bytes, whole: packet, flags }])

@@ -97,8 +97,14 @@ fn escaped(uri: &[u8]) -> Vec<u8> {
 }
 
 /// Header lines, as fields; what is no line of a header becomes the value of one.
-fn fields_of(block: &[u8]) -> Vec<Field> {
-    let mut fields = Vec::new();
+fn fields_of(block: &[u8], variant: usize) -> Vec<Field> {
+    // Names of which a block may hold the beginning, with a value.
+    const BEGUN: [(&str, &str); 10] = [
+        ("Host", "www.example.com"), ("Connection", "Keep-Alive"), ("Cache-Control", "no-cache"), ("Accept-Encoding", "identity"),
+        ("Accept", "*/*"), ("User-Agent", "Agent/1.0"), ("Content-Length", "0"), ("Content-Type", "text/plain"), ("Cookie", "a=b"),
+        ("Pragma", "no-cache"),
+    ];
+    let mut fields: Vec<Field> = Vec::new();
     let mut rest = block;
     while !rest.is_empty() {
         let end = rest.windows(2).position(|w| w == b"\r\n");
@@ -112,7 +118,16 @@ fn fields_of(block: &[u8]) -> Vec<Field> {
                 let value = line[n + 1..].strip_prefix(b" ").unwrap_or(&line[n + 1..]);
                 fields.push((line[..n].to_vec(), value.to_vec()));
             }
-            None => fields.push((b"X-Note".to_vec(), line.to_vec())),
+            None => {
+                let begun = BEGUN.iter().find(|(name, _)| !fields.is_empty() && name.as_bytes().starts_with(line));
+                match begun {
+                    Some((name, value)) => fields.push((name.as_bytes().to_vec(), value.as_bytes().to_vec())),
+                    None => {
+                        let name = ["X-Note", "Host", "User-Agent", "Accept"][variant % 4];
+                        fields.push((name.as_bytes().to_vec(), line.to_vec()));
+                    }
+                }
+            }
         }
     }
     fields
@@ -162,7 +177,7 @@ fn fields(maker: &mut Maker<'_, '_>, rule: &Rule, list: &[(Buffer, &str)], host:
                     rule
                 };
                 let block = maker.buffer(source, buffer, Filler::Text, lead, any)?.unwrap_or_default();
-                fields.extend(fields_of(&block));
+                fields.extend(fields_of(&block, maker.variant));
             }
         }
     }
@@ -200,6 +215,9 @@ fn fields(maker: &mut Maker<'_, '_>, rule: &Rule, list: &[(Buffer, &str)], host:
         fields.insert(at, (b"Host".to_vec(), host));
     }
     let Some(matches) = wanted.first() else { return Ok(fields) };
+    if host && fields.is_empty() && !refused(b"Accept") {
+        fields.push((b"Accept".to_vec(), b"*/*".to_vec()));
+    }
     let order = order(maker, matches, &fields)?;
     let mut sorted = Vec::new();
     for name in order {
@@ -238,7 +256,7 @@ fn order(maker: &mut Maker<'_, '_>, matches: &BufferMatch, fields: &[Field]) -> 
     }
     let mut solved = Err("no proposal holds");
     for wanted in [&with, matches] {
-        let wanted = Wanted { matches: wanted, decoded: None, filler: Filler::Text, length: Vec::new(), shape: |_| true, lead: b"" };
+        let wanted = Wanted { matches: wanted, decoded: None, filler: Filler::Text, length: Vec::new(), shape: |_| true, lead: b"", trail: b"" };
         // The list begins and ends with an empty line, which no match has to name.
         let framed = Framed(&wanted).solve(maker);
         if framed.is_ok() {
@@ -264,7 +282,7 @@ impl Framed<'_, '_> {
         }));
         let mut last = Err("no proposal holds");
         for candidate in [&ended, matches] {
-            let wanted = Wanted { matches: candidate, decoded: None, filler: Filler::Text, length: Vec::new(), shape: names, lead: b"\r\n" };
+            let wanted = Wanted { matches: candidate, decoded: None, filler: Filler::Text, length: Vec::new(), shape: names, lead: b"\r\n", trail: b"" };
             last = maker.solver.solve(&wanted, &mut maker.random);
             if last.is_ok() {
                 break;
@@ -297,9 +315,9 @@ fn request(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
     if let Some(file) = file {
         uri = [b"/", &file[..]].concat();
     }
-    if let Some(text) = maker.buffer(rule, Buffer::HttpStart, Filler::Text, b"GET /", start)? {
+    if let Some(text) = maker.framed(rule, Buffer::HttpStart, Filler::Text, (b"GET /", b" HTTP/1.1\r\n"), start)? {
         let end = text.windows(2).position(|w| w == b"\r\n").unwrap_or(0);
-        let mut own = fields_of(&text[end..]);
+        let mut own = fields_of(&text[end..], maker.variant);
         for field in fields(maker, rule, &REQUEST_FIELDS, true, None)? {
             if !known(&own, &field.0) {
                 own.push(field);
@@ -309,7 +327,7 @@ fn request(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
     }
     let posts = has_body || (method == b"POST" && maker.variant % 4 != 3);
     let fields = fields(maker, rule, &REQUEST_FIELDS, true, posts.then_some(body.len()))?;
-    if let Some(line) = maker.buffer(rule, Buffer::HttpRequestLine, Filler::Text, b"GET /", request_line)? {
+    if let Some(line) = maker.framed(rule, Buffer::HttpRequestLine, Filler::Text, (b"GET /", b" HTTP/1.1"), request_line)? {
         return Ok(message(&line, &fields, &body, false));
     }
     Ok(request_of(&method, &uri, &protocol, &fields, &body))
@@ -319,13 +337,13 @@ fn request(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
 fn uri(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
     let matches = |buffer| rule.buffers.iter().filter(move |b| b.buffer == buffer && b.transforms.is_empty());
     let (raw, normal) = (matches(Buffer::HttpUriRaw).next(), matches(Buffer::HttpUri).next());
-    let lead: &[u8] = if maker.variant % 2 == 0 { b"/" } else { b"" };
+    let lead: &[u8] = [&b"/"[..], b"", b"/a?", b"/a/bcd"][maker.variant % 4];
     let legible: fn(&[u8]) -> bool = |text| !text.is_empty() && text.iter().all(|b| b.is_ascii_graphic());
     match (raw, normal) {
         (Some(raw), Some(normal)) => {
             let mut both = raw.clone();
             both.matches.extend(normal.matches.iter().cloned());
-            let wanted = Wanted { matches: &both, decoded: None, filler: Filler::Name, length: Vec::new(), shape: legible, lead };
+            let wanted = Wanted { matches: &both, decoded: None, filler: Filler::Name, length: Vec::new(), shape: legible, lead, trail: b"" };
             if let Ok(uri) = maker.solver.solve(&wanted, &mut maker.random) {
                 return Ok(uri);
             }
@@ -367,7 +385,7 @@ fn response(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
     }
     if let Some(text) = maker.buffer(rule, Buffer::HttpStart, Filler::Text, b"HTTP/1.1 200 OK\r\n", start)? {
         let end = text.windows(2).position(|w| w == b"\r\n").unwrap_or(0);
-        return Ok(message(&text[..end], &fields_of(&text[end..]), &body, true));
+        return Ok(message(&text[..end], &fields_of(&text[end..], maker.variant), &body, true));
     }
     let named = has(rule, Buffer::HttpHeaderNames) || has(rule, Buffer::HttpContentLength);
     let fields = fields(maker, rule, &RESPONSE_FIELDS, false, (named || !body.is_empty()).then_some(body.len()))?;

@@ -56,6 +56,8 @@ pub struct Wanted<'r> {
     pub shape: fn(&[u8]) -> bool,
     /// Bytes at the beginning, where the matches leave them free.
     pub lead: &'r [u8],
+    /// Bytes at the end, where the matches leave it open.
+    pub trail: &'r [u8],
 }
 
 #[derive(Clone, Default)]
@@ -165,8 +167,8 @@ fn groups<'m>(matches: &'m [Match], random: &mut Random) -> Vec<Vec<&'m Match>> 
         let expression = matches!(group.first(), Some(Match::Pcre(_)));
         match (absolute, expression, closes) {
             (true, true, _) => 0,
-            (true, false, false) => if flexible { 0 } else { 1 },
             (_, _, true) => 5,
+            (true, false, false) => if flexible { 0 } else { 1 },
             (false, true, false) => if flexible { 4 } else { 2 },
             (false, false, false) => 3,
         }
@@ -273,6 +275,12 @@ impl Solver {
         }
         if !template.closed {
             template.reach(lead.len());
+            let trail = wanted.trail.len() + if attempt % 3 == 1 { 1 + random.below(4) as usize } else { 0 };
+            if trail > 0 && sizes().next().is_none() {
+                let end = template.cells.len() + trail;
+                template.put(end - wanted.trail.len(), wanted.trail, false);
+                template.reach(end);
+            }
         }
         for (cell, byte) in template.cells.iter_mut().zip(lead) {
             cell.get_or_insert(*byte);
@@ -344,7 +352,7 @@ impl Solver {
                 let end = if at.relative { *position as i64 + number } else { number + 1 }.max(0) as usize;
                 if !at.negated {
                     *least = (*least).max(end);
-                } else if template.cells.len() < end && end - template.cells.len() <= 1 {
+                } else if template.cells.len() < end && template.reach(end - 1) {
                     template.closed = true;
                 }
                 if end > LENGTH_MAX {
@@ -355,7 +363,7 @@ impl Solver {
                 let at = if decode.relative { *position } else { 0 } + decode.offset as usize;
                 let bytes = match wanted.decoded {
                     Some(matches) => {
-                        let inner = Wanted { matches, decoded: None, filler: Filler::Text, length: Vec::new(), shape: |_| true, lead: b"" };
+                        let inner = Wanted { matches, decoded: None, filler: Filler::Text, length: Vec::new(), shape: |_| true, lead: b"", trail: b"" };
                         let kept = std::mem::take(&mut self.values);
                         let solved = self.solve(&inner, random);
                         self.values = kept;
@@ -557,7 +565,7 @@ impl Solver {
             return Ok(());
         }
         let shift = test.bitmask.filter(|m| *m != 0).map_or(0, u64::trailing_zeros);
-        let near = [right, right.wrapping_add(1), right.wrapping_sub(1), 0, 1, !0 >> 1, right << 1, random.below(200)];
+        let near = [random.below(200), right, right.wrapping_add(1), right.wrapping_sub(1), 0, 1, !0 >> 1, right << 1];
         let bits = old.map(|old| if test.negated { old & !(right << shift) } else { old | right << shift });
         let loose = old.is_some() && test.operator == TestOperator::And;
         let limit = if test.base == ByteBase::Binary && count < 8 { 1u64 << (8 * count) } else { u64::MAX };
