@@ -73,7 +73,11 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode> {
     let start = Instant::now();
     let mut config = Config::default();
-    for key in ["vars.HOME_NET=any", "vars.EXTERNAL_NET=any", "capture.checksums=validate"].iter().copied().chain(arguments.set.iter().map(String::as_str)) {
+    for key in ["vars.HOME_NET=any", "vars.EXTERNAL_NET=any", "capture.checksums=validate"]
+        .iter()
+        .copied()
+        .chain(arguments.set.iter().map(String::as_str))
+    {
         config.set_argument(key).map_err(|e| anyhow::anyhow!("{key}: {e}"))?;
     }
     let paths = if arguments.rules.is_empty() {
@@ -101,7 +105,12 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(directory) = &arguments.captures {
         for (n, fate) in &fates {
             if let Fate::Silent(conversation) = fate {
-                let frames = weir_tests::positives::traffic::frames(conversation, &Default::default(), 1_700_000_000_000_000_000, 1000);
+                let frames = weir_tests::positives::traffic::frames(
+                    conversation,
+                    &Default::default(),
+                    1_700_000_000_000_000_000,
+                    1000,
+                );
                 let capture = weir_tests::positives::traffic::capture(frames);
                 std::fs::write(directory.join(format!("silent-{}.pcap", rules[*n].identity.sid)), capture.to_pcap())?;
             }
@@ -109,7 +118,8 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let fired = Fired::new(&rules, &fates);
     fired.print();
-    let compared = if arguments.packets > 0 { Some(compare(arguments, &loaded, &config, &rules, &fates, start)?) } else { None };
+    let compared =
+        if arguments.packets > 0 { Some(compare(arguments, &loaded, &config, &rules, &fates, start)?) } else { None };
     if let Some(path) = &arguments.json {
         let all = json!({
             "seed": arguments.seed,
@@ -131,8 +141,13 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     if let Some(c) = &compared {
         println!(
             "{} packets in {} batches, {} alerts of {} rules, {} differences; host saw {:.1} % of the packets; {:.0} s",
-            c.packets, c.batches, c.alerts, c.rules, c.differences.len(),
-            100.0 * c.host_packets as f64 / c.packets.max(1) as f64, start.elapsed().as_secs_f64()
+            c.packets,
+            c.batches,
+            c.alerts,
+            c.rules,
+            c.differences.len(),
+            100.0 * c.host_packets as f64 / c.packets.max(1) as f64,
+            start.elapsed().as_secs_f64()
         );
         good &= c.differences.is_empty();
     }
@@ -197,7 +212,12 @@ fn compare(
             c.host_packets += said.host_packets;
             heard.extend(said.rules);
             if !said.missed.is_empty() || !said.extra.is_empty() {
-                println!("DIFFERENCE in batch {} ({geometry:?}): {} missed, {} extra; made smaller …", c.batches, said.missed.len(), said.extra.len());
+                println!(
+                    "DIFFERENCE in batch {} ({geometry:?}): {} missed, {} extra; made smaller …",
+                    c.batches,
+                    said.missed.len(),
+                    said.extra.len()
+                );
                 let (small, said) = run::minimise(loaded, &tables, &config, &sent)?;
                 let name = format!("difference-{}-{}.pcap", arguments.seed, c.batches);
                 for (what, list) in [("missed", &said.missed), ("extra", &said.extra)] {
@@ -219,7 +239,12 @@ fn compare(
             c.batches += 1;
             eprintln!(
                 "batch {}: {} packets, {} alerts of {} rules, {} differences, {:.0} s",
-                c.batches, c.packets, c.alerts, heard.len(), c.differences.len(), start.elapsed().as_secs_f64()
+                c.batches,
+                c.packets,
+                c.alerts,
+                heard.len(),
+                c.differences.len(),
+                start.elapsed().as_secs_f64()
             );
             let enough = c.packets >= arguments.packets && c.alerts >= arguments.alerts;
             if enough || c.differences.len() >= DIFFERENCES_MAX {

@@ -177,7 +177,8 @@ impl Maker<'_, '_> {
             None => self.port(&place.server_ports)?,
         };
         let ephemeral = 32_768 + self.random.below(20_000) as u16;
-        let client_port = if place.client_ports.contains(ephemeral) { ephemeral } else { self.port(&place.client_ports)? };
+        let client_port =
+            if place.client_ports.contains(ephemeral) { ephemeral } else { self.port(&place.client_ports)? };
         let times = times as usize;
         Ok(Conversation { transport, client: (client, client_port), server: (server, server_port), turns, times, ttl })
     }
@@ -221,10 +222,12 @@ impl Maker<'_, '_> {
             return Err("bits that depend on each other");
         }
         let asked = rule.flowbits.iter().filter(|op| op.operation == BitOperation::IsSet).map(|op| &op.names[..]);
-        let hosts = rule.xbits.iter().filter(|x| x.operation == BitOperation::IsSet).map(|x| std::slice::from_ref(&x.name));
+        let hosts =
+            rule.xbits.iter().filter(|x| x.operation == BitOperation::IsSet).map(|x| std::slice::from_ref(&x.name));
         for names in asked.chain(hosts) {
             let same = |n: &usize| *n != index && transport_serves(&all.rules[*n], transport);
-            let setters: Vec<usize> = names.iter().filter_map(|name| all.setters.get(name)).flatten().copied().filter(same).collect();
+            let setters: Vec<usize> =
+                names.iter().filter_map(|name| all.setters.get(name)).flatten().copied().filter(same).collect();
             if setters.is_empty() {
                 return Err("a bit that no loaded rule of this transport sets");
             }
@@ -233,7 +236,9 @@ impl Maker<'_, '_> {
             for (ours, theirs) in [(&mut place.client, theirs.client), (&mut place.server, theirs.server)] {
                 *ours = ours.intersection(&theirs);
             }
-            for (ours, theirs) in [(&mut place.client_ports, theirs.client_ports), (&mut place.server_ports, theirs.server_ports)] {
+            for (ours, theirs) in
+                [(&mut place.client_ports, theirs.client_ports), (&mut place.server_ports, theirs.server_ports)]
+            {
                 *ours = ours.intersection(&theirs);
             }
             self.turns(setter, transport, place, out, depth + 1)?;
@@ -255,7 +260,14 @@ impl Maker<'_, '_> {
     }
 
     /// Bytes of one buffer, whose matches are all of the rule's on it.
-    pub fn buffer(&mut self, rule: &Rule, buffer: Buffer, filler: Filler, lead: &[u8], shape: fn(&[u8]) -> bool) -> Result<Option<Vec<u8>>, Cause> {
+    pub fn buffer(
+        &mut self,
+        rule: &Rule,
+        buffer: Buffer,
+        filler: Filler,
+        lead: &[u8],
+        shape: fn(&[u8]) -> bool,
+    ) -> Result<Option<Vec<u8>>, Cause> {
         self.framed(rule, buffer, filler, (lead, b""), shape)
     }
 
@@ -278,11 +290,13 @@ impl Maker<'_, '_> {
             parts.push(self.solver.solve(&wanted, &mut self.random)?);
         }
         // Several runs (with and without transforms): one text may serve all.
-        let negative = |b: &BufferMatch| b.matches.iter().all(|m| match m {
-            Match::Content(c) => c.negated,
-            Match::Pcre(Pcre { negated, .. }) => *negated,
-            _ => false,
-        });
+        let negative = |b: &BufferMatch| {
+            b.matches.iter().all(|m| match m {
+                Match::Content(c) => c.negated,
+                Match::Pcre(Pcre { negated, .. }) => *negated,
+                _ => false,
+            })
+        };
         let runs: Vec<&BufferMatch> = rule.buffers.iter().filter(|b| b.buffer == buffer).collect();
         Ok(match parts.len() {
             0 => None,
@@ -299,7 +313,8 @@ impl Maker<'_, '_> {
             .iter()
             .filter_map(|c| if let PacketCondition::PayloadSize(c) = c { Some(*c) } else { None })
             .collect();
-        let packet = matches!(rule.header.protocol, RuleProtocol::TcpPacket) || !length.is_empty()
+        let packet = matches!(rule.header.protocol, RuleProtocol::TcpPacket)
+            || !length.is_empty()
             || rule.flow.is_some_and(|f| f.no_stream);
         let flags = rule.packet.iter().find_map(|c| match c {
             PacketCondition::TcpFlags(f) => Some(match f.mode {
@@ -313,7 +328,8 @@ impl Maker<'_, '_> {
         let matches = match rule.buffers.iter().find(|b| b.buffer == Buffer::Payload) {
             Some(matches) => matches,
             None => {
-                empty = BufferMatch { buffer: Buffer::Payload, transforms: Vec::new(), matches: Vec::new(), side: None };
+                empty =
+                    BufferMatch { buffer: Buffer::Payload, transforms: Vec::new(), matches: Vec::new(), side: None };
                 &empty
             }
         };
@@ -340,7 +356,8 @@ fn transport(rule: &Rule) -> Result<Transport, Cause> {
             let asked: Vec<Comparison> = rule.packet.iter().filter_map(condition).collect();
             [usual].into_iter().chain(0..=255).find(|n| asked.iter().all(|c| c.holds(u64::from(*n)))).unwrap_or(usual)
         };
-        let kind = of(&|c| if let PacketCondition::IcmpType(c) = c { Some(*c) } else { None }, if v4 { 8 } else { 128 });
+        let kind =
+            of(&|c| if let PacketCondition::IcmpType(c) = c { Some(*c) } else { None }, if v4 { 8 } else { 128 });
         let code = of(&|c| if let PacketCondition::IcmpCode(c) = c { Some(*c) } else { None }, 0);
         let (mut id, mut sequence) = (1u16, 1u16);
         for condition in &rule.packet {
@@ -358,8 +375,11 @@ fn transport(rule: &Rule) -> Result<Transport, Cause> {
         RuleProtocol::Icmp | RuleProtocol::Icmpv4 => icmp(true),
         RuleProtocol::Icmpv6 => icmp(false),
         RuleProtocol::Ip | RuleProtocol::Ipv4 | RuleProtocol::Ipv6 => {
-            let asked: Vec<Comparison> =
-                rule.packet.iter().filter_map(|c| if let PacketCondition::IpProtocol(c) = c { Some(*c) } else { None }).collect();
+            let asked: Vec<Comparison> = rule
+                .packet
+                .iter()
+                .filter_map(|c| if let PacketCondition::IpProtocol(c) = c { Some(*c) } else { None })
+                .collect();
             let protocol = [6u8, 17].into_iter().chain(0..=255).find(|n| asked.iter().all(|c| c.holds(u64::from(*n))));
             match protocol {
                 Some(6) => Transport::Tcp,
@@ -371,7 +391,12 @@ fn transport(rule: &Rule) -> Result<Transport, Cause> {
         }
         RuleProtocol::App(AppProtocol::Dns) => Transport::Udp,
         RuleProtocol::App(
-            AppProtocol::Quic | AppProtocol::Ntp | AppProtocol::Dhcp | AppProtocol::Snmp | AppProtocol::Tftp | AppProtocol::Ike,
+            AppProtocol::Quic
+            | AppProtocol::Ntp
+            | AppProtocol::Dhcp
+            | AppProtocol::Snmp
+            | AppProtocol::Tftp
+            | AppProtocol::Ike,
         ) => Transport::Udp,
         RuleProtocol::App(_) => Transport::Tcp,
         _ => return Err("a header that is no flow's"),
@@ -391,7 +416,12 @@ fn place_of(rule: &Rule) -> Place {
         server_ports: h.destination_ports.clone(),
     };
     if to_client(rule) {
-        Place { client: place.server, client_ports: place.server_ports, server: place.client, server_ports: place.client_ports }
+        Place {
+            client: place.server,
+            client_ports: place.server_ports,
+            server: place.client,
+            server_ports: place.client_ports,
+        }
     } else {
         place
     }

@@ -6,7 +6,11 @@ use weir_ir::{AppLayerCondition, Buffer, Rule};
 use weir_synth::Way;
 
 const NAMES: [Buffer; 6] = [
-    Buffer::DnsQuery, Buffer::DnsQueryName, Buffer::DnsResponseName, Buffer::DnsAnswerName, Buffer::DnsAuthoritiesName,
+    Buffer::DnsQuery,
+    Buffer::DnsQueryName,
+    Buffer::DnsResponseName,
+    Buffer::DnsAnswerName,
+    Buffer::DnsAuthoritiesName,
     Buffer::DnsAdditionalsName,
 ];
 
@@ -17,15 +21,22 @@ fn is_name(name: &[u8]) -> bool {
 
 fn encoded(name: &[u8]) -> Vec<u8> {
     let labels = name.split(|b| *b == b'.').filter(|label| !label.is_empty());
-    let mut out: Vec<u8> = labels.flat_map(|label| std::iter::once(label.len() as u8).chain(label.iter().copied())).collect();
+    let mut out: Vec<u8> =
+        labels.flat_map(|label| std::iter::once(label.len() as u8).chain(label.iter().copied())).collect();
     out.push(0);
     out
 }
 
 /// A query, and its answer where the rule looks at answers.
 pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule, transport: Transport) -> Result<Vec<Turn>, Cause> {
-    if !rule.buffers.iter().any(|b| NAMES.contains(&b.buffer)) && rule.buffers.iter().any(|b| b.buffer == Buffer::Payload) {
-        let lead = [&[0x12, 0x34, if way(rule) == Way::ToClient { 0x81 } else { 1 }, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x03www\x07example\x03com\0\0\x01\0\x01"].concat();
+    if !rule.buffers.iter().any(|b| NAMES.contains(&b.buffer))
+        && rule.buffers.iter().any(|b| b.buffer == Buffer::Payload)
+    {
+        let lead = [
+            &[0x12, 0x34, if way(rule) == Way::ToClient { 0x81 } else { 1 }, 0, 0, 1, 0, 0, 0, 0, 0, 0][..],
+            b"\x03www\x07example\x03com\0\0\x01\0\x01",
+        ]
+        .concat();
         return maker.raw(rule, &lead, |_| {});
     }
     let mut name = None;
@@ -58,7 +69,8 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule, transport: Transport) -> Re
     };
     let mut record = encoded(&name);
     record.extend([0, 1, 0, 1, 0, 0, 1, 0x2c, 0, 4, 192, 0, 2, 1]);
-    let answers = [Buffer::DnsAnswerName, Buffer::DnsAuthoritiesName, Buffer::DnsAdditionalsName, Buffer::DnsResponseName];
+    let answers =
+        [Buffer::DnsAnswerName, Buffer::DnsAuthoritiesName, Buffer::DnsAdditionalsName, Buffer::DnsResponseName];
     let mut counts = [1, 0, 0, 0];
     let mut body = Vec::new();
     for (n, buffer) in answers.iter().enumerate() {
@@ -68,7 +80,10 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule, transport: Transport) -> Re
         }
     }
     let mut turns = vec![turn(Way::ToServer, message(0x0100, [1, 0, 0, 0], &[]))];
-    if way(rule) == Way::ToClient || rule.app_layer.iter().any(|c| matches!(c, AppLayerCondition::DnsRcode(_))) || !body.is_empty() {
+    if way(rule) == Way::ToClient
+        || rule.app_layer.iter().any(|c| matches!(c, AppLayerCondition::DnsRcode(_)))
+        || !body.is_empty()
+    {
         turns.push(turn(Way::ToClient, message(0x8180 | rcode, counts, &body)));
     }
     Ok(turns)

@@ -206,7 +206,8 @@ fn percent_twice(turn: &mut Turn, random: &mut Random) -> bool {
 
 fn path(uri: &[u8], instead: &[u8]) -> Vec<u8> {
     let end = uri.iter().position(|b| *b == b'?').unwrap_or(uri.len());
-    let mut out: Vec<u8> = uri[..end].iter().flat_map(|b| if *b == b'/' { instead.to_vec() } else { vec![*b] }).collect();
+    let mut out: Vec<u8> =
+        uri[..end].iter().flat_map(|b| if *b == b'/' { instead.to_vec() } else { vec![*b] }).collect();
     out.extend(&uri[end..]);
     out
 }
@@ -222,8 +223,11 @@ fn dots(turn: &mut Turn, random: &mut Random) -> bool {
 
 fn folding(turn: &mut Turn, random: &mut Random) -> bool {
     with(turn, |m| {
-        let Some(field) = m.fields.iter_mut().find(|f| f.iter().filter(|b| **b == b' ').count() > 1) else { return false };
-        let spaces: Vec<usize> = field.iter().enumerate().skip(8).filter(|(_, b)| **b == b' ').map(|(n, _)| n).collect();
+        let Some(field) = m.fields.iter_mut().find(|f| f.iter().filter(|b| **b == b' ').count() > 1) else {
+            return false;
+        };
+        let spaces: Vec<usize> =
+            field.iter().enumerate().skip(8).filter(|(_, b)| **b == b' ').map(|(n, _)| n).collect();
         if spaces.is_empty() {
             return false;
         }
@@ -287,7 +291,8 @@ pub fn keep_alive(conversation: &mut Conversation, random: &mut Random) -> bool 
         let body = "<p>hello</p>\n".repeat(1 + random.below(200) as usize);
         before.push(turn(
             Way::ToClient,
-            format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes(),
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+                .into_bytes(),
         ));
     }
     conversation.turns.splice(0..0, before);

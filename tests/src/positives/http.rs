@@ -36,10 +36,20 @@ fn names(text: &[u8]) -> bool {
 pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause> {
     let answers = way(rule) == Way::ToClient;
     if has(rule, Buffer::Payload) && maker.variant % 3 == 1 {
-        let lead: &[u8] = if answers { b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n" } else { b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" };
+        let lead: &[u8] = if answers {
+            b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+        } else {
+            b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+        };
         let mut own = maker.raw(rule, lead, |_| {})?;
         if answers {
-            own.insert(0, turn(Way::ToServer, request_of(b"GET", b"/", b"HTTP/1.1", &[(b"Host".to_vec(), b"example.com".to_vec())], b"")));
+            own.insert(
+                0,
+                turn(
+                    Way::ToServer,
+                    request_of(b"GET", b"/", b"HTTP/1.1", &[(b"Host".to_vec(), b"example.com".to_vec())], b""),
+                ),
+            );
         }
         return Ok(own);
     }
@@ -48,15 +58,15 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause>
         let host = vec![(b"Host".to_vec(), b"example.com".to_vec())];
         request_of(b"GET", b"/index.html", b"HTTP/1.1", &host, b"")
     };
-    let response = if answers {
-        response(maker, rule)?
-    } else {
-        message(b"HTTP/1.1 200 OK", &[], b"ok", true)
-    };
+    let response = if answers { response(maker, rule)? } else { message(b"HTTP/1.1 200 OK", &[], b"ok", true) };
     let mut request = turn(Way::ToServer, request.unwrap_or_else(plain));
     let mut response = turn(Way::ToClient, response);
     let packet = matches!(rule.header.protocol, weir_ir::RuleProtocol::TcpPacket);
-    if answers { response.whole = packet } else { request.whole = packet };
+    if answers {
+        response.whole = packet
+    } else {
+        request.whole = packet
+    };
     Ok(vec![request, response])
 }
 
@@ -69,7 +79,9 @@ fn message(line: &[u8], fields: &[Field], body: &[u8], length: bool) -> Vec<u8> 
     for (name, value) in fields {
         out.extend([&name[..], b": ", value, b"\r\n"].concat());
     }
-    let own = fields.iter().any(|(n, _)| n.eq_ignore_ascii_case(b"content-length") || n.eq_ignore_ascii_case(b"transfer-encoding"));
+    let own = fields
+        .iter()
+        .any(|(n, _)| n.eq_ignore_ascii_case(b"content-length") || n.eq_ignore_ascii_case(b"transfer-encoding"));
     if !own && (length || !body.is_empty()) {
         out.extend(format!("Content-Length: {}\r\n", body.len()).into_bytes());
     }
@@ -100,8 +112,15 @@ fn escaped(uri: &[u8]) -> Vec<u8> {
 fn fields_of(block: &[u8], variant: usize) -> Vec<Field> {
     // Names of which a block may hold the beginning, with a value.
     const BEGUN: [(&str, &str); 10] = [
-        ("Host", "www.example.com"), ("Connection", "Keep-Alive"), ("Cache-Control", "no-cache"), ("Accept-Encoding", "identity"),
-        ("Accept", "*/*"), ("User-Agent", "Agent/1.0"), ("Content-Length", "0"), ("Content-Type", "text/plain"), ("Cookie", "a=b"),
+        ("Host", "www.example.com"),
+        ("Connection", "Keep-Alive"),
+        ("Cache-Control", "no-cache"),
+        ("Accept-Encoding", "identity"),
+        ("Accept", "*/*"),
+        ("User-Agent", "Agent/1.0"),
+        ("Content-Length", "0"),
+        ("Content-Type", "text/plain"),
+        ("Cookie", "a=b"),
         ("Pragma", "no-cache"),
     ];
     let mut fields: Vec<Field> = Vec::new();
@@ -113,7 +132,8 @@ fn fields_of(block: &[u8], variant: usize) -> Vec<Field> {
         if line.is_empty() {
             continue;
         }
-        match line.iter().position(|b| *b == b':').filter(|n| *n > 0 && line[..*n].iter().all(|b| b.is_ascii_graphic())) {
+        match line.iter().position(|b| *b == b':').filter(|n| *n > 0 && line[..*n].iter().all(|b| b.is_ascii_graphic()))
+        {
             Some(n) => {
                 let value = line[n + 1..].strip_prefix(b" ").unwrap_or(&line[n + 1..]);
                 fields.push((line[..n].to_vec(), value.to_vec()));
@@ -159,7 +179,13 @@ fn known(fields: &[Field], name: &[u8]) -> bool {
 }
 
 /// Fields that sticky buffers and header blocks ask for, in an order that `http.header_names` takes.
-fn fields(maker: &mut Maker<'_, '_>, rule: &Rule, list: &[(Buffer, &str)], host: bool, body: Option<usize>) -> Result<Vec<Field>, Cause> {
+fn fields(
+    maker: &mut Maker<'_, '_>,
+    rule: &Rule,
+    list: &[(Buffer, &str)],
+    host: bool,
+    body: Option<usize>,
+) -> Result<Vec<Field>, Cause> {
     let mut fields: Vec<Field> = Vec::new();
     for buffer in [Buffer::HttpHeader, Buffer::HttpHeaderRaw, Buffer::HttpRequestHeader, Buffer::HttpResponseHeader] {
         if has(rule, buffer) {
@@ -205,7 +231,9 @@ fn fields(maker: &mut Maker<'_, '_>, rule: &Rule, list: &[(Buffer, &str)], host:
     let wanted: Vec<&BufferMatch> = rule.buffers.iter().filter(|b| b.buffer == Buffer::HttpHeaderNames).collect();
     let refused = |name: &[u8]| {
         wanted.iter().flat_map(|b| &b.matches).any(|m| match m {
-            weir_ir::Match::Content(c) => c.negated && c.bytes.to_ascii_lowercase().windows(name.len()).any(|w| w.eq_ignore_ascii_case(name)),
+            weir_ir::Match::Content(c) => {
+                c.negated && c.bytes.to_ascii_lowercase().windows(name.len()).any(|w| w.eq_ignore_ascii_case(name))
+            }
             _ => false,
         })
     };
@@ -256,7 +284,15 @@ fn order(maker: &mut Maker<'_, '_>, matches: &BufferMatch, fields: &[Field]) -> 
     }
     let mut solved = Err("no proposal holds");
     for wanted in [&with, matches] {
-        let wanted = Wanted { matches: wanted, decoded: None, filler: Filler::Text, length: Vec::new(), shape: |_| true, lead: b"", trail: b"" };
+        let wanted = Wanted {
+            matches: wanted,
+            decoded: None,
+            filler: Filler::Text,
+            length: Vec::new(),
+            shape: |_| true,
+            lead: b"",
+            trail: b"",
+        };
         // The list begins and ends with an empty line, which no match has to name.
         let framed = Framed(&wanted).solve(maker);
         if framed.is_ok() {
@@ -265,7 +301,11 @@ fn order(maker: &mut Maker<'_, '_>, matches: &BufferMatch, fields: &[Field]) -> 
         }
     }
     let text = solved?;
-    Ok(text.split(|b| *b == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec()).filter(|l| !l.is_empty()).collect())
+    Ok(text
+        .split(|b| *b == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line).to_vec())
+        .filter(|l| !l.is_empty())
+        .collect())
 }
 
 struct Framed<'w, 'r>(&'w Wanted<'r>);
@@ -282,7 +322,15 @@ impl Framed<'_, '_> {
         }));
         let mut last = Err("no proposal holds");
         for candidate in [&ended, matches] {
-            let wanted = Wanted { matches: candidate, decoded: None, filler: Filler::Text, length: Vec::new(), shape: names, lead: b"\r\n", trail: b"" };
+            let wanted = Wanted {
+                matches: candidate,
+                decoded: None,
+                filler: Filler::Text,
+                length: Vec::new(),
+                shape: names,
+                lead: b"\r\n",
+                trail: b"",
+            };
             last = maker.solver.solve(&wanted, &mut maker.random);
             if last.is_ok() {
                 break;
@@ -310,7 +358,8 @@ fn request(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
     let file = maker.buffer(rule, Buffer::FileName, Filler::Text, b"", value)?;
     let method = maker.buffer(rule, Buffer::HttpMethod, Filler::Text, b"", token)?;
     let method = method.unwrap_or_else(|| if has_body { b"POST".to_vec() } else { b"GET".to_vec() });
-    let protocol = maker.buffer(rule, Buffer::HttpProtocol, Filler::Text, b"", token)?.unwrap_or_else(|| b"HTTP/1.1".to_vec());
+    let protocol =
+        maker.buffer(rule, Buffer::HttpProtocol, Filler::Text, b"", token)?.unwrap_or_else(|| b"HTTP/1.1".to_vec());
     let mut uri = uri(maker, rule)?;
     if let Some(file) = file {
         uri = [b"/", &file[..]].concat();
@@ -327,7 +376,9 @@ fn request(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
     }
     let posts = has_body || (method == b"POST" && maker.variant % 4 != 3);
     let fields = fields(maker, rule, &REQUEST_FIELDS, true, posts.then_some(body.len()))?;
-    if let Some(line) = maker.framed(rule, Buffer::HttpRequestLine, Filler::Text, (b"GET /", b" HTTP/1.1"), request_line)? {
+    if let Some(line) =
+        maker.framed(rule, Buffer::HttpRequestLine, Filler::Text, (b"GET /", b" HTTP/1.1"), request_line)?
+    {
         return Ok(message(&line, &fields, &body, false));
     }
     Ok(request_of(&method, &uri, &protocol, &fields, &body))
@@ -343,14 +394,24 @@ fn uri(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
         (Some(raw), Some(normal)) => {
             let mut both = raw.clone();
             both.matches.extend(normal.matches.iter().cloned());
-            let wanted = Wanted { matches: &both, decoded: None, filler: Filler::Name, length: Vec::new(), shape: legible, lead, trail: b"" };
+            let wanted = Wanted {
+                matches: &both,
+                decoded: None,
+                filler: Filler::Name,
+                length: Vec::new(),
+                shape: legible,
+                lead,
+                trail: b"",
+            };
             if let Ok(uri) = maker.solver.solve(&wanted, &mut maker.random) {
                 return Ok(uri);
             }
             let uri = maker.buffer(rule, Buffer::HttpUriRaw, Filler::Name, lead, legible)?;
             Ok(uri.unwrap_or_else(|| b"/".to_vec()))
         }
-        (Some(_), None) => Ok(maker.buffer(rule, Buffer::HttpUriRaw, Filler::Name, lead, legible)?.unwrap_or_else(|| b"/".to_vec())),
+        (Some(_), None) => {
+            Ok(maker.buffer(rule, Buffer::HttpUriRaw, Filler::Name, lead, legible)?.unwrap_or_else(|| b"/".to_vec()))
+        }
         _ => {
             let uri = maker.buffer(rule, Buffer::HttpUri, Filler::Name, lead, |text| !text.is_empty())?;
             Ok(uri.map_or_else(|| b"/index.html".to_vec(), |uri| escaped(&uri)))
@@ -374,13 +435,18 @@ fn response(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
             body.extend(part.bytes);
         }
     }
-    let code = maker.buffer(rule, Buffer::HttpStatusCode, Filler::Digits, b"200", |t| t.len() == 3 && t.iter().all(u8::is_ascii_digit))?;
+    let code = maker.buffer(rule, Buffer::HttpStatusCode, Filler::Digits, b"200", |t| {
+        t.len() == 3 && t.iter().all(u8::is_ascii_digit)
+    })?;
     let message_text = maker.buffer(rule, Buffer::HttpStatusMessage, Filler::Text, b"", value)?;
-    let protocol = maker.buffer(rule, Buffer::HttpProtocol, Filler::Text, b"", token)?.unwrap_or_else(|| b"HTTP/1.1".to_vec());
+    let protocol =
+        maker.buffer(rule, Buffer::HttpProtocol, Filler::Text, b"", token)?.unwrap_or_else(|| b"HTTP/1.1".to_vec());
     let code = code.unwrap_or_else(|| b"200".to_vec());
     let text = message_text.unwrap_or_else(|| b"OK".to_vec());
     let mut line = [&protocol[..], b" ", &code, b" ", &text].concat();
-    if let Some(own) = maker.buffer(rule, Buffer::HttpResponseLine, Filler::Text, b"HTTP/1.1 200 ", |t| t.starts_with(b"HTTP/"))? {
+    if let Some(own) =
+        maker.buffer(rule, Buffer::HttpResponseLine, Filler::Text, b"HTTP/1.1 200 ", |t| t.starts_with(b"HTTP/"))?
+    {
         line = own;
     }
     if let Some(text) = maker.buffer(rule, Buffer::HttpStart, Filler::Text, b"HTTP/1.1 200 OK\r\n", start)? {

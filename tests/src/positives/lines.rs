@@ -13,7 +13,9 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule, protocol: AppProtocol) -> R
         AppProtocol::Ftp => files(maker, rule),
         AppProtocol::Ssh => shell(maker, rule),
         AppProtocol::Smb => shares(maker, rule),
-        AppProtocol::DceRpc => maker.raw(rule, b"\x05\0\x0b\x03\x10\0\0\0\x48\0\0\0\x01\0\0\0\xb8\x10\xb8\x10\0\0\0\0\x01\0\0\0", |_| {}),
+        AppProtocol::DceRpc => {
+            maker.raw(rule, b"\x05\0\x0b\x03\x10\0\0\0\x48\0\0\0\x01\0\0\0\xb8\x10\xb8\x10\0\0\0\0\x01\0\0\0", |_| {})
+        }
         _ => maker.raw(rule, b"", |_| {}),
     }
 }
@@ -50,12 +52,17 @@ fn mail(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause> {
         turns.extend(said(&[(payload.way, b"\r\n"), (ToServer, b"QUIT\r\n"), (ToClient, b"221 bye\r\n")]));
         return Ok(turns);
     }
-    let mut message = [b"From: ", &sender[..], b"\r\nTo: bob@example.net\r\nSubject: ", &subject, b"\r\nMIME-Version: 1.0\r\n"].concat();
+    let mut message =
+        [b"From: ", &sender[..], b"\r\nTo: bob@example.net\r\nSubject: ", &subject, b"\r\nMIME-Version: 1.0\r\n"]
+            .concat();
     let text = payload.map_or_else(|| b"Shall we meet at noon?".to_vec(), |p| p.bytes);
     match (file, name) {
         (None, None) => {
             // Header lines among the telling bytes belong to the header.
-            let header = text.iter().position(|b| *b == b':').is_some_and(|n| n < 30 && text[..n].iter().all(|b| b.is_ascii_alphabetic() || *b == b'-'));
+            let header = text
+                .iter()
+                .position(|b| *b == b':')
+                .is_some_and(|n| n < 30 && text[..n].iter().all(|b| b.is_ascii_alphabetic() || *b == b'-'));
             if !header {
                 message.extend(b"Content-Type: text/plain\r\n\r\n");
             }
@@ -99,7 +106,12 @@ fn files(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause> {
     let data = maker.buffer(rule, Buffer::FtpCommandData, Filler::Text, b"", no_line_end)?;
     let mut turns = said(&[(ToClient, b"220 files.example.org ready\r\n")]);
     if maker.variant % 3 == 1 {
-        turns.extend(said(&[(ToServer, b"USER anonymous\r\n"), (ToClient, b"331 send your address\r\n"), (ToServer, b"PASS guest@example.com\r\n"), (ToClient, b"230 welcome\r\n")]));
+        turns.extend(said(&[
+            (ToServer, b"USER anonymous\r\n"),
+            (ToClient, b"331 send your address\r\n"),
+            (ToServer, b"PASS guest@example.com\r\n"),
+            (ToClient, b"230 welcome\r\n"),
+        ]));
     }
     if command.is_some() || data.is_some() {
         let command = command.unwrap_or_else(|| b"USER".to_vec());
@@ -125,8 +137,11 @@ fn files(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause> {
 }
 
 fn shell(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause> {
-    let protocol = maker.buffer(rule, Buffer::SshProto, Filler::Text, b"", no_line_end)?.unwrap_or_else(|| b"2.0".to_vec());
-    let software = maker.buffer(rule, Buffer::SshSoftware, Filler::Text, b"", no_line_end)?.unwrap_or_else(|| b"OpenSSH_9.8".to_vec());
+    let protocol =
+        maker.buffer(rule, Buffer::SshProto, Filler::Text, b"", no_line_end)?.unwrap_or_else(|| b"2.0".to_vec());
+    let software = maker
+        .buffer(rule, Buffer::SshSoftware, Filler::Text, b"", no_line_end)?
+        .unwrap_or_else(|| b"OpenSSH_9.8".to_vec());
     let own = match rule.buffers.iter().any(|b| b.buffer == Buffer::Payload) {
         true => maker.raw(rule, b"SSH-2.0-OpenSSH_9.8\r\n", |_| {})?.pop().map(|t| t.bytes),
         false => None,

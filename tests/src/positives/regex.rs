@@ -211,7 +211,8 @@ impl Reader<'_> {
             b'x' => {
                 let braces = self.eat("{");
                 let from = self.at;
-                while self.at < from + if braces { 8 } else { 2 } && self.peek().is_some_and(|b| b.is_ascii_hexdigit()) {
+                while self.at < from + if braces { 8 } else { 2 } && self.peek().is_some_and(|b| b.is_ascii_hexdigit())
+                {
                     self.at += 1;
                 }
                 let digits = std::str::from_utf8(&self.text[from..self.at]).ok()?;
@@ -522,7 +523,9 @@ impl Walk<'_> {
         if let Node::Set(set) = inner {
             let mut budget = most;
             let mut written = 0;
-            while let Some(at) = self.hints.iter().position(|h| h.len() <= budget && h.iter().all(|b| set[usize::from(*b)])) {
+            while let Some(at) =
+                self.hints.iter().position(|h| h.len() <= budget && h.iter().all(|b| set[usize::from(*b)]))
+            {
                 if self.random.one_in(8) {
                     break;
                 }

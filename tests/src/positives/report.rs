@@ -35,7 +35,11 @@ impl Fired {
             match fate {
                 Fate::Fired(_) => row.1 += 1,
                 Fate::Unsolved(cause) => fired.causes.entry(("not made", cause)).or_default().push(rule.identity.sid),
-                Fate::Silent(_) => fired.causes.entry(("no alert", "the full engine does not alert")).or_default().push(rule.identity.sid),
+                Fate::Silent(_) => fired
+                    .causes
+                    .entry(("no alert", "the full engine does not alert"))
+                    .or_default()
+                    .push(rule.identity.sid),
             }
         }
         fired
@@ -66,7 +70,12 @@ impl Fired {
         table.add_row(["all".to_owned(), tried.to_string(), fired.to_string(), format!("{:.1}", self.share())]);
         println!("{table}");
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED).set_header(["not fired", "cause", "rules", "for example"]);
+        table.load_preset(comfy_table::presets::UTF8_FULL_CONDENSED).set_header([
+            "not fired",
+            "cause",
+            "rules",
+            "for example",
+        ]);
         let mut causes: Vec<_> = self.causes.iter().collect();
         causes.sort_by_key(|(_, sids)| std::cmp::Reverse(sids.len()));
         for ((kind, cause), sids) in causes {
@@ -78,10 +87,16 @@ impl Fired {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let rows: Vec<Value> =
-            self.rows.iter().map(|(p, (tried, fired))| json!({"protocol": p, "rules": tried, "fired": fired})).collect();
-        let causes: Vec<Value> =
-            self.causes.iter().map(|((kind, cause), sids)| json!({"kind": kind, "cause": cause, "sids": sids})).collect();
+        let rows: Vec<Value> = self
+            .rows
+            .iter()
+            .map(|(p, (tried, fired))| json!({"protocol": p, "rules": tried, "fired": fired}))
+            .collect();
+        let causes: Vec<Value> = self
+            .causes
+            .iter()
+            .map(|((kind, cause), sids)| json!({"kind": kind, "cause": cause, "sids": sids}))
+            .collect();
         json!({"protocols": rows, "not_fired": causes})
     }
 }

@@ -38,7 +38,8 @@ fn alerts(loaded: &Loaded, config: &Config, capture: Capture) -> Result<AlertCol
     let mut tick = |_| {};
     let mut control = RunControl { stop: &stop, tick: &mut tick, profile: None };
     let mut sink = AlertCollector::default();
-    pipeline::run_full(loaded, config, true, &mut Source::memory(capture), &mut sink, &mut control).map_err(|f| f.error)?;
+    pipeline::run_full(loaded, config, true, &mut Source::memory(capture), &mut sink, &mut control)
+        .map_err(|f| f.error)?;
     Ok(sink)
 }
 
@@ -61,7 +62,8 @@ pub fn fire(
     let mut solver = Solver::new().ok_or_else(|| anyhow!("there is not enough memory for a solver"))?;
     let mut fates: BTreeMap<usize, Fate> = BTreeMap::new();
     for round in 0..rounds {
-        let open: Vec<usize> = chosen.iter().copied().filter(|n| !matches!(fates.get(n), Some(Fate::Fired(_)))).collect();
+        let open: Vec<usize> =
+            chosen.iter().copied().filter(|n| !matches!(fates.get(n), Some(Fate::Fired(_)))).collect();
         for part in open.chunks(BATCH) {
             let mut made = Vec::new();
             for &n in part {
@@ -219,7 +221,8 @@ pub fn minimise(loaded: &Loaded, tables: &Tables, config: &Config, sent: &[Sent]
         let size = best.len().div_ceil(parts);
         let mut smaller = None;
         for start in (0..best.len()).step_by(size) {
-            let rest: Vec<Sent> = best[..start].iter().chain(&best[(start + size).min(best.len())..]).cloned().collect();
+            let rest: Vec<Sent> =
+                best[..start].iter().chain(&best[(start + size).min(best.len())..]).cloned().collect();
             if let Some(found) = differs(&rest)? {
                 smaller = Some((rest, found));
                 break;

@@ -12,7 +12,9 @@ use weir_detect::pcre::{Outcome, PcreLimits, compile, ffi};
 use weir_detect::program::datasets::DatasetTable;
 use weir_detect::shared::Datasets;
 use weir_detect::transform;
-use weir_ir::{Buffer, BufferMatch, ByteBase, ByteTest, Comparison, Content, Endian, Match, Number, Pcre, TestOperator, Transform};
+use weir_ir::{
+    Buffer, BufferMatch, ByteBase, ByteTest, Comparison, Content, Endian, Match, Number, Pcre, TestOperator, Transform,
+};
 use weir_synth::Random;
 
 /// Proposals for one buffer.
@@ -168,8 +170,20 @@ fn groups<'m>(matches: &'m [Match], random: &mut Random) -> Vec<Vec<&'m Match>> 
         match (absolute, expression, closes) {
             (true, true, _) => 0,
             (_, _, true) => 5,
-            (true, false, false) => if flexible { 0 } else { 1 },
-            (false, true, false) => if flexible { 4 } else { 2 },
+            (true, false, false) => {
+                if flexible {
+                    0
+                } else {
+                    1
+                }
+            }
+            (false, true, false) => {
+                if flexible {
+                    4
+                } else {
+                    2
+                }
+            }
             (false, false, false) => 3,
         }
     };
@@ -231,7 +245,12 @@ impl Solver {
     fn propose(&mut self, wanted: &Wanted<'_>, attempt: usize, random: &mut Random) -> Result<Vec<u8>, Cause> {
         self.values.clear();
         let matches = &wanted.matches.matches;
-        let sizes = || matches.iter().filter_map(|m| if let Match::Size(c) = m { Some(*c) } else { None }).chain(wanted.length.iter().copied());
+        let sizes = || {
+            matches
+                .iter()
+                .filter_map(|m| if let Match::Size(c) = m { Some(*c) } else { None })
+                .chain(wanted.length.iter().copied())
+        };
         let exact = sizes().find_map(|c| match c {
             Comparison::Equal(n) => Some(n as usize),
             Comparison::Within(a, b) if a == b => Some(a as usize),
@@ -261,12 +280,26 @@ impl Solver {
             let mut position = 0;
             for (n, item) in group.iter().enumerate() {
                 let follows = group.get(n + 1).is_some();
-                self.lay(item, &mut template, &mut position, &mut least, follows, matches, wanted, lead.len(), gap, attempt, random)?;
+                self.lay(
+                    item,
+                    &mut template,
+                    &mut position,
+                    &mut least,
+                    follows,
+                    matches,
+                    wanted,
+                    lead.len(),
+                    gap,
+                    attempt,
+                    random,
+                )?;
             }
         }
         if !template.closed || template.cells.len() < least {
             template.closed = false;
-            let size = (template.cells.len().max(least).max(lead.len())..).take(LENGTH_MAX).find(|n| sizes().all(|c| c.holds(*n as u64)));
+            let size = (template.cells.len().max(least).max(lead.len())..)
+                .take(LENGTH_MAX)
+                .find(|n| sizes().all(|c| c.holds(*n as u64)));
             let size = size.ok_or("length")?;
             let size = if matches.iter().all(|m| matches!(m, Match::Size(_))) && size == 0 { 1 } else { size };
             if sizes().all(|c| c.holds(size as u64)) && !template.reach(size) {
@@ -325,7 +358,13 @@ impl Solver {
                 if jump.align {
                     value = (value + 3) & !3;
                 }
-                let base = if jump.from_beginning { 0 } else if jump.from_end { template.cells.len() } else { end };
+                let base = if jump.from_beginning {
+                    0
+                } else if jump.from_end {
+                    template.cells.len()
+                } else {
+                    end
+                };
                 let target = base as i64 + value + self.number(jump.post_offset);
                 *position = target.max(0) as usize;
                 *least = (*least).max(*position);
@@ -337,9 +376,17 @@ impl Solver {
                 let start = self.start(extract.offset, extract.relative, *position)?;
                 let proposal = 1 + random.below(12);
                 let (value, end) = self.write(
-                    proposal, start, usize::from(extract.count), extract.base, extract.endian, template, wanted.filler, random,
+                    proposal,
+                    start,
+                    usize::from(extract.count),
+                    extract.base,
+                    extract.endian,
+                    template,
+                    wanted.filler,
+                    random,
                 )?;
-                let mut value = field::masked(value, extract.bitmask).wrapping_mul(u64::from(extract.multiplier.max(1)));
+                let mut value =
+                    field::masked(value, extract.bitmask).wrapping_mul(u64::from(extract.multiplier.max(1)));
                 if extract.align > 1 {
                     let mask = u64::from(extract.align) - 1;
                     value = value.wrapping_add(mask) & !mask;
@@ -363,7 +410,15 @@ impl Solver {
                 let at = if decode.relative { *position } else { 0 } + decode.offset as usize;
                 let bytes = match wanted.decoded {
                     Some(matches) => {
-                        let inner = Wanted { matches, decoded: None, filler: Filler::Text, length: Vec::new(), shape: |_| true, lead: b"", trail: b"" };
+                        let inner = Wanted {
+                            matches,
+                            decoded: None,
+                            filler: Filler::Text,
+                            length: Vec::new(),
+                            shape: |_| true,
+                            lead: b"",
+                            trail: b"",
+                        };
                         let kept = std::mem::take(&mut self.values);
                         let solved = self.solve(&inner, random);
                         self.values = kept;
@@ -435,7 +490,9 @@ impl Solver {
                 // It ends what was laid, or what is written ends with it.
                 let natural = template.cells.len().max(low).max(lead);
                 let overlapped = template.cells.len().saturating_sub(n);
-                let at = if overlapped >= low && template.free(overlapped, &content.bytes, content.nocase) && overlapped + n <= high
+                let at = if overlapped >= low
+                    && template.free(overlapped, &content.bytes, content.nocase)
+                    && overlapped + n <= high
                     && template.standing(&content.bytes, content.nocase, overlapped, overlapped + n).is_some()
                 {
                     overlapped
@@ -537,7 +594,14 @@ impl Solver {
         Err("no string of an expression fits")
     }
 
-    fn test(&mut self, test: &ByteTest, template: &mut Template, position: usize, filler: Filler, random: &mut Random) -> Result<(), Cause> {
+    fn test(
+        &mut self,
+        test: &ByteTest,
+        template: &mut Template,
+        position: usize,
+        filler: Filler,
+        random: &mut Random,
+    ) -> Result<(), Cause> {
         let start = self.start(test.offset, test.relative, position)?;
         let count = self.number(test.count) as usize;
         let right = self.number(test.value) as u64;
@@ -560,7 +624,8 @@ impl Solver {
         // What stands there will do, or some of its bits are turned.
         let standing = template.cells.get(start..start + count).filter(|cells| cells.iter().all(Option::is_some));
         let old = standing.map(|cells| cells.iter().map(|c| c.unwrap_or(0)).collect::<Vec<u8>>());
-        let old = old.and_then(|bytes| field::read(&bytes, 0, count, test.base, test.endian, true)).map(|(value, _)| value);
+        let old =
+            old.and_then(|bytes| field::read(&bytes, 0, count, test.base, test.endian, true)).map(|(value, _)| value);
         if old.is_some_and(holds) {
             return Ok(());
         }
@@ -629,15 +694,25 @@ fn encoded(value: u64, count: usize, base: ByteBase, endian: Endian) -> Vec<u8> 
 fn unsolvable(buffer: &BufferMatch) -> Option<Cause> {
     let digest = matches!(
         buffer.buffer,
-        Buffer::FileMd5 | Buffer::FileSha1 | Buffer::FileSha256 | Buffer::TlsCertFingerprint | Buffer::Ja3Hash
-            | Buffer::Ja3sHash | Buffer::Ja4Hash | Buffer::SshHassh | Buffer::SshHasshServer | Buffer::QuicCyuHash
+        Buffer::FileMd5
+            | Buffer::FileSha1
+            | Buffer::FileSha256
+            | Buffer::TlsCertFingerprint
+            | Buffer::Ja3Hash
+            | Buffer::Ja3sHash
+            | Buffer::Ja4Hash
+            | Buffer::SshHassh
+            | Buffer::SshHasshServer
+            | Buffer::QuicCyuHash
             | Buffer::EmailBodyMd5
     );
-    let positive = buffer.matches.iter().any(|m| matches!(m, Match::Content(c) if !c.negated) || matches!(m, Match::Pcre(_)));
+    let positive =
+        buffer.matches.iter().any(|m| matches!(m, Match::Content(c) if !c.negated) || matches!(m, Match::Pcre(_)));
     if digest && positive {
         return Some("a digest, which cannot be turned round");
     }
-    let hashed = buffer.transforms.iter().any(|t| matches!(t, Transform::ToMd5 | Transform::ToSha1 | Transform::ToSha256));
+    let hashed =
+        buffer.transforms.iter().any(|t| matches!(t, Transform::ToMd5 | Transform::ToSha1 | Transform::ToSha256));
     hashed.then_some("a digest, which cannot be turned round")
 }
 
@@ -646,9 +721,15 @@ fn inverted(transforms: &[Transform], bytes: Vec<u8>) -> Option<Vec<u8>> {
     transforms.iter().rev().try_fold(bytes, |bytes, transform| {
         Some(match transform {
             Transform::DotPrefix => bytes.strip_prefix(b".")?.to_vec(),
-            Transform::Xor(key) if !key.is_empty() => bytes.iter().zip(key.iter().cycle()).map(|(b, k)| b ^ k).collect(),
+            Transform::Xor(key) if !key.is_empty() => {
+                bytes.iter().zip(key.iter().cycle()).map(|(b, k)| b ^ k).collect()
+            }
             Transform::FromBase64(..) => weir_ir::base64::encode(&bytes).collect(),
-            Transform::PcreExtract(_) | Transform::Domain | Transform::Tld | Transform::Gunzip(_) | Transform::ZlibInflate(_) => return None,
+            Transform::PcreExtract(_)
+            | Transform::Domain
+            | Transform::Tld
+            | Transform::Gunzip(_)
+            | Transform::ZlibInflate(_) => return None,
             // What these leave as it is serves.
             _ => bytes,
         })

@@ -65,9 +65,8 @@ fn name(text: &[u8]) -> Vec<u8> {
             (None, None) => parts.push((ATTRIBUTES[0].1, part.to_owned())),
         }
     }
-    let relative = |(oid, value): &(&[u8], String)| {
-        der(0x31, &der(0x30, &[der(6, oid), der(0x0c, value.as_bytes())].concat()))
-    };
+    let relative =
+        |(oid, value): &(&[u8], String)| der(0x31, &der(0x30, &[der(6, oid), der(0x0c, value.as_bytes())].concat()));
     der(0x30, &parts.iter().flat_map(relative).collect::<Vec<u8>>())
 }
 
@@ -84,7 +83,9 @@ struct Certificate {
 fn certificate(c: &Certificate, random: &mut Random) -> Vec<u8> {
     let algorithm = der(0x30, &[der(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11]), der(5, &[])].concat());
     let time = |year: u8| der(0x17, format!("{year:02}0102030405Z").as_bytes());
-    let key = [&[0][..], &der(0x30, &[der(2, &[&[0x5a][..], &random.bytes(127)].concat()), der(2, &[1, 0, 1])].concat())].concat();
+    let key =
+        [&[0][..], &der(0x30, &[der(2, &[&[0x5a][..], &random.bytes(127)].concat()), der(2, &[1, 0, 1])].concat())]
+            .concat();
     let key_algorithm = der(0x30, &[der(6, &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1]), der(5, &[])].concat());
     let mut extensions = Vec::new();
     if !c.names.is_empty() {
@@ -110,7 +111,13 @@ fn certificate(c: &Certificate, random: &mut Random) -> Vec<u8> {
     der(0x30, &[der(0x30, &body), algorithm, der(3, &[&[0][..], &random.bytes(128)].concat())].concat())
 }
 
-fn client_hello(maker: &mut Maker<'_, '_>, server_name: Option<&[u8]>, version: u16, opaque: &[u8], alpn: Option<&[u8]>) -> Vec<u8> {
+fn client_hello(
+    maker: &mut Maker<'_, '_>,
+    server_name: Option<&[u8]>,
+    version: u16,
+    opaque: &[u8],
+    alpn: Option<&[u8]>,
+) -> Vec<u8> {
     let mut extensions = Vec::new();
     let mut extension = |kind: u16, body: &[u8]| {
         extensions.extend(kind.to_be_bytes());
@@ -175,7 +182,11 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause>
     let mut opaque = maker.buffer(rule, Buffer::TlsCerts, Filler::Name, b"", |_| true)?.unwrap_or_default();
     let mut hidden = Vec::new();
     if payload && maker.variant % 2 == 1 {
-        let lead: &[u8] = if answers { b"\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03" } else { b"\x16\x03\x01\x00\x31\x01\x00\x00\x2d\x03\x03" };
+        let lead: &[u8] = if answers {
+            b"\x16\x03\x03\x00\x31\x02\x00\x00\x2d\x03\x03"
+        } else {
+            b"\x16\x03\x01\x00\x31\x01\x00\x00\x2d\x03\x03"
+        };
         let mut own = maker.raw(rule, lead, |bytes| {
             if bytes.len() > 9 && bytes[0] == 0x16 && bytes.len() < 16_000 {
                 let (record, message) = ((bytes.len() - 5) as u16, (bytes.len() - 9) as u16);
@@ -194,7 +205,11 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause>
     }
     let serial = serial.map_or_else(
         || vec![0x1a, 0x2b, 0x3c],
-        |text| text.split(|b| *b == b':').filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect(),
+        |text| {
+            text.split(|b| *b == b':')
+                .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+                .collect()
+        },
     );
     let years = if rule.app_layer.contains(&AppLayerCondition::TlsCertExpired) { (10, 11) } else { (20, 45) };
     let name = sni.clone().unwrap_or_else(|| b"www.example.com".to_vec());
@@ -214,7 +229,8 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause>
     server.extend(random_field(&mut maker.random));
     server.extend([0, 0xc0, 0x2f, 0, 0, 0]);
     let list = sized24(&sized24(&certificate));
-    let answer = [handshake(2, &server), handshake(11, &list), handshake(14, &[])].map(|m| record(22, version, &m)).concat();
+    let answer =
+        [handshake(2, &server), handshake(11, &list), handshake(14, &[])].map(|m| record(22, version, &m)).concat();
     let finished = |random: &mut Random| [record(20, version, &[1]), record(22, version, &random.bytes(40))].concat();
     let mut turns = vec![turn(Way::ToServer, hello), turn(Way::ToClient, answer)];
     for way in [Way::ToServer, Way::ToClient] {

@@ -4,7 +4,9 @@ use super::conversation::{Conversation, Transport, Turn};
 use weir_packet::protocols;
 use weir_synth::scenario_options::Acks;
 use weir_synth::wire::{Encapsulation, Fragmentation, Order, Wrap, WrapKind, v4};
-use weir_synth::{Capture, DataOptions, Flow, FlowOptions, PacketFields, Random, Scenario, SendOptions, SynthFrame, Way};
+use weir_synth::{
+    Capture, DataOptions, Flow, FlowOptions, PacketFields, Random, Scenario, SendOptions, SynthFrame, Way,
+};
 
 /// How a conversation is sent.
 #[derive(Debug, Clone)]
@@ -96,7 +98,8 @@ impl Style {
             2 => style.encapsulation.mpls = vec![100 + random.below(1000) as u32],
             3 => style.encapsulation.pppoe = true,
             4 | 5 => {
-                let kind = random.pick(&[WrapKind::Vxlan, WrapKind::Geneve, WrapKind::Gre, WrapKind::Ipip, WrapKind::Erspan]);
+                let kind =
+                    random.pick(&[WrapKind::Vxlan, WrapKind::Geneve, WrapKind::Gre, WrapKind::Ipip, WrapKind::Erspan]);
                 let outer = weir_synth::wire::Addresses { source: v4(10, 200, 0, 1), destination: v4(10, 200, 0, 2) };
                 style.encapsulation.wraps.push(Wrap { kind, outer, number: 77 });
             }
@@ -131,7 +134,13 @@ impl Style {
         if whole || !flow_is_tcp {
             return DataOptions { repeat: 1, send, ..DataOptions::default() };
         }
-        DataOptions { segment: self.segment, order: self.order.clone(), repeat: self.repeat, send, ..DataOptions::default() }
+        DataOptions {
+            segment: self.segment,
+            order: self.order.clone(),
+            repeat: self.repeat,
+            send,
+            ..DataOptions::default()
+        }
     }
 }
 
