@@ -108,6 +108,34 @@ fn escaped(uri: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The body, as long as `http.content_len` asks for.
+fn sized(maker: &mut Maker<'_, '_>, rule: &Rule, body: &mut Vec<u8>) -> Result<(), Cause> {
+    if !has(rule, Buffer::HttpContentLength) {
+        return Ok(());
+    }
+    let number = |text: &[u8]| std::str::from_utf8(text).ok().and_then(|t| t.parse::<usize>().ok());
+    // The body's own length may do, or one that is a little larger.
+    for longer in 0..300 {
+        let text = (body.len() + longer).to_string();
+        for run in rule.buffers.iter().filter(|b| b.buffer == Buffer::HttpContentLength) {
+            let mut fixed = run.clone();
+            fixed.matches.push(somewhere(text.as_bytes()));
+            fixed.matches.push(weir_ir::Match::Size(weir_ir::Comparison::Equal(text.len() as u64)));
+            let wanted = Wanted { matches: &fixed, decoded: None, filler: Filler::Digits, length: Vec::new(), shape: |_| true, lead: b"", trail: b"" };
+            if maker.solver.solve_in(&wanted, 2, &mut maker.random).is_ok() {
+                body.resize(body.len() + longer, b'z');
+                return Ok(());
+            }
+        }
+    }
+    let asked = maker.buffer(rule, Buffer::HttpContentLength, Filler::Digits, b"", |t| t.iter().all(u8::is_ascii_digit))?;
+    match asked.and_then(|text| number(&text)) {
+        Some(length) if length >= body.len() && length < 100_000 => body.resize(length, b'z'),
+        _ => return Err("a length that the body does not have"),
+    }
+    Ok(())
+}
+
 /// Header lines, as fields; what is no line of a header becomes the value of one.
 fn fields_of(block: &[u8], variant: usize) -> Vec<Field> {
     // Names of which a block may hold the beginning, with a value.
@@ -218,8 +246,7 @@ fn fields(
         }
     }
     if let Some(body) = body {
-        let length = maker.buffer(rule, Buffer::HttpContentLength, Filler::Digits, b"", value)?;
-        let length = length.unwrap_or_else(|| body.to_string().into_bytes());
+        let length = body.to_string().into_bytes();
         if !known(&fields, b"Transfer-Encoding") {
             match fields.iter_mut().find(|(n, _)| n.eq_ignore_ascii_case(b"content-length")) {
                 Some(field) if !has(rule, Buffer::HttpHeader) => field.1 = length,
@@ -374,7 +401,8 @@ fn request(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
         }
         return Ok(message(&text[..end], &own, &body, has_body));
     }
-    let posts = has_body || (method == b"POST" && maker.variant % 4 != 3);
+    sized(maker, rule, &mut body)?;
+    let posts = has_body || has(rule, Buffer::HttpContentLength) || (method == b"POST" && maker.variant % 4 != 3);
     let fields = fields(maker, rule, &REQUEST_FIELDS, true, posts.then_some(body.len()))?;
     if let Some(line) =
         maker.framed(rule, Buffer::HttpRequestLine, Filler::Text, (b"GET /", b" HTTP/1.1"), request_line)?
@@ -453,6 +481,7 @@ fn response(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<u8>, Cause> {
         let end = text.windows(2).position(|w| w == b"\r\n").unwrap_or(0);
         return Ok(message(&text[..end], &fields_of(&text[end..], maker.variant), &body, true));
     }
+    sized(maker, rule, &mut body)?;
     let named = has(rule, Buffer::HttpHeaderNames) || has(rule, Buffer::HttpContentLength);
     let fields = fields(maker, rule, &RESPONSE_FIELDS, false, (named || !body.is_empty()).then_some(body.len()))?;
     Ok(message(&line, &fields, &body, true))

@@ -205,6 +205,11 @@ impl Solver {
 
     /// Bytes of the buffer before its transforms.
     pub fn solve(&mut self, wanted: &Wanted<'_>, random: &mut Random) -> Result<Vec<u8>, Cause> {
+        self.solve_in(wanted, ATTEMPTS, random)
+    }
+
+    /// The same, with so many proposals at most.
+    pub fn solve_in(&mut self, wanted: &Wanted<'_>, attempts: usize, random: &mut Random) -> Result<Vec<u8>, Cause> {
         let buffer = wanted.matches;
         if let Some(cause) = unsolvable(buffer) {
             return Err(cause);
@@ -214,7 +219,7 @@ impl Solver {
         let steps = transform::compile(&buffer.transforms).map_err(|_| "transforms that the engine refuses")?;
         let (mut after, mut spare) = (Vec::new(), Vec::new());
         let mut cause = "no proposal holds";
-        for attempt in 0..ATTEMPTS {
+        for attempt in 0..attempts {
             let transformed = match self.propose(wanted, attempt, random) {
                 Ok(bytes) => bytes,
                 Err(why) => {
