@@ -10,9 +10,12 @@ use std::time::Instant;
 use weir::commands::audit;
 use weir::{device, pipeline};
 use weir_ir::Rule;
+use weir_rules::plan::{Class, Options};
 use weir_management::Config;
 use weir_synth::Random;
 use weir_tests::compare::command::exit;
+use weir_tests::positives::conversation::Conversation;
+use weir_tests::positives::evasions;
 use weir_tests::positives::report::Fired;
 use weir_tests::positives::run::{self, Fate};
 
@@ -55,6 +58,12 @@ struct Arguments {
     /// Conversations in one batch
     #[arg(long, value_name = "N", default_value_t = 2000)]
     batch: usize,
+    /// Try each known way to hide on so many conversations
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    evasions: usize,
+    /// Leave conditions of a class (L, T, G, H, C) out of the tables: differences must then be found
+    #[arg(long, value_name = "CLASS")]
+    cripple: Option<String>,
     /// Fail when less than this share of the rules fires
     #[arg(long, value_name = "PERCENT")]
     min_fired: Option<f64>,
@@ -119,7 +128,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     let fired = Fired::new(&rules, &fates);
     fired.print();
     let compared =
-        if arguments.packets > 0 { Some(compare(arguments, &loaded, &config, &rules, &fates, start)?) } else { None };
+        if arguments.packets > 0 || arguments.evasions > 0 { Some(compare(arguments, &loaded, &config, &rules, &fates, start)?) } else { None };
     if let Some(path) = &arguments.json {
         let all = json!({
             "seed": arguments.seed,
@@ -128,6 +137,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             "compared": compared.as_ref().map(|c| json!({
                 "packets": c.packets, "alerts": c.alerts, "rules": c.rules, "batches": c.batches,
                 "host_packets": c.host_packets, "differences": c.differences,
+                "evasions": c.evasions.iter().map(|e| json!({
+                    "name": e.name, "conversations": e.applied, "detected": e.detected, "twins": e.twins,
+                    "differences": e.differences,
+                })).collect::<Vec<_>>(),
             })),
             "seconds": start.elapsed().as_secs_f64(),
         });
@@ -172,6 +185,29 @@ struct Compared {
     batches: u64,
     host_packets: u64,
     differences: Vec<serde_json::Value>,
+    evasions: Vec<run::Evaded>,
+}
+
+/// The table of ways to hide.
+fn evasions(
+    arguments: &Arguments,
+    loaded: &pipeline::Loaded,
+    tables: &device::Tables,
+    config: &Config,
+    fired: &[(usize, &Conversation)],
+    c: &mut Compared,
+) -> Result<()> {
+    println!("| way to hide | conversations | detected | benign twins that alert | differences behind the device |");
+    println!("|---|---|---|---|---|");
+    for way in 0..evasions::count() {
+        let e = run::evade(loaded, tables, config, fired, way, arguments.evasions, arguments.seed)?;
+        println!("| {} | {} | {} | {} | {} |", e.name, e.applied, e.detected, e.twins, e.differences);
+        if e.differences > 0 {
+            c.differences.push(json!({"evasion": e.name, "differences": e.differences}));
+        }
+        c.evasions.push(e);
+    }
+    Ok(())
 }
 
 /// Differences after which a run ends: one cause often shows in many places.
@@ -185,14 +221,22 @@ fn compare(
     fates: &std::collections::BTreeMap<usize, Fate>,
     start: Instant,
 ) -> Result<Compared> {
-    let tables = device::tables(loaded).map_err(|f| f.error)?;
+    let omit_classes = Class::ALL.into_iter().filter(|c| arguments.cripple.as_deref() == Some(&c.letter().to_string())).collect();
+    let tables = device::tables_with(loaded, &Options { omit_classes, ..Options::default() }).map_err(|f| f.error)?;
     eprintln!("tables made, {:.0} s", start.elapsed().as_secs_f64());
-    let mut fired: Vec<(usize, &weir_tests::positives::conversation::Conversation)> = fates
+    let mut fired: Vec<(usize, &Conversation)> = fates
         .iter()
         .filter_map(|(n, fate)| if let Fate::Fired(conversation) = fate { Some((*n, &**conversation)) } else { None })
         .collect();
-    let mut c = Compared { packets: 0, alerts: 0, rules: 0, batches: 0, host_packets: 0, differences: Vec::new() };
+    let mut c = Compared { packets: 0, alerts: 0, rules: 0, batches: 0, host_packets: 0, differences: Vec::new(), evasions: Vec::new() };
     if fired.is_empty() {
+        return Ok(c);
+    }
+    if arguments.evasions > 0 {
+        Random::new(arguments.seed).shuffle(&mut fired);
+        evasions(arguments, loaded, &tables, config, &fired, &mut c)?;
+    }
+    if arguments.packets == 0 {
         return Ok(c);
     }
     let mut heard = BTreeSet::new();

@@ -1,7 +1,7 @@
 //! Fires rules, and compares both engines.
 
 use super::conversation::{Conversation, Maker, Rules};
-use super::encodings;
+use super::{encodings, evasions};
 use super::solve::{Cause, Solver};
 use super::traffic::{self, Style};
 use anyhow::{Result, anyhow};
@@ -249,4 +249,54 @@ pub fn minimise(loaded: &Loaded, tables: &Tables, config: &Config, sent: &[Sent]
         }
     }
     Ok((best, said))
+}
+
+/// What one way to hide comes to.
+#[derive(Debug, Clone)]
+pub struct Evaded {
+    /// Its name.
+    pub name: &'static str,
+    /// Conversations it was applied to.
+    pub applied: usize,
+    /// Those on which the full engine still alerts.
+    pub detected: usize,
+    /// Benign twins on which it alerts.
+    pub twins: usize,
+    /// Alerts on which both engines do not agree.
+    pub differences: usize,
+}
+
+/// Tries one way to hide on conversations, at most `most` of them.
+pub fn evade(
+    loaded: &Loaded,
+    tables: &Tables,
+    config: &Config,
+    fired: &[(usize, &Conversation)],
+    way: usize,
+    most: usize,
+    seed: u64,
+) -> Result<Evaded> {
+    let mut random = Random::new(seed ^ way as u64);
+    let (mut attacks, mut twins) = (Vec::new(), Vec::new());
+    let mut time = START;
+    for (rule, conversation) in fired.iter().filter(|(_, c)| c.times == 1) {
+        if attacks.len() == most {
+            break;
+        }
+        let Some([attack, twin]) = evasions::hidden(way, conversation, &mut random, time) else { continue };
+        time = attack.last().map_or(time, |f| f.time) + 1000;
+        attacks.push(Sent { rule: Some(*rule), frames: attack });
+        twins.push(Sent { rule: Some(*rule), frames: twin });
+    }
+    let sources = loaded.program.sources();
+    let heard = |sent: &[Sent]| -> Result<(usize, usize)> {
+        let said = compare(loaded, tables, config, sent)?;
+        let audible = sent.iter().filter_map(|s| s.rule).filter(|rule| said.rules.contains(&(*rule as u32)));
+        Ok((audible.count(), said.missed.len() + said.extra.len()))
+    };
+    attacks.retain(|s| s.rule.is_some_and(|rule| !sources[rule].noalert));
+    let (detected, first) = heard(&attacks)?;
+    let (alerting, second) = heard(&twins)?;
+    let name = evasions::name(way);
+    Ok(Evaded { name, applied: attacks.len(), detected, twins: alerting, differences: first + second })
 }

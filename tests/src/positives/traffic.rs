@@ -1,8 +1,8 @@
 //! Frames of conversations: plainly, or with what networks and adversaries do to them.
 
 use super::conversation::{Conversation, Transport, Turn};
-use weir_packet::protocols;
-use weir_synth::scenario_options::Acks;
+use weir_packet::{protocols, tcp_flags};
+use weir_synth::scenario_options::{Acks, Number};
 use weir_synth::wire::{Encapsulation, Fragmentation, Order, Wrap, WrapKind, v4};
 use weir_synth::{
     Capture, DataOptions, Flow, FlowOptions, PacketFields, Random, Scenario, SendOptions, SynthFrame, Way,
@@ -29,16 +29,33 @@ pub struct Style {
     pub isn: [u32; 2],
     /// Acknowledgements.
     pub acks: Acks,
-    /// Chaff that no receiver takes: a wrong checksum.
-    pub chaff: bool,
-    /// A reset that no receiver takes: its sequence number is out of the window.
-    pub forged_reset: bool,
+    /// Packets before each message that no receiver takes.
+    pub chaff: Chaff,
+    /// The second half first, then all of it with other bytes there: the first copy counts, or the last, by policy.
+    pub hidden_overlap: bool,
     /// Nanoseconds between turns.
     pub pause: u64,
     /// 0: FIN, 1: RST, 2: nothing.
     pub end: u8,
     /// TTL.
     pub ttl: u8,
+}
+
+/// What no receiver takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chaff {
+    /// Nothing.
+    None,
+    /// Other bytes with a wrong checksum.
+    Checksum,
+    /// Other bytes that do not reach the receiver.
+    Ttl,
+    /// A reset out of the window.
+    Reset,
+    /// A FIN out of the window.
+    Fin,
+    /// Other bytes in front of the window.
+    OldNumbers,
 }
 
 impl Default for Style {
@@ -53,8 +70,8 @@ impl Default for Style {
             timestamps: false,
             isn: [1000, 500_000],
             acks: Acks::Last,
-            chaff: false,
-            forged_reset: false,
+            chaff: Chaff::None,
+            hidden_overlap: false,
             pause: 0,
             end: 0,
             ttl: 64,
@@ -107,8 +124,10 @@ impl Style {
         }
         style.timestamps = random.one_in(3);
         style.acks = random.pick(&[Acks::Last, Acks::Last, Acks::Each, Acks::None]);
-        style.chaff = random.one_in(10);
-        style.forged_reset = random.one_in(12);
+        if random.one_in(5) {
+            style.chaff = random.pick(&[Chaff::Checksum, Chaff::Ttl, Chaff::Reset, Chaff::Fin, Chaff::OldNumbers]);
+        }
+        style.hidden_overlap = random.one_in(16);
         style.pause = random.pick(&[0, 0, 0, 1_000_000, 50_000_000, 2_000_000_000]);
         style.end = random.pick(&[0, 0, 1, 2]);
         style.ttl = random.pick(&[64, 128, 255, 3]);
@@ -162,20 +181,35 @@ fn say(scenario: &mut Scenario, flow: Flow, turn: &Turn, style: &Style) {
         how.segment = Some(size.max(turn.bytes.len() / SEGMENTS_MAX + 1));
     }
     let odd = tcp && !turn.whole && turn.bytes.len() > 1;
-    if odd && style.chaff {
-        // What a receiver drops, in the place of what comes.
+    if odd {
+        // In the place of what comes, or far from it.
         let junk = vec![b'#'; turn.bytes.len().min(600)];
-        let fields = PacketFields::default();
-        let send = SendOptions { bad_checksum: true, ..SendOptions::default() };
-        scenario.packet(flow, turn.way, &junk, &fields, &send);
-    }
-    if odd && style.forged_reset {
-        let fields = PacketFields {
-            flags: Some(4),
-            sequence: Some(weir_synth::scenario_options::Number::Relative(-900_000_000)),
-            ..PacketFields::default()
+        let far = Some(Number::Relative(-900_000_000));
+        let (flags, sequence, bytes) = match style.chaff {
+            Chaff::None | Chaff::Checksum | Chaff::Ttl => (None, None, &junk[..]),
+            Chaff::Reset => (Some(tcp_flags::RST), far, &[][..]),
+            Chaff::Fin => (Some(tcp_flags::FIN | tcp_flags::ACK), far, &[][..]),
+            Chaff::OldNumbers => (None, far, &junk[..]),
         };
-        scenario.packet(flow, turn.way, &[], &fields, &SendOptions::default());
+        let send = SendOptions {
+            bad_checksum: style.chaff == Chaff::Checksum,
+            ttl: (style.chaff == Chaff::Ttl).then_some(1),
+            ..SendOptions::default()
+        };
+        if style.chaff != Chaff::None {
+            let fields = PacketFields { flags, sequence, ..PacketFields::default() };
+            scenario.packet(flow, turn.way, bytes, &fields, &send);
+        }
+    }
+    let half = turn.bytes.len() / 2;
+    if odd && style.hidden_overlap && half > 0 && turn.bytes.len() < 2800 {
+        let (first, second) = turn.bytes.split_at(half);
+        let none = DataOptions { acks: Some(Acks::None), ..DataOptions::default() };
+        let other: Vec<u8> = second.iter().map(|b| b ^ 0x11).collect();
+        scenario.send(flow, turn.way, second, &DataOptions { offset: half as i64, ..none.clone() });
+        scenario.send(flow, turn.way, &[first, &other].concat(), &DataOptions { offset: -(turn.bytes.len() as i64), ..none });
+        scenario.control(flow, if turn.way == Way::ToServer { Way::ToClient } else { Way::ToServer }, tcp_flags::ACK, &SendOptions::default());
+        return;
     }
     scenario.send(flow, turn.way, &turn.bytes, &how);
     if let Some((length, other)) = style.again.filter(|_| odd) {
