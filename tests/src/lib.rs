@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod compare;
+pub mod positives;
 pub mod scenario;
 pub mod verify;
 

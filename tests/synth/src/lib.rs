@@ -51,6 +51,10 @@ pub mod wire;
 
 pub use random::Random;
 pub use scenario::{DataOptions, Flow, FlowOptions, PacketFields, Scenario, SendOptions};
+/// Further settings of flows and packets.
+pub mod scenario_options {
+    pub use crate::scenario::{Acks, Number};
+}
 pub use text::{ScenarioError, compile};
 pub use wire::Way;
 
