@@ -2,6 +2,28 @@
 
 use weir_contract::protocol::AppProtocol;
 
+/// Which links of mails are told, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Links {
+    /// Their schemes: bit n stands for number n of [`Links::SCHEMES`].
+    pub schemes: u8,
+    /// With their scheme.
+    pub with_scheme: bool,
+}
+
+impl Links {
+    /// Schemes that can be looked for, with what stands before the rest of the link.
+    pub const SCHEMES: [(&'static str, &'static [u8]); 4] =
+        [("http", b"http://"), ("https", b"https://"), ("ftp", b"ftp://"), ("mailto", b"mailto:")];
+}
+
+impl Default for Links {
+    /// Those of HTTP, without their scheme.
+    fn default() -> Self {
+        Links { schemes: 1, with_scheme: false }
+    }
+}
+
 /// Limits; the defaults are those of the reference semantics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppLayerConfig {
@@ -19,6 +41,8 @@ pub struct AppLayerConfig {
     pub tls_message_limit: usize,
     /// Compute digests of files: some rule asks for them.
     pub file_digests: bool,
+    /// Links of mails.
+    pub links: Links,
     /// Frames that rules or records ask for: bit n stands for the buffer with [`weir_ir::Buffer::frame_number`] n.
     pub frames: u128,
     /// Protocols that are not to be known: bit n stands for the protocol of number n.
@@ -42,6 +66,7 @@ impl Default for AppLayerConfig {
             transactions: 256,
             tls_message_limit: 64 * 1024,
             file_digests: false,
+            links: Links::default(),
             frames: 0,
             disabled: 0,
         }

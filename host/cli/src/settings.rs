@@ -51,6 +51,14 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             tls_message_limit: config.app_layer.tls_message_limit.bytes(),
             // The engine knows whether rules ask for them.
             file_digests: false,
+            links: weir_app_layer::config::Links {
+                schemes: weir_app_layer::config::Links::SCHEMES
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, (name, _))| config.app_layer.link_schemes.iter().any(|scheme| scheme.eq_ignore_ascii_case(name)))
+                    .fold(0, |bits, (n, _)| bits | 1 << n),
+                with_scheme: config.app_layer.log_link_scheme,
+            },
             frames: 0,
             disabled: disabled(&config.app_layer.disabled),
         },

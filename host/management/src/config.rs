@@ -177,6 +177,9 @@ section! {
             "Bytes of a TLS handshake message.", |n| (1 << 10..=16 << 20).contains(&n.0), "1 KiB to 16 MiB";
         encryption: EncryptionHandling = EncryptionHandling::Bypass, "app-layer.tls.encryption-handling",
             "Payload of TLS and SSH sessions once it is encrypted.";
+        link_schemes: Vec<String> = vec!["http".to_owned()], "app-layer.mail.link-schemes",
+            "Schemes of the links that are looked for in mails: http, https, ftp, mailto.";
+        log_link_scheme: bool = false, "app-layer.mail.log-link-scheme", "Tell such links with their scheme.";
         disabled: Vec<String> = vec![], "app-layer.disabled",
             "Protocols that are not parsed, by the names rules have for them; their flows count as of no known protocol.";
     }

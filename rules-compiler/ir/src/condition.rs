@@ -28,6 +28,10 @@ pub enum Comparison {
     AnyBit(u64),
     /// `!&mask`: no bit set.
     NoBit(u64),
+    /// `&mask=n`: the bits of the mask are those of `n`.
+    Bits(u64, u64),
+    /// `&mask!=n`: they are others.
+    OtherBits(u64, u64),
 }
 
 impl Comparison {
@@ -45,6 +49,8 @@ impl Comparison {
             Comparison::Outside(a, b) => value < a || value > b,
             Comparison::AnyBit(mask) => value & mask != 0,
             Comparison::NoBit(mask) => value & mask == 0,
+            Comparison::Bits(mask, bits) => value & mask == bits,
+            Comparison::OtherBits(mask, bits) => value & mask != bits,
         }
     }
 }

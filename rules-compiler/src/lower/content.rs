@@ -489,7 +489,12 @@ impl Lowering<'_, '_> {
             };
         if matches!(
             comparison,
-            Comparison::NotEqual(_) | Comparison::Outside(..) | Comparison::AnyBit(_) | Comparison::NoBit(_)
+            Comparison::NotEqual(_)
+                | Comparison::Outside(..)
+                | Comparison::AnyBit(_)
+                | Comparison::NoBit(_)
+                | Comparison::Bits(..)
+                | Comparison::OtherBits(..)
         ) {
             return Err(self.wrong(option, "only =, <, <=, >, >= and ranges are possible"));
         }

@@ -24,7 +24,7 @@ pub(super) fn signed(text: &str) -> Option<i64> {
 }
 
 /// The grammar that all of Suricata's integer keywords share: `n`, `=n`, `!n`, `<n`, `<=n`, `>n`, `>=n`, `a-b` and
-/// `a<>b` (ends excluded), `!a-b`, `&mask`, `!&mask`; names stand for numbers, sizes may have a unit. Spaces do not
+/// `a<>b` (ends excluded), `!a-b`, `&mask`, `!&mask`, `&mask=n`, `&mask!=n`; names stand for numbers, sizes may have a unit. Spaces do not
 /// count. The error is a sentence without subject.
 pub(super) fn comparison(text: &str, max: u64, names: &[(&str, u64)]) -> Result<Comparison, String> {
     let text = text.trim();
@@ -47,7 +47,14 @@ pub(super) fn comparison(text: &str, max: u64, names: &[(&str, u64)]) -> Result<
         None => (false, text),
     };
     if let Some(mask) = rest.strip_prefix('&') {
-        let mask = number(mask.strip_prefix('=').unwrap_or(mask))?;
+        let mask = mask.strip_prefix('=').unwrap_or(mask);
+        if let Some((mask, bits)) = mask.split_once("!=").filter(|_| !negated) {
+            return Ok(Comparison::OtherBits(number(mask)?, number(bits)?));
+        }
+        if let Some((mask, bits)) = mask.split_once('=').filter(|_| !negated) {
+            return Ok(Comparison::Bits(number(mask)?, number(bits)?));
+        }
+        let mask = number(mask)?;
         return Ok(if negated { Comparison::NoBit(mask) } else { Comparison::AnyBit(mask) });
     }
     let range = rest.split_once("<>").or_else(|| rest.split_once('-')).filter(|(low, _)| !low.trim().is_empty());
@@ -102,7 +109,12 @@ pub(super) fn bounds(comparison: Comparison) -> (u64, Option<u64>) {
         Comparison::GreaterEqual(n) => (n, None),
         Comparison::Between(a, b) => (a.saturating_add(1), Some(b.saturating_sub(1))),
         Comparison::Within(a, b) => (a, Some(b)),
-        Comparison::NotEqual(_) | Comparison::Outside(..) | Comparison::AnyBit(_) | Comparison::NoBit(_) => (0, None),
+        Comparison::NotEqual(_)
+        | Comparison::Outside(..)
+        | Comparison::AnyBit(_)
+        | Comparison::NoBit(_)
+        | Comparison::Bits(..)
+        | Comparison::OtherBits(..) => (0, None),
     }
 }
 
@@ -126,6 +138,8 @@ mod tests {
             ("!3-9", Some(Comparison::Outside(4, 8))),
             ("&4", Some(Comparison::AnyBit(4))),
             ("!&4", Some(Comparison::NoBit(4))),
+            ("&0xc0=0x80", Some(Comparison::Bits(0xc0, 0x80))),
+            ("& 3 != 1", Some(Comparison::OtherBits(3, 1))),
             ("nxdomain", Some(Comparison::Equal(3))),
             ("!NXDOMAIN", Some(Comparison::NotEqual(3))),
             ("a-b", Some(Comparison::Equal(9))),

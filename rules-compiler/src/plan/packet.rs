@@ -18,7 +18,12 @@ pub fn interval(c: Comparison, max: u64) -> (u64, u64) {
         Comparison::GreaterEqual(n) => (n, max),
         Comparison::Between(a, b) => (a.saturating_add(1), b.saturating_sub(1)),
         Comparison::Within(a, b) => (a, b),
-        Comparison::NotEqual(_) | Comparison::Outside(..) | Comparison::AnyBit(_) | Comparison::NoBit(_) => (0, max),
+        Comparison::NotEqual(_)
+        | Comparison::Outside(..)
+        | Comparison::AnyBit(_)
+        | Comparison::NoBit(_)
+        | Comparison::Bits(..)
+        | Comparison::OtherBits(..) => (0, max),
     };
     // An empty interval (the rule cannot match) stays open: ranges of records are never inverted.
     if low > high { (0, max) } else { (low.min(max), high.min(max)) }

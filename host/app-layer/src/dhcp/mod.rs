@@ -230,8 +230,7 @@ fn parameter(code: u8) -> Option<&'static str> {
         35 => "arp_timeout",
         42 => "ntp_server",
         66 => "tftp_server_name",
-        67 => "tftp_server_ip",
-        252 => "wpad",
+        150 => "tftp_server_ip",
         _ => return None,
     })
 }

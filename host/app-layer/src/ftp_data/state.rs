@@ -127,7 +127,10 @@ mod tests {
     #[test]
     fn the_file_is_what_the_agreed_direction_carries() {
         let transfer = FileTransfer { name: b"a".to_vec(), content: Content::Retrieved, to_server: false };
-        let mut state = FtpDataState::new(&Default::default(), transfer);
+        let mut state = FtpDataState::new(
+            &Default::default(),
+            &Expected { protocol: AppProtocol::FtpData, port: 20, file: transfer, announced_by: 0 },
+        );
         state.feed(Direction::ToServer, Input::Data(b"no"), 1);
         assert!(!state.transactions()[0].changed[0]);
         state.feed(Direction::ToClient, Input::Data(b"yes"), 2);

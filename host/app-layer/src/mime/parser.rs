@@ -6,6 +6,7 @@ use super::url::links;
 use crate::AppLayerConfig;
 use crate::file::{FILES_MAX, File};
 use crate::line::Piece;
+use md5::{Digest, Md5};
 use std::sync::Arc;
 
 /// Longest line of unencoded text (RFC 5322 section 2.1.1).
@@ -63,6 +64,25 @@ enum Encoding {
     QuotedPrintable,
 }
 
+/// Digest of a body.
+#[derive(Debug, Default)]
+struct Body {
+    md5: Option<Md5>,
+    sum: Option<[u8; 16]>,
+}
+
+impl Body {
+    fn line(&mut self, line: &[u8], end: &[u8]) {
+        let md5 = self.md5.get_or_insert_default();
+        md5.update(line);
+        md5.update(end);
+    }
+
+    fn finish(&mut self) {
+        self.sum = self.md5.take().map(|md5| md5.finalize().into());
+    }
+}
+
 /// A message that is being received.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -84,6 +104,8 @@ pub(crate) struct Message {
     file: Option<usize>,
     files: Vec<File>,
     urls: Vec<Vec<u8>>,
+    /// Digest of what follows the message's head, line by line as it was sent.
+    body: Body,
     /// The line end before a delimiter belongs to the delimiter (RFC 2046 section 5.1.1): it waits.
     line_end: &'static [u8],
     line_length: usize,
@@ -108,6 +130,7 @@ impl Message {
             file: None,
             files: Vec::new(),
             urls: Vec::new(),
+            body: Body::default(),
             line_end: b"",
             line_length: 0,
             oddities: 0,
@@ -134,6 +157,11 @@ impl Message {
     /// Links in text parts.
     pub fn urls(&self) -> &[Vec<u8>] {
         &self.urls
+    }
+
+    /// MD5 of the content behind the head, once it is over.
+    pub fn body_md5(&self) -> Option<&[u8]> {
+        self.body.sum.as_ref().map(|sum| sum.as_slice())
     }
 
     /// The message is over.
@@ -164,6 +192,13 @@ impl Message {
         self.oddities |= 1 << oddity as u8;
     }
 
+    /// The transport had these bytes before the next line: they belong to the digest alone.
+    pub fn stuffed(&mut self, bytes: &[u8]) {
+        if !self.outer {
+            self.body.line(bytes, b"");
+        }
+    }
+
     /// The next line, or a piece of it.
     pub fn line(&mut self, line: &[u8], piece: Piece) {
         if piece.starts {
@@ -171,6 +206,9 @@ impl Message {
             self.in_field = false;
         }
         self.line_length += line.len();
+        if !self.outer {
+            self.body.line(line, piece.end);
+        }
         match self.at {
             At::Head if !piece.starts => {
                 if self.in_field {
@@ -203,6 +241,7 @@ impl Message {
         // Without a delimiter behind it, the last line end is content.
         self.flush_line_end();
         self.end_part();
+        self.body.finish();
         self.ended = true;
     }
 
@@ -383,7 +422,7 @@ impl Message {
         }
         match self.file.and_then(|n| self.files.get_mut(n)) {
             Some(file) => file.push(&decoded),
-            None => links(&decoded, &mut self.urls),
+            None => links(&decoded, self.config.links, &mut self.urls),
         }
         self.decoded = decoded;
     }
@@ -409,6 +448,21 @@ mod tests {
         }
         message.finish();
         message
+    }
+
+    #[test]
+    fn the_digest_of_the_body_is_of_its_lines_as_they_were_sent() {
+        let hex = |message: &Message| message.body_md5().map(crate::digest::hex).unwrap_or_default();
+        let text = b"Subject: s\r\n\r\nSingle SMTP message in one TCP session.\r\n";
+        for step in [1, 7, 100] {
+            assert_eq!(hex(&parse(text, step)), "56ce24d7aea9e9a281e656d96681b651", "{step}");
+        }
+        let mut message = Message::new(&Arc::default());
+        message.line(b"", Piece { starts: true, ends: true, end: b"\r\n" });
+        message.stuffed(b".");
+        message.line(b".a", Piece { starts: true, ends: true, end: b"\r\n" });
+        message.finish();
+        assert_eq!(hex(&message), crate::digest::md5_hex(b"..a\r\n"));
     }
 
     fn content(message: &Message, n: usize) -> Vec<u8> {

@@ -6,6 +6,9 @@ use crate::digest::crc32;
 use crate::json::Object;
 use crate::pairs::Pair;
 
+/// SYMLINK, LINK, READDIR, READDIRPLUS of version 3 (RFC 1813 section 3).
+const NAMELESS: [u32; 4] = [10, 15, 16, 17];
+
 pub fn nfs(call: &Call, pair: &Pair<Call, Reply>, id: u64, out: &mut Vec<u8>) {
     let reply = pair.responses.last();
     let mut rpc = Object::begin("rpc", out);
@@ -24,7 +27,10 @@ pub fn nfs(call: &Call, pair: &Pair<Call, Reply>, id: u64, out: &mut Vec<u8>) {
     let mut o = Object::begin("nfs", out);
     o.number("version", call.version.into());
     o.string("procedure", names::procedure(call.version, call.procedure).as_bytes());
-    o.string("filename", &call.name);
+    // Suricata 8.0.8 tells no names of version 2, nor of calls that make or read links and directories.
+    let named = call.version > 2 && !(call.version == 3 && NAMELESS.contains(&call.procedure));
+    let tell = |name: &[u8]| if named { name.to_vec() } else { Vec::new() };
+    o.string("filename", &tell(&call.name));
     if !call.handle.is_empty() {
         o.string("hhash", format!("{:x}", crc32(&call.handle)).as_bytes());
     }
@@ -51,8 +57,8 @@ pub fn nfs(call: &Call, pair: &Pair<Call, Reply>, id: u64, out: &mut Vec<u8>) {
     }
     if let Some(to) = &call.rename_to {
         o.object("rename", |o| {
-            o.string("from", &call.name);
-            o.string("to", to);
+            o.string("from", &tell(&call.name));
+            o.string("to", &tell(to));
         });
     }
     o.end();

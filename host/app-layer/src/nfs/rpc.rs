@@ -60,5 +60,8 @@ fn unix(flavor: u32, body: &[u8]) -> Option<(Vec<u8>, u32, u32)> {
         return None;
     }
     x.word()?;
-    Some((x.short()?.to_vec(), x.word()?, x.word()?))
+    // User and group are read right behind the name, as Suricata 8.0.8 does, not behind its padding.
+    let length = usize::try_from(x.word()?).ok()?;
+    let name = x.fixed(length)?.to_vec();
+    Some((name, x.word()?, x.word()?))
 }

@@ -241,7 +241,11 @@ impl ProtocolState for QuicState {
     fn log(&self, index: usize, out: &mut Vec<u8>) {
         let Some((direction, packet)) = self.packets.get(index) else { return };
         let mut quic = Object::begin("quic", out);
-        quic.text("version", Some(u32::from_be_bytes(packet.version).to_string().as_bytes()));
+        let version = match u32::from_be_bytes(packet.version) {
+            VERSION_2 => "v2".to_owned(),
+            number => number.to_string(),
+        };
+        quic.text("version", Some(version.as_bytes()));
         quic.text("sni", packet.sni().map(Vec::as_slice));
         quic.text("ua", packet.google.as_ref().and_then(|g| g.user_agent.as_deref()));
         if let Some((text, hash)) = &packet.cyu {
@@ -278,42 +282,94 @@ fn extension(object: &mut Object<'_>, hello: &Hello, kind: u16) {
     object.number("type", kind.into());
     match kind {
         0 => object.texts("values", hello.sni.iter().map(Vec::as_slice)),
+        13 => {
+            let numbers: Vec<String> = hello.signatures.iter().map(u16::to_string).collect();
+            object.texts("values", numbers.iter().map(String::as_bytes));
+        }
+        43 => {
+            let names: Vec<String> = hello.versions.iter().map(|version| version_name(*version)).collect();
+            object.texts("values", names.iter().map(String::as_bytes));
+        }
         16 => object.texts("values", hello.alpn.iter().map(Vec::as_slice)),
         _ => {}
     }
 }
+
+/// QUIC 2 (RFC 9369 section 3.1).
+const VERSION_2: u32 = 0x6b33_43cf;
 
 /// Names of extensions (IANA, TLS ExtensionType values).
 fn extension_name(kind: u16) -> Option<&'static str> {
     Some(match kind {
         0 => "server_name",
         1 => "max_fragment_length",
+        2 => "client_certificate_url",
+        3 => "trusted_ca_keys",
+        4 => "truncated_hmac",
         5 => "status_request",
+        6 => "user_mapping",
+        7 => "client_authz",
+        8 => "server_authz",
+        9 => "cert_type",
         10 => "supported_groups",
         11 => "ec_point_formats",
+        12 => "srp",
         13 => "signature_algorithms",
+        14 => "use_srtp",
         15 => "heartbeat",
         16 => "alpn",
+        17 => "status_request_v2",
         18 => "signed_certificate_timestamp",
+        19 => "client_certificate_type",
+        20 => "server_certificate_type",
         21 => "padding",
         22 => "encrypt_then_mac",
         23 => "extended_master_secret",
+        24 => "token_binding",
+        25 => "cached_info",
+        26 => "tls_lts",
         27 => "compress_certificate",
         28 => "record_size_limit",
+        29 => "pwd_protect",
+        30 => "pwd_clear",
+        31 => "password_salt",
+        32 => "ticket_pinning",
+        33 => "tls_cert_with_extern_psk",
+        34 => "delegated_credentials",
         35 => "session_ticket",
+        36 => "TLMSP",
+        37 => "TLMSP_proxying",
+        38 => "TLMSP_delegate",
+        39 => "supported_ekt_ciphers",
         41 => "pre_shared_key",
         42 => "early_data",
         43 => "supported_versions",
         44 => "cookie",
         45 => "psk_key_exchange_modes",
         47 => "certificate_authorities",
+        48 => "oid_filters",
         49 => "post_handshake_auth",
         50 => "signature_algorithms_cert",
         51 => "key_share",
+        52 => "transparency_info",
+        53 => "connection_id_deprecated",
+        54 => "connection_id",
+        55 => "external_id_hash",
+        56 => "external_session_id",
         57 => "quic_transport_parameters",
-        0x4469 => "application_settings",
-        0xfe0d => "encrypted_client_hello",
+        58 => "ticket_request",
+        59 => "dnssec_chain",
         0xff01 => "renegotiation_info",
         _ => return None,
     })
+}
+
+/// Names of versions, as far as they have any.
+fn version_name(version: u16) -> String {
+    match version {
+        0x0300 => "Ssl30".to_owned(),
+        0x0301..=0x0304 => format!("Tls1{}", version - 0x0301),
+        0x7f12..=0x7f17 => format!("Tls13Draft{}", version & 0xff),
+        _ => format!("TlsVersion({version} / {version:#x})"),
+    }
 }

@@ -167,7 +167,12 @@ impl SmtpState {
                 return;
             }
             // A dot at the start of a line was doubled (RFC 5321 section 4.5.2).
-            line = line.strip_prefix(b".").unwrap_or(line);
+            if let Some(rest) = line.strip_prefix(b".") {
+                line = rest;
+                if let Some(message) = self.mails.get_mut(index).and_then(|mail| mail.message.as_mut()) {
+                    message.stuffed(b".");
+                }
+            }
         }
         self.message_line(index, line, piece);
     }

@@ -155,7 +155,8 @@ impl ProtocolState for SmtpState {
         object.texts("to", addresses(message, b"to"));
         object.texts("cc", addresses(message, b"cc"));
         object.texts("attachment", message.files().iter().map(file::File::name));
-        object.texts("url", message.urls().iter().map(Vec::as_slice));
+        // The last one first.
+        object.texts("url", message.urls().iter().rev().map(Vec::as_slice));
         extended(&mut object, message, settings);
         object.end();
         true
@@ -180,15 +181,12 @@ const EXTENDED: [(&str, &[u8], bool); 15] = [
     ("organization", b"organization", false),
     ("date", b"date", false),
 ];
-/// Those that `extended` stands for.
-const USUAL: [&str; 5] = ["reply_to", "message_id", "subject", "x_mailer", "date"];
 
 fn extended(object: &mut crate::json::Object<'_>, message: &Message, settings: &LogSettings) {
     let custom = settings.list("custom").unwrap_or_default();
-    let all = settings.is("extended", false) && custom.is_empty();
     for (key, name, list) in EXTENDED {
         let spelled = key.replace('_', "-");
-        if !(custom.iter().any(|c| *c == key || *c == spelled) || (all && USUAL.contains(&key))) {
+        if !custom.iter().any(|c| *c == key || *c == spelled) {
             continue;
         }
         let values = || message.fields().iter().filter(|f| f.is(name)).map(|f| f.value.as_slice());
@@ -202,5 +200,8 @@ fn extended(object: &mut crate::json::Object<'_>, message: &Message, settings: &
     if sums.contains(&"subject") {
         let subject = message.fields().iter().find(|f| f.is(b"subject"));
         object.text("subject_md5", subject.map(|f| crate::digest::md5_hex(&f.value)).as_deref().map(str::as_bytes));
+    }
+    if sums.contains(&"body") {
+        object.text("body_md5", message.body_md5().map(crate::digest::hex).as_deref().map(str::as_bytes));
     }
 }

@@ -124,7 +124,7 @@ impl ProtocolState for SnmpState {
         let names: Vec<String> = message.variables.iter().map(|v| dotted(v)).collect();
         object.texts("vars", names.iter().map(String::as_bytes));
         object.text("community", message.community.as_deref());
-        if let Some(user) = &message.user {
+        if let Some(user) = message.user.as_ref().filter(|_| !message.encrypted) {
             object.always("usm", user);
         }
         object.end();

@@ -301,6 +301,15 @@ fn application(root: &Node, config: &mut Config) {
     if root.text("app-layer.protocols.tls.encryption-handling") == Some("full") {
         config.app_layer.encryption = EncryptionHandling::Full;
     }
+    let mime = "app-layer.protocols.smtp.mime";
+    let schemes = root.texts(&format!("{mime}.extract-urls-schemes"));
+    if !schemes.is_empty() {
+        config.app_layer.link_schemes = schemes;
+    }
+    if root.flag(&format!("{mime}.extract-urls")) == Some(false) {
+        config.app_layer.link_schemes.clear();
+    }
+    config.app_layer.log_link_scheme = root.flag(&format!("{mime}.log-url-scheme")) == Some(true);
     let off = root.get("app-layer.protocols").map_or(&[][..], |node| &node.children);
     config.app_layer.disabled = off
         .iter()
