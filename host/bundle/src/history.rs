@@ -65,7 +65,8 @@ impl History {
             }
             Ok(_) => std::fs::read(path).map_err(io)?,
         };
-        serde_json::from_slice(&bytes).map_err(|error| HistoryError::Form { path: path.to_owned(), why: error.to_string() })
+        serde_json::from_slice(&bytes)
+            .map_err(|error| HistoryError::Form { path: path.to_owned(), why: error.to_string() })
     }
 
     /// The bundle is not older than what was accepted.
@@ -88,7 +89,12 @@ impl History {
         if self.accepted.last().is_some_and(|a| a.digest == bundle.digest) {
             return;
         }
-        self.accepted.push(Accepted { version: m.version, digest: bundle.digest.clone(), ruleset: m.ruleset.clone(), at: now });
+        self.accepted.push(Accepted {
+            version: m.version,
+            digest: bundle.digest.clone(),
+            ruleset: m.ruleset.clone(),
+            at: now,
+        });
         let excess = self.accepted.len().saturating_sub(ENTRIES_MAX);
         self.accepted.drain(..excess);
     }
@@ -106,9 +112,11 @@ impl History {
     /// Writes it beside the file and moves it there, so that it is always whole.
     pub fn write(&self, path: &Path) -> Result<(), HistoryError> {
         let io = |source| HistoryError::Io { path: path.to_owned(), source };
-        let text = serde_json::to_vec_pretty(self).map_err(|e| HistoryError::Form { path: path.to_owned(), why: e.to_string() })?;
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(|e| HistoryError::Form { path: path.to_owned(), why: e.to_string() })?;
         let part = path.with_extension(format!("part-{}", digest(&text).get(..8).unwrap_or("0")));
-        let written = std::fs::File::create(&part).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
+        let written =
+            std::fs::File::create(&part).and_then(|mut file| file.write_all(&text).and_then(|()| file.sync_all()));
         written.and_then(|()| std::fs::rename(&part, path)).map_err(|error| {
             let _ = std::fs::remove_file(&part);
             io(error)

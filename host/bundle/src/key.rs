@@ -49,8 +49,12 @@ impl KeyError {
     /// What to do.
     pub fn remedy(&self) -> &'static str {
         match self {
-            KeyError::Io { .. } => "name a file that exists and that you may read; `weir tables keygen` writes new ones, over none that exists",
-            KeyError::Mode { .. } => "chmod 600 it; if someone may have read it, make a new key with `weir tables keygen`",
+            KeyError::Io { .. } => {
+                "name a file that exists and that you may read; `weir tables keygen` writes new ones, over none that exists"
+            }
+            KeyError::Mode { .. } => {
+                "chmod 600 it; if someone may have read it, make a new key with `weir tables keygen`"
+            }
             KeyError::Form { .. } => "name a key that `weir tables keygen` wrote",
         }
     }
@@ -98,7 +102,8 @@ impl PrivateKey {
         if mode & 0o077 != 0 {
             return Err(KeyError::Mode { path: path.to_owned(), mode });
         }
-        let seed = bytes(&text(file, path)?, PRIVATE).ok_or_else(|| KeyError::Form { path: path.to_owned(), what: "private" })?;
+        let seed = bytes(&text(file, path)?, PRIVATE)
+            .ok_or_else(|| KeyError::Form { path: path.to_owned(), what: "private" })?;
         Ok(Self::from_seed(&seed))
     }
 

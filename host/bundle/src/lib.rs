@@ -75,7 +75,9 @@ pub enum BundleError {
         wanted: String,
     },
     /// Not signed by the key.
-    #[error("at byte {at}: the signature is wrong: the bundle was changed after it was signed, or signed by someone else")]
+    #[error(
+        "at byte {at}: the signature is wrong: the bundle was changed after it was signed, or signed by someone else"
+    )]
     Signature {
         /// Where the signature lies.
         at: u64,
@@ -135,7 +137,9 @@ pub enum BundleError {
         have: String,
     },
     /// The device is too small for it.
-    #[error("in the manifest, `needs.{what}`: the bundle was made for another geometry: it has {needed}, the device holds {most}")]
+    #[error(
+        "in the manifest, `needs.{what}`: the bundle was made for another geometry: it has {needed}, the device holds {most}"
+    )]
     Geometry {
         /// Which table.
         what: &'static str,
@@ -151,10 +155,18 @@ impl BundleError {
     pub fn remedy(&self) -> &'static str {
         match self {
             BundleError::Magic => "name a file that `weir tables build --key` wrote",
-            BundleError::Format(_) => "use the version of Weir that the bundle was made for, or make the bundle anew with this one",
-            BundleError::Length { .. } | BundleError::Part { .. } => "fetch the file again; if that does not help, make the bundle anew",
-            BundleError::Key { .. } => "name the public key that belongs to it with --public-key, or have the bundle signed with yours",
-            BundleError::Signature { .. } => "do not use it: fetch it again from its source, and find out who changed it",
+            BundleError::Format(_) => {
+                "use the version of Weir that the bundle was made for, or make the bundle anew with this one"
+            }
+            BundleError::Length { .. } | BundleError::Part { .. } => {
+                "fetch the file again; if that does not help, make the bundle anew"
+            }
+            BundleError::Key { .. } => {
+                "name the public key that belongs to it with --public-key, or have the bundle signed with yours"
+            }
+            BundleError::Signature { .. } => {
+                "do not use it: fetch it again from its source, and find out who changed it"
+            }
             BundleError::Manifest { .. } => "make the bundle anew with this version",
             BundleError::Expired { .. } => "fetch a newer bundle, or make it anew",
             BundleError::Early { .. } => "set the clock",
@@ -214,7 +226,8 @@ impl<'a> Layout<'a> {
         }
         let end = HEAD + size;
         let signed = bytes.get(..end).ok_or_else(|| length("the manifest", HEAD))?;
-        let signature = bytes.get(end..).and_then(|rest| rest.first_chunk()).ok_or_else(|| length("the signature", end))?;
+        let signature =
+            bytes.get(end..).and_then(|rest| rest.first_chunk()).ok_or_else(|| length("the signature", end))?;
         let parts = bytes.get(end + SIGNATURE..).unwrap_or(&[]);
         Ok(Layout { signed, manifest: signed.get(HEAD..).unwrap_or(&[]), signature: *signature, parts })
     }

@@ -111,7 +111,8 @@ impl Manifest {
             return Err(format!("{} parts, more than {PARTS_MAX}", self.parts.len()));
         }
         for (n, part) in self.parts.iter().enumerate() {
-            let digits = part.sha256.len() == 64 && part.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            let digits = part.sha256.len() == 64
+                && part.sha256.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
             if !digits {
                 return Err(format!("part `{}` has no digest", part.name));
             }

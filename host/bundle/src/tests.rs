@@ -99,7 +99,9 @@ fn expired_and_too_early() {
 #[test]
 fn of_a_later_contract() {
     let have = weir_contract::constants::CONTRACT_MINOR;
-    for contract in [(weir_contract::constants::CONTRACT_MAJOR, have + 1), (weir_contract::constants::CONTRACT_MAJOR + 1, 0)] {
+    for contract in
+        [(weir_contract::constants::CONTRACT_MAJOR, have + 1), (weir_contract::constants::CONTRACT_MAJOR + 1, 0)]
+    {
         let bytes = seal(Manifest { contract, ..manifest(1) }, &[], &key(1)).unwrap();
         let bundle = Bundle::open(&bytes, &key(1).public()).unwrap();
         assert!(matches!(bundle.usable(1500), Err(BundleError::Contract { .. })));
@@ -150,7 +152,11 @@ fn contradictions_of_a_manifest() {
 #[test]
 fn refusals_have_a_remedy() {
     let bytes = sealed(1);
-    let errors = [Bundle::open(b"ELF", &key(1).public()), Bundle::open(&bytes[..9], &key(1).public()), Bundle::open(&bytes, &key(2).public())];
+    let errors = [
+        Bundle::open(b"ELF", &key(1).public()),
+        Bundle::open(&bytes[..9], &key(1).public()),
+        Bundle::open(&bytes, &key(2).public()),
+    ];
     for error in errors.into_iter().map(Result::unwrap_err) {
         assert!(error.to_string().contains("at byte") && error.remedy().len() > 10, "{error}");
     }

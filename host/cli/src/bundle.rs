@@ -158,8 +158,10 @@ fn normal_of(rules: &[Rule]) -> String {
 /// A block of an image.
 fn block(image: &[u8], kind: BlockType) -> Option<&[u8]> {
     let header = ImageHeader::read(image)?;
-    let directory = image.get(ImageHeader::SIZE..)?.get(..(header.block_count as usize).checked_mul(BlockEntry::SIZE)?)?;
-    let entry = directory.chunks_exact(BlockEntry::SIZE).filter_map(BlockEntry::read).find(|e| e.kind == kind as u16)?;
+    let directory =
+        image.get(ImageHeader::SIZE..)?.get(..(header.block_count as usize).checked_mul(BlockEntry::SIZE)?)?;
+    let entry =
+        directory.chunks_exact(BlockEntry::SIZE).filter_map(BlockEntry::read).find(|e| e.kind == kind as u16)?;
     image.get(usize::try_from(entry.offset).ok()?..)?.get(..usize::try_from(entry.length).ok()?)
 }
 
@@ -252,9 +254,18 @@ pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool)
 }
 
 /// The manifest of an image.
-pub fn manifest(image: &[u8], rules: u64, ruleset: String, version: Option<u64>, days: u64) -> Result<Manifest, Failure> {
+pub fn manifest(
+    image: &[u8],
+    rules: u64,
+    ruleset: String,
+    version: Option<u64>,
+    days: u64,
+) -> Result<Manifest, Failure> {
     let header = ImageHeader::read(image).ok_or_else(|| anyhow::anyhow!("the image has no header")).or_internal()?;
-    let geometry = block(image, BlockType::Geometry).and_then(Geometry::read).ok_or_else(|| anyhow::anyhow!("the image has no geometry")).or_internal()?;
+    let geometry = block(image, BlockType::Geometry)
+        .and_then(Geometry::read)
+        .ok_or_else(|| anyhow::anyhow!("the image has no geometry"))
+        .or_internal()?;
     let created = now();
     Ok(Manifest {
         version: version.unwrap_or(created),
@@ -273,7 +284,11 @@ pub fn manifest(image: &[u8], rules: u64, ruleset: String, version: Option<u64>,
 /// A refusal as a failure: place, cause, remedy.
 pub fn refused(path: &Path, error: BundleError) -> Failure {
     let remedy = error.remedy();
-    Failure { code: INPUT, error: anyhow::Error::new(error).context(path.display().to_string()), remedy: Some(remedy.to_owned()) }
+    Failure {
+        code: INPUT,
+        error: anyhow::Error::new(error).context(path.display().to_string()),
+        remedy: Some(remedy.to_owned()),
+    }
 }
 
 /// A key that cannot be used, as a failure.
@@ -321,7 +336,8 @@ pub fn state_file(key: &Path) -> PathBuf {
 
 /// What a device holds, by its capabilities; what it does not tell is not bounded.
 pub fn capacity(capabilities: &[(CapabilityType, u64, u64)]) -> Capacity {
-    let value = |kind| capabilities.iter().find(|(k, _, _)| *k == kind).map_or((u64::MAX, u64::MAX), |(_, a, b)| (*a, *b));
+    let value =
+        |kind| capabilities.iter().find(|(k, _, _)| *k == kind).map_or((u64::MAX, u64::MAX), |(_, a, b)| (*a, *b));
     let (records, header_entries) = value(CapabilityType::Records);
     let (prefixes_v4, prefixes_v6) = value(CapabilityType::Prefixes);
     Capacity {
@@ -356,7 +372,9 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
             return Err(Failure {
                 code: INPUT,
                 error: anyhow::anyhow!("{}: the data set is not the one that the bundle was made with", file.display()),
-                remedy: Some("put the file that the bundle was made with beside it, or make the bundle anew".to_owned()),
+                remedy: Some(
+                    "put the file that the bundle was made with beside it, or make the bundle anew".to_owned(),
+                ),
             });
         }
     }
@@ -390,7 +408,8 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
         widened: Vec::new(),
     };
     let logical = weir_rules::image::tables::Tables { owners: index.owners, ..Default::default() };
-    let tables = Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0, swaps: None };
+    let tables =
+        Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0, swaps: None };
     loaded.seconds = begin.elapsed().as_secs_f64();
     Ok(Started { loaded, tables, everything: index.everything, version: bundle.manifest.version })
 }
@@ -419,7 +438,8 @@ fn split(bytes: &[u8]) -> Result<(Contents, &[u8], &[u8]), String> {
 /// What rules are loaded with; the data directory is that of the bundle.
 fn inputs(contents: &Contents, texts: &[u8], directory: Option<&Path>) -> Result<Inputs, String> {
     let mut rest = texts;
-    let mut inputs = Inputs { vars: contents.vars.clone(), data_directory: directory.map(Path::to_owned), ..Inputs::default() };
+    let mut inputs =
+        Inputs { vars: contents.vars.clone(), data_directory: directory.map(Path::to_owned), ..Inputs::default() };
     for text in &contents.texts {
         let (own, behind) = rest.split_at_checked(text.length).ok_or("a text is cut short")?;
         rest = behind;
@@ -453,7 +473,9 @@ fn plan(index: &Index) -> Option<Plan> {
     let mut common = Vec::new();
     for e in &index.evidence {
         let trigger = match (&e.fragment, e.guard) {
-            (Some(bytes), None) => Trigger::Fragment(Fragment::new(bytes, false).filter(|f| f.length() == bytes.len())?),
+            (Some(bytes), None) => {
+                Trigger::Fragment(Fragment::new(bytes, false).filter(|f| f.length() == bytes.len())?)
+            }
             (None, Some(guard)) if guard < 64 => Trigger::Guard(guard),
             _ => return None,
         };

@@ -56,12 +56,13 @@ impl Swaps {
     }
 
     /// The next exchange: to the other tables, back by rollback, to a fresh copy of the first.
-    fn next<N: Nic>(&self, driver: &mut Driver<N>, first: &[u8]) -> Result<(), Failure> {
+    fn next<N: Nic>(&self, n: u64, driver: &mut Driver<N>, first: &[u8]) -> Result<(), Failure> {
         let start = Instant::now();
-        match self.done.fetch_add(1, Ordering::Relaxed) % 3 {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        match n % 3 {
             1 => drop(driver.rollback().or_internal()?),
-            n => {
-                let epoch = driver.load_tables(if n == 0 { &self.other } else { first }).or_internal()?;
+            turn => {
+                let epoch = driver.load_tables(if turn == 0 { &self.other } else { first }).or_internal()?;
                 driver.activate(epoch).or_internal()?;
             }
         }
@@ -433,7 +434,7 @@ impl Behind<'_> {
             }
             frames += 1;
             if let Some(swaps) = tables.swaps.as_ref().filter(|swaps| frames.is_multiple_of(swaps.every)) {
-                swaps.next(runtime.driver(), &tables.image.bytes)?;
+                swaps.next(frames / swaps.every - 1, runtime.driver(), &tables.image.bytes)?;
             }
             if frames.is_multiple_of(batch) {
                 runtime.poll(sink).or_internal()?;

@@ -103,7 +103,7 @@ impl Aspect {
         let windows = w.windows.iter().all(|window| {
             let known = match (unit, window.at) {
                 // In a stream the bytes before the window's end have come when it has.
-                (Unit::Stream, Some((low, _))) => self.stream.before(low + window.bytes().len() as i64),
+                (Unit::Stream, Some((low, _))) => self.stream.before(low.saturating_add(window.bytes().len() as i64)),
                 (Unit::Stream, None) => Known::default(),
                 _ => self.known(unit),
             };

@@ -56,6 +56,25 @@ fn before_group(text: &str) -> Option<&str> {
     text.get(..group?)
 }
 
+/// A brace that begins no quantifier is a brace to PCRE2; `regex-syntax` wants it escaped.
+fn braces(text: &str) -> String {
+    let quantifier = |rest: &str| {
+        let Some((inside, _)) = rest.split_once('}') else { return false };
+        let (low, high) = inside.split_once(',').unwrap_or((inside, ""));
+        !low.is_empty() && [low, high].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let mut out = String::with_capacity(text.len());
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        if c == '{' && !escaped && !text.get(at + 1..).is_some_and(quantifier) {
+            out.push('\\');
+        }
+        escaped = c == '\\' && !escaped;
+        out.push(c);
+    }
+    out
+}
+
 fn read(text: &str, p: &Pcre) -> Option<Hir> {
     if !text.is_ascii() {
         return None;
@@ -89,7 +108,7 @@ fn read(text: &str, p: &Pcre) -> Option<Hir> {
         .dot_matches_new_line(p.dotall)
         .nest_limit(64)
         .build()
-        .parse(text)
+        .parse(&braces(text))
         .ok()
 }
 
@@ -324,6 +343,8 @@ mod tests {
         assert!(of(r"abcd\Kefgh").is_empty());
         assert_eq!(of(r"^POST\x20(?<var>a+)b(?P=var)"), ["POST "], "up to what is not read");
         assert!(of(r"^POST\x20(?<var>a+)|b").is_empty());
+        assert_eq!(of(r"{abc{d}"), ["{abc{d}"], "braces that are no quantifiers");
+        assert_eq!(of(r"\{ab{2}c"), ["{abbc"]);
         assert_eq!(of(r"a\\hbcd"), ["a\\hbcd"], "a backslash, no class");
     }
 }

@@ -56,7 +56,7 @@ pub fn aspect(
         .into_iter()
         .map(|p| {
             // A content that would reach beyond the greatest payload is not there.
-            let high = p.at.1.min(most - p.len());
+            let high = p.at.1.min(most.saturating_sub(p.len()));
             if packets && p.at.0 <= high { Placed { at: (p.at.0, high), ..p } } else { p }
         })
         .collect();
@@ -94,7 +94,7 @@ pub fn aspect(
         if at.0 >= 1 {
             add(neighbours(cells, false, Some((at.0 - 1, if at.1 >= FAR / 2 { at.1 } else { at.1 - 1 }))));
         }
-        if placed.iter().any(|q| q.at.0 + q.len() > at.1.saturating_add(3)) {
+        if placed.iter().any(|q| q.at.0.saturating_add(q.len()) > at.1.saturating_add(3)) {
             add(neighbours(cells, true, Some(at)));
         }
     }
@@ -118,8 +118,8 @@ fn fix(aspect: &mut Aspect, run: &BufferMatch, placed: &[Placed<'_>], longest: O
     for p in placed.iter().filter(|p| p.at.0 == p.at.1) {
         for (i, byte) in p.content.bytes.iter().enumerate().take(16) {
             let mask = if p.content.nocase && byte.is_ascii_alphabetic() { 0xdf } else { 0xff };
-            packet.fix(p.at.0 + i as i64, *byte, mask);
-            stream.fix(p.at.0 + i as i64, *byte, mask);
+            packet.fix(p.at.0.saturating_add(i as i64), *byte, mask);
+            stream.fix(p.at.0.saturating_add(i as i64), *byte, mask);
         }
     }
     if !run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {

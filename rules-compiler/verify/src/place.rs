@@ -82,11 +82,11 @@ pub fn contents(matches: &[Match]) -> Vec<Placed<'_>> {
                 let at = begin(c, end);
                 let behind = match (out.last(), end, constant(c.distance), constant(c.within)) {
                     (Some(before), Some(_), Ok(distance), Ok(Some(within))) if within == length => {
-                        Some(before.len() + distance.unwrap_or(0))
+                        Some(before.len().saturating_add(distance.unwrap_or(0)))
                     }
                     _ => None,
                 };
-                end = Some((at.0 + length, (at.1 + length).min(FAR)));
+                end = Some((at.0.saturating_add(length), at.1.saturating_add(length).min(FAR)));
                 out.push(Placed { content: c, at, index, behind });
             }
             Match::Pcre(p) if p.negated => {}
@@ -107,9 +107,9 @@ fn begin(c: &Content, end: Option<(i64, i64)>) -> (i64, i64) {
     if c.is_relative() {
         if let (Some((least, most)), Ok(distance)) = (end, constant(c.distance)) {
             let distance = distance.unwrap_or(0);
-            low = low.max(least + distance);
+            low = low.max(least.saturating_add(distance));
             if let (Ok(Some(within)), true) = (constant(c.within), most < FAR / 2) {
-                high = high.min(most + distance + within - length);
+                high = high.min(most.saturating_add(distance).saturating_add(within).saturating_sub(length));
             }
         }
     }
@@ -117,7 +117,7 @@ fn begin(c: &Content, end: Option<(i64, i64)>) -> (i64, i64) {
         let offset = offset.unwrap_or(0).max(0);
         low = low.max(offset);
         if let Ok(Some(depth)) = constant(c.depth) {
-            high = high.min(offset + depth - length);
+            high = high.min(offset.saturating_add(depth).saturating_sub(length));
         }
         if c.anchor.start && !c.is_relative() {
             high = high.min(offset);
@@ -132,7 +132,7 @@ pub fn least_length(matches: &[Match]) -> i64 {
     if matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
         return 0;
     }
-    let ends = contents(matches).into_iter().map(|p| p.at.0 + p.len());
+    let ends = contents(matches).into_iter().map(|p| p.at.0.saturating_add(p.len()));
     let said = matches.iter().map(|m| match m {
         Match::IsDataAt(d) if !d.negated && !d.relative => match d.position {
             Number::Constant(n) => n,
@@ -141,7 +141,9 @@ pub fn least_length(matches: &[Match]) -> i64 {
         Match::Size(Comparison::Equal(n) | Comparison::GreaterEqual(n) | Comparison::Within(n, _)) => {
             i64::try_from(*n).unwrap_or(0)
         }
-        Match::Size(Comparison::Greater(n) | Comparison::Between(n, _)) => i64::try_from(*n).map_or(0, |n| n + 1),
+        Match::Size(Comparison::Greater(n) | Comparison::Between(n, _)) => {
+            i64::try_from(*n).map_or(0, |n| n.saturating_add(1))
+        }
         _ => 0,
     });
     ends.chain(said).max().unwrap_or(0).clamp(0, FAR)
@@ -155,7 +157,7 @@ pub fn strips(matches: &[Match], placed: &[Placed<'_>], folded: bool, most: Opti
     let mut groups: Vec<((i64, i64), BTreeMap<i64, Cell>)> = vec![((0, 0), BTreeMap::new())];
     let draw = |group: &mut BTreeMap<i64, Cell>, at: i64, cells: &[Cell]| {
         for (i, cell) in cells.iter().enumerate() {
-            let known = group.entry(at + i as i64).or_insert(*cell);
+            let known = group.entry(at.saturating_add(i as i64)).or_insert(*cell);
             if cell.exact {
                 *known = *cell;
             }
@@ -168,7 +170,7 @@ pub fn strips(matches: &[Match], placed: &[Placed<'_>], folded: bool, most: Opti
             draw(&mut groups[0].1, p.at.0, &cells);
         }
         let (group, start) = match (p.behind, chain) {
-            (Some(behind), Some((group, start))) => (group, start + behind),
+            (Some(behind), Some((group, start))) => (group, start.saturating_add(behind)),
             _ => {
                 groups.push((p.at, BTreeMap::new()));
                 (groups.len() - 1, 0)
@@ -183,7 +185,11 @@ pub fn strips(matches: &[Match], placed: &[Placed<'_>], folded: bool, most: Opti
         if let (Some(Match::ByteJump(jump)), Some(most)) = (moving, most) {
             if jump.relative {
                 for (at, _, _) in jump_bits(jump, most).into_iter().filter(|(_, _, mask)| *mask == 0xff) {
-                    draw(&mut groups[group].1, start + p.len() + at, &[Cell { byte: 0, exact: true }]);
+                    draw(
+                        &mut groups[group].1,
+                        start.saturating_add(p.len()).saturating_add(at),
+                        &[Cell { byte: 0, exact: true }],
+                    );
                 }
             }
         }
@@ -191,9 +197,9 @@ pub fn strips(matches: &[Match], placed: &[Placed<'_>], folded: bool, most: Opti
     }
     for (at, cells) in groups {
         let mut run: Vec<Cell> = Vec::new();
-        let mut from = 0;
+        let mut from = 0i64;
         for (place, cell) in cells {
-            if !run.is_empty() && place != from + run.len() as i64 {
+            if !run.is_empty() && place != from.saturating_add(run.len() as i64) {
                 out.push(Strip { at: moved(at, from), cells: std::mem::take(&mut run) });
             }
             if run.is_empty() {
@@ -210,14 +216,14 @@ pub fn strips(matches: &[Match], placed: &[Placed<'_>], folded: bool, most: Opti
 
 /// A range further on; an open end stays open.
 pub fn moved(at: (i64, i64), by: i64) -> (i64, i64) {
-    (at.0 + by, if at.1 >= FAR / 2 { at.1 } else { at.1 + by })
+    (at.0.saturating_add(by), if at.1 >= FAR / 2 { at.1 } else { at.1.saturating_add(by) })
 }
 
 fn field(offset: i64, count: i64, endian: Endian, value: u64, mask: u64) -> Vec<(i64, u8, u8)> {
     (0..count)
         .map(|i| {
             let shift = 8 * if endian == Endian::Little { i } else { count - 1 - i };
-            (offset + i, (value >> shift) as u8, (mask >> shift) as u8)
+            (offset.saturating_add(i), (value >> shift) as u8, (mask >> shift) as u8)
         })
         .collect()
 }

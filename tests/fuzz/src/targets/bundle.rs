@@ -5,7 +5,8 @@ use weir_bundle::{Bundle, Manifest, Needs, PrivateKey, seal};
 
 /// The targets of this room.
 pub fn targets() -> [Target; 2] {
-    let dictionary: &[&[u8]] = &[b"WEIRBNDL", b"\"parts\"", b"\"sha256\"", b"\"length\"", b"\"version\"", b"\"expires\"", b"\"needs\""];
+    let dictionary: &[&[u8]] =
+        &[b"WEIRBNDL", b"\"parts\"", b"\"sha256\"", b"\"length\"", b"\"version\"", b"\"expires\"", b"\"needs\""];
     [
         Target {
             dictionary,
@@ -42,7 +43,15 @@ fn sealed() -> Vec<u8> {
         ruleset: String::new(),
         rules: 1,
         image: String::new(),
-        needs: Needs { image: 1, records: 1, list_entries: 1, header_entries: 1, fragments: 1, prefixes_v4: 1, prefixes_v6: 1 },
+        needs: Needs {
+            image: 1,
+            records: 1,
+            list_entries: 1,
+            header_entries: 1,
+            fragments: 1,
+            prefixes_v4: 1,
+            prefixes_v6: 1,
+        },
         parts: Vec::new(),
     };
     let packed = pack(&program());

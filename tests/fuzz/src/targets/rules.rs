@@ -17,7 +17,7 @@ pub fn targets() -> [Target; 2] {
         ..Target::new(
             "rules-suricata",
             "a Suricata rule file through load, lowering, the engine's compiler, plan and tables: spans lie in the text, \
-             counts add up, the device takes what the compiler emits",
+             counts add up, the device takes what the compiler emits, the checker proves every rule of it",
             |bytes| {
                 fuzz_rule_text(bytes);
                 whole_path(bytes, Dialect::Auto);
@@ -51,6 +51,12 @@ pub fn whole_path(bytes: &[u8], dialect: Dialect) {
         Ok(image) => image,
         Err(error) => panic!("the tables do not fit: {error}"),
     };
+    let proof = weir_verify::verify(rules, &weir_verify::Host::default(), &image.bytes);
+    let report = proof.unwrap_or_else(|broken| panic!("the checker cannot read the compiler's tables: {broken}"));
+    if let Some(missing) = report.missing.first() {
+        panic!("no proof of {}: {}", rules[missing.rule].source.text, missing.cause);
+    }
+    assert!(report.is_good(), "{:?} {:?}", report.faults, report.certificate);
     if let Err(refusal) = weir_sim::tables::Tables::load(&image.bytes) {
         panic!("the device refuses the compiler's tables: {refusal}");
     }
