@@ -80,6 +80,25 @@ impl<'r> Rules<'r> {
     }
 }
 
+impl Rules<'_> {
+    /// Text of these rules, and of all that set bits which they ask for.
+    pub fn text_with_setters(&self, chosen: &[usize]) -> String {
+        let mut all: Vec<usize> = chosen.to_vec();
+        let mut at = 0;
+        while let Some(&n) = all.get(at) {
+            let rule = &self.rules[n];
+            let flow = rule.flowbits.iter().flat_map(|op| &op.names);
+            for name in flow.chain(rule.xbits.iter().map(|bit| &bit.name)) {
+                all.extend(self.setters.get(name).into_iter().flatten().copied().filter(|n| !all.contains(n)).collect::<Vec<_>>());
+            }
+            at += 1;
+        }
+        all.sort_unstable();
+        all.dedup();
+        all.iter().map(|n| format!("{}\n", self.rules[*n].source.text)).collect()
+    }
+}
+
 /// Where a conversation may take place.
 struct Place {
     client: AddressSet,

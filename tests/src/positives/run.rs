@@ -159,6 +159,13 @@ fn nearly(conversation: &mut Conversation, random: &mut Random) {
     }
 }
 
+/// Loads rules from their text; every one of them has loaded before.
+pub fn load_text(text: &str, config: &Config) -> Result<Loaded> {
+    let sources = [weir_rules::RuleSource::from_text("part.rules", text.as_bytes().to_vec())];
+    let set = weir::ruleset::load_sources(&sources, None, config).map_err(|f| f.error)?;
+    Ok(pipeline::compile(set, config, std::time::Instant::now()))
+}
+
 /// Geometries of the device, one for each batch in turn.
 pub const GEOMETRIES: [&[&str]; 8] = [
     &[],
@@ -185,6 +192,8 @@ pub struct Said {
     pub extra: Vec<AlertIdentity>,
     /// Frames of which the host saw something.
     pub host_packets: u64,
+    /// Frames of the host by what sent them.
+    pub causes: BTreeMap<String, u64>,
 }
 
 /// Compares on the frames of a batch.
@@ -204,6 +213,7 @@ pub fn compare(loaded: &Loaded, tables: &Tables, config: &Config, sent: &[Sent])
         missed: compared.missed,
         extra: compared.extra,
         host_packets: compared.totals.host.packets,
+        causes: compared.totals.host.by_cause.into_iter().map(|(name, cause)| (name, cause.packets)).collect(),
     })
 }
 
