@@ -10,8 +10,8 @@ use std::time::Instant;
 use weir::commands::audit;
 use weir::{device, pipeline};
 use weir_ir::Rule;
-use weir_rules::plan::{Class, Options};
 use weir_management::Config;
+use weir_rules::plan::{Class, Options};
 use weir_synth::Random;
 use weir_tests::compare::command::exit;
 use weir_tests::positives::conversation::{Conversation, Rules};
@@ -130,8 +130,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let fired = Fired::new(&rules, &fates);
     fired.print();
-    let compared =
-        if arguments.packets > 0 || arguments.evasions > 0 { Some(compare(arguments, &loaded, &config, &rules, &fates, start)?) } else { None };
+    let compared = if arguments.packets > 0 || arguments.evasions > 0 {
+        Some(compare(arguments, &loaded, &config, &rules, &fates, start)?)
+    } else {
+        None
+    };
     if let Some(path) = &arguments.json {
         let all = json!({
             "seed": arguments.seed,
@@ -253,7 +256,16 @@ fn compare(
         .iter()
         .filter_map(|(n, fate)| if let Fate::Fired(conversation) = fate { Some((*n, &**conversation)) } else { None })
         .collect();
-    let mut c = Compared { packets: 0, alerts: 0, rules: 0, batches: 0, host_packets: 0, causes: Default::default(), differences: Vec::new(), evasions: Vec::new() };
+    let mut c = Compared {
+        packets: 0,
+        alerts: 0,
+        rules: 0,
+        batches: 0,
+        host_packets: 0,
+        causes: Default::default(),
+        differences: Vec::new(),
+        evasions: Vec::new(),
+    };
     if fired.is_empty() {
         return Ok(c);
     }

@@ -1,9 +1,9 @@
 //! Fires rules, and compares both engines.
 
 use super::conversation::{Conversation, Maker, Rules};
-use super::{encodings, evasions};
 use super::solve::{Cause, Solver};
 use super::traffic::{self, Style};
+use super::{encodings, evasions};
 use anyhow::{Result, anyhow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;

@@ -216,8 +216,18 @@ fn say(scenario: &mut Scenario, flow: Flow, turn: &Turn, style: &Style) {
         let none = DataOptions { acks: Some(Acks::None), ..DataOptions::default() };
         let other: Vec<u8> = second.iter().map(|b| b ^ 0x11).collect();
         scenario.send(flow, turn.way, second, &DataOptions { offset: half as i64, ..none.clone() });
-        scenario.send(flow, turn.way, &[first, &other].concat(), &DataOptions { offset: -(turn.bytes.len() as i64), ..none });
-        scenario.control(flow, if turn.way == Way::ToServer { Way::ToClient } else { Way::ToServer }, tcp_flags::ACK, &SendOptions::default());
+        scenario.send(
+            flow,
+            turn.way,
+            &[first, &other].concat(),
+            &DataOptions { offset: -(turn.bytes.len() as i64), ..none },
+        );
+        scenario.control(
+            flow,
+            if turn.way == Way::ToServer { Way::ToClient } else { Way::ToServer },
+            tcp_flags::ACK,
+            &SendOptions::default(),
+        );
         return;
     }
     scenario.send(flow, turn.way, &turn.bytes, &how);
