@@ -205,13 +205,13 @@ fn evasions(
     loaded: &pipeline::Loaded,
     tables: &device::Tables,
     config: &Config,
-    fired: &[(usize, &Conversation)],
+    (rules, fired): (&[Rule], &[(usize, &Conversation)]),
     c: &mut Compared,
 ) -> Result<()> {
     println!("| way to hide | conversations | detected | benign twins that alert | differences behind the device |");
     println!("|---|---|---|---|---|");
     for way in 0..evasions::count() {
-        let e = run::evade(loaded, tables, config, fired, way, arguments.evasions, arguments.seed)?;
+        let e = run::evade(loaded, tables, config, rules, fired, way, (arguments.evasions, arguments.seed))?;
         println!("| {} | {} | {} | {} | {} |", e.name, e.applied, e.detected, e.twins, e.differences);
         if e.differences > 0 {
             c.differences.push(json!({"evasion": e.name, "differences": e.differences}));
@@ -271,7 +271,7 @@ fn compare(
     }
     if arguments.evasions > 0 {
         Random::new(arguments.seed).shuffle(&mut fired);
-        evasions(arguments, loaded, &tables, config, &fired, &mut c)?;
+        evasions(arguments, loaded, &tables, config, (rules, &fired), &mut c)?;
     }
     if arguments.packets == 0 {
         return Ok(c);
@@ -303,7 +303,7 @@ fn compare(
             c.alerts += said.alerts as u64;
             c.host_packets += said.host_packets;
             said.causes.iter().for_each(|(name, n)| *c.causes.entry(name.clone()).or_default() += n);
-            heard.extend(said.rules.iter().filter_map(|n| Some(loaded.program.sources().get(*n as usize)?.identity)));
+            heard.extend(said.rules);
             if !said.missed.is_empty() || !said.extra.is_empty() {
                 println!(
                     "DIFFERENCE in batch {} ({geometry:?}): {} missed, {} extra; made smaller …",

@@ -185,7 +185,7 @@ pub struct Said {
     /// Alerts of the full engine.
     pub alerts: usize,
     /// Rules that alerted.
-    pub rules: BTreeSet<u32>,
+    pub rules: BTreeSet<Identity>,
     /// Only the full engine's.
     pub missed: Vec<AlertIdentity>,
     /// Only the other's.
@@ -209,7 +209,7 @@ pub fn compare(loaded: &Loaded, tables: &Tables, config: &Config, sent: &[Sent])
     Ok(Said {
         frames,
         alerts: compared.alerts,
-        rules: heard.by_rule.keys().copied().collect(),
+        rules: heard.by_rule.values().map(|hits| hits.rule).collect(),
         missed: compared.missed,
         extra: compared.extra,
         host_packets: compared.totals.host.packets,
@@ -281,10 +281,10 @@ pub fn evade(
     loaded: &Loaded,
     tables: &Tables,
     config: &Config,
+    rules: &[Rule],
     fired: &[(usize, &Conversation)],
     way: usize,
-    most: usize,
-    seed: u64,
+    (most, seed): (usize, u64),
 ) -> Result<Evaded> {
     let mut random = Random::new(seed ^ way as u64);
     let (mut attacks, mut twins) = (Vec::new(), Vec::new());
@@ -298,13 +298,12 @@ pub fn evade(
         attacks.push(Sent { rule: Some(*rule), frames: attack });
         twins.push(Sent { rule: Some(*rule), frames: twin });
     }
-    let sources = loaded.program.sources();
     let heard = |sent: &[Sent]| -> Result<(usize, usize)> {
         let said = compare(loaded, tables, config, sent)?;
-        let audible = sent.iter().filter_map(|s| s.rule).filter(|rule| said.rules.contains(&(*rule as u32)));
+        let audible = sent.iter().filter_map(|s| s.rule).filter(|rule| said.rules.contains(&rules[*rule].identity));
         Ok((audible.count(), said.missed.len() + said.extra.len()))
     };
-    attacks.retain(|s| s.rule.is_some_and(|rule| !sources[rule].noalert));
+    attacks.retain(|s| s.rule.is_some_and(|rule| !rules[rule].noalert));
     let (detected, first) = heard(&attacks)?;
     let (alerting, second) = heard(&twins)?;
     let name = evasions::name(way);
