@@ -10,11 +10,11 @@ use std::time::Instant;
 use weir::commands::audit;
 use weir::{device, pipeline};
 use weir_ir::Rule;
-use weir_rules::plan::{Class, Options};
 use weir_management::Config;
+use weir_rules::plan::{Class, Options};
 use weir_synth::Random;
 use weir_tests::compare::command::exit;
-use weir_tests::positives::conversation::Conversation;
+use weir_tests::positives::conversation::{Conversation, Rules};
 use weir_tests::positives::evasions;
 use weir_tests::positives::report::Fired;
 use weir_tests::positives::run::{self, Fate};
@@ -58,6 +58,9 @@ struct Arguments {
     /// Conversations in one batch
     #[arg(long, value_name = "N", default_value_t = 2000)]
     batch: usize,
+    /// Compare with parts of the rules, so many at a time: behind narrow tables, of which each condition counts
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    part: usize,
     /// Try each known way to hide on so many conversations
     #[arg(long, value_name = "N", default_value_t = 0)]
     evasions: usize,
@@ -127,8 +130,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     let fired = Fired::new(&rules, &fates);
     fired.print();
-    let compared =
-        if arguments.packets > 0 || arguments.evasions > 0 { Some(compare(arguments, &loaded, &config, &rules, &fates, start)?) } else { None };
+    let compared = if arguments.packets > 0 || arguments.evasions > 0 {
+        Some(compare(arguments, &loaded, &config, &rules, &fates, start)?)
+    } else {
+        None
+    };
     if let Some(path) = &arguments.json {
         let all = json!({
             "seed": arguments.seed,
@@ -136,7 +142,7 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             "share": fired.share(),
             "compared": compared.as_ref().map(|c| json!({
                 "packets": c.packets, "alerts": c.alerts, "rules": c.rules, "batches": c.batches,
-                "host_packets": c.host_packets, "differences": c.differences,
+                "host_packets": c.host_packets, "causes": c.causes, "differences": c.differences,
                 "evasions": c.evasions.iter().map(|e| json!({
                     "name": e.name, "conversations": e.applied, "detected": e.detected, "twins": e.twins,
                     "differences": e.differences,
@@ -162,6 +168,10 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
             100.0 * c.host_packets as f64 / c.packets.max(1) as f64,
             start.elapsed().as_secs_f64()
         );
+        let mut causes: Vec<_> = c.causes.iter().collect();
+        causes.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+        let causes: Vec<String> = causes.iter().take(12).map(|(name, n)| format!("{name} {n}")).collect();
+        println!("frames of the host by cause: {}", causes.join(", "));
         good &= c.differences.is_empty();
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
@@ -184,6 +194,7 @@ struct Compared {
     rules: usize,
     batches: u64,
     host_packets: u64,
+    causes: std::collections::BTreeMap<String, u64>,
     differences: Vec<serde_json::Value>,
     evasions: Vec<run::Evaded>,
 }
@@ -194,13 +205,13 @@ fn evasions(
     loaded: &pipeline::Loaded,
     tables: &device::Tables,
     config: &Config,
-    fired: &[(usize, &Conversation)],
+    (rules, fired): (&[Rule], &[(usize, &Conversation)]),
     c: &mut Compared,
 ) -> Result<()> {
     println!("| way to hide | conversations | detected | benign twins that alert | differences behind the device |");
     println!("|---|---|---|---|---|");
     for way in 0..evasions::count() {
-        let e = run::evade(loaded, tables, config, fired, way, arguments.evasions, arguments.seed)?;
+        let e = run::evade(loaded, tables, config, rules, fired, way, (arguments.evasions, arguments.seed))?;
         println!("| {} | {} | {} | {} | {} |", e.name, e.applied, e.detected, e.twins, e.differences);
         if e.differences > 0 {
             c.differences.push(json!({"evasion": e.name, "differences": e.differences}));
@@ -208,6 +219,21 @@ fn evasions(
         c.evasions.push(e);
     }
     Ok(())
+}
+
+/// Some of the rules, and tables that look for nothing else.
+fn narrow(
+    arguments: &Arguments,
+    config: &Config,
+    options: &Options,
+    rules: &[Rule],
+    fired: &[(usize, &Conversation)],
+) -> Result<(pipeline::Loaded, device::Tables)> {
+    let chosen: Vec<usize> = fired.iter().take(arguments.part).map(|(n, _)| *n).collect();
+    let text = Rules::new(rules).text_with_setters(&chosen);
+    let loaded = run::load_text(&text, config)?;
+    let tables = device::tables_with(&loaded, options).map_err(|f| f.error)?;
+    Ok((loaded, tables))
 }
 
 /// Differences after which a run ends: one cause often shows in many places.
@@ -221,20 +247,31 @@ fn compare(
     fates: &std::collections::BTreeMap<usize, Fate>,
     start: Instant,
 ) -> Result<Compared> {
-    let omit_classes = Class::ALL.into_iter().filter(|c| arguments.cripple.as_deref() == Some(&c.letter().to_string())).collect();
-    let tables = device::tables_with(loaded, &Options { omit_classes, ..Options::default() }).map_err(|f| f.error)?;
+    let omit_classes: Vec<Class> =
+        Class::ALL.into_iter().filter(|c| arguments.cripple.as_deref() == Some(&c.letter().to_string())).collect();
+    let options = Options { omit_classes, ..Options::default() };
+    let tables = device::tables_with(loaded, &options).map_err(|f| f.error)?;
     eprintln!("tables made, {:.0} s", start.elapsed().as_secs_f64());
     let mut fired: Vec<(usize, &Conversation)> = fates
         .iter()
         .filter_map(|(n, fate)| if let Fate::Fired(conversation) = fate { Some((*n, &**conversation)) } else { None })
         .collect();
-    let mut c = Compared { packets: 0, alerts: 0, rules: 0, batches: 0, host_packets: 0, differences: Vec::new(), evasions: Vec::new() };
+    let mut c = Compared {
+        packets: 0,
+        alerts: 0,
+        rules: 0,
+        batches: 0,
+        host_packets: 0,
+        causes: Default::default(),
+        differences: Vec::new(),
+        evasions: Vec::new(),
+    };
     if fired.is_empty() {
         return Ok(c);
     }
     if arguments.evasions > 0 {
         Random::new(arguments.seed).shuffle(&mut fired);
-        evasions(arguments, loaded, &tables, config, &fired, &mut c)?;
+        evasions(arguments, loaded, &tables, config, (rules, &fired), &mut c)?;
     }
     if arguments.packets == 0 {
         return Ok(c);
@@ -242,7 +279,18 @@ fn compare(
     let mut heard = BTreeSet::new();
     'all: loop {
         Random::new(arguments.seed ^ c.batches).shuffle(&mut fired);
-        for part in fired.chunks(arguments.batch.max(1)) {
+        let narrow = if arguments.part > 0 { Some(narrow(arguments, config, &options, rules, &fired)?) } else { None };
+        let (loaded, tables) = narrow.as_ref().map_or((loaded, &tables), |(loaded, tables)| (loaded, tables));
+        let parts: Vec<Vec<(usize, &Conversation)>> = if arguments.part > 0 {
+            // Those of the rules loaded, often; and as many of others, which the device should let pass.
+            let own = &fired[..arguments.part.min(fired.len())];
+            let others = &fired[own.len()..(2 * own.len()).min(fired.len())];
+            let mixed: Vec<_> = own.iter().chain(own).chain(own).chain(others).copied().collect();
+            (0..2).map(|_| mixed.clone()).collect()
+        } else {
+            fired.chunks(arguments.batch.max(1)).map(<[_]>::to_vec).collect()
+        };
+        for part in &parts {
             let seed = arguments.seed.wrapping_mul(1_000_003) ^ c.batches;
             let geometry = run::GEOMETRIES[c.batches as usize % run::GEOMETRIES.len()];
             let mut config = config.clone();
@@ -250,10 +298,11 @@ fn compare(
                 config.set_argument(key).map_err(|e| anyhow::anyhow!("{key}: {e}"))?;
             }
             let sent = run::batch(part, seed);
-            let said = run::compare(loaded, &tables, &config, &sent)?;
+            let said = run::compare(loaded, tables, &config, &sent)?;
             c.packets += said.frames as u64;
             c.alerts += said.alerts as u64;
             c.host_packets += said.host_packets;
+            said.causes.iter().for_each(|(name, n)| *c.causes.entry(name.clone()).or_default() += n);
             heard.extend(said.rules);
             if !said.missed.is_empty() || !said.extra.is_empty() {
                 println!(
@@ -262,7 +311,7 @@ fn compare(
                     said.missed.len(),
                     said.extra.len()
                 );
-                let (small, said) = run::minimise(loaded, &tables, &config, &sent)?;
+                let (small, said) = run::minimise(loaded, tables, &config, &sent)?;
                 let name = format!("difference-{}-{}.pcap", arguments.seed, c.batches);
                 for (what, list) in [("missed", &said.missed), ("extra", &said.extra)] {
                     list.iter().for_each(|alert| println!("  {what} {}", audit::text(alert)));

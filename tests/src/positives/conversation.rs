@@ -80,6 +80,33 @@ impl<'r> Rules<'r> {
     }
 }
 
+impl Rules<'_> {
+    /// Text of these rules, and of all that set bits which they ask for.
+    pub fn text_with_setters(&self, chosen: &[usize]) -> String {
+        let mut all: Vec<usize> = chosen.to_vec();
+        let mut at = 0;
+        while let Some(&n) = all.get(at) {
+            let rule = &self.rules[n];
+            let flow = rule.flowbits.iter().flat_map(|op| &op.names);
+            for name in flow.chain(rule.xbits.iter().map(|bit| &bit.name)) {
+                all.extend(
+                    self.setters
+                        .get(name)
+                        .into_iter()
+                        .flatten()
+                        .copied()
+                        .filter(|n| !all.contains(n))
+                        .collect::<Vec<_>>(),
+                );
+            }
+            at += 1;
+        }
+        all.sort_unstable();
+        all.dedup();
+        all.iter().map(|n| format!("{}\n", self.rules[*n].source.text)).collect()
+    }
+}
+
 /// Where a conversation may take place.
 struct Place {
     client: AddressSet,
@@ -119,10 +146,8 @@ pub fn application(rule: &Rule) -> Option<AppProtocol> {
 
 /// Is it the server that sends what matches?
 pub fn to_client(rule: &Rule) -> bool {
-    if let Some(flow) = rule.flow {
-        if flow.to_client != flow.to_server {
-            return flow.to_client;
-        }
+    if let Some(flow) = rule.flow.filter(|flow| flow.to_client != flow.to_server) {
+        return flow.to_client;
     }
     let directions = || rule.buffers.iter().map(|b| b.buffer.direction());
     directions().any(|d| d == BufferDirection::ToClient) && !directions().any(|d| d == BufferDirection::ToServer)
@@ -323,7 +348,7 @@ impl Maker<'_, '_> {
             }),
             _ => None,
         });
-        let filler = if self.variant % 2 == 0 { Filler::Text } else { Filler::Digits };
+        let filler = if self.variant.is_multiple_of(2) { Filler::Text } else { Filler::Digits };
         let empty;
         let matches = match rule.buffers.iter().find(|b| b.buffer == Buffer::Payload) {
             Some(matches) => matches,

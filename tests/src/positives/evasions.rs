@@ -33,7 +33,11 @@ fn segments<const SIZE: usize>(c: &mut Conversation, s: &mut Style, _: &mut Rand
     tcp(c)
 }
 
-fn fragments<const SIZE: usize, const ORDER: u8, const OVERLAP: usize>(c: &mut Conversation, s: &mut Style, _: &mut Random) -> bool {
+fn fragments<const SIZE: usize, const ORDER: u8, const OVERLAP: usize>(
+    c: &mut Conversation,
+    s: &mut Style,
+    _: &mut Random,
+) -> bool {
     let order = if ORDER == 0 { Order::Forward } else { Order::Reverse };
     s.fragment = Some(Fragmentation { size: SIZE, order, overlap: OVERLAP });
     !matches!(c.transport, Transport::Ip(_)) && c.turns.iter().all(|t| !t.whole)
@@ -48,7 +52,16 @@ fn to_ipv6(c: &mut Conversation, _: &mut Style, _: &mut Random) -> bool {
     for end in [&mut c.client.0, &mut c.server.0] {
         let IpAddr::V4(v4) = *end else { return false };
         let [a, b, c, d] = v4.octets();
-        *end = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])));
+        *end = IpAddr::V6(Ipv6Addr::new(
+            0x2001,
+            0xdb8,
+            0,
+            0,
+            0,
+            0,
+            u16::from_be_bytes([a, b]),
+            u16::from_be_bytes([c, d]),
+        ));
     }
     !matches!(c.transport, Transport::Icmp(..) | Transport::Ip(_))
 }
@@ -84,33 +97,105 @@ const NETWORK: [Evasion; 34] = [
     Evasion { name: "segments of 63 bytes", apply: segments::<63> },
     Evasion { name: "segments of 64 bytes", apply: segments::<64> },
     Evasion { name: "segments of 65 bytes", apply: segments::<65> },
-    Evasion { name: "last segment first", apply: |c, s, r| { s.order = Order::Reverse; segments::<20>(c, s, r) } },
-    Evasion { name: "segments in any order", apply: |c, s, r| { s.order = Order::Shuffled(r.next()); segments::<20>(c, s, r) } },
-    Evasion { name: "each segment twice", apply: |c, s, r| { s.repeat = 2; segments::<40>(c, s, r) } },
-    Evasion { name: "tail sent again", apply: |c, s, _| { s.again = Some((30, false)); tcp(c) } },
-    Evasion { name: "tail sent again with other bytes", apply: |c, s, _| { s.again = Some((30, true)); tcp(c) } },
-    Evasion { name: "overlap with other bytes behind a gap", apply: |c, s, _| { s.hidden_overlap = true; tcp(c) } },
+    Evasion {
+        name: "last segment first",
+        apply: |c, s, r| {
+            s.order = Order::Reverse;
+            segments::<20>(c, s, r)
+        },
+    },
+    Evasion {
+        name: "segments in any order",
+        apply: |c, s, r| {
+            s.order = Order::Shuffled(r.next());
+            segments::<20>(c, s, r)
+        },
+    },
+    Evasion {
+        name: "each segment twice",
+        apply: |c, s, r| {
+            s.repeat = 2;
+            segments::<40>(c, s, r)
+        },
+    },
+    Evasion {
+        name: "tail sent again",
+        apply: |c, s, _| {
+            s.again = Some((30, false));
+            tcp(c)
+        },
+    },
+    Evasion {
+        name: "tail sent again with other bytes",
+        apply: |c, s, _| {
+            s.again = Some((30, true));
+            tcp(c)
+        },
+    },
+    Evasion {
+        name: "overlap with other bytes behind a gap",
+        apply: |c, s, _| {
+            s.hidden_overlap = true;
+            tcp(c)
+        },
+    },
     Evasion { name: "chaff with a wrong checksum", apply: chaff::<0> },
     Evasion { name: "chaff with TTL 1", apply: chaff::<1> },
     Evasion { name: "forged RST out of the window", apply: chaff::<2> },
     Evasion { name: "forged FIN out of the window", apply: chaff::<3> },
     Evasion { name: "chaff with old sequence numbers", apply: chaff::<4> },
-    Evasion { name: "sequence numbers wrap", apply: |c, s, r| { s.isn = [u32::MAX - 30, u32::MAX - 20]; segments::<16>(c, s, r) } },
+    Evasion {
+        name: "sequence numbers wrap",
+        apply: |c, s, r| {
+            s.isn = [u32::MAX - 30, u32::MAX - 20];
+            segments::<16>(c, s, r)
+        },
+    },
     Evasion { name: "fragments of 8 bytes", apply: fragments::<8, 0, 0> },
     Evasion { name: "fragments, last first", apply: fragments::<24, 1, 0> },
     Evasion { name: "overlapping fragments", apply: fragments::<64, 0, 8> },
     Evasion { name: "IPv6", apply: to_ipv6 },
     Evasion { name: "IPv6 fragments, last first", apply: |c, s, r| to_ipv6(c, s, r) && fragments::<64, 1, 0>(c, s, r) },
-    Evasion { name: "VLAN", apply: |_, s, _| { s.encapsulation.vlan = vec![17]; true } },
-    Evasion { name: "QinQ", apply: |_, s, _| { s.encapsulation.vlan = vec![17, 18]; true } },
-    Evasion { name: "MPLS", apply: |_, s, _| { s.encapsulation.mpls = vec![100, 200]; true } },
-    Evasion { name: "PPPoE", apply: |_, s, _| { s.encapsulation.pppoe = true; true } },
+    Evasion {
+        name: "VLAN",
+        apply: |_, s, _| {
+            s.encapsulation.vlan = vec![17];
+            true
+        },
+    },
+    Evasion {
+        name: "QinQ",
+        apply: |_, s, _| {
+            s.encapsulation.vlan = vec![17, 18];
+            true
+        },
+    },
+    Evasion {
+        name: "MPLS",
+        apply: |_, s, _| {
+            s.encapsulation.mpls = vec![100, 200];
+            true
+        },
+    },
+    Evasion {
+        name: "PPPoE",
+        apply: |_, s, _| {
+            s.encapsulation.pppoe = true;
+            true
+        },
+    },
     Evasion { name: "GRE", apply: |_, s, _| wrapped(s, WrapKind::Gre) },
     Evasion { name: "IP in IP", apply: |_, s, _| wrapped(s, WrapKind::Ipip) },
     Evasion { name: "VXLAN", apply: |_, s, _| wrapped(s, WrapKind::Vxlan) },
     Evasion { name: "GENEVE", apply: |_, s, _| wrapped(s, WrapKind::Geneve) },
     Evasion { name: "ERSPAN", apply: |_, s, _| wrapped(s, WrapKind::Erspan) },
-    Evasion { name: "pauses of 20 s", apply: |_, s, _| { s.pause = 20_000_000_000; true } },
+    Evasion {
+        name: "pauses of 20 s",
+        apply: |_, s, _| {
+            s.pause = 20_000_000_000;
+            true
+        },
+    },
     Evasion { name: "TLS handshake in small records", apply: small_records },
     Evasion { name: "earlier exchanges on the connection", apply: |c, _, r| encodings::keep_alive(c, r) },
 ];
@@ -147,9 +232,13 @@ fn benign(conversation: &Conversation) -> Option<Conversation> {
     let http = first.bytes.windows(6).any(|w| w == b"HTTP/1");
     let turns = if http {
         let body = "<p>The quick brown fox jumps over the lazy dog.</p>\n".repeat(4);
-        let response = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        let response =
+            format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         vec![
-            turn(Way::ToServer, b"GET /welcome.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: Browser 1.0\r\n\r\n".to_vec()),
+            turn(
+                Way::ToServer,
+                b"GET /welcome.html HTTP/1.1\r\nHost: www.example.org\r\nUser-Agent: Browser 1.0\r\n\r\n".to_vec(),
+            ),
             turn(Way::ToClient, response.into_bytes()),
         ]
     } else if conversation.transport == Transport::Udp && conversation.server.1 == 53 {

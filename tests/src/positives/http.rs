@@ -96,16 +96,11 @@ fn request_of(method: &[u8], uri: &[u8], protocol: &[u8], fields: &[Field], body
 
 /// Escapes what a request line cannot hold (RFC 3986 section 2.1).
 fn escaped(uri: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(uri.len());
-    for (n, byte) in uri.iter().enumerate() {
-        let again = n > 0 && *byte == b'/' && uri[n - 1] == b'/';
-        if *byte <= b' ' || *byte >= 0x7f || (*byte == b'%') || again && n > 1 && uri[n - 2] != b':' && false {
-            out.extend(format!("%{byte:02x}").into_bytes());
-        } else {
-            out.push(*byte);
-        }
-    }
-    out
+    let escape = |byte: &u8| match byte {
+        b'%' | 0..=b' ' | 0x7f.. => format!("%{byte:02x}").into_bytes(),
+        _ => vec![*byte],
+    };
+    uri.iter().flat_map(escape).collect()
 }
 
 /// The body, as long as `http.content_len` asks for.
@@ -121,14 +116,23 @@ fn sized(maker: &mut Maker<'_, '_>, rule: &Rule, body: &mut Vec<u8>) -> Result<(
             let mut fixed = run.clone();
             fixed.matches.push(somewhere(text.as_bytes()));
             fixed.matches.push(weir_ir::Match::Size(weir_ir::Comparison::Equal(text.len() as u64)));
-            let wanted = Wanted { matches: &fixed, decoded: None, filler: Filler::Digits, length: Vec::new(), shape: |_| true, lead: b"", trail: b"" };
+            let wanted = Wanted {
+                matches: &fixed,
+                decoded: None,
+                filler: Filler::Digits,
+                length: Vec::new(),
+                shape: |_| true,
+                lead: b"",
+                trail: b"",
+            };
             if maker.solver.solve_in(&wanted, 2, &mut maker.random).is_ok() {
                 body.resize(body.len() + longer, b'z');
                 return Ok(());
             }
         }
     }
-    let asked = maker.buffer(rule, Buffer::HttpContentLength, Filler::Digits, b"", |t| t.iter().all(u8::is_ascii_digit))?;
+    let asked =
+        maker.buffer(rule, Buffer::HttpContentLength, Filler::Digits, b"", |t| t.iter().all(u8::is_ascii_digit))?;
     match asked.and_then(|text| number(&text)) {
         Some(length) if length >= body.len() && length < 100_000 => body.resize(length, b'z'),
         _ => return Err("a length that the body does not have"),
@@ -266,7 +270,7 @@ fn fields(
     };
     if host && !known(&fields, b"host") && !refused(b"Host") {
         let host = format!("www{}.example.com", maker.random.below(1000)).into_bytes();
-        let at = if maker.variant % 2 == 0 { 0 } else { fields.len() };
+        let at = if maker.variant.is_multiple_of(2) { 0 } else { fields.len() };
         fields.insert(at, (b"Host".to_vec(), host));
     }
     let Some(matches) = wanted.first() else { return Ok(fields) };

@@ -172,7 +172,7 @@ fn shares(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause> {
             bytes[1..4].copy_from_slice(&length[1..]);
         }
     };
-    let lead = if maker.variant % 2 == 0 { SMB1 } else { SMB2 };
+    let lead = if maker.variant.is_multiple_of(2) { SMB1 } else { SMB2 };
     let own = maker.raw(rule, lead, session)?;
     // Either side has to be known before the other's bytes are SMB's.
     let mut hello = [lead, b"\0\x31\0\x02NT LM 0.12\0\x02SMB 2.002\0"].concat();

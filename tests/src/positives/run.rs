@@ -1,9 +1,9 @@
 //! Fires rules, and compares both engines.
 
 use super::conversation::{Conversation, Maker, Rules};
-use super::{encodings, evasions};
 use super::solve::{Cause, Solver};
 use super::traffic::{self, Style};
+use super::{encodings, evasions};
 use anyhow::{Result, anyhow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicBool;
@@ -159,6 +159,13 @@ fn nearly(conversation: &mut Conversation, random: &mut Random) {
     }
 }
 
+/// Loads rules from their text; every one of them has loaded before.
+pub fn load_text(text: &str, config: &Config) -> Result<Loaded> {
+    let sources = [weir_rules::RuleSource::from_text("part.rules", text.as_bytes().to_vec())];
+    let set = weir::ruleset::load_sources(&sources, None, config).map_err(|f| f.error)?;
+    Ok(pipeline::compile(set, config, std::time::Instant::now()))
+}
+
 /// Geometries of the device, one for each batch in turn.
 pub const GEOMETRIES: [&[&str]; 8] = [
     &[],
@@ -178,13 +185,15 @@ pub struct Said {
     /// Alerts of the full engine.
     pub alerts: usize,
     /// Rules that alerted.
-    pub rules: BTreeSet<u32>,
+    pub rules: BTreeSet<Identity>,
     /// Only the full engine's.
     pub missed: Vec<AlertIdentity>,
     /// Only the other's.
     pub extra: Vec<AlertIdentity>,
     /// Frames of which the host saw something.
     pub host_packets: u64,
+    /// Frames of the host by what sent them.
+    pub causes: BTreeMap<String, u64>,
 }
 
 /// Compares on the frames of a batch.
@@ -200,10 +209,11 @@ pub fn compare(loaded: &Loaded, tables: &Tables, config: &Config, sent: &[Sent])
     Ok(Said {
         frames,
         alerts: compared.alerts,
-        rules: heard.by_rule.keys().copied().collect(),
+        rules: heard.by_rule.values().map(|hits| hits.rule).collect(),
         missed: compared.missed,
         extra: compared.extra,
         host_packets: compared.totals.host.packets,
+        causes: compared.totals.host.by_cause.into_iter().map(|(name, cause)| (name, cause.packets)).collect(),
     })
 }
 
@@ -271,10 +281,10 @@ pub fn evade(
     loaded: &Loaded,
     tables: &Tables,
     config: &Config,
+    rules: &[Rule],
     fired: &[(usize, &Conversation)],
     way: usize,
-    most: usize,
-    seed: u64,
+    (most, seed): (usize, u64),
 ) -> Result<Evaded> {
     let mut random = Random::new(seed ^ way as u64);
     let (mut attacks, mut twins) = (Vec::new(), Vec::new());
@@ -288,13 +298,12 @@ pub fn evade(
         attacks.push(Sent { rule: Some(*rule), frames: attack });
         twins.push(Sent { rule: Some(*rule), frames: twin });
     }
-    let sources = loaded.program.sources();
     let heard = |sent: &[Sent]| -> Result<(usize, usize)> {
         let said = compare(loaded, tables, config, sent)?;
-        let audible = sent.iter().filter_map(|s| s.rule).filter(|rule| said.rules.contains(&(*rule as u32)));
+        let audible = sent.iter().filter_map(|s| s.rule).filter(|rule| said.rules.contains(&rules[*rule].identity));
         Ok((audible.count(), said.missed.len() + said.extra.len()))
     };
-    attacks.retain(|s| s.rule.is_some_and(|rule| !sources[rule].noalert));
+    attacks.retain(|s| s.rule.is_some_and(|rule| !rules[rule].noalert));
     let (detected, first) = heard(&attacks)?;
     let (alerting, second) = heard(&twins)?;
     let name = evasions::name(way);

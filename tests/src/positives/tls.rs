@@ -170,7 +170,7 @@ pub fn turns(maker: &mut Maker<'_, '_>, rule: &Rule) -> Result<Vec<Turn>, Cause>
         .unwrap_or(0x0303);
     let sni = maker.buffer(rule, Buffer::TlsSni, Filler::Name, b"", is_host)?;
     let alpn = maker.buffer(rule, Buffer::TlsAlpn, Filler::Name, b"", is_host)?;
-    let dn: &[u8] = if maker.variant % 2 == 0 { b"CN=" } else { b"C=US, O=x, CN=" };
+    let dn: &[u8] = if maker.variant.is_multiple_of(2) { b"CN=" } else { b"C=US, O=x, CN=" };
     let subject = maker.buffer(rule, Buffer::TlsCertSubject, Filler::Name, dn, printable)?;
     let issuer = maker.buffer(rule, Buffer::TlsCertIssuer, Filler::Name, dn, printable)?;
     let serial = maker.buffer(rule, Buffer::TlsCertSerial, Filler::Digits, b"", is_serial)?;

@@ -80,7 +80,8 @@ impl Default for Style {
 }
 
 impl Style {
-    /// At random. Several odd things at once are as likely as none.
+    /// At random: what every network does, and often none, sometimes several of the things that send a flow to the host
+    /// whatever it says. The latter hide what the device's literals miss.
     pub fn random(random: &mut Random) -> Style {
         let mut style = Style { isn: [random.next() as u32, random.next() as u32], ..Style::default() };
         if random.one_in(8) {
@@ -90,48 +91,56 @@ impl Style {
         if random.one_in(2) {
             style.segment = Some(random.pick(&[1, 2, 5, 8, 13, 31, 63, 64, 65, 100, 256, 536]));
         }
-        style.order = match random.below(8) {
-            0 => Order::Reverse,
-            1 | 2 => Order::Shuffled(random.next()),
-            _ => Order::Forward,
-        };
-        style.repeat = if random.one_in(8) { 2 } else { 1 };
-        if random.one_in(6) {
-            style.again = Some((1 + random.below(40) as usize, random.one_in(2)));
-        }
-        if random.one_in(8) {
-            let order = random.pick(&[0, 1, 2]);
-            let order = match order {
-                0 => Order::Forward,
-                1 => Order::Reverse,
-                _ => Order::Shuffled(random.next()),
-            };
-            let overlap = if random.one_in(4) { 8 } else { 0 };
-            style.fragment = Some(Fragmentation { size: random.pick(&[8, 24, 64, 256, 1000]), order, overlap });
-        }
-        match random.below(16) {
+        match random.below(12) {
             0 => style.encapsulation.vlan = vec![10 + random.below(4000) as u16],
             1 => style.encapsulation.vlan = vec![10, 20],
-            2 => style.encapsulation.mpls = vec![100 + random.below(1000) as u32],
-            3 => style.encapsulation.pppoe = true,
-            4 | 5 => {
-                let kind =
-                    random.pick(&[WrapKind::Vxlan, WrapKind::Geneve, WrapKind::Gre, WrapKind::Ipip, WrapKind::Erspan]);
-                let outer = weir_synth::wire::Addresses { source: v4(10, 200, 0, 1), destination: v4(10, 200, 0, 2) };
-                style.encapsulation.wraps.push(Wrap { kind, outer, number: 77 });
-            }
             _ => {}
         }
         style.timestamps = random.one_in(3);
         style.acks = random.pick(&[Acks::Last, Acks::Last, Acks::Each, Acks::None]);
-        if random.one_in(5) {
-            style.chaff = random.pick(&[Chaff::Checksum, Chaff::Ttl, Chaff::Reset, Chaff::Fin, Chaff::OldNumbers]);
-        }
-        style.hidden_overlap = random.one_in(16);
         style.pause = random.pick(&[0, 0, 0, 1_000_000, 50_000_000, 2_000_000_000]);
         style.end = random.pick(&[0, 0, 1, 2]);
         style.ttl = random.pick(&[64, 128, 255, 3]);
+        for _ in 0..random.pick(&[0, 0, 0, 0, 1, 1, 2, 3]) {
+            style.disturb(random);
+        }
         style
+    }
+
+    /// One more thing that is odd.
+    fn disturb(&mut self, random: &mut Random) {
+        match random.below(9) {
+            0 => self.order = Order::Reverse,
+            1 => self.order = Order::Shuffled(random.next()),
+            2 => self.repeat = 2,
+            3 => self.again = Some((1 + random.below(40) as usize, random.one_in(2))),
+            4 => {
+                let order = random.below(3);
+                let order = match order {
+                    0 => Order::Forward,
+                    1 => Order::Reverse,
+                    _ => Order::Shuffled(random.next()),
+                };
+                let overlap = if random.one_in(4) { 8 } else { 0 };
+                self.fragment = Some(Fragmentation { size: random.pick(&[8, 24, 64, 256, 1000]), order, overlap });
+            }
+            5 => match random.below(7) {
+                0 => self.encapsulation.mpls = vec![100 + random.below(1000) as u32],
+                1 => self.encapsulation.pppoe = true,
+                _ => {
+                    let kinds = [WrapKind::Vxlan, WrapKind::Geneve, WrapKind::Gre, WrapKind::Ipip, WrapKind::Erspan];
+                    let kind = random.pick(&kinds);
+                    let outer =
+                        weir_synth::wire::Addresses { source: v4(10, 200, 0, 1), destination: v4(10, 200, 0, 2) };
+                    self.encapsulation.wraps.push(Wrap { kind, outer, number: 77 });
+                }
+            },
+            6 | 7 => {
+                let kinds = [Chaff::Checksum, Chaff::Ttl, Chaff::Reset, Chaff::Fin, Chaff::OldNumbers];
+                self.chaff = random.pick(&kinds);
+            }
+            _ => self.hidden_overlap = true,
+        }
     }
 
     fn options(&self, conversation: &Conversation) -> FlowOptions {
@@ -207,8 +216,18 @@ fn say(scenario: &mut Scenario, flow: Flow, turn: &Turn, style: &Style) {
         let none = DataOptions { acks: Some(Acks::None), ..DataOptions::default() };
         let other: Vec<u8> = second.iter().map(|b| b ^ 0x11).collect();
         scenario.send(flow, turn.way, second, &DataOptions { offset: half as i64, ..none.clone() });
-        scenario.send(flow, turn.way, &[first, &other].concat(), &DataOptions { offset: -(turn.bytes.len() as i64), ..none });
-        scenario.control(flow, if turn.way == Way::ToServer { Way::ToClient } else { Way::ToServer }, tcp_flags::ACK, &SendOptions::default());
+        scenario.send(
+            flow,
+            turn.way,
+            &[first, &other].concat(),
+            &DataOptions { offset: -(turn.bytes.len() as i64), ..none },
+        );
+        scenario.control(
+            flow,
+            if turn.way == Way::ToServer { Way::ToClient } else { Way::ToServer },
+            tcp_flags::ACK,
+            &SendOptions::default(),
+        );
         return;
     }
     scenario.send(flow, turn.way, &turn.bytes, &how);
