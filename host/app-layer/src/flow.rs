@@ -194,7 +194,10 @@ impl AppLayerFlow {
 
     /// Names of the protocols that each direction's own bytes told, to server and to client.
     pub fn names_by_side(&self) -> [Option<&'static str>; 2] {
+        let doh = self.protocol() == Some(AppProtocol::Doh2);
         [0, 1].map(|d| match (self.by_side[d], self.side_failed[d]) {
+            // DNS over HTTP/2 is told by requests within.
+            (Some(AppProtocol::Http2), _) if doh => None,
             (Some(protocol), _) => Some(crate::eve_name(protocol)),
             (None, true) => Some("failed"),
             (None, false) => None,
@@ -397,6 +400,10 @@ impl AppLayerFlow {
                     self.events |= MISMATCH;
                 }
             }
+            // What servers of these say first is short, or is known by the request alone.
+            Detection::Failed
+                if direction == Direction::ToClient
+                    && matches!(protocol, AppProtocol::Mqtt | AppProtocol::Http2 | AppProtocol::Doh2) => {}
             Detection::Failed => {
                 self.events |= ONE_DIRECTION;
                 self.side_failed[direction as usize] = true;

@@ -4,7 +4,7 @@
 //! [`DecoderConfig::max_layers`] headers per frame whatever it holds, results depend only on frames in order.
 
 use crate::defrag::{Datagram, DefragConfig, DefragStats, Defragmenter};
-use crate::{DecoderEvent, Frame, Packet, Time};
+use crate::{DecoderEvent, Frame, Packet, Time, Tunnel};
 
 /// What to do with transport checksums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -191,6 +191,7 @@ struct Origin {
     vlan: [u16; 3],
     vlan_layers: u8,
     depth: u8,
+    tunnel: Option<Tunnel>,
 }
 
 impl Origin {
@@ -200,6 +201,7 @@ impl Origin {
         packet.vlan = self.vlan;
         packet.vlan_layers = self.vlan_layers;
         packet.tunnel_depth = self.depth;
+        packet.tunnel = self.tunnel;
         packet
     }
 }
@@ -243,7 +245,7 @@ impl Decoder {
     pub fn decode(&mut self, frame: &Frame<'_>, sink: &mut impl FnMut(&Packet<'_>)) {
         self.stats.frames += 1;
         self.stats.bytes += frame.data.len() as u64;
-        let origin = Origin { number: frame.number, time: frame.time, vlan: [0; 3], vlan_layers: 0, depth: 0 };
+        let origin = Origin { number: frame.number, time: frame.time, vlan: [0; 3], vlan_layers: 0, depth: 0, tunnel: None };
         self.walk(origin, Entry::Link(frame.link), frame.data, 0, sink);
     }
 
@@ -259,7 +261,7 @@ impl Decoder {
 
     /// Look at the outermost packet of a frame. Changes nothing.
     pub fn peek_frame(&self, frame: &Frame<'_>, look: impl FnOnce(&Packet<'_>)) {
-        let origin = Origin { number: frame.number, time: frame.time, vlan: [0; 3], vlan_layers: 0, depth: 0 };
+        let origin = Origin { number: frame.number, time: frame.time, vlan: [0; 3], vlan_layers: 0, depth: 0, tunnel: None };
         self.peek(origin, Entry::Link(frame.link), frame.data, 0, look);
     }
 
@@ -314,6 +316,7 @@ impl Decoder {
                     origin.vlan = packet.vlan;
                     origin.vlan_layers = packet.vlan_layers;
                     origin.depth = origin.depth.saturating_add(1);
+                    origin.tunnel = Some(Tunnel::around(&packet));
                     (entry, data, first) = (inner, payload, false);
                     outer = Some(packet);
                     walk.reassembled = false;

@@ -1,5 +1,7 @@
 //! Which layers besides IP and transport a packet's headers had, for statistics.
 
+use crate::Packet;
+
 /// A set of layers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Layers(u32);
@@ -33,6 +35,50 @@ layers! {
     14 VXLAN "vxlan",
     15 GENEVE "geneve",
     16 TEREDO "teredo",
+}
+
+/// How a packet is wrapped in the one around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tunnel {
+    /// Generic routing encapsulation (RFC 2784).
+    Gre,
+    /// RFC 7348.
+    Vxlan,
+    /// RFC 8926.
+    Geneve,
+    /// RFC 4380.
+    Teredo,
+    /// IPv4 itself.
+    Ipv4,
+    /// IPv6 itself.
+    Ipv6,
+}
+
+impl Tunnel {
+    /// What carries the packet within this one.
+    pub(crate) fn around(outer: &Packet<'_>) -> Tunnel {
+        let layers = [
+            (Layers::GRE, Tunnel::Gre),
+            (Layers::VXLAN, Tunnel::Vxlan),
+            (Layers::GENEVE, Tunnel::Geneve),
+            (Layers::TEREDO, Tunnel::Teredo),
+        ];
+        let named = layers.into_iter().find(|(layer, _)| outer.layers.intersects(*layer)).map(|(_, tunnel)| tunnel);
+        let six = outer.ip.as_ref().is_some_and(|ip| ip.version == 6);
+        named.unwrap_or(if six { Tunnel::Ipv6 } else { Tunnel::Ipv4 })
+    }
+
+    /// As records have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tunnel::Gre => "gre tunnel",
+            Tunnel::Vxlan => "vxlan encapsulation",
+            Tunnel::Geneve => "geneve encapsulation",
+            Tunnel::Teredo => "teredo tunnel",
+            Tunnel::Ipv4 => "ipv4 tunnel",
+            Tunnel::Ipv6 => "ipv6 tunnel",
+        }
+    }
 }
 
 impl Layers {

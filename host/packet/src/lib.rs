@@ -21,7 +21,7 @@ mod tunnel;
 
 pub use decoder::{Checksums, Decoder, DecoderConfig, DecoderStats, HeldDatagram};
 pub use event::{DecoderEvent, DecoderEvents};
-pub use layers::{LAYERS, Layers};
+pub use layers::{LAYERS, Layers, Tunnel};
 pub use link::{ether_types, link_types};
 pub use transport::protocols;
 
@@ -172,6 +172,8 @@ pub struct Packet<'a> {
     pub time: Time,
     /// 0 for the outermost packet, +1 for each tunnel.
     pub tunnel_depth: u8,
+    /// The tunnel that it came in.
+    pub tunnel: Option<Tunnel>,
     /// VLAN identifiers, outermost first; unused = 0.
     pub vlan: [u16; 3],
     /// Number of VLAN tags seen.
@@ -210,6 +212,7 @@ impl<'a> Packet<'a> {
             number,
             time,
             tunnel_depth: 0,
+            tunnel: None,
             vlan: [0; 3],
             vlan_layers: 0,
             ethernet: None,

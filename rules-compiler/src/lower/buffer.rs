@@ -102,12 +102,12 @@ impl Lowering<'_, '_> {
     pub(super) fn use_buffer(&mut self, span: Span, buffer: Buffer) -> Lowered {
         if let Some(protocol) = buffer.protocol() {
             // JA3 and JA4 are also computed for QUIC.
-            let quic = self.draft.protocol.is_some_and(|(p, _)| p == AppProtocol::Quic);
+            let either = self.draft.protocol.is_none_or(|(p, _)| p == AppProtocol::Quic);
             let hello = matches!(
                 buffer,
                 Buffer::Ja3Hash | Buffer::Ja3String | Buffer::Ja3sHash | Buffer::Ja3sString | Buffer::Ja4Hash
             );
-            if !(quic && hello) {
+            if !(either && hello) {
                 self.use_protocol(span, protocol)?;
             }
         }

@@ -3,6 +3,7 @@
 use super::parser::{Message, Record};
 use crate::json::Object;
 use crate::{Direction, LogSettings};
+use std::borrow::Cow;
 
 /// Longest name a record shows.
 const NAME_MAX: usize = 1025;
@@ -74,6 +75,24 @@ fn shown(record: &Record) -> Option<Vec<u8>> {
         (10, _) => Some(data.to_vec()),
         _ => None,
     }
+}
+
+/// Most strings of a TXT record that are told.
+const STRINGS_MAX: usize = 256;
+
+/// A record as entries: each string of TXT (RFC 1035 section 3.3.14) is one.
+fn entries(record: &Record) -> Vec<Cow<'_, Record>> {
+    let mut strings = Vec::new();
+    let mut rest = if record.kind == 16 { record.data.as_slice() } else { &[] };
+    while let Some(&length) = rest.first().filter(|_| strings.len() < STRINGS_MAX) {
+        let (string, after) = rest.split_at_checked(usize::from(length) + 1).unwrap_or((rest, &[]));
+        strings.push(string);
+        rest = after;
+    }
+    if strings.len() < 2 {
+        return vec![Cow::Borrowed(record)];
+    }
+    strings.into_iter().map(|data| Cow::Owned(Record { data: data.to_vec(), ..record.clone() })).collect()
 }
 
 fn number(bytes: &[u8]) -> u64 {
@@ -161,7 +180,8 @@ fn grouped(o: &mut Object<'_>, m: &Message) {
     }
     o.object("grouped", |o| {
         for kind in kinds {
-            let texts: Vec<Vec<u8>> = m.answers.iter().filter(|r| r.kind == kind).filter_map(shown).collect();
+            let of_kind = m.answers.iter().filter(|r| r.kind == kind).flat_map(entries);
+            let texts: Vec<Vec<u8>> = of_kind.filter_map(|record| shown(&record)).collect();
             o.texts_always(&record_type(kind), texts.iter().map(Vec::as_slice));
         }
     });
@@ -220,13 +240,13 @@ pub(super) fn write(
         name(o, q);
         o.text("rrtype", Some(record_type(q.kind).as_bytes()));
     });
-    if !request && is_on(settings, "detailed") {
-        o.objects("answers", m.answers.iter(), answer);
+    if is_on(settings, "detailed") {
+        o.objects("answers", m.answers.iter().flat_map(entries), |o, record| answer(o, &record));
     }
-    if !request && is_on(settings, "grouped") {
+    if is_on(settings, "grouped") {
         grouped(&mut o, m);
     }
-    o.objects("authorities", m.authorities.iter(), answer);
+    o.objects("authorities", m.authorities.iter().flat_map(entries), |o, record| answer(o, &record));
     // OPT without options only says what sizes its sender takes (RFC 6891 section 6.1.3).
     o.objects("additionals", m.additionals.iter().filter(|r| r.kind != 41 || !r.data.is_empty()), answer);
     o.end();

@@ -257,3 +257,15 @@ fn many_small_deliveries_of_one_packet_are_no_way_around() {
     }
     assert_eq!(seen.len(), 2000);
 }
+
+#[test]
+fn short_answers_of_servers_are_no_failure() {
+    // CONNECT of MQTT 3.1.1 and its acknowledgement, which says too little to be told by itself.
+    let mut f = flow(1883);
+    f.feed(ToServer, Input::Data(b"\x10\x0f\0\x04MQTT\x04\x02\0\x3c\0\x03abc"), 1);
+    f.feed(ToClient, Input::Data(b"\x20\x02\0\0"), 2);
+    f.feed(ToClient, Input::Data(&[0xd0, 0, 0xd0, 0, 0xd0, 0, 0xd0, 0, 0xd0, 0, 0xd0, 0, 0xd0, 0, 0xd0, 0, 0xd0, 0]), 3);
+    assert_eq!(f.protocol(), Some(AppProtocol::Mqtt));
+    assert!(events(&mut f).is_empty());
+    assert_eq!(f.names_by_side()[1], None);
+}

@@ -10,6 +10,11 @@ use crate::json::Object;
 const DIRECTORY: u32 = 1;
 const DELETE_ON_CLOSE: u32 = 1 << 12;
 
+/// In SMB 1 Suricata takes the first of the two backslashes away.
+fn share_name(version: u8, name: &[u8]) -> &[u8] {
+    if version == 1 { name.strip_prefix(b"\\").unwrap_or(name) } else { name }
+}
+
 /// Kind of transaction, as the log's setting `types` names it.
 pub fn kind(exchange: &Exchange) -> &'static str {
     match exchange.kind {
@@ -43,8 +48,10 @@ pub fn smb(exchange: &Exchange, association: Option<&Association>, id: u64, out:
     }
     // Negotiation stands before sessions and trees.
     let negotiates = matches!(exchange.kind, Kind::Negotiate(_));
-    object.number("session_id", if negotiates { 0 } else { exchange.session });
-    object.number("tree_id", if negotiates { 0 } else { exchange.tree.into() });
+    // Nor do files of SMB 1 have them, in Suricata's records.
+    let nowhere = negotiates || (exchange.version == 1 && matches!(exchange.kind, Kind::File(..)));
+    object.number("session_id", if nowhere { 0 } else { exchange.session });
+    object.number("tree_id", if nowhere { 0 } else { exchange.tree.into() });
     let details = &exchange.details;
     match &exchange.kind {
         Kind::Negotiate(dialects) => {
@@ -58,8 +65,7 @@ pub fn smb(exchange: &Exchange, association: Option<&Association>, id: u64, out:
         }
         Kind::SessionSetup(who) => session(&mut object, exchange, who),
         Kind::TreeConnect(name, pipe) => {
-            // In SMB 1 Suricata takes the first of the two backslashes away.
-            let name = if exchange.version == 1 { name.strip_prefix(b"\\").unwrap_or(name) } else { name };
+            let name = share_name(exchange.version, name);
             object.text(if *pipe == Some(true) { "named_pipe" } else { "share" }, Some(name));
             let kind = details.share_type.map(|kind| match kind {
                 1 => "FILE",
@@ -79,7 +85,7 @@ pub fn smb(exchange: &Exchange, association: Option<&Association>, id: u64, out:
         Kind::File(transfer, _) => {
             object.text("filename", Some(transfer.file.name()));
             if let Some((handle, share)) = &exchange.file {
-                object.always("share", share);
+                object.always("share", share_name(exchange.version, share));
                 object.string("fuid", fuid(exchange.version, handle).as_bytes());
             }
         }

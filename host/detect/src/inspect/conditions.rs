@@ -124,7 +124,9 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
             }
         }
         PacketCondition::FlowAge(c) => {
-            optional(c, context.flow.map(|f| packet.time.0.saturating_sub(f.start.0) / 1_000_000_000))
+            // Whole seconds of the clock, as the age in records is.
+            let second = |time: u64| time / 1_000_000_000;
+            optional(c, context.flow.map(|f| second(packet.time.0).saturating_sub(second(f.start.0))))
         }
         PacketCondition::FlowPackets(side, c) => context.flow.is_some_and(|f| counter(*side, c, f.packets)),
         PacketCondition::FlowBytes(side, c) => context.flow.is_some_and(|f| counter(*side, c, f.bytes)),

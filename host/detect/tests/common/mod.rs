@@ -244,6 +244,7 @@ pub fn packet_of<'a>(
         number,
         time: Time(seconds * 1_000_000_000),
         tunnel_depth: 0,
+        tunnel: None,
         vlan: [0; 3],
         vlan_layers: 0,
         layers: Default::default(),

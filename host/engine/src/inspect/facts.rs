@@ -107,7 +107,7 @@ pub(crate) fn packet_facts<'p>(packet: &'p Packet<'_>, exchanged: bool) -> Packe
         ether_type: packet.ether_type,
         data: packet.data,
         payload: packet.payload,
-        tunnel: None,
+        tunnel: packet.tunnel.map(weir_packet::Tunnel::name),
         pseudo: false,
         link: RAW,
         ethernet: packet.ethernet,
@@ -120,6 +120,7 @@ pub(crate) fn end_packet_of(flow: &Flow<FlowData>, ends: Endpoints) -> Packet<'s
         number: flow.last_frame,
         time: Time(flow.last_time),
         tunnel_depth: flow.key.depth,
+        tunnel: None,
         vlan: [flow.key.vlan[0], flow.key.vlan[1], 0],
         vlan_layers: flow.key.vlan.iter().take_while(|v| **v != 0).count() as u8,
         ethernet: flow.data.log.as_ref().and_then(|log| {

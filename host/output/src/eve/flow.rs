@@ -119,14 +119,11 @@ pub fn netflow(line: &mut Vec<u8>, options: &EveOptions, record: &FlowRecord<'_>
     root.text("event_type", "netflow");
     vlan(&mut root, record.vlan);
     let facts = &record.flow;
+    let d = usize::from(to_client);
     ends(&mut root, &if to_client { facts.ends.exchanged() } else { facts.ends }, false);
     root.plain("proto", |out| protocol(out, facts.ends.protocol));
     icmp(&mut root, record.icmp);
-    if record.app.is_none() {
-        root.text("app_proto", "unknown");
-    }
-    applications(&mut root, record);
-    let d = usize::from(to_client);
+    root.text("app_proto", record.app_by_side[d].or(record.app).unwrap_or("unknown"));
     {
         let mut netflow = root.object("netflow");
         netflow.number("pkts", facts.packets[d]);
