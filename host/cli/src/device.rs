@@ -18,7 +18,7 @@ use weir_ir::{AppLayerCondition, Event, PortSet};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
-use weir_rules::plan::{Class, Condition, Options, Plan, Trigger, plan};
+use weir_rules::plan::{self, Class, Condition, Fragment as Window, Options, Plan, Trigger, plan};
 use weir_sim::{Frame, Offer, SimConfig, Simulator};
 
 /// Tables of a rule set, and the plan behind them.
@@ -99,6 +99,9 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
 pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
     let http = 1u64 << AppProtocol::Http1 as u8;
     let mut found = (Vec::new(), Vec::new(), Vec::new());
+    let words: Vec<Window> = (plan::http::CODINGS.into_iter().chain(plan::http::BROKEN_CODINGS))
+        .filter_map(|word| Window::new(word, false))
+        .collect();
     for planned in &tables.plan.rules {
         let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
         let own: Vec<&Condition> = planned.conditions.iter().filter(|c| c.record.class_mask & http != 0).collect();
@@ -120,12 +123,13 @@ pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
         if !pattern.grows {
             return StreamEvidence::unknown();
         }
-        let words = || weir_rules::plan::http::CODINGS.into_iter().chain(weir_rules::plan::http::BROKEN_CODINGS);
+        // (What announces a coding matters for bodies that have one.)
+        let announces = |fragment: &Window| words.iter().any(|word| word == fragment);
         let mut fragments = own.iter().filter_map(|c| match c.trigger {
-            Trigger::Fragment(fragment) if !words().any(|word| fragment.bytes().eq_ignore_ascii_case(word)) => Some(fragment),
+            Trigger::Fragment(fragment) if !announces(&fragment) => Some(fragment),
             _ => None,
         });
-        if fragments.all(|fragment| weir_rules::plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
+        if fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
             for fragment in own.iter().filter_map(|c| if let Trigger::Fragment(f) = c.trigger { Some(f) } else { None }) {
                 let part = folded(fragment.bytes());
                 if let Some(at) = pattern.bytes.windows(part.len()).position(|window| window == &*part) {
@@ -142,7 +146,7 @@ pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
                 destination: ports(record.destination_ports),
             };
             match trigger {
-                Trigger::Fragment(fragment) if !words().any(|word| fragment.bytes().eq_ignore_ascii_case(word)) => {
+                Trigger::Fragment(fragment) if !announces(fragment) => {
                     found.0.push(Fragment { bytes: folded(fragment.bytes()), streams });
                 }
                 // Of the head; of a body's bytes no guard tells.
