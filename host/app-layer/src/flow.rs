@@ -15,7 +15,7 @@ mod tests;
 use crate::config::AppLayerConfig;
 use crate::expectation::Expected;
 use crate::frames::Frames;
-use crate::{Direction, Input, Limits, ProtocolState};
+use crate::{Direction, Input, Limits, ProtocolState, Rest};
 use detecting::{Detecting, Lazy, WAITING_LIMIT};
 use held::{Held, Item};
 use std::sync::Arc;
@@ -293,6 +293,14 @@ impl AppLayerFlow {
             Phase::Detecting(detecting) => detecting.sides.iter().any(|side| !side.waiting.is_empty()),
             Phase::Parsing(state) => state.is_open(direction),
             Phase::Opaque(_) => false,
+        }
+    }
+
+    /// What of the messages that have begun is still to come.
+    pub fn rest(&self) -> Rest<'_> {
+        match &self.phase {
+            Phase::Parsing(state) if self.held.is_none() && self.frames.is_none() => state.rest(),
+            _ => Rest::Unknown,
         }
     }
 

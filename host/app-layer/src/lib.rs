@@ -140,6 +140,24 @@ pub struct Transaction {
     pub events: Vec<u16>,
 }
 
+/// What is still to come of the messages that have begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rest<'a> {
+    /// It cannot be said, or what has come is not what the buffers will hold.
+    Unknown,
+    /// Nothing: they are complete.
+    Nothing,
+    /// More of one body, which is the wire's bytes one after the other. All others are complete.
+    Body {
+        /// The transaction.
+        transaction: u64,
+        /// The head as it came.
+        head: &'a [u8],
+        /// The body so far, up to the inspection limit.
+        body: &'a [u8],
+    },
+}
+
 /// A buffer of a transaction.
 #[derive(Debug, Clone, Copy)]
 pub struct BufferView<'a> {
@@ -261,6 +279,10 @@ pub trait ProtocolState: Send {
     }
     /// A transaction is open, or parser state would make later bytes complete something begun earlier (for release).
     fn is_open(&self, direction: Direction) -> bool;
+    /// What of the messages that have begun is still to come, where the parser can say it (for release).
+    fn rest(&self) -> Rest<'_> {
+        Rest::Unknown
+    }
     /// The transaction is done: nothing that its log record tells can change any more.
     fn is_loggable(&self, index: usize) -> bool {
         self.transactions().get(index).is_some_and(|t| t.progress == [COMPLETE; 2])

@@ -9,15 +9,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{CapabilityType, Scopes};
+use weir_contract::enums::{CapabilityType, DirectionMask, Scopes};
 use weir_contract::guards::Guard;
+use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, StreamEvidence, Streams};
-use weir_ir::PortSet;
+use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, RuntimeCounters, StreamEvidence, Streams};
+use weir_ir::{AppLayerCondition, Event, PortSet};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
-use weir_output::{Cause, EventSink, RuleCost, RunTotals};
+use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
-use weir_rules::plan::{Class, Condition, Options, Plan, Trigger, plan};
+use weir_rules::plan::{self, Class, Condition, Fragment as Window, Options, Plan, Trigger, plan};
 use weir_sim::{Frame, Offer, SimConfig, Simulator};
 
 /// Tables of a rule set, and the plan behind them.
@@ -133,6 +134,71 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
         }
     }
     StreamEvidence::new(fragments, guards, tables.image.parameters, patterns)
+}
+
+/// What the tables look for in the responses of HTTP where the host's own search could miss that it has been seen: for
+/// rules whose fast pattern is looked for in the body. Unknown where a rule asks for something that is only there with
+/// the last byte, or that no record tells of.
+pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
+    let http = 1u64 << AppProtocol::Http1 as u8;
+    let mut found = (Vec::new(), Vec::new(), Vec::new());
+    let words: Vec<Window> = (plan::http::CODINGS.into_iter().chain(plan::http::BROKEN_CODINGS))
+        .filter_map(|word| Window::new(word, false))
+        .collect();
+    for planned in &tables.plan.rules {
+        let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
+        let own: Vec<&Condition> = planned.conditions.iter().filter(|c| c.record.class_mask & http != 0).collect();
+        if own.is_empty() {
+            continue;
+        }
+        let whole = rule.app_layer.contains(&AppLayerCondition::FileStore)
+            || rule.events.iter().any(|event| matches!(event, Event::AppLayer(Some(_), _)))
+            || rule.transactional
+            || rule.hook.is_some();
+        // What a request can bring has been judged with the request.
+        if own.iter().all(|c| c.record.directions & DirectionMask::TO_CLIENT.0 == 0) {
+            continue;
+        }
+        if whole {
+            return StreamEvidence::unknown();
+        }
+        let Some(pattern) = loaded.program.message_pattern(planned.rule) else { continue };
+        if !pattern.grows {
+            return StreamEvidence::unknown();
+        }
+        // (What announces a coding matters for bodies that have one.)
+        let announces = |fragment: &Window| words.iter().any(|word| word == fragment);
+        let mut fragments = own.iter().filter_map(|c| match c.trigger {
+            Trigger::Fragment(fragment) if !announces(&fragment) => Some(fragment),
+            _ => None,
+        });
+        if fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
+            for fragment in own.iter().filter_map(|c| if let Trigger::Fragment(f) = c.trigger { Some(f) } else { None }) {
+                let part = folded(fragment.bytes());
+                if let Some(at) = pattern.bytes.windows(part.len()).position(|window| window == &*part) {
+                    found.2.push(Pattern { bytes: pattern.bytes.clone(), least: at + part.len() });
+                }
+            }
+            continue;
+        }
+        for Condition { trigger, record } in own {
+            let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
+            let streams = Streams {
+                classes: record.class_mask,
+                source: ports(record.source_ports),
+                destination: ports(record.destination_ports),
+            };
+            match trigger {
+                Trigger::Fragment(fragment) if !announces(fragment) => {
+                    found.0.push(Fragment { bytes: folded(fragment.bytes()), streams });
+                }
+                // Of the head; of a body's bytes no guard tells.
+                Trigger::Guard(guard) => found.1.push((1 << guard, streams)),
+                _ => {}
+            }
+        }
+    }
+    StreamEvidence::new(found.0, found.1, tables.image.parameters, found.2)
 }
 
 fn folded(bytes: &[u8]) -> Box<[u8]> {
@@ -393,6 +459,7 @@ impl Behind<'_> {
         let gates = tables.plan.gates.iter().map(|name| &**name);
         let evidence = stream_evidence(loaded, tables);
         let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
+        runtime.set_messages(message_evidence(loaded, tables));
         let mut last_time = 0;
         let mut frames = 0u64;
         let mut taken_at = 0;
@@ -461,12 +528,36 @@ impl Behind<'_> {
         host_totals(loaded, &runtime, tables, &mut totals);
         totals.named = runtime.engine().statistics();
         totals.datasets = runtime.engine().saved_datasets();
+        totals.protocols = protocols(runtime.counters());
         totals.host.cpu_seconds = cpu_seconds() - cpu;
         totals.seconds.load = loaded.seconds + tables.seconds + load;
         totals.seconds.run = seconds;
         totals.compute_shares();
         Ok(totals)
     }
+}
+
+/// What reached the host by protocol, by the names of EVE.
+fn protocols(counters: &RuntimeCounters) -> BTreeMap<String, ProtocolTotals> {
+    use AppProtocol as P;
+    const KNOWN: [P; 35] = [P::Http, P::Http1, P::Http2, P::Dns, P::Tls, P::Smtp, P::Ftp, P::FtpData, P::Ssh, P::Smb, P::DceRpc, P::Imap, P::Pop3, P::Krb5, P::Snmp, P::Sip, P::Rfb, P::Mqtt, P::Quic, P::Nfs, P::Tftp, P::Dhcp, P::Ntp, P::Ike, P::Rdp, P::Telnet, P::Modbus, P::Dnp3, P::Enip, P::BittorrentDht, P::Pgsql, P::Ldap, P::WebSocket, P::Mdns, P::Doh2];
+    let mut out: BTreeMap<String, ProtocolTotals> = BTreeMap::new();
+    for (class, shares) in &counters.by_class {
+        let name = match *class {
+            None => "none".to_owned(),
+            Some(CLASS_UNKNOWN) => "unknown".to_owned(),
+            Some(CLASS_FAILED) => "failed".to_owned(),
+            Some(class) => match KNOWN.iter().find(|&&protocol| protocol as u8 == class) {
+                Some(&protocol) => weir_app_layer::eve_name(protocol).to_owned(),
+                None => format!("class {class}"),
+            },
+        };
+        let totals = out.entry(name).or_default();
+        for (sum, share) in [&mut totals.all, &mut totals.long].into_iter().zip(shares) {
+            sum.add(&Shares { bytes: share.bytes, diverted: share.diverted, history: share.history });
+        }
+    }
+    out
 }
 
 fn device_totals<N: Nic>(model: &N, totals: &mut RunTotals) {

@@ -5,7 +5,7 @@
 
 use crate::program::header::HeaderCache;
 use crate::program::{Program, RuleIndex};
-use weir_app_layer::Direction;
+use weir_app_layer::{Direction, Transaction};
 
 /// Most rules waiting for more bytes of a stream.
 pub(crate) const MAX_PENDING: usize = 4096;
@@ -230,6 +230,14 @@ impl FlowDetect {
                 .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
             state: !self.bits.is_empty() || !self.ints.is_empty() || !self.transaction_bits.is_empty(),
         }
+    }
+
+    /// A rule whose fast pattern was found in one of these transactions, or that has none, waits for the rest.
+    pub fn waits_for(&self, live: &[Transaction]) -> bool {
+        self.units.iter().flatten().any(|unit| {
+            unit.sides.iter().any(|side| !side.candidates.is_empty())
+                && live.binary_search_by_key(&unit.id, |t| t.id).is_ok()
+        })
     }
 
     /// What cannot be found again from the program and the flow's packets; none if that is more than marks. A flow

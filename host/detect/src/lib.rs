@@ -54,6 +54,6 @@ pub use profile::{RuleCost, RuleProfile};
 pub use inspect::{Delivery, FirewallReason, FirewallVerdict, Inspector};
 pub use program::firewall::{Firewall, PacketTable, Policies, Policy as FirewallPolicy};
 pub use program::order::ActionOrder;
-pub use program::{CompileError, CompileOptions, Program, RuleIndex};
+pub use program::{CompileError, CompileOptions, MessagePattern, Program, RuleIndex};
 pub use shared::{SharedState, threshold::ConfigEntry};
 pub use stats::Counters;

@@ -7,7 +7,7 @@
 
 use crate::engine::{Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
-use crate::flow_data::{Answer, DeviceLink};
+use crate::flow_data::{Answer, DeviceLink, Held};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use weir_contract::constants as c;
@@ -66,7 +66,23 @@ pub struct RuntimeCounters {
     pub truncated: u64,
     /// Flow records taken.
     pub flow_records: u64,
+    /// By the protocol class of flows that have ended, none for frames without a flow: all of them, and long ones.
+    pub by_class: BTreeMap<Option<u8>, [ClassShare; 2]>,
 }
+
+/// Bytes of the flows of a protocol class.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ClassShare {
+    /// All.
+    pub bytes: u64,
+    /// Of diverted frames.
+    pub diverted: u64,
+    /// Read from history.
+    pub history: u64,
+}
+
+/// A flow of so many bytes is long.
+pub const LONG_FLOW: u64 = 100_000;
 
 /// A descriptor that was taken and not yet processed.
 struct Waiting {
@@ -97,10 +113,13 @@ pub struct DeviceRuntime<P> {
     queues: Vec<VecDeque<Waiting>>,
     /// By index of the device's entry.
     entries: HashMap<u32, Entry>,
+    /// By entry and generation: bytes that reached the host.
+    shares: HashMap<(u32, u32), ClassShare>,
     frames: Vec<HistoryFrame>,
     frame: HistoryFrame,
     raw_window: usize,
     evidence: StreamEvidence,
+    messages: StreamEvidence,
     vlan_key: bool,
     /// Flowbits that keep a flow with the host, sorted.
     gates: Vec<u32>,
@@ -128,14 +147,22 @@ impl<P: PciFunction> DeviceRuntime<P> {
             engine,
             queues,
             entries: HashMap::new(),
+            shares: HashMap::new(),
             frames: Vec::new(),
             frame: HistoryFrame::default(),
             raw_window,
             evidence,
+            messages: StreamEvidence::unknown(),
             vlan_key,
             gates,
             counters: RuntimeCounters::default(),
         }
+    }
+
+    /// What the tables look for in messages where the host's own search would not find it: with it, flows are given back
+    /// as soon as what has come of their messages is judged.
+    pub fn set_messages(&mut self, evidence: StreamEvidence) {
+        self.messages = evidence;
     }
 
     /// The engine.
@@ -246,8 +273,20 @@ impl<P: PciFunction> DeviceRuntime<P> {
     fn history_frame(&mut self, frame: &HistoryFrame, cause: HostCause, sink: &mut dyn EventSink) {
         self.counters.causes.entry(cause).or_default().add(frame.data.len());
         self.counters.history.add(frame.data.len());
+        self.share(frame.flow).history += frame.data.len() as u64;
         self.inspect(frame, sink);
-        self.link(frame.flow);
+        let id = self.link(frame.flow);
+        if let Some(flow) = id.and_then(|id| self.engine.flow_mut(id)) {
+            flow.data.device.look.came_back(frame.data.len());
+        }
+    }
+
+    /// What of a flow reached the host.
+    fn share(&mut self, entry: (u32, u32)) -> &mut ClassShare {
+        match entry.0 {
+            c::FLOW_NONE => &mut self.counters.by_class.entry(None).or_default()[0],
+            _ => self.shares.entry(entry).or_default(),
+        }
     }
 
     fn inspect(&mut self, frame: &HistoryFrame, sink: &mut dyn EventSink) {
@@ -292,6 +331,11 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let read = self.driver.read_frame(queue, descriptor.position, &mut frame);
             if read.is_ok() {
                 self.counters.causes.entry(cause_of(descriptor)).or_default().add(frame.data.len());
+                let share = self.share(entry);
+                share.diverted += frame.data.len() as u64;
+                if entry.0 == c::FLOW_NONE {
+                    share.bytes += frame.data.len() as u64;
+                }
                 if descriptor.first_record != c::RECORD_NONE {
                     self.counters.records.entry(descriptor.first_record).or_default().add(frame.data.len());
                 }
@@ -346,7 +390,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
         }
         let key = &flow.key;
         let ports = if flow.initiator_is_a { [key.port_a, key.port_b] } else { [key.port_b, key.port_a] };
-        let answer = flow.data.answer(raw_window, &self.evidence, ports);
+        let bytes = flow.bytes[0].saturating_add(flow.bytes[1]);
+        let (streams, messages) = (&self.evidence, &self.messages);
+        let answer = flow.data.answer(Held { raw_window, streams, messages, ports, bytes });
         let entry = (descriptor.flow_index, descriptor.flow_generation);
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());
@@ -492,6 +538,14 @@ impl<P: PciFunction> DeviceRuntime<P> {
             return;
         }
         let entry = (record.flow_index, record.flow_generation);
+        let reached = self.shares.remove(&entry).unwrap_or_default();
+        let bytes = record.bytes_to_server.saturating_add(record.bytes_to_client);
+        let of_class = self.counters.by_class.entry(Some(record.class)).or_default();
+        for share in of_class.iter_mut().take(if bytes >= LONG_FLOW { 2 } else { 1 }) {
+            share.bytes += bytes;
+            share.diverted += reached.diverted;
+            share.history += reached.history;
+        }
         if self.entries.get(&entry.0).is_none_or(|held| held.generation != entry.1) {
             return;
         }

@@ -113,6 +113,16 @@ impl StreamEvidence {
         if payload_facts(wanted, &self.parameters, false, &[], bytes) != 0 {
             return true;
         }
+        self.has_fragment(bytes, stream)
+    }
+
+    /// Nothing can be said.
+    pub fn is_unknown(&self) -> bool {
+        self.unseen
+    }
+
+    /// `bytes` hold a fragment that leads to a rule; facts do not count.
+    pub fn has_fragment(&self, bytes: &[u8], stream: Stream) -> bool {
         self.automaton.as_ref().is_some_and(|automaton| {
             automaton
                 .find_overlapping_iter(bytes)

@@ -1,6 +1,7 @@
 //! What the engine keeps per flow, and when a device may have the flow back.
 
 use crate::evidence::{Stream, StreamEvidence};
+use crate::messages::Look;
 use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
@@ -188,6 +189,23 @@ pub struct DeviceLink {
     troubles: Troubles,
     app_dirty: bool,
     handshake_dirty: bool,
+    /// How far messages under way are settled.
+    pub look: Look,
+}
+
+/// What the host is told of the tables when it decides about a flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'e> {
+    /// Bytes of the raw window.
+    pub raw_window: usize,
+    /// What the tables look for in streams.
+    pub streams: &'e StreamEvidence,
+    /// What they look for in messages beside what the host's own search finds.
+    pub messages: &'e StreamEvidence,
+    /// Ports of the initiator and of the responder.
+    pub ports: [u16; 2],
+    /// The flow's bytes so far.
+    pub bytes: u64,
 }
 
 /// What the host tells the device about a flow after a frame.
@@ -281,6 +299,7 @@ impl Default for DeviceLink {
             troubles: Troubles::default(),
             app_dirty: false,
             handshake_dirty: false,
+            look: Look::default(),
         }
     }
 }
@@ -350,8 +369,8 @@ impl FlowData {
 
     /// Whether the device may have the flow back after the frame just processed (reference semantics, section 6:
     /// level reassembly; no open transaction or raw window holds bytes of a frame that had trouble in that scope).
-    /// `ports`: of the initiator and of the responder.
-    pub fn answer(&mut self, raw_window: usize, evidence: &StreamEvidence, ports: [u16; 2]) -> Answer {
+    pub fn answer(&mut self, held: Held<'_>) -> Answer {
+        let Held { raw_window, streams: evidence, messages, ports, bytes } = held;
         let link = &mut self.device;
         // After a change of protocol the device's class no longer holds.
         if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
@@ -416,9 +435,15 @@ impl FlowData {
         if link.handshake_dirty && self.app.may_encrypt() {
             return Answer::Keep;
         }
-        if link.app_dirty && (self.app.is_open(Direction::ToServer) || self.app.is_open(Direction::ToClient)) {
-            return Answer::Keep;
+        let open = link.app_dirty && (self.app.is_open(Direction::ToServer) || self.app.is_open(Direction::ToClient));
+        if open {
+            // Bodies under way are the responder's.
+            let stream = Stream { classes, source: ports[1], destination: ports[0] };
+            if !link.look.is_settled(&self.app, self.detect.as_deref(), messages, stream, bytes) {
+                return Answer::Keep;
+            }
         }
+        link.look.early = open;
         link.app_dirty = false;
         link.handshake_dirty = false;
         Answer::Release

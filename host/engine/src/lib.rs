@@ -13,12 +13,13 @@ mod evidence;
 pub mod flow_data;
 mod inspect;
 pub mod log;
+mod messages;
 mod metadata;
 mod tags;
 pub mod statistics;
 pub mod verdict;
 
 pub use config::{EngineConfig, Policy};
-pub use device::{DeviceRuntime, HostCause, RuntimeCounters};
+pub use device::{ClassShare, DeviceRuntime, HostCause, LONG_FLOW, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};
 pub use evidence::{Fragment, Pattern, Stream, StreamEvidence, Streams};

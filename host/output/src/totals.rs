@@ -128,6 +128,35 @@ pub struct Seconds {
     pub run: f64,
 }
 
+/// Bytes of flows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Shares {
+    /// All.
+    pub bytes: u64,
+    /// Of diverted frames.
+    pub diverted: u64,
+    /// Read from history.
+    pub history: u64,
+}
+
+impl Shares {
+    /// Of more flows.
+    pub fn add(&mut self, other: &Shares) {
+        self.bytes += other.bytes;
+        self.diverted += other.diverted;
+        self.history += other.history;
+    }
+}
+
+/// Flows of a protocol, as the device classes them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProtocolTotals {
+    /// All of them.
+    pub all: Shares,
+    /// Those of 100 000 bytes and more.
+    pub long: Shares,
+}
+
 /// Everything.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -146,6 +175,9 @@ pub struct RunTotals {
     /// Counters by the dotted names that Suricata's statistics have.
     #[serde(skip)]
     pub named: BTreeMap<String, u64>,
+    /// What reached the host, by protocol.
+    #[serde(skip)]
+    pub protocols: BTreeMap<String, ProtocolTotals>,
     /// Files of data sets that rules want kept, and their content.
     #[serde(skip)]
     pub datasets: Vec<(String, String)>,

@@ -126,7 +126,7 @@ fn escape_price(byte: u8) -> f64 {
 }
 
 /// Codings that count although the name of their field is broken.
-const BROKEN_CODINGS: [&[u8]; 3] = [b"chunked", b"deflate", b"gzip"];
+pub const BROKEN_CODINGS: [&[u8]; 3] = [b"chunked", b"deflate", b"gzip"];
 
 /// Literals that announce a coding of the body.
 /// (A response's field may have NULs in its name if one of [`BROKEN_CODINGS`] is its value.)

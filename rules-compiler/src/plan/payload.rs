@@ -112,20 +112,7 @@ fn in_pattern(fragment: &Fragment, pattern: &[u8]) -> bool {
 ///
 /// The record's position is that of the fragment in one content of the rule: it must be the pattern's.
 pub fn known_to_wait(rule: &Rule, choice: &mut Choice, pattern: &[u8]) {
-    let holds = |text: &[u8], bytes: &[u8]| text.windows(bytes.len()).any(|w| w.eq_ignore_ascii_case(bytes));
-    let contents: Vec<&[u8]> = (rule.buffers.iter().flat_map(|run| &run.matches))
-        .filter_map(|m| match m {
-            Match::Content(content) if !content.negated => Some(&*content.bytes),
-            _ => None,
-        })
-        .collect();
-    let within = |fragment: &Fragment| {
-        let folded = fragment.folded();
-        let bytes = folded.get(..fragment.length()).unwrap_or(&folded);
-        let mut with = contents.iter().filter(|content| holds(content, bytes));
-        let own = with.next().is_some_and(|content| holds(content, pattern)) && with.next().is_none();
-        own && in_pattern(fragment, pattern)
-    };
+    let within = |fragment: &Fragment| is_of(rule, fragment, pattern) && in_pattern(fragment, pattern);
     let known = !choice.conditions.is_empty()
         && choice.conditions.iter().all(|c| matches!(&c.trigger, Trigger::Fragment(fragment) if within(fragment)));
     if known {
@@ -136,6 +123,19 @@ pub fn known_to_wait(rule: &Rule, choice: &mut Choice, pattern: &[u8]) {
             }
         }
     }
+}
+
+/// The fragment is part of `pattern`, and can only be of the content that the pattern is of.
+pub fn is_of(rule: &Rule, fragment: &Fragment, pattern: &[u8]) -> bool {
+    let holds = |text: &[u8], bytes: &[u8]| text.windows(bytes.len()).any(|w| w.eq_ignore_ascii_case(bytes));
+    let contents = rule.buffers.iter().flat_map(|run| &run.matches).filter_map(|m| match m {
+        Match::Content(content) if !content.negated => Some(&*content.bytes),
+        _ => None,
+    });
+    let folded = fragment.folded();
+    let bytes = folded.get(..fragment.length()).unwrap_or(&folded);
+    let mut with = contents.filter(|content| holds(content, bytes));
+    with.next().is_some_and(|content| holds(content, pattern)) && with.next().is_none() && holds(pattern, bytes)
 }
 
 /// What every frame is judged by is judged anew by the next one: a stream that may complete such a rule's match later

@@ -141,6 +141,11 @@ impl Body {
         }
     }
 
+    /// It is what came, without codings.
+    pub fn is_plain(&self) -> bool {
+        self.chain.is_none()
+    }
+
     /// It could not be decoded.
     pub fn failed(&self) -> bool {
         self.chain.as_ref().is_some_and(|chain| chain.failed())

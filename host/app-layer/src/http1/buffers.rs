@@ -6,7 +6,7 @@ use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
 use super::uri::last_segment;
 use crate::{
-    BufferState, BufferView, COMPLETE, Direction, FileView, Input, Limits, LogSettings, ProtocolState, Transaction, Upgrade, file,
+    BufferState, BufferView, COMPLETE, Direction, FileView, Input, Limits, LogSettings, ProtocolState, Rest, Transaction, Upgrade, file,
 };
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -219,6 +219,10 @@ impl ProtocolState for Http1State {
 
     fn is_open(&self, direction: Direction) -> bool {
         self.side_open(direction as usize)
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        self.rest_of_messages()
     }
 
     fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {

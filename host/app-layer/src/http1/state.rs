@@ -2,9 +2,9 @@
 
 use super::events::Event;
 use super::framing::starts_like_status;
-use super::message::Message;
+use super::message::{Known, Message};
 use super::pending::Forgotten;
-use crate::{AppLayerConfig, COMPLETE, Direction, Input, Limits, Transaction, Upgrade};
+use crate::{AppLayerConfig, COMPLETE, Direction, Input, Limits, Rest, Transaction, Upgrade};
 use std::sync::Arc;
 
 /// Progress of a direction: the first line is there.
@@ -381,5 +381,33 @@ impl Http1State {
     /// Something begun could be completed by later bytes.
     pub(super) fn side_open(&self, d: usize) -> bool {
         !self.transactions.is_empty() || self.sides[d].current.is_some() || !self.sides[d].rest.is_empty()
+    }
+
+    /// All requests are complete, and no byte of another one is there; so are the responses, but perhaps for the rest of a
+    /// body that has no coding.
+    pub(super) fn rest_of_messages(&self) -> Rest<'_> {
+        let [request, response] = &self.sides;
+        let between = |side: &Side| side.at == At::Line && side.current.is_none();
+        let quiet = |side: &Side| side.partial.is_empty() && side.rest.is_empty();
+        let plain = self.upgrade.is_none()
+            && !self.resumes
+            && between(request)
+            && [request, response].iter().all(|side| quiet(side))
+            && self.transactions.iter().all(|t| t.progress[0] == COMPLETE)
+            && self.pairs.iter().all(|pair| !pair.version_09 && !pair.seen_continue);
+        match (plain, response.at, self.current(1)) {
+            (true, At::Line, None) => Rest::Nothing,
+            (true, At::Length(_) | At::Close, Some(index)) => {
+                let message = &self.pairs[index].messages[1];
+                // What had chunks may have lost them.
+                let coded = message.coding(Known::TransferEncoding, &[b"chunked"]).is_some() || !message.body.is_plain();
+                if coded || message.multipart.is_some() {
+                    return Rest::Unknown;
+                }
+                let transaction = self.transactions[index].id;
+                Rest::Body { transaction, head: &message.head, body: &message.body.data }
+            }
+            _ => Rest::Unknown,
+        }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Upgrade};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, Input, ProtocolState, Rest, Upgrade};
 use std::sync::Arc;
 use weir_ir::Buffer;
 
@@ -397,4 +397,39 @@ fn a_head_too_long_is_cut_at_the_limit_in_any_cut() {
         bytes.chunks(step).for_each(|part| state.feed(Direction::ToServer, Input::Data(part), 1));
         assert_eq!(state.pairs[0].messages[0].head.len(), 100, "{step}");
     }
+}
+
+/// What is still to come of messages, as bytes of request and response come.
+#[test]
+fn rest_is_said_where_it_is_known() {
+    let rest = |parts: &[(Direction, &[u8])]| {
+        let mut state = Http1State::new(&Arc::new(AppLayerConfig::default()));
+        for (direction, bytes) in parts {
+            state.feed(*direction, Input::Data(bytes), 1);
+            state.mark_inspected();
+        }
+        match state.rest() {
+            Rest::Unknown => "unknown".to_owned(),
+            Rest::Nothing => "nothing".to_owned(),
+            Rest::Body { transaction, body, .. } => format!("{transaction} {}", String::from_utf8_lossy(body)),
+        }
+    };
+    let (server, client) = (Direction::ToServer, Direction::ToClient);
+    let get: (Direction, &[u8]) = (server, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    let answer = |bytes: &'static [u8]| rest(&[get, (client, bytes)]);
+    assert_eq!(rest(&[get]), "nothing");
+    assert_eq!(rest(&[(server, b"GET / HTTP/1.1\r\nHost: h\r\n")]), "unknown");
+    assert_eq!(rest(&[get, (server, b"G")]), "unknown");
+    assert_eq!(rest(&[(server, b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc")]), "unknown");
+    assert_eq!(rest(&[(server, b"CONNECT h:1 HTTP/1.1\r\n\r\n")]), "unknown");
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\n"), "unknown");
+    assert_eq!(answer(b"HTTP/1.1 100 Continue\r\n\r\n"), "unknown");
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc"), "0 abc");
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\n\r\nabc"), "0 abc");
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"), "nothing");
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcH"), "unknown");
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 9\r\n\r\nabc"), "unknown");
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc"), "unknown");
+    // Chunks that turn out to be none: what is left is the body, but not all of it is verbatim.
+    assert_eq!(answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno size, abc"), "unknown");
 }

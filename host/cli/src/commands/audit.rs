@@ -1,6 +1,7 @@
 //! `weir audit equivalence`: the promise, tested on captures of the user.
 
 use super::configuration;
+use super::mix::Protocols;
 use crate::args::{AuditCommand, Device, EquivalenceArguments};
 use crate::device::{self, Behind, Tables};
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
@@ -90,7 +91,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     };
     let (mut alerts, mut differences, mut unreadable) = (0usize, 0usize, 0usize);
     let (mut received, mut host) = ((0u64, 0u64), (0u64, 0u64));
-    let mut entries = Vec::new();
+    let (mut entries, mut protocols) = (Vec::new(), Protocols::default());
     for path in &chosen {
         bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         let result = compare_with(&loaded, &tables, &config, &|| Source::open(path), arguments.device);
@@ -110,6 +111,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         let totals = &compared.totals;
         alerts += compared.alerts;
         differences += found;
+        protocols.add(&totals.protocols);
         received.0 += totals.device.received_packets;
         received.1 += totals.device.received_bytes;
         host.0 += totals.host.packets;
@@ -146,6 +148,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
             "differences": differences,
             "host_share_packets": packets / 100.0,
             "host_share_bytes": bytes / 100.0,
+            "protocols": protocols.to_json(),
             "entries": entries,
         });
         std::fs::write(path, format!("{all:#}\n")).or_internal()?;
@@ -155,6 +158,9 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
          packets, {bytes:.2} % of bytes",
         chosen.len() - unreadable
     );
+    if let Some(line) = protocols.line() {
+        outln!("{line}");
+    }
     Ok(if differences == 0 { OK } else { FINDINGS })
 }
 

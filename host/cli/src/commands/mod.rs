@@ -5,6 +5,7 @@ mod config;
 mod device;
 mod explain;
 mod image_view;
+mod mix;
 mod profile;
 mod rules;
 mod rules_test;

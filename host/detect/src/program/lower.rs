@@ -1,6 +1,6 @@
 //! One normalised rule to its compiled form.
 
-use super::NameTables;
+use super::{MessagePattern, NameTables};
 use super::buffers::{self, BOTH, TO_CLIENT, TO_SERVER};
 use super::datasets::DatasetTable;
 use super::fast::{self, FastPattern};
@@ -156,6 +156,19 @@ pub fn rule(ir: &Rule, shared: &mut Shared) -> Result<Lowered, String> {
 }
 
 impl Lowered {
+    /// Pattern of a rule on transactions, where its buffer is a body or comes of one.
+    pub(super) fn message_pattern(&self, ir: &Rule) -> Option<MessagePattern> {
+        let fast = self.fast.as_ref().filter(|_| self.head.units.transaction)?;
+        let run = ir.buffers.get(fast.buffer)?;
+        let body = matches!(run.buffer, Buffer::FileData | Buffer::HttpResponseBody);
+        let of_body = matches!(run.buffer, Buffer::FileMagic | Buffer::FileMd5 | Buffer::FileSha1 | Buffer::FileSha256);
+        (body || of_body).then(|| MessagePattern {
+            buffer: fast.buffer,
+            grows: body && run.transforms.is_empty(),
+            bytes: fast.bytes.to_ascii_lowercase().into(),
+        })
+    }
+
     /// Pattern of a rule on streams. Rules with an event, or on transactions, wait for other things.
     pub(super) fn stream_pattern(&self) -> Option<Box<[u8]>> {
         let events = !self.rule.decoder_events.is_empty()

@@ -98,6 +98,17 @@ pub struct EventRules {
     pub transaction: HashMap<Arc<str>, Vec<RuleIndex>>,
 }
 
+/// A pattern that makes a rule a candidate for a transaction, in a buffer that may be there in part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessagePattern {
+    /// Index into the rule's buffers.
+    pub buffer: usize,
+    /// The buffer is looked at as it grows; else not before it is complete.
+    pub grows: bool,
+    /// Bytes, to be compared without case.
+    pub bytes: Box<[u8]>,
+}
+
 /// A pattern group of a transaction buffer.
 #[derive(Debug)]
 pub struct TransactionGroup {
@@ -114,6 +125,8 @@ pub struct Program {
     sources: Vec<Rule>,
     /// By rule: what must stand in the stream window for the rule to be evaluated on it.
     stream_patterns: Vec<Option<Box<[u8]>>>,
+    /// By rule: the pattern in a growing buffer that makes it a candidate for a transaction.
+    message_patterns: Vec<Option<MessagePattern>>,
     heads: Vec<Head>,
     rules: Vec<CompiledRule>,
     shared: Shared,
@@ -167,6 +180,7 @@ impl Program {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             sources: Vec::with_capacity(order.len()),
             stream_patterns: Vec::with_capacity(order.len()),
+            message_patterns: Vec::with_capacity(order.len()),
             heads: Vec::with_capacity(order.len()),
             rules: Vec::with_capacity(order.len()),
             shared,
@@ -190,6 +204,7 @@ impl Program {
                 (false, _) => builder.place(index, &lowered, &source),
             }
             program.stream_patterns.push(lowered.stream_pattern());
+            program.message_patterns.push(lowered.message_pattern(&source));
             program.heads.push(lowered.head);
             program.rules.push(lowered.rule);
             program.sources.push(source);
@@ -202,6 +217,7 @@ impl Program {
                     *place = program.rules.len() as RuleIndex;
                 }
                 program.stream_patterns.push(None);
+                program.message_patterns.push(None);
                 program.heads.push(lowered.head);
                 program.rules.push(lowered.rule);
                 program.sources.push(source);
@@ -236,6 +252,12 @@ impl Program {
     /// streams.
     pub fn stream_pattern(&self, rule: usize) -> Option<&[u8]> {
         self.stream_patterns.get(rule)?.as_deref()
+    }
+
+    /// What makes the rule a candidate for a transaction, if that is looked for in a body or in what comes of one. Rules
+    /// without are candidates as soon as the head is there, or not at all.
+    pub fn message_pattern(&self, rule: usize) -> Option<&MessagePattern> {
+        self.message_patterns.get(rule)?.as_ref()
     }
 
     /// All normalised rules, in evaluation order.
