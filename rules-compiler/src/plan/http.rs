@@ -295,7 +295,8 @@ fn best_offer(
         let text = wire_text(p.content, dot_prefix);
         // Runs of one byte, and contents of three bytes with any neighbour: every byte of a message but a method's
         // first has one before it, and a method is followed by white space.
-        if let Some(window) = text.get(..usable(text.len())).filter(|w| verbatim(form, w)).and_then(|w| Fragment::new(w, exact)) {
+        let ones = text.get(..usable(text.len())).filter(|w| verbatim(form, w) && payload::periodic(w));
+        if let Some(window) = ones.and_then(|w| Fragment::new(w, exact)) {
             keep(offer(form, vec![window], 0.01 + escape_cost(form, &window)));
         }
         for three in text.windows(3).filter(|w| verbatim(form, w)) {

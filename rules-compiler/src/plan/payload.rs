@@ -251,8 +251,8 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
         let bytes = &p.content.bytes;
         let exact = exact_case && !p.content.nocase;
         if bytes.len() >= 4 {
-            let length = bytes.len().min(8);
-            if let Some(window) = bytes.get(..length).and_then(|w| Fragment::new(w, exact)) {
+            let run = bytes.get(..bytes.len().min(8)).filter(|w| periodic(w));
+            if let Some(window) = run.and_then(|w| Fragment::new(w, exact)) {
                 let rate = 0.01 * bounded(p.range);
                 keep(Found { range: Some(p.range), windows: vec![window], rate, shown: None });
             }
