@@ -48,6 +48,7 @@ pub fn covers(wide: &Record, narrow: &Record) -> bool {
         && set(wide.destination_ports, narrow.destination_ports)
         && set(wide.source_addresses, narrow.source_addresses)
         && set(wide.destination_addresses, narrow.destination_addresses)
+        && wide.reverse_max >= narrow.reverse_max
         && wide.payload_min <= narrow.payload_min
         && wide.payload_max >= narrow.payload_max
         && wide.reverse_max >= narrow.reverse_max
@@ -253,6 +254,8 @@ mod tests {
         let narrow = Record { scopes: Scopes::APP.0, payload_min: 4, source_ports: 3, ..Record::ALWAYS };
         assert!(covers(&wide, &narrow) && !covers(&narrow, &wide));
         assert!(covers(&wide, &wide));
+        let begun = Record { reverse_max: 4, ..wide };
+        assert!(covers(&wide, &begun) && !covers(&begun, &wide) && !covers(&begun, &narrow));
         let anchored = Record {
             flags: RecordFlags::ANCHOR_PACKET.0,
             anchor_mask: [0xff; 16],

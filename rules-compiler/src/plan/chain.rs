@@ -170,7 +170,7 @@ fn part_of(start: i64, content: &Content) -> Part<'_> {
 }
 
 /// The match ends elsewhere than where the content before it ended.
-fn moves(m: &Match) -> bool {
+pub(super) fn moves(m: &Match) -> bool {
     match m {
         Match::Content(c) => !c.negated,
         Match::Pcre(p) => !p.negated,

@@ -3,8 +3,8 @@
 //! `statistics.bin` holds, per kind of traffic, the share of frames that contain each of the most frequent folded runs of
 //! three and of four bytes (hashed to 2^16 slots; the greater of colliding ones stays), as -8·log2; all other slots hold
 //! half of the least share kept. A window's rate is
-//! estimated as a chain: share of its first four bytes, times, for each further byte, the share of the four bytes that
-//! end with it over the share of their first three. The file is made by `tools/learn-statistics.py` from captures; it only
+//! estimated as the geometric mean of two: a chain (share of its first four bytes, times, for each further byte, the share of
+//! the four bytes that end with it over the share of their first three), and the share of its rarest four bytes. The file is made by `tools/learn-statistics.py` from captures; it only
 //! steers the choice, never soundness.
 
 use super::class::Fragment;
@@ -78,13 +78,26 @@ impl Statistics {
         }
     }
 
+    /// Expected share of the traffic's frames that hold these three bytes, whatever stands beside them.
+    pub fn rate_of_three(&self, traffic: Traffic, three: &[u8]) -> f64 {
+        let folded: Vec<u8> = three.iter().take(3).map(u8::to_ascii_lowercase).collect();
+        let share = |kind| (-self.share(kind, 0, &folded) / 8.0).exp2();
+        match traffic {
+            Traffic::Any => (0..KINDS).map(share).sum::<f64>() / KINDS as f64,
+            kind => share(kind as usize),
+        }
+    }
+
     fn chain(&self, kind: usize, bytes: &[u8]) -> f64 {
-        let mut total = 0.0;
+        let (mut total, mut least) = (0.0, 0.0f64);
         for (i, four) in bytes.windows(4).enumerate() {
             let whole = self.share(kind, 1, four);
+            least = least.max(whole);
             total += if i == 0 { whole } else { (whole - self.share(kind, 0, &four[..3])).max(0.0) };
         }
-        (-total / 8.0).exp2()
+        // The chain takes what follows three bytes as chance, and words for rarer than they are; the rarest four bytes are a
+        // bound from above. Between the two.
+        (-(total + least) / 16.0).exp2()
     }
 
     /// -8·log2 of the share of frames with this run.

@@ -7,18 +7,23 @@
 //! give the flow back while X is set ([`super::Plan::gates`]), so the flow is with the host at *k*. Alternatives
 //! (`isset,X|Y`) are gates together; a rule that sets its own gate cannot be the first to set it.
 //!
-//! What the gate costs is what its setters cost, and the flows that stay with the host while the bit is set; so only
-//! rules that cost much more than all setters are gated.
+//! What the gate costs is what its setters cost beyond what the plan has anyway, and the flows that stay with the host while
+//! the bit is set; so only rules that cost much more than all setters are gated. A setter that has conditions of its own
+//! costs nothing more; how often it matches, and holds a flow by it, is taken as a hundredth of how often it is looked at.
 
-use super::{Builder, Choice, Class, direct};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Builder, Choice, Class, Trigger, direct};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use weir_contract::layouts::Record;
 use weir_ir::{BitOperation, Rule};
 
 /// Rules that are expected to cost less than this share of frames are left as they are.
 const WORTH: f64 = 1e-4;
 /// A gate's setters cost at most this part of the rule. A flow that one of them has flagged stays for many frames.
 const PART: f64 = 1.0 / 16.0;
+
+/// How often a rule matches where its flow is flagged, so many times less.
+const MATCHES: f64 = 1e-2;
 
 /// Rules by the flowbit that they set.
 fn setters(rules: &[Rule]) -> BTreeMap<Arc<str>, Vec<usize>> {
@@ -44,6 +49,14 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
         .filter(|&n| rules[n].flowbits.iter().any(|op| op.operation == BitOperation::IsSet))
         .collect();
     order.sort_by(|&a, &b| choices[b].cost.total_cmp(&choices[a].cost).then(a.cmp(&b)));
+    // What every frame is judged by already.
+    let mut frames: HashSet<Record> = HashSet::new();
+    let of_frames = |choice: &Choice| -> Vec<Record> {
+        choice.conditions.iter().filter(|c| c.trigger == Trigger::Frame).map(|c| c.record).collect()
+    };
+    for choice in choices.iter() {
+        frames.extend(of_frames(choice));
+    }
     let mut gates = BTreeSet::new();
     // Setters of a gate keep their conditions.
     let mut pinned: BTreeSet<usize> = BTreeSet::new();
@@ -64,7 +77,19 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
             let mut fresh = BTreeMap::new();
             for s in all {
                 let choice = (choices[s].class == Class::Deferred).then(|| direct(&rules[s], builder));
-                price += choice.as_ref().map_or(choices[s].cost, |choice| choice.cost);
+                price += match &choice {
+                    None => choices[s].cost * MATCHES,
+                    Some(new)
+                        if !new.conditions.is_empty()
+                            && new
+                                .conditions
+                                .iter()
+                                .all(|c| c.trigger == Trigger::Frame && frames.contains(&c.record)) =>
+                    {
+                        new.cost * MATCHES
+                    }
+                    Some(new) => new.cost,
+                };
                 fresh.insert(s, choice);
                 if price > most {
                     break;
@@ -76,6 +101,7 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
         }
         let Some((_, names, fresh)) = best else { continue };
         gated.insert(n);
+        // (Records of `choices[n]` stay among `frames`: that only makes a price too low.)
         choices[n] = Choice {
             class: Class::Deferred,
             reason: format!("waits for flowbit {}, whose setters divert", names.join(" or ")),
@@ -88,6 +114,7 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
         for (s, choice) in fresh {
             pinned.insert(s);
             if let Some(choice) = choice {
+                frames.extend(of_frames(&choice));
                 choices[s] = choice;
             }
         }

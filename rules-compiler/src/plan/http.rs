@@ -7,8 +7,9 @@
 //! |---|---|---|
 //! | `http.uri` | decodes `%HH` and `%uHHHH` once; in the path `\` becomes `/`, runs of `/` become one, UTF-8 becomes one byte per character by the best fit, dot segments go; authority and `#…` are cut off | lies between such places: any byte may be escaped (guard: escape of a byte of the escape set, which holds the bytes of all chosen fragments; `%u`) or be the best fit of another character (guards: byte above 0x7f, escape of their first bytes); `/` and `?` only with guards for `//`, `/.`, `\` (all by [`weir_contract::hidden`]) |
 //! | `http.uri.raw`, `http.request_line`, `http.response_line` | trims | is verbatim; a line's inner white space too |
-//! | header values | trims, unfolds, joins repeated fields with `, ` | holds no `,` and does not begin with a space; guard: folding |
-//! | `http.header`, `http.start`, `http.request_header` … | rebuilds `Name: value` lines | never crosses `:` + space, CR, LF; else as values |
+//! | header values | trims, unfolds (lines are joined by one byte of white space), joins repeated fields with `, ` | holds no `,` and does not begin with a space; guard, if it holds a space: folding |
+//! | `http.header.raw` | nothing | is verbatim |
+//! | `http.header`, `http.start`, `http.request_header` … | rebuilds `Name: value` lines | never crosses `:` + space, CR, LF; else as values. In requests also over these joints, see [`super::joint`] |
 //! | `http.header_names` | CR LF between names | lies in one name |
 //! | `http.host` | lower case, port cut; the authority of an absolute target comes first, `%HH` and `%uHHHH` decoded | as value, without case; guards: escapes as for `http.uri` |
 //! | bodies, `file.data` | undo chunks, content codings, parts of a multipart body | is verbatim unless a coding is announced: guards are the literals `Transfer-Encoding` and `Content-Encoding` of that direction |
@@ -16,9 +17,9 @@
 //! Messages of HTTP/2 are compressed: every rule on HTTP also gets a record for all frames of class HTTP/2. A flow that
 //! changes protocol (CONNECT, `Upgrade`) is diverted by literal guards (see [`super::upgrade`]).
 
-use super::class::{Class, Condition, Fragment, Trigger, usable};
+use super::class::{Class, Condition, Fragment, LENGTHS, Trigger, usable};
 use super::cost::{self, Traffic};
-use super::{Builder, Choice, base, chain, pattern, payload, special};
+use super::{Builder, Choice, base, chain, joint, pattern, payload, special};
 use weir_contract::enums::DirectionMask;
 use weir_contract::facts::in_set;
 use weir_contract::guards::Guard;
@@ -36,6 +37,8 @@ pub enum Form {
     Raw,
     /// Value of one header field.
     Value,
+    /// The head's fields as they came.
+    RawHead,
     /// Rebuilt head.
     Head,
     /// Names of the fields.
@@ -67,8 +70,8 @@ fn form(buffer: Buffer) -> Option<Form> {
         | Buffer::HttpContentLength
         | Buffer::HttpLocation
         | Buffer::HttpServer => Form::Value,
+        Buffer::HttpHeaderRaw => Form::RawHead,
         Buffer::HttpHeader
-        | Buffer::HttpHeaderRaw
         | Buffer::HttpStart
         | Buffer::HttpRequestHeader
         | Buffer::HttpResponseHeader => Form::Head,
@@ -85,8 +88,19 @@ fn guards(form: Form, window: &[u8]) -> Vec<Guard> {
             let hiding = hidden::uri(window).guards;
             Guard::ALL.iter().copied().filter(|guard| hiding & guard.bit() != 0).collect()
         }
-        Form::Raw | Form::Names | Form::Body => Vec::new(),
-        Form::Value | Form::Head => vec![Guard::HeaderFold],
+        Form::Raw | Form::RawHead | Form::Names | Form::Body => Vec::new(),
+        // A line is joined to the one before it by its first white space: a window without a space lies in one line.
+        Form::Value | Form::Head => if window.contains(&b' ') { vec![Guard::HeaderFold] } else { Vec::new() },
+    }
+}
+
+/// What the guard for folding costs, by direction: in bodies of responses lines that begin with white space are common.
+fn fold_price(form: Form, window: &[u8], directions: u8) -> f64 {
+    let guarded = matches!(form, Form::Value | Form::Head) && window.contains(&b' ');
+    match (guarded, directions & DirectionMask::TO_CLIENT.0 != 0) {
+        (false, _) => 0.0,
+        (true, true) => 0.05,
+        (true, false) => 1e-4,
     }
 }
 
@@ -109,7 +123,7 @@ fn verbatim(form: Form, window: &[u8]) -> bool {
                 && !window.windows(2).any(|w| w == b": ")
         }
         Form::Names => !window.iter().any(|&b| matches!(b, b'\r' | b'\n' | b':' | b' ' | b'\t')),
-        Form::Body => true,
+        Form::Body | Form::RawHead => true,
     }
 }
 
@@ -156,7 +170,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     };
     let directions = base::buffer_directions(run.buffer) & base::flow_directions(rule);
     let directions = if directions == 0 { base::buffer_directions(run.buffer) } else { directions };
-    let mut offer = best_offer(form, run, dot_prefix, directions, builder)?;
+    let mut offer = best_offer(form, run, dot_prefix, directions, has_head(rule), builder)?;
     if run.buffer == Buffer::HttpHost {
         // The authority of the target is decoded.
         offer.guards.extend([Guard::UriPercentEscape, Guard::UriPercentOdd]);
@@ -195,7 +209,22 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     })
 }
 
-fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, builder: &Builder<'_>) -> Option<Offer> {
+/// The rule matches in responses with a head only, whose body begins behind the end of a line.
+fn has_head(rule: &Rule) -> bool {
+    rule.buffers.iter().any(|run| {
+        matches!(run.buffer, Buffer::HttpStatusCode | Buffer::HttpStatusMessage | Buffer::HttpResponseLine)
+            && run.matches.iter().any(|m| matches!(m, Match::Content(c) if !c.negated))
+    })
+}
+
+fn best_offer(
+    form: Form,
+    run: &BufferMatch,
+    dot_prefix: bool,
+    directions: u8,
+    headed: bool,
+    builder: &Builder<'_>,
+) -> Option<Offer> {
     // Host names are lower-cased by the engine; everything else is compared as written.
     let keeps_case = builder.options.exact_case && run.buffer != Buffer::HttpHost;
     let traffic = match form {
@@ -214,15 +243,19 @@ fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, b
         let exact = keeps_case && !p.content.nocase;
         let text = wire_text(p.content, dot_prefix);
         for (_, window) in payload::windows_of_runs(text, exact, |w| verbatim(form, w)) {
-            let price = rate(&window) + escape_cost(form, &window);
+            let price = rate(&window) + escape_cost(form, &window) + fold_price(form, window.bytes(), directions);
             keep(offer(form, vec![window], price));
         }
         for (window, guards) in with_context(form, run, p, exact, directions) {
             let price = rate(&window);
             keep(Offer { guards, percent: Vec::new(), price, shown: window.display(), windows: vec![window] });
         }
+        for mut special in at_joints(form, run, p, exact, directions) {
+            special.price += special.windows.iter().map(rate).fold(0.0, f64::max);
+            keep(special);
+        }
     }
-    if best.is_some() {
+    if best.as_ref().is_some_and(|best| best.price < payload::GOOD) {
         return best;
     }
     let mut keep = |offer: Offer| {
@@ -231,11 +264,23 @@ fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, b
         }
     };
     if run.transforms.is_empty() {
+        if form == Form::Uri {
+            for windows in pattern::alternatives(run, |w| verbatim(form, w)) {
+                let escapes = windows.iter().map(|w| escape_cost(form, w)).fold(0.0, f64::max);
+                let price = windows.iter().map(rate).fold(0.0, f64::max) + escapes;
+                let mut all = offer(form, windows, price);
+                all.percent = all.windows.iter().flat_map(|w| escapes_of(w.bytes())).collect();
+                all.guards = guards(form, &all.percent);
+                keep(all);
+            }
+        }
         for r in pattern::runs(run) {
             for windows in pattern::windows(&r, false, |w| verbatim(form, w)) {
-                let price = windows.iter().map(rate).sum::<f64>().min(1.0);
+                // Of two sets that are expected in every frame, the smaller one.
+                let price = windows.iter().map(rate).sum::<f64>().min(1.0) + windows.len() as f64 * 1e-6;
                 let escapes = windows.iter().map(|w| escape_cost(form, w)).fold(0.0, f64::max);
-                let mut all = offer(form, windows, price + escapes);
+                let folds = windows.iter().map(|w| fold_price(form, w.bytes(), directions)).fold(0.0, f64::max);
+                let mut all = offer(form, windows, price + escapes + folds);
                 if form == Form::Uri {
                     all.percent = all.windows.iter().flat_map(|w| escapes_of(w.bytes())).collect();
                     for guard in all.windows.iter().flat_map(|w| guards(form, w.bytes())).collect::<Vec<_>>() {
@@ -253,17 +298,25 @@ fn best_offer(form: Form, run: &BufferMatch, dot_prefix: bool, directions: u8, b
         let text = wire_text(p.content, dot_prefix);
         // Runs of one byte, and contents of three bytes with any neighbour: every byte of a message but a method's
         // first has one before it, and a method is followed by white space.
-        if let Some(window) = text.get(..usable(text.len())).filter(|w| verbatim(form, w)).and_then(|w| Fragment::new(w, exact)) {
+        let ones = text.get(..usable(text.len())).filter(|w| verbatim(form, w) && payload::periodic(w));
+        if let Some(window) = ones.and_then(|w| Fragment::new(w, exact)) {
             keep(offer(form, vec![window], 0.01 + escape_cost(form, &window)));
         }
         for three in text.windows(3).filter(|w| verbatim(form, w)) {
             let windows = payload::with_neighbour(three, exact, run.buffer == Buffer::HttpMethod);
-            let price = windows.iter().map(rate).sum::<f64>().clamp(1e-4, 1.0);
+            let behind_head = form == Form::Body && headed && p.range.is_fixed() && p.range.low == 0 && text.starts_with(three);
+            let windows: Vec<Fragment> = if behind_head {
+                let ends = [b'\n', b'\r'].map(|end| [&[end], three].concat());
+                ends.iter().filter_map(|w| Fragment::masked(w, |i| exact && i > 0)).collect()
+            } else {
+                windows
+            };
+            let price = builder.statistics.rate_of_three(traffic, three).max(1e-4) * if behind_head { 0.1 } else { 1.0 };
             let escapes = windows.first().map_or(0.0, |w| escape_cost(form, w));
-            let mut offer = offer(form, windows, price + escapes);
+            let mut offer = offer(form, windows, price + escapes + fold_price(form, three, directions));
             offer.percent = if form == Form::Uri { escapes_of(three) } else { Vec::new() };
             offer.guards = guards(form, three);
-            offer.shown = format!("{} and any neighbour", super::class::printable(three));
+            offer.shown = format!("{} {}", super::class::printable(three), if behind_head { "at the beginning" } else { "and any neighbour" });
             keep(offer);
         }
         for special in special::offers(form, run, p, directions, builder.options) {
@@ -327,12 +380,12 @@ fn with_context(
     let bytes: &[u8] = &p.content.bytes;
     let (before, core, behind): (Vec<u8>, &[u8], &[u8]) = match (form, field(run.buffer)) {
         (Form::Value, Some(name)) => {
-            if !verbatim_core(bytes) {
-                return Vec::new();
-            }
             let whole = run.matches.iter().any(|m| matches!(m, Match::Size(Comparison::Equal(n)) if *n == bytes.len() as u64));
             let starts = whole || (p.range.is_fixed() && p.range.low == 0);
             let ends = whole || p.content.anchor.end;
+            if !verbatim_core(bytes, ends) {
+                return Vec::new();
+            }
             let mut before = Vec::new();
             if starts {
                 before.extend_from_slice(name);
@@ -345,10 +398,11 @@ fn with_context(
             let starts = bytes.starts_with(b"\r\n");
             let text = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
             let name = text.split(|&c| c == b'\r').next().unwrap_or_default();
-            if name.is_empty() || name.len() == text.len() || !verbatim(Form::Names, name) {
+            // Behind white space a name may end otherwise without a guard: only from its beginning is it known to have none.
+            if !starts || name.is_empty() || name.len() == text.len() || !verbatim(Form::Names, name) {
                 return Vec::new();
             }
-            (if starts { b"\r\n".to_vec() } else { Vec::new() }, name, b": ")
+            (b"\r\n".to_vec(), name, b": ")
         }
         _ => return Vec::new(),
     };
@@ -374,11 +428,65 @@ fn with_context(
         .collect()
 }
 
-/// A value that neither joining nor trimming could have made.
-fn verbatim_core(bytes: &[u8]) -> bool {
+/// Offers at the joints of lines and targets ([`joint`]); their prices are without the windows.
+fn at_joints(form: Form, run: &BufferMatch, p: &chain::Placed<'_>, exact: bool, directions: u8) -> Vec<Offer> {
+    if directions != DirectionMask::TO_SERVER.0 || !run.transforms.is_empty() {
+        return Vec::new();
+    }
+    let bytes: &[u8] = &p.content.bytes;
+    let whole = run.matches.iter().any(|m| matches!(m, Match::Size(Comparison::Equal(n)) if *n == bytes.len() as u64));
+    let ends = whole || p.content.anchor.end;
+    let offer = |windows: Vec<Fragment>, guards: Vec<Guard>, percent: Vec<u8>, price: f64| {
+        let shown = windows.first().map(Fragment::display).unwrap_or_default();
+        Offer { shown, windows, guards, percent, price }
+    };
+    let mut out = Vec::new();
+    match form {
+        Form::Head => {
+            out.extend(joint::of_head(bytes, exact).into_iter().map(|(windows, guards)| {
+                let price = 1e-4 * guards.len() as f64;
+                offer(windows, guards, Vec::new(), price)
+            }));
+        }
+        Form::Value if run.buffer == Buffer::HttpHost && ends => {
+            out.extend(joint::host_end(bytes).map(|windows| offer(windows, vec![Guard::HeaderFold], Vec::new(), 1e-4)));
+        }
+        Form::Value if field(run.buffer).is_some() => out.extend(within_value(bytes, exact).map(|windows| {
+            let guards = guards(form, bytes.get(..7).unwrap_or(bytes));
+            offer(windows, guards, Vec::new(), 1e-2)
+        })),
+        Form::Uri => {
+            if ends {
+                let three = bytes.get(bytes.len().saturating_sub(3)..).filter(|w| verbatim(form, w));
+                out.extend(three.and_then(|three| Some((three, joint::target_end(three, exact)?))).map(|(three, windows)| {
+                    let mut guards = guards(form, three);
+                    guards.push(Guard::UriDotSegment);
+                    let price = three.iter().map(|&b| escape_price(b)).fold(0.0, f64::max);
+                    offer(windows, guards, escapes_of(three), price)
+                }));
+            }
+            out.extend(joint::space_of_target(bytes, exact).map(|windows| {
+                offer(windows, vec![Guard::UriPercentEscape, Guard::UriPercentOdd, Guard::UriHighByte], LEADS.to_vec(), 1e-4)
+            }));
+        }
+        _ => {}
+    }
+    out
+}
+
+/// The beginning of a content within the value of a known field, and the byte before it: no line feed, for the field's name
+/// stands before the value. Worth it where the content is the name itself.
+fn within_value(bytes: &[u8], exact: bool) -> Option<Vec<Fragment>> {
+    let start = bytes.get(..LENGTHS.last()?.checked_sub(1)?).filter(|w| verbatim(Form::Value, w))?;
+    let befores = (0..=255u8).filter(|b| *b != b'\n' && !b.is_ascii_uppercase());
+    befores.map(|before| Fragment::masked(&[&[before], start].concat(), |i| exact && i > 0)).collect()
+}
+
+/// A value, or the part of one up to its end (`ends`), that neither joining nor trimming could have made.
+fn verbatim_core(bytes: &[u8], ends: bool) -> bool {
     !bytes.iter().any(|&b| matches!(b, b',' | b'\r' | b'\n' | b'\t'))
         && bytes.first() != Some(&b' ')
-        && bytes.last() != Some(&b' ')
+        && !(ends && bytes.last() == Some(&b' '))
         && !bytes.is_empty()
 }
 

@@ -15,6 +15,7 @@
 //! What the plan relies on: the guards that the contract marks `always` lead to a record that always holds (the image
 //! sees to it), so fragments, tunnels, malformed packets and sequence trouble reach the host whatever the rules are.
 
+pub mod anchor;
 pub mod base;
 pub mod chain;
 pub mod class;
@@ -24,7 +25,9 @@ pub mod dns;
 pub mod event;
 pub mod files;
 pub mod gate;
+pub mod handshake;
 pub mod http;
+pub mod joint;
 pub mod packet;
 pub mod pattern;
 pub mod payload;
@@ -70,6 +73,8 @@ pub struct Options {
     pub deferred: bool,
     /// Rules may wait for a flowbit whose setters divert (class D).
     pub gates: bool,
+    /// Records for a server's handshake may leave out flows whose client's hello is flagged anyway.
+    pub held_handshakes: bool,
     /// By rule: the bytes that the host looks for in a stream's window before it evaluates the rule on it. Where the
     /// device's fragment is part of them, the host knows after a hit whether the rule waits for more. Empty: not known.
     pub patterns: Vec<Option<Box<[u8]>>>,
@@ -89,6 +94,7 @@ impl Default for Options {
             everything: false,
             deferred: true,
             gates: true,
+            held_handshakes: true,
             patterns: Vec::new(),
         }
     }
@@ -180,6 +186,9 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
     if options.gates && options.class(Class::Deferred) {
         out.gates = gate::apply(rules, &mut choices, &mut builder);
     }
+    if options.held_handshakes {
+        handshake::apply(&mut choices);
+    }
     for (index, mut choice) in choices.into_iter().enumerate() {
         if let Some(pattern) = options.patterns.get(index).and_then(Option::as_deref) {
             payload::known_to_wait(&rules[index], &mut choice, pattern);
@@ -258,7 +267,7 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     }
     for run in &rule.buffers {
         let found = match run.buffer {
-            Buffer::Payload => [payload::fragment(rule, run, builder), payload::anchored(rule, run, builder)],
+            Buffer::Payload => [payload::fragment(rule, run, builder), anchor::anchored(rule, run, builder)],
             buffer if dns::is_question(buffer) => [dns::fragment(rule, run, builder), None],
             Buffer::FileData if !http_only(rule) => [files::fragment(rule, run, builder), None],
             buffer if http::is_http(buffer) => [http::fragment(rule, run, builder), None],

@@ -11,10 +11,11 @@ use weir_ir::{Buffer, BufferMatch, Match, Pcre};
 /// Most (value, mask) pairs a set of bytes may need.
 const PAIRS_MAX: usize = 6;
 
-/// Pairs of value and mask, one of which the first payload byte satisfies; empty: nothing is known.
-pub fn first_byte(run: &BufferMatch) -> Vec<(u8, u8)> {
+/// Pairs of value and mask, one of which a payload byte satisfies, and its place: the first that an expression says something
+/// about. Empty: nothing is known.
+pub fn first_byte(run: &BufferMatch) -> (usize, Vec<(u8, u8)>) {
     if run.buffer != Buffer::Payload || run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
-        return Vec::new();
+        return (0, Vec::new());
     }
     run.matches
         .iter()
@@ -22,15 +23,15 @@ pub fn first_byte(run: &BufferMatch) -> Vec<(u8, u8)> {
             Match::Pcre(p) => set_of(p),
             _ => None,
         })
-        .map(|set| cover(&set))
-        .filter(|pairs| !pairs.is_empty() && pairs.len() <= PAIRS_MAX)
-        .min_by_key(Vec::len)
+        .map(|(at, set)| (at, cover(&set)))
+        .filter(|(_, pairs)| !pairs.is_empty() && pairs.len() <= PAIRS_MAX)
+        .min_by_key(|(_, pairs)| pairs.len())
         .unwrap_or_default()
 }
 
 type Set = [bool; 256];
 
-fn set_of(p: &Pcre) -> Option<Set> {
+fn set_of(p: &Pcre) -> Option<(usize, Set)> {
     if p.negated || p.relative || p.multiline || p.extended {
         return None;
     }
@@ -42,6 +43,16 @@ fn set_of(p: &Pcre) -> Option<Set> {
     };
     if has_alternation(rest) {
         return None;
+    }
+    // Any bytes, so many (line feeds or not: their number is the same).
+    let (mut at, mut rest) = (0usize, rest);
+    while let Some(behind) = rest.strip_prefix(b".") {
+        let (count, exact, after) = repeat(behind);
+        if !exact {
+            return None;
+        }
+        at = at.saturating_add(count);
+        rest = after;
     }
     let (mut set, rest) = atom(rest)?;
     match rest.first() {
@@ -57,14 +68,14 @@ fn set_of(p: &Pcre) -> Option<Set> {
             set[usize::from(upper)] = either;
         }
     }
-    Some(set)
+    Some((at, set))
 }
 
 /// A run of bytes that every match holds: for each position the bytes it can have.
 pub type Run = Vec<Vec<u8>>;
 
 /// Most byte strings one window may stand for.
-const VARIANTS_MAX: usize = 256;
+const VARIANTS_MAX: usize = 4096;
 /// Largest set at one position.
 const SET_MAX: usize = 64;
 
@@ -88,6 +99,95 @@ pub fn runs(run: &BufferMatch) -> Vec<Run> {
     }
     out.retain(|r| r.len() >= 4);
     out
+}
+
+/// Most alternatives of an expression that are told apart.
+const ALTERNATIVES_MAX: usize = 8;
+
+/// For expressions that are one choice of alternatives (optional bytes make two of one): windows of which one must occur,
+/// whichever alternative matches. For each a run of four positions, or one of three with any byte before it.
+pub fn alternatives(run: &BufferMatch, verbatim: impl Fn(&[u8]) -> bool) -> Vec<Vec<Fragment>> {
+    if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        return Vec::new();
+    }
+    let mut out = Vec::new();
+    for (i, m) in run.matches.iter().enumerate() {
+        let Match::Pcre(p) = m else { continue };
+        if p.negated || p.extended || p.pattern.contains("(*") || p.pattern.contains("(?#") || p.pattern.contains("\\Q") {
+            continue;
+        }
+        let before = match i.checked_sub(1).and_then(|i| run.matches.get(i)) {
+            Some(Match::Content(c)) if p.relative && !c.negated && !c.nocase => c.bytes.iter().map(|&b| vec![b]).collect(),
+            _ => Vec::new(),
+        };
+        let of_one = |text: &String| -> Option<Vec<Fragment>> {
+            let mut runs = Vec::new();
+            collect(&Pcre { pattern: text.as_str().into(), ..p.clone() }, before.clone(), &mut runs);
+            let best = runs.iter().flat_map(|r| windows(r, false, &verbatim)).min_by_key(Vec::len);
+            best.or_else(|| runs.iter().flat_map(|r| r.windows(3)).filter_map(|w| threes(w, &verbatim)).min_by_key(Vec::len))
+        };
+        out.extend(split(&p.pattern).and_then(|all| all.iter().map(of_one).collect::<Option<Vec<_>>>()).map(|all| all.concat()));
+    }
+    out.retain(|windows: &Vec<Fragment>| !windows.is_empty() && windows.len() <= VARIANTS_MAX);
+    out
+}
+
+/// Three positions with any byte before them.
+fn threes(sets: &[Vec<u8>], verbatim: &impl Fn(&[u8]) -> bool) -> Option<Vec<Fragment>> {
+    let mut forms: Vec<Vec<u8>> = vec![Vec::new()];
+    for set in sets {
+        if forms.len() * set.len() > ALTERNATIVES_MAX {
+            return None;
+        }
+        forms = forms.iter().flat_map(|f| set.iter().map(move |&b| [f.as_slice(), &[b]].concat())).collect();
+    }
+    let kept = forms.iter().all(|f| verbatim(f));
+    kept.then(|| forms.iter().flat_map(|f| crate::plan::payload::with_neighbour(f, false, false)).collect())
+}
+
+/// The alternatives of an expression that is one group, or none; an optional plain byte makes two.
+fn split(pattern: &str) -> Option<Vec<String>> {
+    let text = pattern.as_bytes();
+    let inner = text
+        .strip_prefix(b"(?:")
+        .or_else(|| text.strip_prefix(b"(").filter(|t| t.first() != Some(&b'?')))
+        .filter(|_| skip(text).is_some_and(<[u8]>::is_empty))
+        .and_then(|t| t.strip_suffix(b")"))
+        .unwrap_or(text);
+    let mut parts: Vec<Vec<u8>> = vec![Vec::new()];
+    let mut rest = inner;
+    while let Some(&first) = rest.first() {
+        let after = if first == b'|' { rest.get(1..)? } else { skip(rest)? };
+        let piece = rest.get(..rest.len() - after.len())?;
+        rest = after;
+        match (first, rest.first()) {
+            (b'|', _) => parts.push(Vec::new()),
+            // Alternatives so far keep the byte, copies of the last do without it.
+            (_, Some(b'?')) if atom(piece).is_some() && !matches!(rest.get(1), Some(b'?' | b'+')) => {
+                rest = rest.get(1..)?;
+                let without = parts.last()?.clone();
+                parts.last_mut()?.extend_from_slice(piece);
+                // What follows belongs to both: only where nothing but the last alternative is open.
+                let mut open = rest;
+                while let Some(&next) = open.first().filter(|b| **b != b'|') {
+                    if matches!(next, b'(' | b'?') {
+                        return None;
+                    }
+                    open = skip(open)?;
+                }
+                let tail_end = rest.len() - open.len();
+                let tail = rest.get(..tail_end)?;
+                parts.last_mut()?.extend_from_slice(tail);
+                parts.push([without.as_slice(), tail].concat());
+                rest = rest.get(tail_end..)?;
+            }
+            _ => parts.last_mut()?.extend_from_slice(piece),
+        }
+        if parts.len() > ALTERNATIVES_MAX {
+            return None;
+        }
+    }
+    parts.into_iter().map(|p| String::from_utf8(p).ok()).collect()
 }
 
 fn collect(p: &Pcre, start: Run, out: &mut Vec<Run>) {
@@ -468,8 +568,19 @@ mod tests {
     }
 
     #[test]
+    fn alternatives_of_expressions() {
+        let parts = |p: &str| split(p);
+        let wanted = |all: &[&str]| Some(all.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>());
+        assert_eq!(parts(r"([\*\?]~1|~1\.?[\*\?]|\/~1\/)"), wanted(&[r"[\*\?]~1", r"~1\.[\*\?]", r"~1[\*\?]", r"\/~1\/"]));
+        assert_eq!(parts("(a)(b|c)"), wanted(&["(a)(b|c)"]), "two groups");
+        assert_eq!(parts("a|b[|]c"), wanted(&["a", "b[|]c"]));
+        assert_eq!(parts("ab?(c|d)"), None);
+        assert_eq!(parts("a+?b"), wanted(&["a+?b"]));
+    }
+
+    #[test]
     fn first_bytes() {
-        let set = |p: &str| set_of(&pcre(p)).map(|s| s.iter().enumerate().filter(|(_, b)| **b).map(|(i, _)| i as u8).collect::<Vec<_>>());
+        let set = |p: &str| set_of(&pcre(p)).map(|(_, s)| s.iter().enumerate().filter(|(_, b)| **b).map(|(i, _)| i as u8).collect::<Vec<_>>());
         assert_eq!(set(r"^\x20\x21"), Some(vec![0x20]));
         assert_eq!(set(r"^[\x41-\x43z]+?.{8}"), Some(vec![0x41, 0x42, 0x43, b'z']));
         assert_eq!(set(r"^a?b"), None);
@@ -478,7 +589,10 @@ mod tests {
         assert_eq!(set("a"), None);
         assert_eq!(set(r"^\d").map(|s| s.len()), Some(10));
         assert_eq!(set(r"^\w"), None);
-        let pairs = cover(&set_of(&pcre(r"^[\x20-\x7e]")).unwrap());
+        let pairs = cover(&set_of(&pcre(r"^[\x20-\x7e]")).unwrap().1);
+        assert_eq!(set_of(&pcre(r"^.{8}[a-z]+?x")).map(|(at, _)| at), Some(8));
+        assert_eq!(set_of(&pcre("^..a")).map(|(at, _)| at), Some(2));
+        assert!(set_of(&pcre("^.*a")).is_none() && set_of(&pcre("^.{2,3}a")).is_none() && set_of(&pcre("^.{8}a?")).is_none());
         assert!(pairs.len() <= 2);
         for b in 0x20..=0x7eu8 {
             assert!(pairs.iter().any(|(v, m)| b & m == *v), "{b}");

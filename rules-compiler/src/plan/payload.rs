@@ -15,22 +15,18 @@
 use super::chain::{self, Placed, Range};
 use super::class::{Class, Condition, Fragment, LENGTHS, Trigger, usable};
 use super::cost::{Statistics, Traffic};
-use super::{Builder, Choice, base};
+use super::{Builder, Choice, anchor, base};
 use weir_contract::constants::PATTERN_REST;
 use weir_contract::enums::{RecordFlags, Scopes, TransportMask};
-use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
-use weir_ir::{BufferMatch, ByteBase, ByteTest, Content, Endian, Match, Number, Rule, RuleProtocol, TestOperator};
+use weir_ir::{BufferMatch, Match, Rule, RuleProtocol};
 
 /// Most bytes a packet's payload can have: what an IP packet carries (RFC 791 section 3.1: total length of 16 bits; RFC 8200
 /// section 3: payload length; the decoder knows no jumbograms), less the shorter header of TCP and UDP.
-fn payload_max(rule: &Rule) -> u64 {
+pub(super) fn payload_max(rule: &Rule) -> u64 {
     let headed = TransportMask::TCP.0 | TransportMask::UDP.0;
     if base::transports(rule) & !headed == 0 { 65_535 - 8 } else { 65_535 }
 }
-
-/// Bytes of an anchor.
-pub const ANCHOR: usize = 16;
 
 /// A window, or several of which one must occur, in one content.
 struct Found {
@@ -55,6 +51,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     let found = best_window(run, &placed, length_max, builder.statistics, traffic, builder.options.exact_case, pattern)?;
     let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
+    let mut anchored = 0;
     for record in &mut records {
         narrow(rule, run, packet, record);
         if builder.options.positions {
@@ -64,7 +61,8 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
             }
             // Bytes before the fragment's end; on packets all of them.
             let end = found.range.map_or(0, |range| range.low + length as i64);
-            set_anchor(record, run, &placed, Some(end), length_max, stream_only);
+            anchor::set_anchor(record, run, &placed, Some(end), length_max, stream_only);
+            anchored = anchor::bits_of(record);
         }
     }
     let narrowing = records.iter().map(|r| super::cost::narrowing(r, builder.sets)).sum::<f64>();
@@ -86,12 +84,12 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
             .collect(),
         percent: Vec::new(),
         equals: Vec::new(),
-        cost: found.rate * narrowing,
+        cost: found.rate * anchor::share(anchored) * narrowing,
     })
 }
 
 /// What a hit costs in frames where the host holds the flow for a whole window afterwards.
-const HELD: f64 = 8.0;
+pub(super) const HELD: f64 = 8.0;
 
 /// The pattern holds the fragment, near enough to its end.
 fn in_pattern(fragment: &Fragment, pattern: &[u8]) -> bool {
@@ -151,7 +149,7 @@ pub fn judged_anew(choice: &mut Choice) {
 }
 
 /// Contents with their ranges; on packets, `dsize` bounds them as well.
-fn placed<'a>(rule: &Rule, run: &'a BufferMatch, packet: bool) -> Vec<Placed<'a>> {
+pub(super) fn placed<'a>(rule: &Rule, run: &'a BufferMatch, packet: bool) -> Vec<Placed<'a>> {
     let mut placed = chain::place(&run.matches);
     if packet {
         let mut probe = Record::ALWAYS;
@@ -169,7 +167,7 @@ fn placed<'a>(rule: &Rule, run: &'a BufferMatch, packet: bool) -> Vec<Placed<'a>
 }
 
 /// What the rule's class, packet conditions and least length say.
-fn narrow(rule: &Rule, run: &BufferMatch, packet: bool, record: &mut Record) {
+pub(super) fn narrow(rule: &Rule, run: &BufferMatch, packet: bool, record: &mut Record) {
     narrow_class(rule, record);
     if packet {
         super::packet::narrow(rule, record);
@@ -178,80 +176,8 @@ fn narrow(rule: &Rule, run: &BufferMatch, packet: bool, record: &mut Record) {
     }
 }
 
-/// Without a window: the first payload bytes, as far as contents and the beginning of an expression fix them, and the
-/// kinds of bytes (above 0x7f, control) that the contents need and text does not have.
-pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Option<Choice> {
-    if !run.transforms.is_empty() || !builder.options.positions {
-        return None;
-    }
-    let packet = base::packet_only(rule);
-    let placed = placed(rule, run, packet);
-    let stream_only = rule.header.protocol == RuleProtocol::TcpStream;
-    let mut records = base::base_records(rule, builder.sets, base::BOTH);
-    let mut bits = 0;
-    for record in &mut records {
-        narrow(rule, run, packet, record);
-        record.payload_min = record.payload_min.max(1);
-        set_anchor(record, run, &placed, None, packet.then(|| payload_max(rule)), stream_only);
-        bits = record.anchor_mask.iter().map(|m| m.count_ones()).sum::<u32>();
-    }
-    // The first byte by the expression, where no content fixes it: every alternative is a record of its own.
-    let alternatives = super::pattern::first_byte(run);
-    if packet && !alternatives.is_empty() && records.iter().all(|r| r.anchor_mask[0] == 0) {
-        records = records
-            .iter()
-            .flat_map(|r| {
-                alternatives.iter().map(|&(value, mask)| {
-                    let mut r = *r;
-                    r.anchor_value[0] = value;
-                    r.anchor_mask[0] = mask;
-                    r.flags |= RecordFlags::ANCHOR_PACKET.0;
-                    r
-                })
-            })
-            .collect();
-        bits += 1;
-    }
-    let guard = byte_guard(&placed, packet, bits > 0, builder);
-    if bits == 0 && guard.is_none() {
-        return None;
-    }
-    let share = 0.5f64.powi(bits.min(40) as i32 / 2).max(1e-7) * if guard.is_some() { 0.5 } else { 1.0 }
-        // Bytes of a stream's start hold for every later frame of the direction.
-        * if packet { 1.0 } else { 20.0 };
-    let narrowing = records.iter().map(|r| super::cost::narrowing(r, builder.sets)).sum::<f64>();
-    let trigger = guard.map_or(Trigger::Frame, |g| Trigger::Guard(g as u8));
-    Some(Choice {
-        class: Class::Header,
-        reason: match guard {
-            None => format!("first payload bytes, {bits} bits"),
-            Some(g) => format!("first payload bytes, {bits} bits, and {}", g.name()),
-        },
-        conditions: records.into_iter().map(|record| Condition { trigger, record }).collect(),
-        percent: Vec::new(),
-        equals: Vec::new(),
-        cost: share * narrowing,
-    })
-}
-
-/// A guard that some byte of the contents raises in the frame that carries it. On packets that frame is the one that
-/// matches, so it combines with anchors and sizes; on streams it stands alone.
-fn byte_guard(placed: &[Placed<'_>], packet: bool, anchored: bool, builder: &Builder<'_>) -> Option<Guard> {
-    if !packet && anchored {
-        return None;
-    }
-    let has = |test: fn(u8) -> bool| placed.iter().any(|p| p.content.bytes.iter().any(|&b| test(b)));
-    if has(|b| b >= 0x80) && builder.options.guard(Guard::UriHighByte) {
-        Some(Guard::UriHighByte)
-    } else if has(|b| (b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n')) || b == 0x7f) && builder.options.guard(Guard::UriControl) {
-        Some(Guard::UriControl)
-    } else {
-        None
-    }
-}
-
 /// Kind of traffic that the rule's payload contents are looked for in.
-fn traffic(rule: &Rule) -> Traffic {
+pub(super) fn traffic(rule: &Rule) -> Traffic {
     match base::header_protocol(rule) {
         Some(p) => Traffic::of(p, base::flow_directions(rule)),
         None if base::transports(rule) & TransportMask::TCP.0 == 0 => Traffic::Datagram,
@@ -266,6 +192,9 @@ pub fn narrow_class(rule: &Rule, record: &mut Record) {
     }
 }
 
+/// A fragment that is expected in fewer frames than this is good enough.
+pub(super) const GOOD: f64 = 1e-3;
+
 /// The cheapest window of all contents. Periodic windows and contents of three bytes (with each possible neighbour)
 /// are taken only where there is nothing else.
 fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>, statistics: &Statistics, traffic: Traffic, exact_case: bool, pattern: Option<&[u8]>) -> Option<Found> {
@@ -279,8 +208,8 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
         if range.is_unbounded() {
             1.0
         } else {
-            // A bounded position is rarer than anywhere in the payload.
-            ((range.high - range.low + 1) as f64 / 400.0).clamp(0.01, 1.0)
+            // A bounded position is rarer than anywhere in the payload, but what begins messages stands nowhere else.
+            ((range.high - range.low + 1) as f64 / 400.0).sqrt().clamp(0.1, 1.0)
         }
     };
     // A flow that the host needs not hold for a whole window may be flagged a few times as often.
@@ -304,7 +233,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
             }
         }
     }
-    if best.is_some() {
+    if best.as_ref().is_some_and(|best| best.rate < GOOD) {
         return best;
     }
     let mut keep = |found: Found| {
@@ -322,8 +251,8 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
         let bytes = &p.content.bytes;
         let exact = exact_case && !p.content.nocase;
         if bytes.len() >= 4 {
-            let length = bytes.len().min(8);
-            if let Some(window) = bytes.get(..length).and_then(|w| Fragment::new(w, exact)) {
+            let run = bytes.get(..bytes.len().min(8)).filter(|w| periodic(w));
+            if let Some(window) = run.and_then(|w| Fragment::new(w, exact)) {
                 let rate = 0.01 * bounded(p.range);
                 keep(Found { range: Some(p.range), windows: vec![window], rate, shown: None });
             }
@@ -339,7 +268,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
                 continue;
             };
             let windows = with_neighbour(bytes, exact, after);
-            let rate = windows.iter().map(|w| statistics.rate(traffic, w)).sum::<f64>().clamp(1e-4, 1.0) * bounded(p.range);
+            let rate = statistics.rate_of_three(traffic, bytes).max(1e-4) * bounded(p.range);
             let shown = Some(format!("\"{}\" with any neighbour", super::class::printable(bytes)));
             keep(Found { range: Some(p.range.moved(start)), windows, rate, shown });
         }
@@ -395,7 +324,7 @@ pub fn periodic(window: &[u8]) -> bool {
     window.iter().zip(window.iter().skip(1)).all(|(a, b)| a == b) || window.iter().zip(window.iter().skip(2)).all(|(a, b)| a == b)
 }
 
-fn set_position(record: &mut Record, range: Range, packet: bool, stream_only: bool) {
+pub(super) fn set_position(record: &mut Record, range: Range, packet: bool, stream_only: bool) {
     if range.low <= 0 && range.is_unbounded() {
         return;
     }
@@ -404,86 +333,12 @@ fn set_position(record: &mut Record, range: Range, packet: bool, stream_only: bo
     record.flags |= base_flags(packet, stream_only, RecordFlags::POSITION_PACKET.0, RecordFlags::POSITION_STREAM.0);
 }
 
-fn base_flags(packet: bool, stream_only: bool, in_packet: u8, in_stream: u8) -> u8 {
+pub(super) fn base_flags(packet: bool, stream_only: bool, in_packet: u8, in_stream: u8) -> u8 {
     match (packet, stream_only) {
         (true, _) => in_packet,
         (false, true) => in_stream,
         (false, false) => in_packet | in_stream,
     }
-}
-
-/// Anchor bytes: those of all contents with a fixed start, and bits that `byte_test` fixes. `end`: in a stream only
-/// bytes before this position of the stream count, because they are there when the fragment is. Without a fragment the
-/// record is judged at every frame, and holds at the latest when all anchored bytes are there.
-/// `length_max`: most bytes of the payload, if the rule looks at packets.
-fn set_anchor(record: &mut Record, run: &BufferMatch, placed: &[Placed<'_>], end: Option<i64>, length_max: Option<u64>, stream_only: bool) {
-    let known = match end {
-        Some(end) if length_max.is_none() => end,
-        _ => ANCHOR as i64,
-    };
-    let mut any = false;
-    let mut fix = |at: i64, byte: u8, bits: u8| {
-        if at >= known || bits == 0 {
-            return;
-        }
-        let Some((value, mask)) =
-            usize::try_from(at).ok().and_then(|at| Some((record.anchor_value.get_mut(at)?, record.anchor_mask.get_mut(at)?)))
-        else {
-            return;
-        };
-        // What is fixed already stays: a contradiction means that the rule cannot match.
-        let bits = bits & !*mask;
-        *value |= byte & bits;
-        *mask |= bits;
-        any |= bits != 0;
-    };
-    for p in placed.iter().filter(|p| p.range.is_fixed()) {
-        for (i, &byte) in p.content.bytes.iter().enumerate().take(ANCHOR) {
-            fix(p.range.low + i as i64, byte, anchor_mask(p.content, byte));
-        }
-    }
-    if !run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
-        for m in &run.matches {
-            let bits = match m {
-                Match::ByteTest(t) => test_bits(t),
-                Match::ByteJump(j) if !j.relative => length_max.map_or_else(Vec::new, |most| chain::jump_bits(j, most)),
-                _ => Vec::new(),
-            };
-            for (at, value, mask) in bits {
-                fix(at, value, mask);
-            }
-        }
-    }
-    if any {
-        record.flags |= base_flags(length_max.is_some(), stream_only, RecordFlags::ANCHOR_PACKET.0, RecordFlags::ANCHOR_STREAM.0);
-    }
-}
-
-/// Bits that a `byte_test` at a constant place fixes: position, value, mask.
-fn test_bits(t: &ByteTest) -> Vec<(i64, u8, u8)> {
-    let (Number::Constant(count), Number::Constant(offset), Number::Constant(value)) = (t.count, t.offset, t.value) else {
-        return Vec::new();
-    };
-    let plain = !t.relative && t.base == ByteBase::Binary && t.bitmask.is_none() && t.endian != Endian::Dce;
-    let (Ok(count), Ok(value)) = (u32::try_from(count), u64::try_from(value)) else { return Vec::new() };
-    if !plain || offset < 0 || !(1..=8).contains(&count) {
-        return Vec::new();
-    }
-    let all = if count == 8 { u64::MAX } else { (1u64 << (8 * count)) - 1 };
-    // (Negated tests are not used: what they mean beyond the payload's end is the engine's choice.)
-    // Bits of the field that must be `fixed & mask`.
-    let (fixed, mask) = match (t.operator, t.negated) {
-        (TestOperator::Equal, false) => (value, all),
-        (TestOperator::Less, false) if value > 0 => (0, all & !chain::below(value - 1)),
-        (TestOperator::LessEqual, false) => (0, all & !chain::below(value)),
-        (TestOperator::And, false) if value.count_ones() == 1 => (value, all & value),
-        _ => return Vec::new(),
-    };
-    chain::bytes_of_field(offset, count, t.endian, fixed, mask)
-}
-
-fn anchor_mask(content: &Content, byte: u8) -> u8 {
-    if content.nocase && byte.is_ascii_alphabetic() { 0xdf } else { 0xff }
 }
 
 #[cfg(test)]

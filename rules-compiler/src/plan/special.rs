@@ -39,7 +39,7 @@ pub fn offers(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, opt
         Form::Value if run.buffer == Buffer::HttpHost && starts => out.extend(host(bytes)),
         Form::Value if request => out.extend(joined(bytes, run.buffer)),
         Form::Body if starts && request => out.extend(body_start(bytes)),
-        Form::Raw | Form::Value | Form::Head | Form::Names | Form::Body => {}
+        Form::Raw | Form::RawHead | Form::Value | Form::Head | Form::Names | Form::Body => {}
     }
     if matches!(form, Form::Body | Form::Raw) {
         out.extend(raised(bytes, options));
