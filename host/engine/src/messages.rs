@@ -1,7 +1,7 @@
 //! Messages that hold their flow no longer: everything that has come of them is judged, and nothing waits.
 //!
 //! Place: beside [`crate::flow_data`], which asks before it holds a flow for an open transaction. The argument stands in
-//! decision 0019. Invariant: "settled" is said only where every rule that could still match needs a later frame that the
+//! decision 0020. Invariant: "settled" is said only where every rule that could still match needs a later frame that the
 //! device flags.
 
 use crate::evidence::{Stream, StreamEvidence};

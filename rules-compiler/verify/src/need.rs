@@ -247,7 +247,12 @@ pub fn bounds(c: Comparison, most: u64) -> (u64, u64) {
         Comparison::GreaterEqual(n) => (n, most),
         Comparison::Between(a, b) => (a.saturating_add(1), b.saturating_sub(1)),
         Comparison::Within(a, b) => (a, b),
-        Comparison::NotEqual(_) | Comparison::Outside(..) | Comparison::AnyBit(_) | Comparison::NoBit(_) => (0, most),
+        Comparison::NotEqual(_)
+        | Comparison::Outside(..)
+        | Comparison::AnyBit(_)
+        | Comparison::NoBit(_)
+        | Comparison::Bits(..)
+        | Comparison::OtherBits(..) => (0, most),
     };
     // What accepts nothing proves nothing.
     if low > high || low > most { (0, most) } else { (low, high.min(most)) }
