@@ -227,7 +227,8 @@ fn aspects(rule: &Rule, pattern: Option<&[u8]>, tables: &mut Tables<'_>, deep: b
     }
     for run in &rule.buffers {
         let http_only = http::only_http(rule);
-        let mut aspect = match run.buffer {
+        let aspect = match run.buffer {
+            // Payload is what is on the wire, whatever protocol reads it.
             Buffer::Payload => payload::aspect(rule, run, pattern, tables, deep),
             b if dns::is_name(b) => dns::aspect(rule, run, tables, deep),
             Buffer::FileData if !http_only => files::aspect(rule, run, tables),
@@ -235,21 +236,9 @@ fn aspects(rule: &Rule, pattern: Option<&[u8]>, tables: &mut Tables<'_>, deep: b
             b if tls::is_wire(b) => tls::aspect(rule, run, tables, deep),
             _ => None,
         };
-        if let Some(aspect) = &mut aspect {
-            // Messages of HTTP may come by HTTP/2 whatever buffer is looked at.
-            if run.buffer == Buffer::Payload && (http_only || of_dns(rule)) {
-                aspect.also.extend(http::http2(&aspect.needs));
-            }
-        }
         out.extend(aspect);
     }
     out
-}
-
-fn of_dns(rule: &Rule) -> bool {
-    use weir_contract::protocol::AppProtocol as P;
-    matches!(need::header_protocol(rule), Some(P::Dns | P::Doh2))
-        || rule.buffers.iter().any(|run| run.buffer.protocol() == Some(P::Dns))
 }
 
 /// Every frame that the rule could match in.

@@ -89,7 +89,8 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
         let exact = !folded && !p.content.nocase;
         let parts = match run.buffer {
             Buffer::TlsCertSerial => serial(text),
-            _ if named => values(text),
+            // Other letters are written in another way each; between them the parts are as one would think.
+            _ if named => values(text).iter().flat_map(|v| v.split(|b| !b.is_ascii())).map(<[u8]>::to_vec).collect(),
             _ => vec![text.to_vec()],
         };
         for part in &parts {
@@ -98,9 +99,6 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
                 for w in windows(&narrow, false).filter(|w| tables.found(w)) {
                     aspect.witnesses.push(Witness { windows: vec![w], guards, ..Witness::default() });
                 }
-                continue;
-            }
-            if !part.is_ascii() {
                 continue;
             }
             // One byte for each letter or, in a BMPString (X.690 section 8.23), two.
