@@ -18,6 +18,7 @@ use weir_tests::positives::conversation::{Conversation, Rules};
 use weir_tests::positives::evasions;
 use weir_tests::positives::report::Fired;
 use weir_tests::positives::run::{self, Fate};
+use weir_tests::positives::traffic;
 
 /// Synthesise traffic that fires each rule, and compare the full engine with the one behind the simulated device on it.
 ///
@@ -73,7 +74,7 @@ struct Arguments {
     /// Write the figures as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Write captures of rules that do not fire, and of differences
+    /// Write captures: plain.pcap of the rules that fire, of each that does not, and of differences
     #[arg(long, value_name = "DIR")]
     captures: Option<PathBuf>,
 }
@@ -115,18 +116,26 @@ fn run(arguments: &Arguments) -> Result<ExitCode> {
         })?
     };
     if let Some(directory) = &arguments.captures {
+        let mut plain = Vec::new();
+        let mut time = 1_700_000_000_000_000_000;
         for (n, fate) in &fates {
-            if let Fate::Silent(conversation) = fate {
-                let frames = weir_tests::positives::traffic::frames(
-                    conversation,
-                    &Default::default(),
-                    1_700_000_000_000_000_000,
-                    1000,
-                );
-                let capture = weir_tests::positives::traffic::capture(frames);
-                std::fs::write(directory.join(format!("silent-{}.pcap", rules[*n].identity.sid)), capture.to_pcap())?;
+            let style = traffic::Style::default();
+            match fate {
+                Fate::Fired(conversation) => {
+                    plain.extend(traffic::frames(conversation, &style, time, 1000));
+                    time = plain.last().map_or(time, |frame: &weir_synth::SynthFrame| frame.time) + 1000;
+                }
+                Fate::Silent(conversation) => {
+                    let capture = traffic::capture(traffic::frames(conversation, &style, time, 1000));
+                    std::fs::write(
+                        directory.join(format!("silent-{}.pcap", rules[*n].identity.sid)),
+                        capture.to_pcap(),
+                    )?;
+                }
+                Fate::Unsolved(_) => {}
             }
         }
+        std::fs::write(directory.join("plain.pcap"), traffic::capture(plain).to_pcap())?;
     }
     let fired = Fired::new(&rules, &fates);
     fired.print();
@@ -320,7 +329,7 @@ fn compare(
                 println!("  {} frames of conversations of {sids:?}", said.frames);
                 if let Some(directory) = &arguments.captures {
                     let frames = small.iter().flat_map(|s| s.frames.iter().cloned()).collect();
-                    std::fs::write(directory.join(&name), weir_tests::positives::traffic::capture(frames).to_pcap())?;
+                    std::fs::write(directory.join(&name), traffic::capture(frames).to_pcap())?;
                     println!("  written to {name}");
                 }
                 c.differences.push(json!({

@@ -125,6 +125,10 @@ pub fn batch(fired: &[(usize, &Conversation)], seed: u64) -> Vec<Sent> {
                 nearly(&mut conversation, &mut random);
             }
             conversation.times = conversation.times.min(30);
+            // A conversation that is sent several times is several flows, most of the time.
+            if conversation.client.1 >= 32_768 && !random.one_in(8) {
+                conversation.client.1 = 32_768 + random.below(28_000) as u16;
+            }
             if conversation.turns.iter().map(|t| t.bytes.len()).sum::<usize>() > 8000 {
                 style.segment = None;
                 style.order = Order::Forward;
