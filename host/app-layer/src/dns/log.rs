@@ -294,3 +294,20 @@ fn old(request: bool, m: &Message, id: u64, part: usize, settings: &LogSettings,
     o.end();
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_string_of_a_text_record_is_an_entry() {
+        let record = |data: &[u8]| Record { name: b"a.example".to_vec(), kind: 16, data: data.to_vec(), ..Record::default() };
+        let texts = |data: &[u8]| -> Vec<Vec<u8>> { entries(&record(data)).iter().filter_map(|entry| shown(entry)).collect() };
+        assert_eq!(texts(b"\x03abc\x00\x01d"), [b"abc".to_vec(), Vec::new(), b"d".to_vec()]);
+        assert_eq!(texts(b"\x03abc"), [b"abc".to_vec()]);
+        assert_eq!(texts(b""), [Vec::<u8>::new()]);
+        // Of a string that is cut short what is there.
+        assert_eq!(texts(b"\x01a\x05bc"), [b"a".to_vec(), b"bc".to_vec()]);
+        assert_eq!(entries(&record(&[0; 5000])).len(), STRINGS_MAX);
+    }
+}
