@@ -83,3 +83,40 @@ pub(super) fn apply(choices: &mut [Choice]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::plan::{Class, Options, plan};
+    use crate::{LoadOptions, RuleSource, VariableTable, load};
+
+    /// Bounds on the client's bytes in the records of the second rule, planned beside the first.
+    fn bounds(hellos: &str, server: &str, options: &Options) -> Vec<u16> {
+        let text = format!("{hellos} sid:1;)\n{server} sid:2;)\n");
+        let set = load(&[RuleSource::from_text("x", text.as_str())], &VariableTable::default(), &LoadOptions::default());
+        let plan = plan(&set.rules, options);
+        assert_eq!(plan.rules[0].class, Class::Complete);
+        plan.rules[1].conditions.iter().map(|c| c.record.reverse_max).collect()
+    }
+
+    #[test]
+    fn servers_answer_hellos_that_were_flagged() {
+        let hellos = "alert tls 10.0.0.0/8 any -> any any (flow:to_server; ja3.hash; content:\"x\";";
+        let server =
+            "alert tls any any -> 10.0.0.0/8 any (flow:to_client; tls.cert_subject; content:\"CN=evil.example\";";
+        let with = Options::default();
+        let narrowed = |hellos: &str, server: &str| bounds(hellos, server, &with).iter().all(|b| *b == 0);
+        assert!(narrowed(hellos, server));
+        for other in [
+            // Another client, either direction, a rule that looks at payload as well.
+            "alert tls any any -> 10.0.0.0/16 any (flow:to_client; tls.cert_subject; content:\"CN=evil.example\";",
+            "alert tls any any -> any any (tls.cert_subject; content:\"CN=evil.example\";",
+            "alert tls any any -> 10.0.0.0/8 any (flow:to_client; content:\"payload\"; tls.cert_subject; content:\"CN=evil.example\";",
+        ] {
+            assert!(!narrowed(hellos, other), "{other}");
+        }
+        let some = "alert tls 10.0.0.0/8 any -> any 443 (flow:to_server; ja3.hash; content:\"x\";";
+        assert!(!narrowed(some, server), "hellos to other ports are not flagged");
+        let without = Options { held_handshakes: false, ..Options::default() };
+        assert!(bounds(hellos, server, &without).iter().all(|b| *b == u16::MAX));
+    }
+}
