@@ -8,6 +8,7 @@
 use crate::engine::{Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
 use crate::flow_data::{Answer, DeviceLink, Held};
+use crate::messages::Look;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use weir_contract::constants as c;
@@ -98,11 +99,13 @@ struct Entry {
     flows: Vec<FlowId>,
     /// Scopes that the device was told can still match.
     scopes: u8,
+    /// How far messages of the newest flow are settled.
+    look: Look,
 }
 
 impl Entry {
     fn new(generation: u32) -> Self {
-        Entry { generation, flows: Vec::new(), scopes: u8::MAX }
+        Entry { generation, flows: Vec::new(), scopes: u8::MAX, look: Look::default() }
     }
 }
 
@@ -275,9 +278,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.counters.history.add(frame.data.len());
         self.share(frame.flow).history += frame.data.len() as u64;
         self.inspect(frame, sink);
-        let id = self.link(frame.flow);
-        if let Some(flow) = id.and_then(|id| self.engine.flow_mut(id)) {
-            flow.data.device.look.came_back(frame.data.len());
+        self.link(frame.flow);
+        if let Some(held) = self.entries.get_mut(&frame.flow.0).filter(|held| held.generation == frame.flow.1) {
+            held.look.came_back(frame.data.len());
         }
     }
 
@@ -311,6 +314,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             }
             if !held.flows.contains(&id) {
                 held.flows.push(id);
+                held.look = Look::default();
             }
         }
         Some(id)
@@ -392,8 +396,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
         let ports = if flow.initiator_is_a { [key.port_a, key.port_b] } else { [key.port_b, key.port_a] };
         let bytes = flow.bytes[0].saturating_add(flow.bytes[1]);
         let (streams, messages) = (&self.evidence, &self.messages);
-        let answer = flow.data.answer(Held { raw_window, streams, messages, ports, bytes });
         let entry = (descriptor.flow_index, descriptor.flow_generation);
+        let Some(held) = self.entries.get_mut(&entry.0).filter(|held| held.generation == entry.1) else { return Ok(()) };
+        let answer = flow.data.answer(Held { raw_window, streams, messages, ports, bytes, look: &mut held.look });
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());
         }

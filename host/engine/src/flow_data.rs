@@ -189,12 +189,10 @@ pub struct DeviceLink {
     troubles: Troubles,
     app_dirty: bool,
     handshake_dirty: bool,
-    /// How far messages under way are settled.
-    pub look: Look,
 }
 
 /// What the host is told of the tables when it decides about a flow.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Held<'e> {
     /// Bytes of the raw window.
     pub raw_window: usize,
@@ -206,6 +204,8 @@ pub struct Held<'e> {
     pub ports: [u16; 2],
     /// The flow's bytes so far.
     pub bytes: u64,
+    /// How far messages under way are settled.
+    pub look: &'e mut Look,
 }
 
 /// What the host tells the device about a flow after a frame.
@@ -299,7 +299,6 @@ impl Default for DeviceLink {
             troubles: Troubles::default(),
             app_dirty: false,
             handshake_dirty: false,
-            look: Look::default(),
         }
     }
 }
@@ -370,7 +369,7 @@ impl FlowData {
     /// Whether the device may have the flow back after the frame just processed (reference semantics, section 6:
     /// level reassembly; no open transaction or raw window holds bytes of a frame that had trouble in that scope).
     pub fn answer(&mut self, held: Held<'_>) -> Answer {
-        let Held { raw_window, streams: evidence, messages, ports, bytes } = held;
+        let Held { raw_window, streams: evidence, messages, ports, bytes, look } = held;
         let link = &mut self.device;
         // After a change of protocol the device's class no longer holds.
         if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
@@ -439,11 +438,11 @@ impl FlowData {
         if open {
             // Bodies under way are the responder's.
             let stream = Stream { classes, source: ports[1], destination: ports[0] };
-            if !link.look.is_settled(&self.app, self.detect.as_deref(), messages, stream, bytes) {
+            if !look.is_settled(&self.app, self.detect.as_deref(), messages, stream, bytes) {
                 return Answer::Keep;
             }
         }
-        link.look.early = open;
+        look.early = open;
         link.app_dirty = false;
         link.handshake_dirty = false;
         Answer::Release
