@@ -466,7 +466,9 @@ fn at_joints(form: Form, run: &BufferMatch, p: &chain::Placed<'_>, exact: bool, 
                 }));
             }
             out.extend(joint::space_of_target(bytes, exact).map(|windows| {
-                offer(windows, vec![Guard::UriPercentEscape, Guard::UriPercentOdd, Guard::UriHighByte], LEADS.to_vec(), 1e-4)
+                // Escapes of ASCII are among the windows; what best fit makes of other characters is not.
+                let escapes = escapes_of(bytes).into_iter().filter(|byte| !byte.is_ascii()).collect();
+                offer(windows, vec![Guard::UriPercentEscape, Guard::UriPercentOdd, Guard::UriHighByte], escapes, 1e-4)
             }));
         }
         _ => {}
