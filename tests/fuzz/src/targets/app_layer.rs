@@ -10,6 +10,7 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use weir_app_layer::config::Links;
 use weir_app_layer::{
     AppLayerConfig, AppLayerFlow, BufferState, COMPLETE, Direction, Input, ProtocolState, Transaction,
 };
@@ -471,6 +472,7 @@ const SMALL: AppLayerConfig = AppLayerConfig {
     transactions: MANY,
     tls_message_limit: 150,
     file_digests: true,
+    links: Links { schemes: u8::MAX, with_scheme: true },
     frames: u128::MAX,
     disabled: 0,
 };
