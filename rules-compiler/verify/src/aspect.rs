@@ -61,6 +61,7 @@ impl Aspect {
         let mut by = By::Frames;
         let mut also = None;
         for (need, unit) in &self.needs {
+            let need = &tables.behind_hello(need);
             let known = self.known(*unit);
             if self.at_start(*unit, &known, |known| tables.frames(need, *unit, known)) {
                 continue;
