@@ -38,8 +38,8 @@ pub struct Aspect {
     pub packet: Known,
     /// The same of streams.
     pub stream: Known,
-    /// Bytes that the payload can begin with, if an expression says so.
-    pub first: Option<Vec<u8>>,
+    /// Bytes that can stand at a place of the payload, as expressions say.
+    pub first: Vec<(usize, Vec<u8>)>,
     /// Alternatives.
     pub witnesses: Vec<Witness>,
     /// Besides.
@@ -83,16 +83,17 @@ impl Aspect {
         }
     }
 
-    /// The same for each byte that the payload can begin with.
+    /// The same for each byte that can stand where an expression says so.
     fn at_start(&self, unit: Unit, known: &Known, caught: impl Fn(&Known) -> bool) -> bool {
-        match &self.first {
-            Some(first) if unit == Unit::Packet && known.open_start() => first.iter().all(|byte| {
-                let mut known = *known;
-                known.fix(0, *byte, 0xff);
-                caught(&known)
-            }),
-            _ => caught(known),
-        }
+        let each = |(at, bytes): &(usize, Vec<u8>)| {
+            known.is_open(*at)
+                && bytes.iter().all(|byte| {
+                    let mut known = *known;
+                    known.fix(*at as i64, *byte, 0xff);
+                    caught(&known)
+                })
+        };
+        caught(known) || unit == Unit::Packet && self.first.iter().any(each)
     }
 
     fn witness(&self, w: &Witness, need: &Need, unit: Unit, tables: &Tables<'_>) -> bool {

@@ -225,42 +225,53 @@ pub fn runs(run: &BufferMatch) -> Vec<Run> {
     out
 }
 
-/// Bytes with which the buffer can begin, by an expression that is tied to its beginning; all if nothing is known.
-pub fn first_bytes(run: &BufferMatch) -> Option<Vec<u8>> {
+/// Places of the buffer's beginning and the bytes that can stand there, by expressions that are tied to it.
+pub fn first_bytes(run: &BufferMatch) -> Vec<(usize, Vec<u8>)> {
+    let mut out = Vec::new();
     if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
-        return None;
+        return out;
     }
-    let sets = run.matches.iter().filter_map(|m| match m {
-        Match::Pcre(p) if !p.relative && !p.multiline => {
-            let hir = tree(p)?;
-            if !tied(p, &hir) {
-                return None;
-            }
-            first(&hir)
-        }
-        _ => None,
-    });
-    sets.min_by_key(Vec::len)
+    for m in &run.matches {
+        let Match::Pcre(p) = m else { continue };
+        let Some(hir) = tree(p).filter(|hir| !p.relative && !p.multiline && tied(p, hir)) else { continue };
+        out.extend((0..16).filter_map(|at| Some((at, byte_at(&hir, at).filter(|set| set.len() < 192)?))));
+    }
+    out
 }
 
-/// First byte of every match, where there is one.
-fn first(hir: &Hir) -> Option<Vec<u8>> {
+/// Bytes that every match can have at a place, where it has one.
+fn byte_at(hir: &Hir, at: usize) -> Option<Vec<u8>> {
     match hir.kind() {
-        HirKind::Literal(literal) => literal.0.first().map(|b| vec![*b]),
-        HirKind::Class(class) => Some(bytes_of(class)).filter(|set| !set.is_empty()),
-        HirKind::Capture(capture) => first(&capture.sub),
-        HirKind::Repetition(r) if r.min > 0 => first(&r.sub),
+        HirKind::Literal(literal) => literal.0.get(at).map(|b| vec![*b]),
+        HirKind::Class(class) => Some(bytes_of(class)).filter(|set| at == 0 && !set.is_empty()),
+        HirKind::Capture(capture) => byte_at(&capture.sub, at),
+        HirKind::Repetition(r) => {
+            let part = r.sub.properties();
+            let length = part.minimum_len().filter(|least| Some(*least) == part.maximum_len());
+            match length {
+                Some(length @ 1..) if at / length < r.min as usize => byte_at(&r.sub, at % length),
+                _ if at == 0 && r.min > 0 => byte_at(&r.sub, 0),
+                _ => None,
+            }
+        }
         HirKind::Concat(parts) => {
-            let part = parts.iter().find(|part| !matches!(part.kind(), HirKind::Look(_) | HirKind::Empty))?;
-            first(part)
+            let mut left = at;
+            for part in parts {
+                let (least, most) = (part.properties().minimum_len(), part.properties().maximum_len());
+                match (least, most) {
+                    (Some(least), Some(most)) if least == most && least <= left => left -= least,
+                    _ => return byte_at(part, left),
+                }
+            }
+            None
         }
         HirKind::Alternation(parts) => {
-            let mut all: Vec<u8> = parts.iter().map(first).collect::<Option<Vec<_>>>()?.concat();
+            let mut all = parts.iter().map(|part| byte_at(part, at)).collect::<Option<Vec<_>>>()?.concat();
             all.sort_unstable();
             all.dedup();
             Some(all)
         }
-        HirKind::Empty | HirKind::Look(_) | HirKind::Repetition(_) => None,
+        HirKind::Empty | HirKind::Look(_) => None,
     }
 }
 

@@ -21,6 +21,8 @@ enum Form {
     Target,
     Raw,
     Value,
+    /// The head's lines as they came.
+    Lines,
     Head,
     Names,
     Body,
@@ -50,7 +52,8 @@ fn form(buffer: Buffer) -> Option<Form> {
         | B::HttpContentLength
         | B::HttpLocation
         | B::HttpServer => Form::Value,
-        B::HttpHeader | B::HttpHeaderRaw | B::HttpStart | B::HttpRequestHeader | B::HttpResponseHeader => Form::Head,
+        B::HttpHeaderRaw => Form::Lines,
+        B::HttpHeader | B::HttpStart | B::HttpRequestHeader | B::HttpResponseHeader => Form::Head,
         B::HttpHeaderNames => Form::Names,
         B::HttpRequestBody | B::HttpResponseBody | B::FileData => Form::Body,
         _ => return None,
@@ -85,13 +88,14 @@ fn certain(form: Form, bytes: &[u8]) -> bool {
                 && !bytes.windows(2).any(|w| w == b": ")
         }
         Form::Names => !has(|b| matches!(b, b'\r' | b'\n' | b':' | b' ' | b'\t')),
-        Form::Body => true,
+        Form::Body | Form::Lines => true,
     }
 }
 
 /// Guards and escapes of bytes in this form.
 fn hiding(form: Form, buffer: Buffer, bytes: &[u8]) -> (u64, [u64; 4]) {
-    let fold = Guard::HeaderFold.bit();
+    // A line is joined to the one before it by its own first byte, a space or tab: what has neither lies in one line.
+    let fold = if bytes.iter().any(|b| matches!(b, b' ' | b'\t')) { Guard::HeaderFold.bit() } else { 0 };
     match form {
         Form::Target => {
             let hiding = hidden::uri(bytes);
@@ -103,7 +107,7 @@ fn hiding(form: Form, buffer: Buffer, bytes: &[u8]) -> (u64, [u64; 4]) {
             (fold | Guard::UriPercentEscape.bit() | Guard::UriPercentOdd.bit(), escape_set(both))
         }
         Form::Value | Form::Head => (fold, [0; 4]),
-        Form::Raw | Form::Names | Form::Body => (0, [0; 4]),
+        Form::Raw | Form::Lines | Form::Names | Form::Body => (0, [0; 4]),
     }
 }
 
@@ -170,7 +174,7 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
                 }
             }
             if run.transforms.is_empty() {
-                aspect.witnesses.extend(special(form, run, &p, directions));
+                aspect.witnesses.extend(special(form, run, &p, directions, headed(rule)));
             }
         }
     }
@@ -286,8 +290,17 @@ fn with_ends(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, fold
     out
 }
 
+/// The rule also asks for the response's first line: there was a head, at whose end a body begins.
+fn headed(rule: &Rule) -> bool {
+    rule.buffers.iter().any(|run| {
+        matches!(run.buffer, Buffer::HttpStatusCode | Buffer::HttpStatusMessage | Buffer::HttpResponseLine)
+            && !run.matches.iter().any(|m| matches!(m, Match::Absent { .. }))
+            && run.matches.iter().any(|m| matches!(m, Match::Content(c) if !c.negated))
+    })
+}
+
 /// What is certain of short contents in one place only.
-fn special(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8) -> Vec<Witness> {
+fn special(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, headed: bool) -> Vec<Witness> {
     let bytes: &[u8] = &p.content.bytes;
     let request = directions == DirectionMask::TO_SERVER.0;
     let mut out = Vec::new();
@@ -315,6 +328,13 @@ fn special(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8) -> Vec
         }
         Form::Value if run.buffer == Buffer::HttpHost && p.at_start() => out.extend(host(bytes)),
         Form::Value if request => out.extend(joined(run.buffer, bytes)),
+        Form::Body if p.at_start() && headed && bytes.len() >= 3 => {
+            // The end of the head's last line.
+            for length in 3..=bytes.len().min(7) {
+                let texts = [b'\n', b'\r'].map(|end| [&[end], bytes.get(..length).unwrap_or_default()].concat());
+                out.extend(all_of(texts.to_vec()).map(|windows| Witness { windows, ..Witness::default() }));
+            }
+        }
         Form::Body if p.at_start() && request => {
             // The empty line before the body.
             let texts = [&b"\n\r\n"[..], b"\n\n"].map(|end| [end, bytes].concat());

@@ -47,9 +47,15 @@ impl Known {
         self
     }
 
-    /// The first byte is not fixed.
-    pub fn open_start(&self) -> bool {
-        self.mask[0] == 0
+    /// Nothing of this byte is fixed.
+    pub fn is_open(&self, at: usize) -> bool {
+        self.mask.get(at).is_some_and(|mask| *mask == 0)
+    }
+
+    /// Values that the byte can have.
+    pub fn values(&self, at: usize) -> Vec<u8> {
+        let (Some(value), Some(mask)) = (self.value.get(at), self.mask.get(at)) else { return (0..=255).collect() };
+        (0..=255).filter(|byte| (byte ^ value) & mask == 0).collect()
     }
 }
 
