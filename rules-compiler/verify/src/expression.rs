@@ -32,7 +32,41 @@ fn tree(p: &Pcre) -> Option<Hir> {
     if p.negated || p.extended {
         return None;
     }
-    read(&p.pattern, p).or_else(|| read(before_group(&p.pattern)?, p))
+    let anything = without_references(&p.pattern);
+    read(&p.pattern, p)
+        .or_else(|| read(anything.as_deref()?, p))
+        .or_else(|| read(before_group(&p.pattern)?, p))
+}
+
+/// The text with anything in the place of references to named groups: every match of the one is a match of the other.
+/// None where a class might hold what looks like one, or nothing is changed.
+fn without_references(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let (mut at, mut class) = (0, false);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let named = |open: &str, close: char| {
+            let (name, behind) = rest.strip_prefix(open)?.split_once(close)?;
+            let word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            (word && !class).then_some(rest.len() - behind.len())
+        };
+        if let Some(length) = named("(?P<", '>') {
+            out.push('(');
+            at += length;
+        } else if let Some(length) = named("(?P=", ')') {
+            out.push_str("(?s:.*)");
+            at += length;
+        } else {
+            let length = rest.chars().take(if rest.starts_with('\\') { 2 } else { 1 }).map(char::len_utf8).sum();
+            match rest.as_bytes().first() {
+                Some(b'[') => class = true,
+                Some(b']') => class = false,
+                _ => {}
+            }
+            out.push_str(rest.get(..length)?);
+            at += length;
+        }
+    }
+    (out != text).then_some(out)
 }
 
 /// What stands before the first group, if every match begins with it.
@@ -353,6 +387,7 @@ mod tests {
         assert!(of(r"abcd\hefgh").is_empty(), "a class that only PCRE2 has");
         assert!(of(r"abcd\Kefgh").is_empty());
         assert_eq!(of(r"^POST\x20(?<var>a+)b(?P=var)"), ["POST "], "up to what is not read");
+        assert_eq!(of(r"(?P<s>.{2})abcd(?P=s)efgh[(?P=s)]"), ["abcd", "efgh#"], "a reference can be anything");
         assert!(of(r"^POST\x20(?<var>a+)|b").is_empty());
         assert_eq!(of(r"{abc{d}"), ["{abc{d}"], "braces that are no quantifiers");
         assert_eq!(of(r"\{ab{2}c"), ["{abbc"]);

@@ -1,9 +1,10 @@
 //! Buffers of HTTP/1: which bytes of a content are certain to be on the wire, and what can hide them.
 //!
-//! What normalisation of the request target can hide is the contract's ([`weir_contract::hidden`], tested against the
+//! Joints of lines and targets are in [`crate::joint`]. What normalisation of the request target can hide is the contract's ([`weir_contract::hidden`], tested against the
 //! engine's own normaliser); heads hide by folding lines, bodies by codings that are announced, HTTP/2 always.
 
 use crate::aspect::{Also, Aspect, Witness, escape_set, families, neighbours, windows};
+use crate::joint::joints;
 use crate::need::{BOTH, Frame, Need, bit, carried_by, flow_sides, header_protocol, needs, read_by, sides};
 use crate::place::{Cell, Placed, Strip, contents};
 use crate::prove::{Tables, Unit, Window};
@@ -17,14 +18,20 @@ use weir_ir::{Buffer, BufferMatch, Comparison, Match, Rule, Transform};
 
 /// How a buffer comes from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub enum Form {
+    /// Normalised target.
     Target,
+    /// As it came.
     Raw,
+    /// Value of a field.
     Value,
     /// The head's lines as they came.
     Lines,
+    /// Lines put together anew.
     Head,
+    /// Names of the fields.
     Names,
+    /// A message's body.
     Body,
 }
 
@@ -72,7 +79,7 @@ pub fn only_http(rule: &Rule) -> bool {
 }
 
 /// The bytes are on the wire as the buffer shows them, unless one of the form's guards fires.
-fn certain(form: Form, bytes: &[u8]) -> bool {
+pub fn certain(form: Form, bytes: &[u8]) -> bool {
     let has = |test: fn(&u8) -> bool| bytes.iter().any(test);
     match form {
         // Separators, fragments, escapes, white space and control bytes come from normalisation, or end the target.
@@ -93,7 +100,7 @@ fn certain(form: Form, bytes: &[u8]) -> bool {
 }
 
 /// Guards and escapes of bytes in this form.
-fn hiding(form: Form, buffer: Buffer, bytes: &[u8]) -> (u64, [u64; 4]) {
+pub fn hiding(form: Form, buffer: Buffer, bytes: &[u8]) -> (u64, [u64; 4]) {
     // A line is joined to the one before it by its own first byte, a space or tab: what has neither lies in one line.
     let fold = if bytes.iter().any(|b| matches!(b, b' ' | b'\t')) { Guard::HeaderFold.bit() } else { 0 };
     match form {
@@ -162,6 +169,9 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
                 aspect.witnesses.push(all);
             }
         }
+        if deep && run.transforms.is_empty() {
+            aspect.witnesses.extend(joints(form, run, &p, directions));
+        }
         if deep {
             for three in strip.cells.windows(3) {
                 let bytes: Vec<u8> = three.iter().map(|c| c.byte).collect();
@@ -213,7 +223,7 @@ pub fn codings(needs: &[(Need, Unit)]) -> Vec<Also> {
 }
 
 /// Name of the field that a buffer is the value of.
-fn field(buffer: Buffer) -> Option<&'static [u8]> {
+pub fn field(buffer: Buffer) -> Option<&'static [u8]> {
     Some(match buffer {
         Buffer::HttpCookie => b"Cookie",
         Buffer::HttpUserAgent => b"User-Agent",
@@ -226,6 +236,10 @@ fn field(buffer: Buffer) -> Option<&'static [u8]> {
         Buffer::HttpContentLength => b"Content-Length",
         _ => return None,
     })
+}
+
+fn loose_one(byte: u8) -> Cell {
+    Cell { byte, exact: false }
 }
 
 fn loose(bytes: &[u8]) -> impl Iterator<Item = Cell> + '_ {
@@ -330,9 +344,11 @@ fn special(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, headed
         Form::Value if request => out.extend(joined(run.buffer, bytes)),
         Form::Body if p.at_start() && headed && bytes.len() >= 3 => {
             // The end of the head's last line.
-            for length in 3..=bytes.len().min(7) {
-                let texts = [b'\n', b'\r'].map(|end| [&[end], bytes.get(..length).unwrap_or_default()].concat());
-                out.extend(all_of(texts.to_vec()).map(|windows| Witness { windows, ..Witness::default() }));
+            let own = p.strip(false).cells;
+            for length in 3..=own.len().min(7) {
+                let behind = |end: u8| [&[loose_one(end)], own.get(..length).unwrap_or_default()].concat();
+                let windows = [b'\n', b'\r'].into_iter().filter_map(|end| Window::new(&behind(end), None)).collect();
+                out.push(Witness { windows, ..Witness::default() });
             }
         }
         Form::Body if p.at_start() && request => {

@@ -19,6 +19,7 @@ mod expression;
 mod files;
 mod http;
 mod image;
+mod joint;
 pub mod mutate;
 mod need;
 mod payload;
