@@ -18,6 +18,7 @@ const REPEAT_MAX: u32 = 16;
 /// Steps of an expression.
 const STEPS_MAX: usize = 4096;
 
+#[derive(Debug, Clone)]
 enum Step {
     /// One of these bytes.
     Byte(Vec<u8>),
@@ -219,44 +220,102 @@ pub fn runs(run: &BufferMatch) -> Vec<Run> {
             _ => None,
         };
         let either = |b: u8| vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()];
-        let mut now: Run = before
+        let now: Run = before
             .map_or_else(Vec::new, |c| c.bytes.iter().map(|&b| if c.nocase { either(b) } else { vec![b] }).collect());
-        for (i, step) in list.iter().enumerate() {
-            match step {
-                Step::Byte(set) => now.push(set.clone()),
-                Step::Break => out.push(std::mem::take(&mut now)),
-                Step::More(again) => {
-                    // Behind the least number stands one more of them, or what follows.
-                    if let (Some(Step::Byte(next)), [one]) = (list.get(i + 1), again.as_slice()) {
-                        let mut set = [one.as_slice(), next.as_slice()].concat();
-                        set.sort_unstable();
-                        set.dedup();
-                        if set.len() <= SET_MAX {
-                            now.push(set);
-                        }
-                    }
-                    let copies = now.clone();
-                    out.push(std::mem::take(&mut now));
-                    // The last copies stand before what follows.
-                    if let [one] = again.as_slice() {
-                        let many = copies
-                            .iter()
-                            .rev()
-                            .skip_while(|set| *set != one)
-                            .take_while(|set| *set == one)
-                            .count()
-                            .clamp(1, 8);
-                        now = vec![one.clone(); many];
-                    } else {
-                        now.clone_from(again);
-                    }
-                }
-            }
-        }
-        out.push(now);
+        walk(&list, now, &mut out);
     }
     out.retain(|r| r.len() >= 4);
     out
+}
+
+/// Runs of a list of steps, behind what is known before it.
+fn walk(list: &[Step], mut now: Run, out: &mut Vec<Run>) {
+    for (i, step) in list.iter().enumerate() {
+        match step {
+            Step::Byte(set) => now.push(set.clone()),
+            Step::Break => out.push(std::mem::take(&mut now)),
+            Step::More(again) => {
+                // Behind the least number stands one more of them, or what follows.
+                if let (Some(Step::Byte(next)), [one]) = (list.get(i + 1), again.as_slice()) {
+                    let mut set = [one.as_slice(), next.as_slice()].concat();
+                    set.sort_unstable();
+                    set.dedup();
+                    if set.len() <= SET_MAX {
+                        now.push(set);
+                    }
+                }
+                let copies = now.clone();
+                out.push(std::mem::take(&mut now));
+                // The last copies stand before what follows.
+                if let [one] = again.as_slice() {
+                    let many = copies
+                        .iter()
+                        .rev()
+                        .skip_while(|set| *set != one)
+                        .take_while(|set| *set == one)
+                        .count()
+                        .clamp(1, 8);
+                    now = vec![one.clone(); many];
+                } else {
+                    now.clone_from(again);
+                }
+            }
+        }
+    }
+    out.push(now);
+}
+
+/// Most ways through an expression that are written out.
+const WAYS_MAX: usize = 32;
+
+/// All ways through an expression: each match takes one of them.
+fn ways(hir: &Hir) -> Option<Vec<Vec<Step>>> {
+    let alone = |hir: &Hir| {
+        let mut list = Vec::new();
+        steps(hir, &mut list);
+        vec![list]
+    };
+    let out = match hir.kind() {
+        HirKind::Capture(capture) => ways(&capture.sub)?,
+        HirKind::Alternation(parts) => parts.iter().map(ways).collect::<Option<Vec<_>>>()?.concat(),
+        HirKind::Repetition(r) if (r.min, r.max) == (0, Some(1)) => {
+            let mut out = ways(&r.sub)?;
+            out.push(Vec::new());
+            out
+        }
+        HirKind::Concat(parts) => {
+            let mut out: Vec<Vec<Step>> = vec![Vec::new()];
+            for part in parts {
+                let next = ways(part)?;
+                if out.len() * next.len() > WAYS_MAX {
+                    return None;
+                }
+                out = out.iter().flat_map(|way| next.iter().map(move |n| [way.as_slice(), n].concat())).collect();
+            }
+            out
+        }
+        _ => alone(hir),
+    };
+    (out.len() <= WAYS_MAX).then_some(out)
+}
+
+/// For each expression with more than one way through it, the runs of at least three bytes of each way.
+pub fn alternatives(run: &BufferMatch) -> Vec<Vec<Vec<Run>>> {
+    if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        return Vec::new();
+    }
+    let trees = run.matches.iter().filter_map(|m| if let Match::Pcre(p) = m { tree(p) } else { None });
+    let all = trees.filter_map(|hir| ways(&hir)).filter(|all| all.len() > 1);
+    all.map(|all| {
+        let runs = |list: &Vec<Step>| {
+            let mut out = Vec::new();
+            walk(list, Run::new(), &mut out);
+            out.retain(|r| r.len() >= 3);
+            out
+        };
+        all.iter().map(runs).collect()
+    })
+    .collect()
 }
 
 /// Places of the buffer's beginning and the bytes that can stand there, by expressions that are tied to it.
@@ -311,8 +370,13 @@ fn byte_at(hir: &Hir, at: usize) -> Option<Vec<u8>> {
 
 /// Windows of a run, each as all the byte strings it can be; `certain` must hold for each.
 pub fn windows(run: &Run, most: usize, certain: impl Fn(&[u8]) -> bool) -> Vec<Vec<Vec<Cell>>> {
+    (4..=8).rev().flat_map(|length| windows_of(run, length, most, &certain)).collect()
+}
+
+/// The same of one length.
+pub fn windows_of(run: &Run, length: usize, most: usize, certain: impl Fn(&[u8]) -> bool) -> Vec<Vec<Vec<Cell>>> {
     let mut out = Vec::new();
-    for length in (4..=8).rev() {
+    {
         for window in run.windows(length) {
             // Letters that differ in case only are one.
             let sets: Vec<Vec<u8>> = window

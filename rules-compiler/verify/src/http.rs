@@ -4,6 +4,7 @@
 //! engine's own normaliser); heads hide by folding lines, bodies by codings that are announced, HTTP/2 always.
 
 use crate::aspect::{Also, Aspect, Witness, escape_set, families, neighbours, windows};
+use crate::expression;
 use crate::joint::joints;
 use crate::need::{BOTH, Frame, Need, bit, carried_by, flow_sides, header_protocol, needs, read_by, sides};
 use crate::place::{Cell, Placed, Strip, contents};
@@ -192,8 +193,54 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
         for windows in families(run, |bytes| certain(form, bytes)) {
             aspect.witnesses.push(witness(form, run.buffer, windows));
         }
+        aspect.witnesses.extend(alternatives(form, run, tables));
     }
     Some(aspect)
+}
+
+/// Expressions with alternatives: for each of them a window of its own, or three bytes with what can stand before them.
+fn alternatives(form: Form, run: &BufferMatch, tables: &Tables<'_>) -> Vec<Witness> {
+    // Each way's choices beyond these are not tried.
+    const CHOICES_MAX: usize = 6;
+    let mut out = Vec::new();
+    for ways in expression::alternatives(run) {
+        let mut all: Vec<Witness> = vec![Witness::default()];
+        for runs in &ways {
+            let mut choices: Vec<Witness> = Vec::new();
+            let mut add = |w: Witness| {
+                if choices.len() < CHOICES_MAX && w.windows.iter().all(|w| tables.found(w)) {
+                    choices.push(w);
+                }
+            };
+            for r in runs {
+                for forms in expression::windows(r, 256, |bytes| certain(form, bytes)) {
+                    let windows = forms.iter().filter_map(|cells| Window::new(cells, None)).collect();
+                    add(witness(form, run.buffer, windows));
+                }
+                for forms in expression::windows_of(r, 3, 16, |bytes| certain(form, bytes)) {
+                    let mut three = Witness::default();
+                    for cells in &forms {
+                        let bytes: Vec<u8> = cells.iter().map(|c| c.byte).collect();
+                        let (guards, escapes) = hiding(form, run.buffer, &bytes);
+                        three.windows.extend(neighbours(cells, false, None));
+                        three.guards |= guards;
+                        three.escapes.iter_mut().zip(escapes).for_each(|(all, e)| *all |= e);
+                    }
+                    add(three);
+                }
+            }
+            let with = |a: &Witness, b: &Witness| {
+                let mut both = a.clone();
+                both.windows.extend(&b.windows);
+                both.guards |= b.guards;
+                both.escapes.iter_mut().zip(b.escapes).for_each(|(all, e)| *all |= e);
+                both
+            };
+            all = all.iter().flat_map(|a| choices.iter().map(move |b| with(a, b))).take(64).collect();
+        }
+        out.append(&mut all);
+    }
+    out
 }
 
 /// Frames of HTTP/2, whose messages are compressed.
