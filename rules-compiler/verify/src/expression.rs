@@ -431,14 +431,39 @@ mod tests {
     }
 
     fn of(pattern: &str) -> Vec<String> {
-        let run = BufferMatch {
+        let run = payload(pattern);
+        let text = |r: &Run| r.iter().map(|s| if let [b] = s.as_slice() { char::from(*b) } else { '#' }).collect();
+        runs(&run).iter().map(text).collect()
+    }
+
+    fn payload(pattern: &str) -> BufferMatch {
+        BufferMatch {
             buffer: weir_ir::Buffer::Payload,
             transforms: Vec::new(),
             matches: vec![Match::Pcre(pcre(pattern))],
             side: None,
+        }
+    }
+
+    #[test]
+    fn bytes_at_places() {
+        let at = |pattern: &str| -> Vec<(usize, usize)> {
+            first_bytes(&payload(pattern)).into_iter().map(|(at, set)| (at, set.len())).collect()
         };
-        let text = |r: &Run| r.iter().map(|s| if let [b] = s.as_slice() { char::from(*b) } else { '#' }).collect();
-        runs(&run).iter().map(text).collect()
+        assert_eq!(at(r"^.{8}[ -~]+?x"), [(8, 95)]);
+        assert_eq!(at(r"^[ab]c{2}(?:d|ee)f"), [(0, 2), (1, 1), (2, 1), (3, 2)], "behind two lengths nothing is certain");
+        assert!(at(r"^.*a").is_empty() && at(r"^.{2,3}a").is_empty() && at(r"a").is_empty() && at(r"^a?b").is_empty());
+    }
+
+    #[test]
+    fn every_match_takes_one_of_the_ways() {
+        let ways = |pattern: &str| -> Vec<Vec<usize>> {
+            let all = alternatives(&payload(pattern));
+            all.iter().flatten().map(|runs| runs.iter().map(Vec::len).collect()).collect()
+        };
+        assert_eq!(ways(r"([*?]~1|~1\.?[*?]|/~1/)"), [vec![3], vec![4], vec![3], vec![4]]);
+        assert_eq!(ways(r"ab(cd|e|)f"), [vec![5], vec![4], vec![3]]);
+        assert!(ways(r"abcd").is_empty());
     }
 
     #[test]
@@ -451,7 +476,8 @@ mod tests {
         assert!(of(r"abcd\hefgh").is_empty(), "a class that only PCRE2 has");
         assert!(of(r"abcd\Kefgh").is_empty());
         assert_eq!(of(r"^POST\x20(?<var>a+)b(?P=var)"), ["POST "], "up to what is not read");
-        assert_eq!(of(r"(?P<s>.{2})abcd(?P=s)efgh[(?P=s)]"), ["abcd", "efgh#"], "a reference can be anything");
+        assert_eq!(of(r"(?P<s>.{2})abcd(?P=s)efgh"), ["abcd", "efgh"], "a reference can be anything");
+        assert!(of(r"(?P<s>.{2})abcd[(?P=s)]efgh").is_empty(), "a class with the same bytes");
         assert!(of(r"^POST\x20(?<var>a+)|b").is_empty());
         assert_eq!(of(r"{abc{d}"), ["{abc{d}"], "braces that are no quantifiers");
         assert_eq!(of(r"\{ab{2}c"), ["{abbc"]);
