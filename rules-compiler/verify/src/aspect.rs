@@ -151,7 +151,7 @@ pub fn windows(strip: &Strip, placed: bool) -> impl Iterator<Item = Window> + '_
 pub fn families(run: &weir_ir::BufferMatch, certain: impl Fn(&[u8]) -> bool + Copy) -> Vec<Vec<Window>> {
     let mut out = Vec::new();
     for r in expression::runs(run) {
-        for forms in expression::windows(&r, 256, certain) {
+        for forms in expression::windows(&r, 4096, certain) {
             out.push(forms.iter().filter_map(|cells| Window::new(cells, None)).collect());
         }
     }

@@ -34,9 +34,7 @@ fn tree(p: &Pcre) -> Option<Hir> {
         return None;
     }
     let anything = without_references(&p.pattern);
-    read(&p.pattern, p)
-        .or_else(|| read(anything.as_deref()?, p))
-        .or_else(|| read(before_group(&p.pattern)?, p))
+    read(&p.pattern, p).or_else(|| read(anything.as_deref()?, p)).or_else(|| read(before_group(&p.pattern)?, p))
 }
 
 /// The text with anything in the place of references to named groups: every match of the one is a match of the other.
@@ -204,6 +202,17 @@ fn tied(p: &Pcre, hir: &Hir) -> bool {
     p.anchored || !p.multiline && hir.properties().look_set_prefix().contains(Look::Start)
 }
 
+/// What stands before a match of the expression at this index: the content that it is tied to.
+fn before(run: &BufferMatch, index: usize, p: &Pcre, hir: &Hir) -> Run {
+    let either = |b: u8| vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()];
+    match index.checked_sub(1).and_then(|n| run.matches.get(n)) {
+        Some(Match::Content(c)) if p.relative && !c.negated && tied(p, hir) => {
+            c.bytes.iter().map(|&b| if c.nocase { either(b) } else { vec![b] }).collect()
+        }
+        _ => Run::new(),
+    }
+}
+
 /// Runs of at least four bytes that each match holds.
 pub fn runs(run: &BufferMatch) -> Vec<Run> {
     if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
@@ -215,13 +224,7 @@ pub fn runs(run: &BufferMatch) -> Vec<Run> {
         let Some(hir) = tree(p) else { continue };
         let mut list = Vec::new();
         steps(&hir, &mut list);
-        let before = match n.checked_sub(1).and_then(|n| run.matches.get(n)) {
-            Some(Match::Content(c)) if p.relative && !c.negated && tied(p, &hir) => Some(c),
-            _ => None,
-        };
-        let either = |b: u8| vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()];
-        let now: Run = before
-            .map_or_else(Vec::new, |c| c.bytes.iter().map(|&b| if c.nocase { either(b) } else { vec![b] }).collect());
+        let now = before(run, n, p, &hir);
         walk(&list, now, &mut out);
     }
     out.retain(|r| r.len() >= 4);
@@ -299,23 +302,24 @@ fn ways(hir: &Hir) -> Option<Vec<Vec<Step>>> {
     (out.len() <= WAYS_MAX).then_some(out)
 }
 
-/// For each expression with more than one way through it, the runs of at least three bytes of each way.
+/// For each expression the runs of at least three bytes of each way through it.
 pub fn alternatives(run: &BufferMatch) -> Vec<Vec<Vec<Run>>> {
+    let mut out = Vec::new();
     if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
-        return Vec::new();
+        return out;
     }
-    let trees = run.matches.iter().filter_map(|m| if let Match::Pcre(p) = m { tree(p) } else { None });
-    let all = trees.filter_map(|hir| ways(&hir)).filter(|all| all.len() > 1);
-    all.map(|all| {
-        let runs = |list: &Vec<Step>| {
+    for (n, m) in run.matches.iter().enumerate() {
+        let Match::Pcre(p) = m else { continue };
+        let Some(hir) = tree(p) else { continue };
+        let runs = |list: Vec<Step>| {
             let mut out = Vec::new();
-            walk(list, Run::new(), &mut out);
+            walk(&list, before(run, n, p, &hir), &mut out);
             out.retain(|r| r.len() >= 3);
             out
         };
-        all.iter().map(runs).collect()
-    })
-    .collect()
+        out.extend(ways(&hir).map(|all| all.into_iter().map(runs).collect::<Vec<_>>()));
+    }
+    out
 }
 
 /// Places of the buffer's beginning and the bytes that can stand there, by expressions that are tied to it.
@@ -451,7 +455,11 @@ mod tests {
             first_bytes(&payload(pattern)).into_iter().map(|(at, set)| (at, set.len())).collect()
         };
         assert_eq!(at(r"^.{8}[ -~]+?x"), [(8, 95)]);
-        assert_eq!(at(r"^[ab]c{2}(?:d|ee)f"), [(0, 2), (1, 1), (2, 1), (3, 2)], "behind two lengths nothing is certain");
+        assert_eq!(
+            at(r"^[ab]c{2}(?:d|ee)f"),
+            [(0, 2), (1, 1), (2, 1), (3, 2)],
+            "behind two lengths nothing is certain"
+        );
         assert!(at(r"^.*a").is_empty() && at(r"^.{2,3}a").is_empty() && at(r"a").is_empty() && at(r"^a?b").is_empty());
     }
 
@@ -463,7 +471,7 @@ mod tests {
         };
         assert_eq!(ways(r"([*?]~1|~1\.?[*?]|/~1/)"), [vec![3], vec![4], vec![3], vec![4]]);
         assert_eq!(ways(r"ab(cd|e|)f"), [vec![5], vec![4], vec![3]]);
-        assert!(ways(r"abcd").is_empty());
+        assert_eq!(ways(r"abcd"), [vec![4]]);
     }
 
     #[test]

@@ -303,19 +303,20 @@ fn with_ends(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, fold
     let mut cells: Vec<Cell> = Vec::new();
     let core = match (form, field(run.buffer)) {
         (Form::Value, Some(name)) => {
-            let joined = bytes.iter().any(|b| matches!(b, b',' | b'\r' | b'\n' | b'\t'));
-            if joined || bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ') || bytes.is_empty() {
-                return Vec::new();
-            }
             let whole =
                 run.matches.iter().any(|m| matches!(m, Match::Size(Comparison::Equal(n)) if *n == bytes.len() as u64));
+            let ends = whole || p.content.anchor.end;
+            let joined = bytes.iter().any(|b| matches!(b, b',' | b'\r' | b'\n' | b'\t'));
+            if joined || bytes.first() == Some(&b' ') || ends && bytes.last() == Some(&b' ') || bytes.is_empty() {
+                return Vec::new();
+            }
             if whole || p.at_start() {
                 cells.extend(loose(name).chain(loose(b": ")));
             }
             let from = cells.len();
             cells.extend(&own);
             let to = cells.len();
-            if whole || p.content.anchor.end {
+            if ends {
                 cells.extend(loose(b"\r\n"));
             }
             from..to
