@@ -186,9 +186,9 @@ fn steps(hir: &Hir, out: &mut Vec<Step>) {
                         out.push(Step::More(sets));
                     }
                 }
-                // A part that is not read has its first copy in any case.
+                // A part that is not read has its first copies in any case, one behind the other.
                 None if r.min > 0 => {
-                    out.append(&mut one);
+                    (0..r.min.min(2)).for_each(|_| out.extend(one.iter().cloned()));
                     out.push(Step::Break);
                 }
                 _ => out.push(Step::Break),
@@ -479,6 +479,7 @@ mod tests {
         assert_eq!(of(r"^GET /[a-f]{4}\.php\?x"), ["GET /####.php?x"]);
         assert_eq!(of(r"abcd(?:ef|gh)ijkl"), ["abcd", "ijkl"]);
         assert_eq!(of(r"abcd?efgh"), ["efgh"]);
+        assert_eq!(of(r"(?:abcd.*efgh){2,}"), ["abcd", "efghabcd", "efgh"]);
         assert_eq!(of(r"abcde+fgh"), ["abcde#", "efgh"]);
         assert!(of(r"abcd|efgh").is_empty());
         assert!(of(r"abcd\hefgh").is_empty(), "a class that only PCRE2 has");
