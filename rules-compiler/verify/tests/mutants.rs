@@ -36,9 +36,9 @@ fn are_noticed() {
         .into_iter()
         .filter(|rule| {
             let planned = plan(std::slice::from_ref(rule), &Options::default());
-            let records = planned.rules.iter().flat_map(|rule| &rule.conditions).map(|c| c.record);
-            let fresh = records.filter(|record| seen.insert(*record)).count();
-            !rule.buffers.is_empty() && planned.count(Class::Complete) == 0 && fresh > 0
+            let mut records = planned.rules.iter().flat_map(|rule| &rule.conditions).map(|c| c.record);
+            let mut fresh = || records.by_ref().filter(|record| seen.insert(*record)).count() > 0;
+            !rule.buffers.is_empty() && planned.count(Class::Complete) == 0 && fresh()
         })
         .collect();
     let image = emit(&rules, &mut plan(&rules, &Options::default()), &ImageOptions::default()).expect("an image");
