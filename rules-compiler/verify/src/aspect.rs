@@ -38,8 +38,8 @@ pub struct Aspect {
     pub packet: Known,
     /// The same of streams.
     pub stream: Known,
-    /// Bytes that the payload can begin with, if an expression says so.
-    pub first: Option<Vec<u8>>,
+    /// Bytes that can stand at a place of the payload, as expressions say.
+    pub first: Vec<(usize, Vec<u8>)>,
     /// Alternatives.
     pub witnesses: Vec<Witness>,
     /// Besides.
@@ -61,6 +61,7 @@ impl Aspect {
         let mut by = By::Frames;
         let mut also = None;
         for (need, unit) in &self.needs {
+            let need = &tables.behind_hello(need);
             let known = self.known(*unit);
             if self.at_start(*unit, &known, |known| tables.frames(need, *unit, known)) {
                 continue;
@@ -82,16 +83,17 @@ impl Aspect {
         }
     }
 
-    /// The same for each byte that the payload can begin with.
+    /// The same for each byte that can stand where an expression says so.
     fn at_start(&self, unit: Unit, known: &Known, caught: impl Fn(&Known) -> bool) -> bool {
-        match &self.first {
-            Some(first) if unit == Unit::Packet && known.open_start() => first.iter().all(|byte| {
-                let mut known = *known;
-                known.fix(0, *byte, 0xff);
-                caught(&known)
-            }),
-            _ => caught(known),
-        }
+        let each = |(at, bytes): &(usize, Vec<u8>)| {
+            known.is_open(*at)
+                && bytes.iter().all(|byte| {
+                    let mut known = *known;
+                    known.fix(*at as i64, *byte, 0xff);
+                    caught(&known)
+                })
+        };
+        caught(known) || unit == Unit::Packet && self.first.iter().any(each)
     }
 
     fn witness(&self, w: &Witness, need: &Need, unit: Unit, tables: &Tables<'_>) -> bool {
@@ -149,7 +151,7 @@ pub fn windows(strip: &Strip, placed: bool) -> impl Iterator<Item = Window> + '_
 pub fn families(run: &weir_ir::BufferMatch, certain: impl Fn(&[u8]) -> bool + Copy) -> Vec<Vec<Window>> {
     let mut out = Vec::new();
     for r in expression::runs(run) {
-        for forms in expression::windows(&r, 256, certain) {
+        for forms in expression::windows(&r, 4096, certain) {
             out.push(forms.iter().filter_map(|cells| Window::new(cells, None)).collect());
         }
     }

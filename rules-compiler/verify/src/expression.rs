@@ -18,6 +18,7 @@ const REPEAT_MAX: u32 = 16;
 /// Steps of an expression.
 const STEPS_MAX: usize = 4096;
 
+#[derive(Debug, Clone)]
 enum Step {
     /// One of these bytes.
     Byte(Vec<u8>),
@@ -32,7 +33,39 @@ fn tree(p: &Pcre) -> Option<Hir> {
     if p.negated || p.extended {
         return None;
     }
-    read(&p.pattern, p).or_else(|| read(before_group(&p.pattern)?, p))
+    let anything = without_references(&p.pattern);
+    read(&p.pattern, p).or_else(|| read(anything.as_deref()?, p)).or_else(|| read(before_group(&p.pattern)?, p))
+}
+
+/// The text with anything in the place of references to named groups: every match of the one is a match of the other.
+/// None where a class might hold what looks like one, or nothing is changed.
+fn without_references(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let (mut at, mut class) = (0, false);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let named = |open: &str, close: char| {
+            let (name, behind) = rest.strip_prefix(open)?.split_once(close)?;
+            let word = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            (word && !class).then_some(rest.len() - behind.len())
+        };
+        if let Some(length) = named("(?P<", '>') {
+            out.push('(');
+            at += length;
+        } else if let Some(length) = named("(?P=", ')') {
+            out.push_str("(?s:.*)");
+            at += length;
+        } else {
+            let length = rest.chars().take(if rest.starts_with('\\') { 2 } else { 1 }).map(char::len_utf8).sum();
+            match rest.as_bytes().first() {
+                Some(b'[') => class = true,
+                Some(b']') => class = false,
+                _ => {}
+            }
+            out.push_str(rest.get(..length)?);
+            at += length;
+        }
+    }
+    (out != text).then_some(out)
 }
 
 /// What stands before the first group, if every match begins with it.
@@ -153,9 +186,9 @@ fn steps(hir: &Hir, out: &mut Vec<Step>) {
                         out.push(Step::More(sets));
                     }
                 }
-                // A part that is not read has its first copy in any case.
+                // A part that is not read has its first copies in any case, one behind the other.
                 None if r.min > 0 => {
-                    out.append(&mut one);
+                    (0..r.min.min(2)).for_each(|_| out.extend(one.iter().cloned()));
                     out.push(Step::Break);
                 }
                 _ => out.push(Step::Break),
@@ -169,6 +202,17 @@ fn tied(p: &Pcre, hir: &Hir) -> bool {
     p.anchored || !p.multiline && hir.properties().look_set_prefix().contains(Look::Start)
 }
 
+/// What stands before a match of the expression at this index: the content that it is tied to.
+fn before(run: &BufferMatch, index: usize, p: &Pcre, hir: &Hir) -> Run {
+    let either = |b: u8| vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()];
+    match index.checked_sub(1).and_then(|n| run.matches.get(n)) {
+        Some(Match::Content(c)) if p.relative && !c.negated && tied(p, hir) => {
+            c.bytes.iter().map(|&b| if c.nocase { either(b) } else { vec![b] }).collect()
+        }
+        _ => Run::new(),
+    }
+}
+
 /// Runs of at least four bytes that each match holds.
 pub fn runs(run: &BufferMatch) -> Vec<Run> {
     if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
@@ -180,94 +224,163 @@ pub fn runs(run: &BufferMatch) -> Vec<Run> {
         let Some(hir) = tree(p) else { continue };
         let mut list = Vec::new();
         steps(&hir, &mut list);
-        let before = match n.checked_sub(1).and_then(|n| run.matches.get(n)) {
-            Some(Match::Content(c)) if p.relative && !c.negated && tied(p, &hir) => Some(c),
-            _ => None,
-        };
-        let either = |b: u8| vec![b.to_ascii_lowercase(), b.to_ascii_uppercase()];
-        let mut now: Run = before
-            .map_or_else(Vec::new, |c| c.bytes.iter().map(|&b| if c.nocase { either(b) } else { vec![b] }).collect());
-        for (i, step) in list.iter().enumerate() {
-            match step {
-                Step::Byte(set) => now.push(set.clone()),
-                Step::Break => out.push(std::mem::take(&mut now)),
-                Step::More(again) => {
-                    // Behind the least number stands one more of them, or what follows.
-                    if let (Some(Step::Byte(next)), [one]) = (list.get(i + 1), again.as_slice()) {
-                        let mut set = [one.as_slice(), next.as_slice()].concat();
-                        set.sort_unstable();
-                        set.dedup();
-                        if set.len() <= SET_MAX {
-                            now.push(set);
-                        }
-                    }
-                    let copies = now.clone();
-                    out.push(std::mem::take(&mut now));
-                    // The last copies stand before what follows.
-                    if let [one] = again.as_slice() {
-                        let many = copies
-                            .iter()
-                            .rev()
-                            .skip_while(|set| *set != one)
-                            .take_while(|set| *set == one)
-                            .count()
-                            .clamp(1, 8);
-                        now = vec![one.clone(); many];
-                    } else {
-                        now.clone_from(again);
-                    }
-                }
-            }
-        }
-        out.push(now);
+        let now = before(run, n, p, &hir);
+        walk(&list, now, &mut out);
     }
     out.retain(|r| r.len() >= 4);
     out
 }
 
-/// Bytes with which the buffer can begin, by an expression that is tied to its beginning; all if nothing is known.
-pub fn first_bytes(run: &BufferMatch) -> Option<Vec<u8>> {
-    if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
-        return None;
-    }
-    let sets = run.matches.iter().filter_map(|m| match m {
-        Match::Pcre(p) if !p.relative && !p.multiline => {
-            let hir = tree(p)?;
-            if !tied(p, &hir) {
-                return None;
+/// Runs of a list of steps, behind what is known before it.
+fn walk(list: &[Step], mut now: Run, out: &mut Vec<Run>) {
+    for (i, step) in list.iter().enumerate() {
+        match step {
+            Step::Byte(set) => now.push(set.clone()),
+            Step::Break => out.push(std::mem::take(&mut now)),
+            Step::More(again) => {
+                // Behind the least number stands one more of them, or what follows.
+                if let (Some(Step::Byte(next)), [one]) = (list.get(i + 1), again.as_slice()) {
+                    let mut set = [one.as_slice(), next.as_slice()].concat();
+                    set.sort_unstable();
+                    set.dedup();
+                    if set.len() <= SET_MAX {
+                        now.push(set);
+                    }
+                }
+                let copies = now.clone();
+                out.push(std::mem::take(&mut now));
+                // The last copies stand before what follows.
+                if let [one] = again.as_slice() {
+                    let many = copies
+                        .iter()
+                        .rev()
+                        .skip_while(|set| *set != one)
+                        .take_while(|set| *set == one)
+                        .count()
+                        .clamp(1, 8);
+                    now = vec![one.clone(); many];
+                } else {
+                    now.clone_from(again);
+                }
             }
-            first(&hir)
         }
-        _ => None,
-    });
-    sets.min_by_key(Vec::len)
+    }
+    out.push(now);
 }
 
-/// First byte of every match, where there is one.
-fn first(hir: &Hir) -> Option<Vec<u8>> {
-    match hir.kind() {
-        HirKind::Literal(literal) => literal.0.first().map(|b| vec![*b]),
-        HirKind::Class(class) => Some(bytes_of(class)).filter(|set| !set.is_empty()),
-        HirKind::Capture(capture) => first(&capture.sub),
-        HirKind::Repetition(r) if r.min > 0 => first(&r.sub),
+/// Most ways through an expression that are written out.
+const WAYS_MAX: usize = 32;
+
+/// All ways through an expression: each match takes one of them.
+fn ways(hir: &Hir) -> Option<Vec<Vec<Step>>> {
+    let alone = |hir: &Hir| {
+        let mut list = Vec::new();
+        steps(hir, &mut list);
+        vec![list]
+    };
+    let out = match hir.kind() {
+        HirKind::Capture(capture) => ways(&capture.sub)?,
+        HirKind::Alternation(parts) => parts.iter().map(ways).collect::<Option<Vec<_>>>()?.concat(),
+        HirKind::Repetition(r) if (r.min, r.max) == (0, Some(1)) => {
+            let mut out = ways(&r.sub)?;
+            out.push(Vec::new());
+            out
+        }
         HirKind::Concat(parts) => {
-            let part = parts.iter().find(|part| !matches!(part.kind(), HirKind::Look(_) | HirKind::Empty))?;
-            first(part)
+            let mut out: Vec<Vec<Step>> = vec![Vec::new()];
+            for part in parts {
+                let next = ways(part)?;
+                if out.len() * next.len() > WAYS_MAX {
+                    return None;
+                }
+                out = out.iter().flat_map(|way| next.iter().map(move |n| [way.as_slice(), n].concat())).collect();
+            }
+            out
+        }
+        _ => alone(hir),
+    };
+    (out.len() <= WAYS_MAX).then_some(out)
+}
+
+/// For each expression the runs of at least three bytes of each way through it.
+pub fn alternatives(run: &BufferMatch) -> Vec<Vec<Vec<Run>>> {
+    let mut out = Vec::new();
+    if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        return out;
+    }
+    for (n, m) in run.matches.iter().enumerate() {
+        let Match::Pcre(p) = m else { continue };
+        let Some(hir) = tree(p) else { continue };
+        let runs = |list: Vec<Step>| {
+            let mut out = Vec::new();
+            walk(&list, before(run, n, p, &hir), &mut out);
+            out.retain(|r| r.len() >= 3);
+            out
+        };
+        out.extend(ways(&hir).map(|all| all.into_iter().map(runs).collect::<Vec<_>>()));
+    }
+    out
+}
+
+/// Places of the buffer's beginning and the bytes that can stand there, by expressions that are tied to it.
+pub fn first_bytes(run: &BufferMatch) -> Vec<(usize, Vec<u8>)> {
+    let mut out = Vec::new();
+    if run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
+        return out;
+    }
+    for m in &run.matches {
+        let Match::Pcre(p) = m else { continue };
+        let Some(hir) = tree(p).filter(|hir| !p.relative && !p.multiline && tied(p, hir)) else { continue };
+        out.extend((0..16).filter_map(|at| Some((at, byte_at(&hir, at).filter(|set| set.len() < 192)?))));
+    }
+    out
+}
+
+/// Bytes that every match can have at a place, where it has one.
+fn byte_at(hir: &Hir, at: usize) -> Option<Vec<u8>> {
+    match hir.kind() {
+        HirKind::Literal(literal) => literal.0.get(at).map(|b| vec![*b]),
+        HirKind::Class(class) => Some(bytes_of(class)).filter(|set| at == 0 && !set.is_empty()),
+        HirKind::Capture(capture) => byte_at(&capture.sub, at),
+        HirKind::Repetition(r) => {
+            let part = r.sub.properties();
+            let length = part.minimum_len().filter(|least| Some(*least) == part.maximum_len());
+            match length {
+                Some(length @ 1..) if at / length < r.min as usize => byte_at(&r.sub, at % length),
+                _ if at == 0 && r.min > 0 => byte_at(&r.sub, 0),
+                _ => None,
+            }
+        }
+        HirKind::Concat(parts) => {
+            let mut left = at;
+            for part in parts {
+                let (least, most) = (part.properties().minimum_len(), part.properties().maximum_len());
+                match (least, most) {
+                    (Some(least), Some(most)) if least == most && least <= left => left -= least,
+                    _ => return byte_at(part, left),
+                }
+            }
+            None
         }
         HirKind::Alternation(parts) => {
-            let mut all: Vec<u8> = parts.iter().map(first).collect::<Option<Vec<_>>>()?.concat();
+            let mut all = parts.iter().map(|part| byte_at(part, at)).collect::<Option<Vec<_>>>()?.concat();
             all.sort_unstable();
             all.dedup();
             Some(all)
         }
-        HirKind::Empty | HirKind::Look(_) | HirKind::Repetition(_) => None,
+        HirKind::Empty | HirKind::Look(_) => None,
     }
 }
 
 /// Windows of a run, each as all the byte strings it can be; `certain` must hold for each.
 pub fn windows(run: &Run, most: usize, certain: impl Fn(&[u8]) -> bool) -> Vec<Vec<Vec<Cell>>> {
+    (4..=8).rev().flat_map(|length| windows_of(run, length, most, &certain)).collect()
+}
+
+/// The same of one length.
+pub fn windows_of(run: &Run, length: usize, most: usize, certain: impl Fn(&[u8]) -> bool) -> Vec<Vec<Vec<Cell>>> {
     let mut out = Vec::new();
-    for length in (4..=8).rev() {
+    {
         for window in run.windows(length) {
             // Letters that differ in case only are one.
             let sets: Vec<Vec<u8>> = window
@@ -322,14 +435,43 @@ mod tests {
     }
 
     fn of(pattern: &str) -> Vec<String> {
-        let run = BufferMatch {
+        let run = payload(pattern);
+        let text = |r: &Run| r.iter().map(|s| if let [b] = s.as_slice() { char::from(*b) } else { '#' }).collect();
+        runs(&run).iter().map(text).collect()
+    }
+
+    fn payload(pattern: &str) -> BufferMatch {
+        BufferMatch {
             buffer: weir_ir::Buffer::Payload,
             transforms: Vec::new(),
             matches: vec![Match::Pcre(pcre(pattern))],
             side: None,
+        }
+    }
+
+    #[test]
+    fn bytes_at_places() {
+        let at = |pattern: &str| -> Vec<(usize, usize)> {
+            first_bytes(&payload(pattern)).into_iter().map(|(at, set)| (at, set.len())).collect()
         };
-        let text = |r: &Run| r.iter().map(|s| if let [b] = s.as_slice() { char::from(*b) } else { '#' }).collect();
-        runs(&run).iter().map(text).collect()
+        assert_eq!(at(r"^.{8}[ -~]+?x"), [(8, 95)]);
+        assert_eq!(
+            at(r"^[ab]c{2}(?:d|ee)f"),
+            [(0, 2), (1, 1), (2, 1), (3, 2)],
+            "behind two lengths nothing is certain"
+        );
+        assert!(at(r"^.*a").is_empty() && at(r"^.{2,3}a").is_empty() && at(r"a").is_empty() && at(r"^a?b").is_empty());
+    }
+
+    #[test]
+    fn every_match_takes_one_of_the_ways() {
+        let ways = |pattern: &str| -> Vec<Vec<usize>> {
+            let all = alternatives(&payload(pattern));
+            all.iter().flatten().map(|runs| runs.iter().map(Vec::len).collect()).collect()
+        };
+        assert_eq!(ways(r"([*?]~1|~1\.?[*?]|/~1/)"), [vec![3], vec![4], vec![3], vec![4]]);
+        assert_eq!(ways(r"ab(cd|e|)f"), [vec![5], vec![4], vec![3]]);
+        assert_eq!(ways(r"abcd"), [vec![4]]);
     }
 
     #[test]
@@ -337,11 +479,14 @@ mod tests {
         assert_eq!(of(r"^GET /[a-f]{4}\.php\?x"), ["GET /####.php?x"]);
         assert_eq!(of(r"abcd(?:ef|gh)ijkl"), ["abcd", "ijkl"]);
         assert_eq!(of(r"abcd?efgh"), ["efgh"]);
+        assert_eq!(of(r"(?:abcd.*efgh){2,}"), ["abcd", "efghabcd", "efgh"]);
         assert_eq!(of(r"abcde+fgh"), ["abcde#", "efgh"]);
         assert!(of(r"abcd|efgh").is_empty());
         assert!(of(r"abcd\hefgh").is_empty(), "a class that only PCRE2 has");
         assert!(of(r"abcd\Kefgh").is_empty());
         assert_eq!(of(r"^POST\x20(?<var>a+)b(?P=var)"), ["POST "], "up to what is not read");
+        assert_eq!(of(r"(?P<s>.{2})abcd(?P=s)efgh"), ["abcd", "efgh"], "a reference can be anything");
+        assert!(of(r"(?P<s>.{2})abcd[(?P=s)]efgh").is_empty(), "a class with the same bytes");
         assert!(of(r"^POST\x20(?<var>a+)|b").is_empty());
         assert_eq!(of(r"{abc{d}"), ["{abc{d}"], "braces that are no quantifiers");
         assert_eq!(of(r"\{ab{2}c"), ["{abbc"]);

@@ -1,9 +1,11 @@
 //! Buffers of HTTP/1: which bytes of a content are certain to be on the wire, and what can hide them.
 //!
-//! What normalisation of the request target can hide is the contract's ([`weir_contract::hidden`], tested against the
+//! Joints of lines and targets are in [`crate::joint`]. What normalisation of the request target can hide is the contract's ([`weir_contract::hidden`], tested against the
 //! engine's own normaliser); heads hide by folding lines, bodies by codings that are announced, HTTP/2 always.
 
 use crate::aspect::{Also, Aspect, Witness, escape_set, families, neighbours, windows};
+use crate::expression;
+use crate::joint::joints;
 use crate::need::{BOTH, Frame, Need, bit, carried_by, flow_sides, header_protocol, needs, read_by, sides};
 use crate::place::{Cell, Placed, Strip, contents};
 use crate::prove::{Tables, Unit, Window};
@@ -17,12 +19,20 @@ use weir_ir::{Buffer, BufferMatch, Comparison, Match, Rule, Transform};
 
 /// How a buffer comes from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub enum Form {
+    /// Normalised target.
     Target,
+    /// As it came.
     Raw,
+    /// Value of a field.
     Value,
+    /// The head's lines as they came.
+    Lines,
+    /// Lines put together anew.
     Head,
+    /// Names of the fields.
     Names,
+    /// A message's body.
     Body,
 }
 
@@ -50,7 +60,8 @@ fn form(buffer: Buffer) -> Option<Form> {
         | B::HttpContentLength
         | B::HttpLocation
         | B::HttpServer => Form::Value,
-        B::HttpHeader | B::HttpHeaderRaw | B::HttpStart | B::HttpRequestHeader | B::HttpResponseHeader => Form::Head,
+        B::HttpHeaderRaw => Form::Lines,
+        B::HttpHeader | B::HttpStart | B::HttpRequestHeader | B::HttpResponseHeader => Form::Head,
         B::HttpHeaderNames => Form::Names,
         B::HttpRequestBody | B::HttpResponseBody | B::FileData => Form::Body,
         _ => return None,
@@ -69,7 +80,7 @@ pub fn only_http(rule: &Rule) -> bool {
 }
 
 /// The bytes are on the wire as the buffer shows them, unless one of the form's guards fires.
-fn certain(form: Form, bytes: &[u8]) -> bool {
+pub fn certain(form: Form, bytes: &[u8]) -> bool {
     let has = |test: fn(&u8) -> bool| bytes.iter().any(test);
     match form {
         // Separators, fragments, escapes, white space and control bytes come from normalisation, or end the target.
@@ -85,13 +96,14 @@ fn certain(form: Form, bytes: &[u8]) -> bool {
                 && !bytes.windows(2).any(|w| w == b": ")
         }
         Form::Names => !has(|b| matches!(b, b'\r' | b'\n' | b':' | b' ' | b'\t')),
-        Form::Body => true,
+        Form::Body | Form::Lines => true,
     }
 }
 
 /// Guards and escapes of bytes in this form.
-fn hiding(form: Form, buffer: Buffer, bytes: &[u8]) -> (u64, [u64; 4]) {
-    let fold = Guard::HeaderFold.bit();
+pub fn hiding(form: Form, buffer: Buffer, bytes: &[u8]) -> (u64, [u64; 4]) {
+    // A line is joined to the one before it by its own first byte, a space or tab: what has neither lies in one line.
+    let fold = if bytes.iter().any(|b| matches!(b, b' ' | b'\t')) { Guard::HeaderFold.bit() } else { 0 };
     match form {
         Form::Target => {
             let hiding = hidden::uri(bytes);
@@ -103,7 +115,7 @@ fn hiding(form: Form, buffer: Buffer, bytes: &[u8]) -> (u64, [u64; 4]) {
             (fold | Guard::UriPercentEscape.bit() | Guard::UriPercentOdd.bit(), escape_set(both))
         }
         Form::Value | Form::Head => (fold, [0; 4]),
-        Form::Raw | Form::Names | Form::Body => (0, [0; 4]),
+        Form::Raw | Form::Lines | Form::Names | Form::Body => (0, [0; 4]),
     }
 }
 
@@ -158,6 +170,9 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
                 aspect.witnesses.push(all);
             }
         }
+        if deep && run.transforms.is_empty() {
+            aspect.witnesses.extend(joints(form, run, &p, directions));
+        }
         if deep {
             for three in strip.cells.windows(3) {
                 let bytes: Vec<u8> = three.iter().map(|c| c.byte).collect();
@@ -170,7 +185,7 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
                 }
             }
             if run.transforms.is_empty() {
-                aspect.witnesses.extend(special(form, run, &p, directions));
+                aspect.witnesses.extend(special(form, run, &p, directions, headed(rule)));
             }
         }
     }
@@ -178,8 +193,54 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
         for windows in families(run, |bytes| certain(form, bytes)) {
             aspect.witnesses.push(witness(form, run.buffer, windows));
         }
+        aspect.witnesses.extend(alternatives(form, run, tables));
     }
     Some(aspect)
+}
+
+/// Expressions with alternatives: for each of them a window of its own, or three bytes with what can stand before them.
+fn alternatives(form: Form, run: &BufferMatch, tables: &Tables<'_>) -> Vec<Witness> {
+    // Each way's choices beyond these are not tried.
+    const CHOICES_MAX: usize = 6;
+    let mut out = Vec::new();
+    for ways in expression::alternatives(run) {
+        let mut all: Vec<Witness> = vec![Witness::default()];
+        for runs in &ways {
+            let mut choices: Vec<Witness> = Vec::new();
+            let mut add = |w: Witness| {
+                if choices.len() < CHOICES_MAX && w.windows.iter().all(|w| tables.found(w)) {
+                    choices.push(w);
+                }
+            };
+            for r in runs {
+                for forms in expression::windows(r, 256, |bytes| certain(form, bytes)) {
+                    let windows = forms.iter().filter_map(|cells| Window::new(cells, None)).collect();
+                    add(witness(form, run.buffer, windows));
+                }
+                for forms in expression::windows_of(r, 3, 16, |bytes| certain(form, bytes)) {
+                    let mut three = Witness::default();
+                    for cells in &forms {
+                        let bytes: Vec<u8> = cells.iter().map(|c| c.byte).collect();
+                        let (guards, escapes) = hiding(form, run.buffer, &bytes);
+                        three.windows.extend(neighbours(cells, false, None));
+                        three.guards |= guards;
+                        three.escapes.iter_mut().zip(escapes).for_each(|(all, e)| *all |= e);
+                    }
+                    add(three);
+                }
+            }
+            let with = |a: &Witness, b: &Witness| {
+                let mut both = a.clone();
+                both.windows.extend(&b.windows);
+                both.guards |= b.guards;
+                both.escapes.iter_mut().zip(b.escapes).for_each(|(all, e)| *all |= e);
+                both
+            };
+            all = all.iter().flat_map(|a| choices.iter().map(move |b| with(a, b))).take(64).collect();
+        }
+        out.append(&mut all);
+    }
+    out
 }
 
 /// Frames of HTTP/2, whose messages are compressed.
@@ -209,7 +270,7 @@ pub fn codings(needs: &[(Need, Unit)]) -> Vec<Also> {
 }
 
 /// Name of the field that a buffer is the value of.
-fn field(buffer: Buffer) -> Option<&'static [u8]> {
+pub fn field(buffer: Buffer) -> Option<&'static [u8]> {
     Some(match buffer {
         Buffer::HttpCookie => b"Cookie",
         Buffer::HttpUserAgent => b"User-Agent",
@@ -222,6 +283,10 @@ fn field(buffer: Buffer) -> Option<&'static [u8]> {
         Buffer::HttpContentLength => b"Content-Length",
         _ => return None,
     })
+}
+
+fn loose_one(byte: u8) -> Cell {
+    Cell { byte, exact: false }
 }
 
 fn loose(bytes: &[u8]) -> impl Iterator<Item = Cell> + '_ {
@@ -238,19 +303,20 @@ fn with_ends(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, fold
     let mut cells: Vec<Cell> = Vec::new();
     let core = match (form, field(run.buffer)) {
         (Form::Value, Some(name)) => {
-            let joined = bytes.iter().any(|b| matches!(b, b',' | b'\r' | b'\n' | b'\t'));
-            if joined || bytes.first() == Some(&b' ') || bytes.last() == Some(&b' ') || bytes.is_empty() {
-                return Vec::new();
-            }
             let whole =
                 run.matches.iter().any(|m| matches!(m, Match::Size(Comparison::Equal(n)) if *n == bytes.len() as u64));
+            let ends = whole || p.content.anchor.end;
+            let joined = bytes.iter().any(|b| matches!(b, b',' | b'\r' | b'\n' | b'\t'));
+            if joined || bytes.first() == Some(&b' ') || ends && bytes.last() == Some(&b' ') || bytes.is_empty() {
+                return Vec::new();
+            }
             if whole || p.at_start() {
                 cells.extend(loose(name).chain(loose(b": ")));
             }
             let from = cells.len();
             cells.extend(&own);
             let to = cells.len();
-            if whole || p.content.anchor.end {
+            if ends {
                 cells.extend(loose(b"\r\n"));
             }
             from..to
@@ -286,8 +352,17 @@ fn with_ends(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, fold
     out
 }
 
+/// The rule also asks for the response's first line: there was a head, at whose end a body begins.
+fn headed(rule: &Rule) -> bool {
+    rule.buffers.iter().any(|run| {
+        matches!(run.buffer, Buffer::HttpStatusCode | Buffer::HttpStatusMessage | Buffer::HttpResponseLine)
+            && !run.matches.iter().any(|m| matches!(m, Match::Absent { .. }))
+            && run.matches.iter().any(|m| matches!(m, Match::Content(c) if !c.negated))
+    })
+}
+
 /// What is certain of short contents in one place only.
-fn special(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8) -> Vec<Witness> {
+fn special(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8, headed: bool) -> Vec<Witness> {
     let bytes: &[u8] = &p.content.bytes;
     let request = directions == DirectionMask::TO_SERVER.0;
     let mut out = Vec::new();
@@ -315,6 +390,15 @@ fn special(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8) -> Vec
         }
         Form::Value if run.buffer == Buffer::HttpHost && p.at_start() => out.extend(host(bytes)),
         Form::Value if request => out.extend(joined(run.buffer, bytes)),
+        Form::Body if p.at_start() && headed && bytes.len() >= 3 => {
+            // The end of the head's last line.
+            let own = p.strip(false).cells;
+            for length in 3..=own.len().min(7) {
+                let behind = |end: u8| [&[loose_one(end)], own.get(..length).unwrap_or_default()].concat();
+                let windows = [b'\n', b'\r'].into_iter().filter_map(|end| Window::new(&behind(end), None)).collect();
+                out.push(Witness { windows, ..Witness::default() });
+            }
+        }
         Form::Body if p.at_start() && request => {
             // The empty line before the body.
             let texts = [&b"\n\r\n"[..], b"\n\n"].map(|end| [end, bytes].concat());

@@ -7,7 +7,8 @@
 //! holds? It does not ask how the compiler chose: any proof will do. What it does not understand it does not accept.
 //!
 //! What it takes as given: the device does as the contract says; the host inspects as the reference semantics say, keeps
-//! flows whose gates are set, and looks in streams for the patterns it is asked for ([`Host`]).
+//! flows whose gates are set and, if they were caught in scope HANDSHAKE, until no handshake message can be read, and looks in
+//! streams for the patterns it is asked for ([`Host`]).
 #![forbid(unsafe_code)]
 
 mod aspect;
@@ -19,6 +20,7 @@ mod expression;
 mod files;
 mod http;
 mod image;
+mod joint;
 pub mod mutate;
 mod need;
 mod payload;

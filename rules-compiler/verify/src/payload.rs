@@ -61,8 +61,8 @@ pub fn aspect(
         })
         .collect();
     fix(&mut aspect, run, &placed, longest);
-    aspect.first = if packets { expression::first_bytes(run) } else { None };
-    if aspect.packet != Known::default() || aspect.first.is_some() {
+    aspect.first = if packets { expression::first_bytes(run) } else { Vec::new() };
+    if aspect.packet != Known::default() || !aspect.first.is_empty() {
         for (need, _) in &mut aspect.needs {
             need.payload.0 = need.payload.0.max(1);
         }
@@ -87,6 +87,24 @@ pub fn aspect(
     if deep {
         families(run, |_| true).into_iter().for_each(&mut add);
     }
+    // What contents and tests fix at the beginning, as windows at their place.
+    let fixed = if packets { aspect.packet } else { aspect.stream };
+    for at in (0..=12usize).filter(|_| deep) {
+        let sets: Vec<Vec<u8>> = (at..at + 4).map(|at| fixed.values(at)).collect();
+        if sets.iter().map(Vec::len).product::<usize>() > 1024 {
+            continue;
+        }
+        let place = Some((at as i64, at as i64));
+        let mut forms: Vec<Vec<Cell>> = vec![Vec::new()];
+        for set in &sets {
+            let cell = |byte: &u8| [Cell { byte: *byte, exact: true }];
+            forms = forms.iter().flat_map(|f| set.iter().map(move |b| [f.as_slice(), &cell(b)].concat())).collect();
+        }
+        let windows: Vec<Window> = forms.iter().filter_map(|cells| Window::new(cells, place)).collect();
+        if windows.iter().all(|w| tables.found(w)) {
+            add(windows);
+        }
+    }
     for p in placed.iter().filter(|p| deep && p.len() == 3) {
         // Three bytes have a neighbour where something is certain to stand before or behind them.
         let Strip { cells, at } = p.strip(false);
@@ -100,9 +118,16 @@ pub fn aspect(
     }
     // Bytes that text does not have raise a fact of their own.
     let has = |test: fn(u8) -> bool| placed.iter().any(|p| p.content.bytes.iter().any(|b| test(*b)));
+    // A field that a jump reads in a packet has zeros where it would lead out of it.
+    let absent = run.matches.iter().any(|m| matches!(m, Match::Absent { .. }));
+    let zero = !absent
+        && run.matches.iter().any(|m| match (m, longest) {
+            (Match::ByteJump(j), Some(most)) => jump_bits(j, most).iter().any(|(_, _, mask)| *mask == 0xff),
+            _ => false,
+        });
     let raised = [
         (Guard::UriHighByte, has(|b| b >= 0x80)),
-        (Guard::UriControl, has(|b| b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n') || b == 0x7f)),
+        (Guard::UriControl, zero || has(|b| b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n') || b == 0x7f)),
         (Guard::UriBackslash, has(|b| b == b'\\')),
         (Guard::UriPlus, has(|b| b == b'+')),
     ];
@@ -123,18 +148,28 @@ fn fix(aspect: &mut Aspect, run: &BufferMatch, placed: &[Placed<'_>], longest: O
         }
     }
     if !run.matches.iter().any(|m| matches!(m, Match::Absent { .. })) {
-        for m in &run.matches {
+        // Where the match before ended, if that is one place.
+        let mut end = Some(0i64);
+        for (index, m) in run.matches.iter().enumerate() {
             match m {
+                Match::Content(c) if !c.negated => {
+                    let here = placed.iter().find(|p| p.index == index && p.at.0 == p.at.1);
+                    end = here.map(|p| p.at.0.saturating_add(p.len()));
+                }
+                Match::Pcre(p) if p.negated => {}
+                Match::Pcre(_) | Match::ByteExtract(_) | Match::ByteMath(_) | Match::Base64Decode(_) => end = None,
                 Match::ByteTest(t) => {
+                    let Some(from) = (if t.relative { end } else { Some(0) }) else { continue };
                     for (at, value, mask) in test_bits(t) {
+                        let at = at.saturating_add(from);
                         packet.fix(at, value, mask);
                         stream.fix(at, value, mask);
                     }
                 }
-                Match::ByteJump(j) if !j.relative => {
-                    for (at, value, mask) in longest.map_or_else(Vec::new, |most| jump_bits(j, most)) {
-                        packet.fix(at, value, mask);
-                    }
+                Match::ByteJump(j) => {
+                    let fields = longest.filter(|_| !j.relative).map_or_else(Vec::new, |most| jump_bits(j, most));
+                    fields.into_iter().for_each(|(at, value, mask)| packet.fix(at, value, mask));
+                    end = None;
                 }
                 _ => {}
             }

@@ -249,15 +249,18 @@ pub fn jump_bits(j: &ByteJump, most: u64) -> Vec<(i64, u8, u8)> {
     field(offset, count, j.endian, 0, above(greatest, count))
 }
 
-/// Bits that a test at a fixed place asks for: place, value, mask.
+/// Bits that a test asks for, from where the match before it ended if it is relative: place, value, mask.
 pub fn test_bits(t: &ByteTest) -> Vec<(i64, u8, u8)> {
-    let (Number::Constant(count @ 1..=8), Number::Constant(offset @ 0..), Number::Constant(value)) =
+    let (Number::Constant(count @ 1..=8), Number::Constant(offset), Number::Constant(value)) =
         (t.count, t.offset, t.value)
     else {
         return Vec::new();
     };
+    if offset < 0 && !t.relative {
+        return Vec::new();
+    }
     let Ok(value) = u64::try_from(value) else { return Vec::new() };
-    if t.relative || t.negated || t.base != ByteBase::Binary || t.bitmask.is_some() || t.endian == Endian::Dce {
+    if t.negated || t.base != ByteBase::Binary || t.bitmask.is_some() || t.endian == Endian::Dce {
         return Vec::new();
     }
     let all = above(0, count);

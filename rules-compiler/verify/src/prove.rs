@@ -1,12 +1,13 @@
 //! Records against needs: is every frame of a box caught by what the tables lead to?
 
 use crate::image::Bits;
-use crate::need::{Need, TCP};
+use crate::need::{BOTH, Need, TCP, read_by};
 use crate::place::{Cell, FAR};
 use crate::sets::Lists;
 use weir_contract::constants::PATTERN_REST;
-use weir_contract::enums::{RecordFlags, Scopes, StateMask, TransportMask};
+use weir_contract::enums::{DirectionMask, RecordFlags, Scopes, StateMask, TransportMask};
 use weir_contract::layouts::Record;
+use weir_contract::protocol::{AppProtocol as P, CLASS_UNKNOWN};
 
 /// What a position in the payload counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +47,15 @@ impl Known {
         self
     }
 
-    /// The first byte is not fixed.
-    pub fn open_start(&self) -> bool {
-        self.mask[0] == 0
+    /// Nothing of this byte is fixed.
+    pub fn is_open(&self, at: usize) -> bool {
+        self.mask.get(at).is_some_and(|mask| *mask == 0)
+    }
+
+    /// Values that the byte can have.
+    pub fn values(&self, at: usize) -> Vec<u8> {
+        let (Some(value), Some(mask)) = (self.value.get(at), self.mask.get(at)) else { return (0..=255).collect() };
+        (0..=255).filter(|byte| (byte ^ value) & mask == 0).collect()
     }
 }
 
@@ -212,6 +219,35 @@ impl Tables<'_> {
         let mut cover = Cover::default();
         self.add(&mut cover, &self.bits.header, need, unit, None, known);
         Self::enough(need, &cover, By::Frame)
+    }
+
+    /// What remains of a need for messages of a server's TLS handshake where every payload frame of its clients is caught:
+    /// the frames before which the client has sent nothing.
+    ///
+    /// If the device has seen bytes of the client, the frame that carried them was caught in scope HANDSHAKE, and the host
+    /// keeps a flow caught in this scope until no handshake message can be read. (A client whose flow was of another class
+    /// changes protocol, which is caught by itself.) Nothing but a record in this very scope counts.
+    pub fn behind_hello(&self, need: &Need) -> Need {
+        let classes = read_by(P::Tls) | 1 << CLASS_UNKNOWN;
+        let of_server = need.transport == TCP
+            && need.scopes == Scopes::HANDSHAKE.0
+            && need.directions == DirectionMask::TO_CLIENT.0
+            && need.classes & !classes == 0;
+        if !of_server || need.reverse == 0 {
+            return *need;
+        }
+        let hello = Need {
+            directions: BOTH & !need.directions,
+            classes,
+            payload: (1, FAR),
+            flags: (0, 0),
+            reverse: u64::MAX,
+            ..need.turned()
+        };
+        let mut cover = Cover::default();
+        self.add(&mut cover, &self.bits.header, &hello, Unit::Message, None, &Known::default());
+        let caught = cover.get(Scopes::HANDSHAKE.0.trailing_zeros() as usize).copied().unwrap_or(0);
+        if classes & !caught == 0 { Need { reverse: 0, ..*need } } else { *need }
     }
 
     /// Every frame of the need with this guard is caught.
