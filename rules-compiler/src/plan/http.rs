@@ -147,6 +147,7 @@ pub const BROKEN_CODINGS: [&[u8]; 3] = [b"chunked", b"deflate", b"gzip"];
 pub const CODINGS: [&[u8]; 2] = [b"nsfer-en", b"tent-enc"];
 
 /// What one buffer offers: windows of which one must occur, with the guards they need.
+#[derive(Clone)]
 pub struct Offer {
     /// One of these must occur, or one of the guards fire.
     pub windows: Vec<Fragment>,
@@ -233,9 +234,10 @@ fn best_offer(
     };
     let rate = |w: &Fragment| builder.statistics.rate(traffic, w);
     let mut best: Option<Offer> = None;
-    let mut keep = |offer: Offer| {
-        if best.as_ref().is_none_or(|b| offer.price < b.price) {
-            best = Some(offer);
+    // What hides a window is asked for only where its price is worth it.
+    let mut keep = |price: f64, make: &mut dyn FnMut() -> Offer| {
+        if best.as_ref().is_none_or(|b| price < b.price) {
+            best = Some(make());
         }
     };
     let placed = chain::place(&run.matches);
@@ -244,23 +246,29 @@ fn best_offer(
         let text = wire_text(p.content, dot_prefix);
         for (_, window) in payload::windows_of_runs(text, exact, |w| verbatim(form, w)) {
             let price = rate(&window) + escape_cost(form, &window) + fold_price(form, window.bytes(), directions);
-            keep(offer(form, vec![window], price));
+            keep(price, &mut || offer(form, vec![window], price));
         }
         for (window, guards) in with_context(form, run, p, exact, directions) {
             let price = rate(&window);
-            keep(Offer { guards, percent: Vec::new(), price, shown: window.display(), windows: vec![window] });
+            keep(price, &mut || Offer {
+                guards: guards.clone(),
+                percent: Vec::new(),
+                price,
+                shown: window.display(),
+                windows: vec![window],
+            });
         }
         for mut special in at_joints(form, run, p, exact, directions) {
             special.price += special.windows.iter().map(rate).fold(0.0, f64::max);
-            keep(special);
+            keep(special.price, &mut || special.clone());
         }
     }
     if best.as_ref().is_some_and(|best| best.price < payload::GOOD) {
         return best;
     }
-    let mut keep = |offer: Offer| {
-        if best.as_ref().is_none_or(|b| offer.price < b.price) {
-            best = Some(offer);
+    let mut keep = |price: f64, make: &mut dyn FnMut() -> Offer| {
+        if best.as_ref().is_none_or(|b| price < b.price) {
+            best = Some(make());
         }
     };
     if run.transforms.is_empty() {
@@ -268,10 +276,7 @@ fn best_offer(
             for windows in pattern::alternatives(run, |w| verbatim(form, w)) {
                 let escapes = windows.iter().map(|w| escape_cost(form, w)).fold(0.0, f64::max);
                 let price = windows.iter().map(rate).fold(0.0, f64::max) + escapes;
-                let mut all = offer(form, windows, price);
-                all.percent = all.windows.iter().flat_map(|w| escapes_of(w.bytes())).collect();
-                all.guards = guards(form, &all.percent);
-                keep(all);
+                keep(price, &mut || offer(form, windows.clone(), price));
             }
         }
         for r in pattern::runs(run) {
@@ -280,16 +285,8 @@ fn best_offer(
                 let price = windows.iter().map(rate).sum::<f64>().min(1.0) + windows.len() as f64 * 1e-6;
                 let escapes = windows.iter().map(|w| escape_cost(form, w)).fold(0.0, f64::max);
                 let folds = windows.iter().map(|w| fold_price(form, w.bytes(), directions)).fold(0.0, f64::max);
-                let mut all = offer(form, windows, price + escapes + folds);
-                if form == Form::Uri {
-                    all.percent = all.windows.iter().flat_map(|w| escapes_of(w.bytes())).collect();
-                    for guard in all.windows.iter().flat_map(|w| guards(form, w.bytes())).collect::<Vec<_>>() {
-                        if !all.guards.contains(&guard) {
-                            all.guards.push(guard);
-                        }
-                    }
-                }
-                keep(all);
+                let price = price + escapes + folds;
+                keep(price, &mut || offer(form, windows.clone(), price));
             }
         }
     }
@@ -300,7 +297,8 @@ fn best_offer(
         // first has one before it, and a method is followed by white space.
         let ones = text.get(..usable(text.len())).filter(|w| verbatim(form, w) && payload::periodic(w));
         if let Some(window) = ones.and_then(|w| Fragment::new(w, exact)) {
-            keep(offer(form, vec![window], 0.01 + escape_cost(form, &window)));
+            let price = 0.01 + escape_cost(form, &window);
+            keep(price, &mut || offer(form, vec![window], price));
         }
         for three in text.windows(3).filter(|w| verbatim(form, w)) {
             let windows = payload::with_neighbour(three, exact, run.buffer == Buffer::HttpMethod);
@@ -313,28 +311,39 @@ fn best_offer(
             };
             let price = builder.statistics.rate_of_three(traffic, three).max(1e-4) * if behind_head { 0.1 } else { 1.0 };
             let escapes = windows.first().map_or(0.0, |w| escape_cost(form, w));
-            let mut offer = offer(form, windows, price + escapes + fold_price(form, three, directions));
-            offer.percent = if form == Form::Uri { escapes_of(three) } else { Vec::new() };
-            offer.guards = guards(form, three);
-            offer.shown = format!("{} {}", super::class::printable(three), if behind_head { "at the beginning" } else { "and any neighbour" });
-            keep(offer);
+            let price = price + escapes + fold_price(form, three, directions);
+            keep(price, &mut || Offer {
+                percent: if form == Form::Uri { escapes_of(three) } else { Vec::new() },
+                guards: guards(form, three),
+                shown: format!("{} {}", super::class::printable(three), if behind_head { "at the beginning" } else { "and any neighbour" }),
+                windows: windows.clone(),
+                price,
+            });
         }
         for special in special::offers(form, run, p, directions, builder.options) {
-            keep(special);
+            keep(special.price, &mut || special.clone());
         }
     }
     best
 }
 
+/// Any of the windows, with what hides each.
 fn offer(form: Form, windows: Vec<Fragment>, price: f64) -> Offer {
-    let bytes: Vec<u8> = windows.first().map(|w| w.bytes().to_vec()).unwrap_or_default();
-    Offer {
-        guards: guards(form, &bytes),
-        percent: if form == Form::Uri { escapes_of(&bytes) } else { Vec::new() },
-        price,
-        shown: super::class::printable(&bytes),
-        windows,
+    let shown = windows.first().map(|w| super::class::printable(w.bytes())).unwrap_or_default();
+    let (mut all, mut percent) = (Vec::new(), Vec::new());
+    for window in &windows {
+        for guard in guards(form, window.bytes()) {
+            if !all.contains(&guard) {
+                all.push(guard);
+            }
+        }
+        if form == Form::Uri {
+            percent.extend(escapes_of(window.bytes()));
+        }
     }
+    percent.sort_unstable();
+    percent.dedup();
+    Offer { guards: all, percent, price, shown, windows }
 }
 
 /// The bytes of a content that are on the wire: without the dot that `dotprefix` puts before the buffer. (Where the

@@ -76,6 +76,8 @@ pub type Run = Vec<Vec<u8>>;
 
 /// Most byte strings one window may stand for.
 const VARIANTS_MAX: usize = 4096;
+/// Forms of a window that are looked at first.
+const FEW: usize = 256;
 /// Largest set at one position.
 const SET_MAX: usize = 64;
 
@@ -383,6 +385,13 @@ fn skip(text: &[u8]) -> Option<&[u8]> {
 
 /// Windows of a run, each as all the fragments it can be; `verbatim` must hold for each of them.
 pub fn windows(run: &Run, exact: bool, verbatim: impl Fn(&[u8]) -> bool) -> Vec<Vec<Fragment>> {
+    // Large sets take long to spell out: only where there is nothing else.
+    let few = windows_of(run, exact, &verbatim, FEW);
+    if few.is_empty() { windows_of(run, exact, &verbatim, VARIANTS_MAX) } else { few }
+}
+
+/// Those of at most so many forms.
+fn windows_of(run: &Run, exact: bool, verbatim: &impl Fn(&[u8]) -> bool, most: usize) -> Vec<Vec<Fragment>> {
     let mut out = Vec::new();
     for length in LENGTHS.into_iter().rev() {
         for window in run.windows(length) {
@@ -392,7 +401,7 @@ pub fn windows(run: &Run, exact: bool, verbatim: impl Fn(&[u8]) -> bool) -> Vec<
                 let mut set: Vec<u8> = if exact { set.clone() } else { set.iter().map(u8::to_ascii_lowercase).collect() };
                 set.sort_unstable();
                 set.dedup();
-                if forms.len() * set.len() > VARIANTS_MAX {
+                if forms.len() * set.len() > most {
                     forms.clear();
                     break;
                 }
