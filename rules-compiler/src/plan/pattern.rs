@@ -395,16 +395,22 @@ fn windows_of(run: &Run, exact: bool, verbatim: &impl Fn(&[u8]) -> bool, most: u
     let mut out = Vec::new();
     for length in LENGTHS.into_iter().rev() {
         for window in run.windows(length) {
+            // Letters that differ in case only are one where case is folded.
+            let sets: Vec<Vec<u8>> = window
+                .iter()
+                .map(|set| {
+                    let mut set: Vec<u8> =
+                        if exact { set.clone() } else { set.iter().map(u8::to_ascii_lowercase).collect() };
+                    set.sort_unstable();
+                    set.dedup();
+                    set
+                })
+                .collect();
+            if sets.iter().map(Vec::len).try_fold(1usize, |n, m| n.checked_mul(m)).is_none_or(|n| n > most) {
+                continue;
+            }
             let mut forms: Vec<Vec<u8>> = vec![Vec::with_capacity(length)];
-            for set in window {
-                // Letters that differ in case only are one where case is folded.
-                let mut set: Vec<u8> = if exact { set.clone() } else { set.iter().map(u8::to_ascii_lowercase).collect() };
-                set.sort_unstable();
-                set.dedup();
-                if forms.len() * set.len() > most {
-                    forms.clear();
-                    break;
-                }
+            for set in &sets {
                 forms = forms
                     .iter()
                     .flat_map(|f| {
