@@ -161,6 +161,9 @@ pub struct Offer {
     pub shown: String,
 }
 
+/// What three bytes with any neighbour cost more than their rate: they take 256 entries of a table.
+const NEIGHBOURS: f64 = 10.0;
+
 /// The best fragment of one HTTP buffer of the rule.
 pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Option<Choice> {
     let form = form(run.buffer)?;
@@ -309,7 +312,7 @@ fn best_offer(
             } else {
                 windows
             };
-            let price = builder.statistics.rate_of_three(traffic, three).max(1e-4) * if behind_head { 0.1 } else { 1.0 };
+            let price = builder.statistics.rate_of_three(traffic, three).max(1e-4) * if behind_head { 0.1 } else { NEIGHBOURS };
             let escapes = windows.first().map_or(0.0, |w| escape_cost(form, w));
             let price = price + escapes + fold_price(form, three, directions);
             keep(price, &mut || Offer {
