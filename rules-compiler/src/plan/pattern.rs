@@ -75,7 +75,7 @@ fn set_of(p: &Pcre) -> Option<(usize, Set)> {
 pub type Run = Vec<Vec<u8>>;
 
 /// Most byte strings one window may stand for.
-const VARIANTS_MAX: usize = 256;
+const VARIANTS_MAX: usize = 64;
 /// Largest set at one position.
 const SET_MAX: usize = 64;
 
