@@ -20,7 +20,6 @@ pub const NOT_ARMED: &[(Guard, &str)] = &[
         "the one planned buffer that is decoded is the request target, which has a guard of its own",
     ),
     (Guard::UriPlus, "the host keeps `+`"),
-    (Guard::UriAbsolute, "the host cuts the authority off, and what is left stands on the wire"),
     (Guard::RequestSpaceOdd, "no fragment reaches over the white space of a request line"),
     (Guard::EqualsEscape, "mail bodies are not planned"),
 ];
