@@ -4,7 +4,7 @@ use super::image::{Image, Refusal, refuse};
 use super::{AddressClasses, Matrix, Tables};
 use crate::literal::{Filter, LengthTable};
 use weir_contract::constants as c;
-use weir_contract::enums::{BlockType, DirectionMask, IpMask, Scopes, StateMask, TableError, TransportMask};
+use weir_contract::enums::{BlockType, TableError};
 use weir_contract::fold::{fold_word, truncate};
 use weir_contract::guards::Guard;
 use weir_contract::hash::HashFamily;
@@ -122,7 +122,7 @@ impl Loader<'_> {
             if !ports || !addresses {
                 return self.at(TableError::Reference, kind, n, Record::SIZE);
             }
-            if !can_hold(r) {
+            if !weir_contract::record::can_hold(r) {
                 return self.at(TableError::Value, kind, n, Record::SIZE);
             }
         }
@@ -267,20 +267,4 @@ impl Loader<'_> {
         }
         Ok(matrix)
     }
-}
-
-/// A record that no frame could satisfy would be a silent miss.
-fn can_hold(r: &Record) -> bool {
-    r.scopes & Scopes::ALL.0 != 0
-        && r.transports & TransportMask::ALL.0 != 0
-        && r.versions & IpMask::ALL.0 != 0
-        && r.directions & DirectionMask::ALL.0 != 0
-        && r.states & StateMask::ALL.0 != 0
-        && r.class_mask != 0
-        && r.payload_min <= r.payload_max
-        && r.icmp_type_min <= r.icmp_type_max
-        && r.icmp_code_min <= r.icmp_code_max
-        && r.protocol_min <= r.protocol_max
-        && r.position_min <= r.position_max
-        && r.tcp_flags_value & !r.tcp_flags_mask == 0
 }

@@ -3,8 +3,24 @@
 //! Place: behind every way that leads to a record (literal hit, guard, header table). Invariant: a fact the device does
 //! not know for sure satisfies the predicate (direction, class, stream position); only what is known narrows.
 
-use crate::enums::{RecordFlags, Scopes};
+use crate::enums::{DirectionMask, IpMask, RecordFlags, Scopes, StateMask, TransportMask};
 use crate::layouts::Record;
+
+/// Some frame can satisfy the record, wherever its position. (One that none can would be a silent miss.)
+pub fn can_hold(r: &Record) -> bool {
+    r.scopes & Scopes::ALL.0 != 0
+        && r.transports & TransportMask::ALL.0 != 0
+        && r.versions & IpMask::ALL.0 != 0
+        && r.directions & DirectionMask::ALL.0 != 0
+        && r.states & StateMask::ALL.0 != 0
+        && r.class_mask != 0
+        && r.payload_min <= r.payload_max
+        && r.icmp_type_min <= r.icmp_type_max
+        && r.icmp_code_min <= r.icmp_code_max
+        && r.protocol_min <= r.protocol_max
+        && r.position_min <= r.position_max
+        && r.tcp_flags_value & !r.tcp_flags_mask == 0
+}
 
 /// Facts of one frame, as far as records ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

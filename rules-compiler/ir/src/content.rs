@@ -155,6 +155,26 @@ pub struct Pcre {
     pub captures: Vec<Arc<str>>,
 }
 
+impl Pcre {
+    /// An expression without flags.
+    pub fn new(pattern: impl Into<Arc<str>>) -> Pcre {
+        Pcre {
+            pattern: pattern.into(),
+            negated: false,
+            caseless: false,
+            multiline: false,
+            dotall: false,
+            extended: false,
+            anchored: false,
+            dollar_endonly: false,
+            ungreedy: false,
+            relative: false,
+            no_limit: false,
+            captures: Vec::new(),
+        }
+    }
+}
+
 /// Byte order of a numeric field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Endian {
@@ -193,6 +213,21 @@ pub enum TestOperator {
     And,
     /// `^`
     Xor,
+}
+
+impl TestOperator {
+    /// `value` stands in this relation to `right`.
+    pub fn holds(self, value: u64, right: u64) -> bool {
+        match self {
+            TestOperator::Less => value < right,
+            TestOperator::LessEqual => value <= right,
+            TestOperator::Greater => value > right,
+            TestOperator::GreaterEqual => value >= right,
+            TestOperator::Equal => value == right,
+            TestOperator::And => value & right != 0,
+            TestOperator::Xor => value ^ right != 0,
+        }
+    }
 }
 
 /// `byte_test`

@@ -64,21 +64,7 @@ impl Lowering<'_, '_> {
             Some(comma) => (tail.get(..comma).unwrap_or(&[]), tail.get(comma + 1..).unwrap_or(&[])),
             None => (tail, &[][..]),
         };
-        let pattern = pattern_text(expression);
-        let mut pcre = Pcre {
-            pattern,
-            negated,
-            caseless: false,
-            multiline: false,
-            dotall: false,
-            extended: false,
-            anchored: false,
-            dollar_endonly: false,
-            ungreedy: false,
-            relative: false,
-            no_limit: false,
-            captures: Vec::new(),
-        };
+        let mut pcre = Pcre { negated, ..Pcre::new(pattern_text(expression)) };
         let mut buffer: Option<Buffer> = None;
         for (i, &flag) in flags.iter().enumerate() {
             match flag {

@@ -10,6 +10,7 @@ use super::sets::Sets;
 use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
 use weir_contract::layouts::Record;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
+use weir_contract::record::can_hold;
 use weir_ir::buffer::BufferDirection;
 use weir_ir::condition::StreamSide;
 use weir_ir::{AppLayerCondition, Buffer, Comparison, Event, PacketCondition, Rule, RuleProtocol, StreamSize};
@@ -71,22 +72,8 @@ pub fn undecided_datagrams(condition: Condition) -> impl Iterator<Item = Conditi
     } else {
         (condition, None)
     };
+    // What no frame satisfies (an HTTP buffer behind a UDP header) needs no record, and a device refuses tables that hold one.
     [Some(first), second].into_iter().flatten().filter(|c| can_hold(&c.record))
-}
-
-/// Some frame can satisfy the record. What none can (an HTTP buffer behind a UDP header) needs no record, and a device
-/// refuses tables that hold one.
-fn can_hold(r: &Record) -> bool {
-    r.class_mask != 0
-        && r.transports != 0
-        && r.versions != 0
-        && r.directions != 0
-        && r.states != 0
-        && r.payload_min <= r.payload_max
-        && r.icmp_type_min <= r.icmp_type_max
-        && r.icmp_code_min <= r.icmp_code_max
-        && r.protocol_min <= r.protocol_max
-        && r.position_min <= r.position_max
 }
 
 /// Protocols whose parsers fill a buffer; none: not bound to one. Fingerprints of hellos are made over TCP and in QUIC.
@@ -328,7 +315,7 @@ mod tests {
         let plan = plan(&set.rules, &Options::default());
         let conditions = plan.rules.iter().flat_map(|rule| &rule.conditions);
         assert!(conditions.clone().count() > 0);
-        assert!(conditions.map(|c| &c.record).all(super::can_hold));
+        assert!(conditions.map(|c| &c.record).all(weir_contract::record::can_hold));
     }
 
     /// A record of TLS may come between handshake and first data, when no message of the handshake is open any more.

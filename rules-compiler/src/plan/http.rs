@@ -147,7 +147,6 @@ pub const BROKEN_CODINGS: [&[u8]; 3] = [b"chunked", b"deflate", b"gzip"];
 pub const CODINGS: [&[u8]; 2] = [b"nsfer-en", b"tent-enc"];
 
 /// What one buffer offers: windows of which one must occur, with the guards they need.
-#[derive(Clone)]
 pub struct Offer {
     /// One of these must occur, or one of the guards fire.
     pub windows: Vec<Fragment>,
@@ -238,48 +237,41 @@ fn best_offer(
     let rate = |w: &Fragment| builder.statistics.rate(traffic, w);
     let mut best: Option<Offer> = None;
     // What hides a window is asked for only where its price is worth it.
-    let mut keep = |price: f64, make: &mut dyn FnMut() -> Offer| {
-        if best.as_ref().is_none_or(|b| price < b.price) {
-            best = Some(make());
-        }
-    };
+    let cheaper = |best: &Option<Offer>, price: f64| best.as_ref().is_none_or(|b| price < b.price);
     let placed = chain::place(&run.matches);
     for p in &placed {
         let exact = keeps_case && !p.content.nocase;
         let text = wire_text(p.content, dot_prefix);
         for (_, window) in payload::windows_of_runs(text, exact, |w| verbatim(form, w)) {
             let price = rate(&window) + escape_cost(form, &window) + fold_price(form, window.bytes(), directions);
-            keep(price, &mut || offer(form, vec![window], price));
+            if cheaper(&best, price) {
+                best = Some(offer(form, vec![window], price));
+            }
         }
         for (window, guards) in with_context(form, run, p, exact, directions) {
             let price = rate(&window);
-            keep(price, &mut || Offer {
-                guards: guards.clone(),
-                percent: Vec::new(),
-                price,
-                shown: window.display(),
-                windows: vec![window],
-            });
+            if cheaper(&best, price) {
+                best = Some(Offer { guards, percent: Vec::new(), price, shown: window.display(), windows: vec![window] });
+            }
         }
         for mut special in at_joints(form, run, p, exact, directions) {
             special.price += special.windows.iter().map(rate).fold(0.0, f64::max);
-            keep(special.price, &mut || special.clone());
+            if cheaper(&best, special.price) {
+                best = Some(special);
+            }
         }
     }
     if best.as_ref().is_some_and(|best| best.price < payload::GOOD) {
         return best;
     }
-    let mut keep = |price: f64, make: &mut dyn FnMut() -> Offer| {
-        if best.as_ref().is_none_or(|b| price < b.price) {
-            best = Some(make());
-        }
-    };
     if run.transforms.is_empty() {
         if form == Form::Uri {
             for windows in pattern::alternatives(run, |w| verbatim(form, w)) {
                 let escapes = windows.iter().map(|w| escape_cost(form, w)).fold(0.0, f64::max);
                 let price = windows.iter().map(rate).fold(0.0, f64::max) + escapes;
-                keep(price, &mut || offer(form, windows.clone(), price));
+                if cheaper(&best, price) {
+                    best = Some(offer(form, windows, price));
+                }
             }
         }
         for r in pattern::runs(run) {
@@ -289,7 +281,9 @@ fn best_offer(
                 let escapes = windows.iter().map(|w| escape_cost(form, w)).fold(0.0, f64::max);
                 let folds = windows.iter().map(|w| fold_price(form, w.bytes(), directions)).fold(0.0, f64::max);
                 let price = price + escapes + folds;
-                keep(price, &mut || offer(form, windows.clone(), price));
+                if cheaper(&best, price) {
+                    best = Some(offer(form, windows, price));
+                }
             }
         }
     }
@@ -301,7 +295,9 @@ fn best_offer(
         let ones = text.get(..usable(text.len())).filter(|w| verbatim(form, w) && payload::periodic(w));
         if let Some(window) = ones.and_then(|w| Fragment::new(w, exact)) {
             let price = 0.01 + escape_cost(form, &window);
-            keep(price, &mut || offer(form, vec![window], price));
+            if cheaper(&best, price) {
+                best = Some(offer(form, vec![window], price));
+            }
         }
         for three in text.windows(3).filter(|w| verbatim(form, w)) {
             let windows = payload::with_neighbour(three, exact, run.buffer == Buffer::HttpMethod);
@@ -315,16 +311,21 @@ fn best_offer(
             let price = builder.statistics.rate_of_three(traffic, three).max(1e-4) * if behind_head { 0.1 } else { NEIGHBOURS };
             let escapes = windows.first().map_or(0.0, |w| escape_cost(form, w));
             let price = price + escapes + fold_price(form, three, directions);
-            keep(price, &mut || Offer {
-                percent: if form == Form::Uri { escapes_of(three) } else { Vec::new() },
-                guards: guards(form, three),
-                shown: format!("{} {}", super::class::printable(three), if behind_head { "at the beginning" } else { "and any neighbour" }),
-                windows: windows.clone(),
-                price,
-            });
+            if cheaper(&best, price) {
+                let place = if behind_head { "at the beginning" } else { "and any neighbour" };
+                best = Some(Offer {
+                    percent: if form == Form::Uri { escapes_of(three) } else { Vec::new() },
+                    guards: guards(form, three),
+                    shown: format!("{} {place}", super::class::printable(three)),
+                    windows,
+                    price,
+                });
+            }
         }
         for special in special::offers(form, run, p, directions, builder.options) {
-            keep(special.price, &mut || special.clone());
+            if cheaper(&best, special.price) {
+                best = Some(special);
+            }
         }
     }
     best

@@ -4,12 +4,12 @@
 //! end is: at a later dot of the content, or at its end if that ends the name.
 
 use crate::aspect::{Also, Aspect, Witness, neighbours};
-use crate::need::{Frame, TCP, UDP, bit, flow_sides, needs, sides};
+use crate::need::{Frame, TCP, UDP, bit, dotted, needs, sides_of};
 use crate::place::{Cell, contents};
 use crate::prove::{Tables, Unit, Window};
 use weir_contract::guards::Guard;
 use weir_contract::protocol::AppProtocol as P;
-use weir_ir::{Buffer, BufferMatch, Comparison, Match, Rule, Transform};
+use weir_ir::{Buffer, BufferMatch, Comparison, Match, Rule};
 
 /// Most byte strings that one window may stand for.
 const FORMS_MAX: usize = 64;
@@ -70,12 +70,8 @@ pub fn is_name(buffer: Buffer) -> bool {
 
 /// The aspect "this name is asked for".
 pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: bool) -> Option<Aspect> {
-    let dotted = match run.transforms.as_slice() {
-        [] => false,
-        [Transform::DotPrefix] => true,
-        _ => return None,
-    };
-    let directions = Some(flow_sides(rule) & sides(run.buffer)).filter(|d| *d != 0).unwrap_or(sides(run.buffer));
+    let dotted = dotted(run)?;
+    let directions = sides_of(rule, run.buffer);
     let mut aspect = Aspect { what: run.buffer.name().to_owned(), ..Aspect::default() };
     let mut guards = 0;
     for mut need in needs(rule, tables.bits, &mut tables.lists, Frame::Carrying, directions) {

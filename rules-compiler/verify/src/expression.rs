@@ -418,20 +418,7 @@ mod tests {
     use super::*;
 
     fn pcre(pattern: &str) -> Pcre {
-        Pcre {
-            pattern: pattern.into(),
-            negated: false,
-            caseless: false,
-            multiline: false,
-            dotall: true,
-            extended: false,
-            anchored: false,
-            dollar_endonly: false,
-            ungreedy: false,
-            relative: false,
-            no_limit: false,
-            captures: Vec::new(),
-        }
+        Pcre { dotall: true, ..Pcre::new(pattern) }
     }
 
     fn of(pattern: &str) -> Vec<String> {

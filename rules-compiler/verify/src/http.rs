@@ -6,7 +6,7 @@
 use crate::aspect::{Also, Aspect, Witness, escape_set, families, neighbours, windows};
 use crate::expression;
 use crate::joint::joints;
-use crate::need::{BOTH, Frame, Need, bit, carried_by, flow_sides, header_protocol, needs, read_by, sides};
+use crate::need::{BOTH, Frame, Need, bit, carried_by, header_protocol, dotted, needs, read_by, sides_of};
 use crate::place::{Cell, Placed, Strip, contents};
 use crate::prove::{Tables, Unit, Window};
 use weir_contract::enums::DirectionMask;
@@ -15,7 +15,7 @@ use weir_contract::guards::Guard;
 use weir_contract::hidden;
 use weir_contract::layouts::GuardParameters;
 use weir_contract::protocol::AppProtocol as P;
-use weir_ir::{Buffer, BufferMatch, Comparison, Match, Rule, Transform};
+use weir_ir::{Buffer, BufferMatch, Comparison, Match, Rule};
 
 /// How a buffer comes from the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,12 +132,8 @@ fn witness(form: Form, buffer: Buffer, windows: Vec<Window>) -> Witness {
 /// The aspect "this is in a message of HTTP".
 pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: bool) -> Option<Aspect> {
     let form = form(run.buffer)?;
-    let dotted = match run.transforms.as_slice() {
-        [] => false,
-        [Transform::DotPrefix] => true,
-        _ => return None,
-    };
-    let directions = Some(flow_sides(rule) & sides(run.buffer)).filter(|d| *d != 0).unwrap_or(sides(run.buffer));
+    let dotted = dotted(run)?;
+    let directions = sides_of(rule, run.buffer);
     let mut aspect = Aspect { what: run.buffer.name().to_owned(), ..Aspect::default() };
     for need in needs(rule, tables.bits, &mut tables.lists, Frame::Carrying, directions) {
         let mut need = crate::message(need);

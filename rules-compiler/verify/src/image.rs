@@ -7,9 +7,7 @@
 use std::collections::HashMap;
 use weir_contract::constants as c;
 use weir_contract::crc::crc32c;
-use weir_contract::enums::{
-    BlockFlags, BlockType, DirectionMask, IpMask, RecordFlags, Scopes, StateMask, TransportMask,
-};
+use weir_contract::enums::{BlockFlags, BlockType, RecordFlags};
 use weir_contract::fold::fold_word;
 use weir_contract::guards::Guard;
 use weir_contract::hash::{HashFamily, bloom_index, bucket_index};
@@ -301,7 +299,7 @@ impl Bits {
             if r.flags & !RecordFlags::ALL.0 != 0 || r.reserved1 != [0; 16] {
                 faults.push(format!("record {n} has a predicate that this checker does not know"));
             }
-            if !can_hold(r) {
+            if !weir_contract::record::can_hold(r) {
                 faults.push(format!("record {n} holds for no frame"));
             }
         }
@@ -356,22 +354,6 @@ impl Bits {
     pub fn entries(&self, length: usize, folded: u64) -> &[Entry] {
         self.entries.get(&(length as u8, folded)).map_or(&[], Vec::as_slice)
     }
-}
-
-fn can_hold(r: &Record) -> bool {
-    r.scopes != 0
-        && r.transports & TransportMask::ALL.0 != 0
-        && r.versions & IpMask::ALL.0 != 0
-        && r.directions & DirectionMask::ALL.0 != 0
-        && r.states & StateMask::ALL.0 != 0
-        && r.scopes & Scopes::ALL.0 != 0
-        && r.class_mask != 0
-        && r.payload_min <= r.payload_max
-        && r.icmp_type_min <= r.icmp_type_max
-        && r.icmp_code_min <= r.icmp_code_max
-        && r.protocol_min <= r.protocol_max
-        && r.position_min <= r.position_max
-        && r.tcp_flags_value & !r.tcp_flags_mask == 0
 }
 
 /// Longest-prefix match as ranges: the first address of each, and its class; everything is covered.

@@ -11,7 +11,7 @@ use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
 use weir_contract::protocol::{AppProtocol as P, CLASS_UNKNOWN};
 use weir_ir::buffer::BufferDirection;
 use weir_ir::condition::{StreamSide, TcpFlagsMode};
-use weir_ir::{AppLayerCondition, Buffer, Comparison, Event, PacketCondition, Rule, RuleProtocol};
+use weir_ir::{AppLayerCondition, Buffer, BufferMatch, Comparison, Event, PacketCondition, Rule, RuleProtocol, Transform};
 
 pub const TCP: u8 = TransportMask::TCP.0;
 pub const UDP: u8 = TransportMask::UDP.0;
@@ -139,6 +139,21 @@ pub fn sides(buffer: Buffer) -> u8 {
         BufferDirection::ToServer => DirectionMask::TO_SERVER.0,
         BufferDirection::ToClient => DirectionMask::TO_CLIENT.0,
         BufferDirection::Both => BOTH,
+    }
+}
+
+/// Directions of a rule's buffer; the buffer's own where the rule allows none of them.
+pub fn sides_of(rule: &Rule, buffer: Buffer) -> u8 {
+    let own = sides(buffer);
+    Some(flow_sides(rule) & own).filter(|d| *d != 0).unwrap_or(own)
+}
+
+/// `dotprefix` alone (true), or no transform; none: others, of which nothing is certain on the wire.
+pub fn dotted(run: &BufferMatch) -> Option<bool> {
+    match run.transforms.as_slice() {
+        [] => Some(false),
+        [Transform::DotPrefix] => Some(true),
+        _ => None,
     }
 }
 

@@ -1,11 +1,11 @@
 //! Messages of TLS handshakes: verbatim in records, unless a record's header splits one (its guard).
 
 use crate::aspect::{Aspect, Witness, neighbours, windows};
-use crate::need::{Frame, flow_sides, needs, sides};
+use crate::need::{Frame, dotted, needs, sides_of};
 use crate::place::{Cell, Strip, contents};
 use crate::prove::{Tables, Unit, Window};
 use weir_contract::guards::Guard;
-use weir_ir::{Buffer, BufferMatch, Rule, Transform};
+use weir_ir::{Buffer, BufferMatch, Rule};
 
 /// Buffers that are on the wire.
 pub fn is_wire(buffer: Buffer) -> bool {
@@ -68,12 +68,8 @@ fn strip(bytes: &[u8], exact: bool) -> Strip {
 
 /// The aspect "this is in a message of the handshake".
 pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: bool) -> Option<Aspect> {
-    let dotted = match run.transforms.as_slice() {
-        [] => false,
-        [Transform::DotPrefix] => true,
-        _ => return None,
-    };
-    let directions = Some(flow_sides(rule) & sides(run.buffer)).filter(|d| *d != 0).unwrap_or(sides(run.buffer));
+    let dotted = dotted(run)?;
+    let directions = sides_of(rule, run.buffer);
     let mut aspect = Aspect { what: run.buffer.name().to_owned(), ..Aspect::default() };
     for need in needs(rule, tables.bits, &mut tables.lists, Frame::Carrying, directions) {
         let mut need = crate::message(need);

@@ -315,15 +315,7 @@ fn order(maker: &mut Maker<'_, '_>, matches: &BufferMatch, fields: &[Field]) -> 
     }
     let mut solved = Err("no proposal holds");
     for wanted in [&with, matches] {
-        let wanted = Wanted {
-            matches: wanted,
-            decoded: None,
-            filler: Filler::Text,
-            length: Vec::new(),
-            shape: |_| true,
-            lead: b"",
-            trail: b"",
-        };
+        let wanted = Wanted::new(wanted);
         // The list begins and ends with an empty line, which no match has to name.
         let framed = Framed(&wanted).solve(maker);
         if framed.is_ok() {

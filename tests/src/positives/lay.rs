@@ -182,15 +182,7 @@ impl Solver {
                 let at = if decode.relative { *position } else { 0 } + decode.offset as usize;
                 let bytes = match round.wanted.decoded {
                     Some(matches) => {
-                        let inner = Wanted {
-                            matches,
-                            decoded: None,
-                            filler: Filler::Text,
-                            length: Vec::new(),
-                            shape: |_| true,
-                            lead: b"",
-                            trail: b"",
-                        };
+                        let inner = Wanted::new(matches);
                         let kept = std::mem::take(&mut self.values);
                         let solved = self.solve(&inner, random);
                         self.values = kept;
@@ -369,19 +361,7 @@ impl Solver {
         let start = self.start(test.offset, test.relative, position)?;
         let count = self.number(test.count) as usize;
         let right = self.number(test.value) as u64;
-        let holds = |value: u64| {
-            let value = field::masked(value, test.bitmask);
-            let holds = match test.operator {
-                TestOperator::Less => value < right,
-                TestOperator::LessEqual => value <= right,
-                TestOperator::Greater => value > right,
-                TestOperator::GreaterEqual => value >= right,
-                TestOperator::Equal => value == right,
-                TestOperator::And => value & right != 0,
-                TestOperator::Xor => value ^ right != 0,
-            };
-            holds != test.negated
-        };
+        let holds = |value: u64| test.operator.holds(field::masked(value, test.bitmask), right) != test.negated;
         if count == 0 && test.base == ByteBase::Binary {
             return Err("a field without bytes");
         }

@@ -49,6 +49,13 @@ pub struct Wanted<'r> {
     pub trail: &'r [u8],
 }
 
+impl<'r> Wanted<'r> {
+    /// The matches alone, with text between them.
+    pub fn new(matches: &'r BufferMatch) -> Wanted<'r> {
+        Wanted { matches, decoded: None, filler: Filler::Text, length: Vec::new(), shape: |_| true, lead: b"", trail: b"" }
+    }
+}
+
 /// One proposal.
 pub(super) struct Round<'w> {
     pub(super) wanted: &'w Wanted<'w>,

@@ -251,7 +251,7 @@ pub fn frames(conversation: &Conversation, style: &Style, time: u64, step: u64) 
     let empty = conversation.transport != Transport::Tcp;
     for n in 0..conversation.times {
         // Repeated: from the next port.
-        let port = if n == 0 { client.1 } else { 1024 + (u32::from(client.1) + n as u32 - 1024) as u16 % 60_000 };
+        let port = if n == 0 { client.1 } else { 1024 + client.1.wrapping_add(n as u16).wrapping_sub(1024) % 60_000 };
         let client = (client.0, port);
         let flow = match conversation.transport {
             Transport::Tcp => scenario.tcp(client, server, options.clone()),

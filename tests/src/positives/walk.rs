@@ -139,20 +139,7 @@ mod tests {
     use weir_ir::Pcre;
 
     fn pcre(pattern: &str) -> Pcre {
-        Pcre {
-            pattern: pattern.into(),
-            negated: false,
-            caseless: true,
-            multiline: false,
-            dotall: false,
-            extended: false,
-            anchored: false,
-            dollar_endonly: false,
-            ungreedy: false,
-            relative: false,
-            no_limit: false,
-            captures: Vec::new(),
-        }
+        Pcre { caseless: true, ..Pcre::new(pattern) }
     }
 
     #[test]

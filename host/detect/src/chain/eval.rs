@@ -7,7 +7,7 @@ use crate::asn1;
 use crate::pcre::{Outcome, PcreLimits, ffi};
 use crate::shared::Datasets;
 use crate::stats::Counters;
-use weir_ir::{ByteExtract, ByteJump, ByteMath, ByteTest, IsDataAt, MathOperator, Number, TestOperator};
+use weir_ir::{ByteExtract, ByteJump, ByteMath, ByteTest, IsDataAt, MathOperator, Number};
 
 /// Limits of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -410,15 +410,7 @@ impl Run<'_> {
         let (value, end) = field::read(self.buffer, start, count, test.base, test.endian, self.state.dce_little)?;
         let value = field::masked(value, test.bitmask);
         let right = self.state.operand(test.value);
-        let holds = match test.operator {
-            TestOperator::Less => value < right,
-            TestOperator::LessEqual => value <= right,
-            TestOperator::Greater => value > right,
-            TestOperator::GreaterEqual => value >= right,
-            TestOperator::Equal => value == right,
-            TestOperator::And => value & right != 0,
-            TestOperator::Xor => value ^ right != 0,
-        };
+        let holds = test.operator.holds(value, right);
         (holds != test.negated).then_some(end)
     }
 

@@ -113,20 +113,7 @@ mod tests {
     use super::*;
 
     fn pcre(pattern: &str) -> Pcre {
-        Pcre {
-            pattern: pattern.into(),
-            negated: false,
-            caseless: false,
-            multiline: false,
-            dotall: false,
-            extended: false,
-            anchored: false,
-            dollar_endonly: false,
-            ungreedy: false,
-            relative: false,
-            no_limit: false,
-            captures: vec![],
-        }
+        Pcre::new(pattern)
     }
 
     #[test]

@@ -6,28 +6,22 @@ use std::collections::BTreeMap;
 use weir_packet::DecoderEvent;
 
 /// Protocols whose parsers read streams.
-const STREAMS: [&str; 21] = [
+const STREAMS: [&str; 25] = [
     "dcerpc_tcp", "dnp3", "dns_tcp", "doh2", "enip_tcp", "ftp", "ftp-data", "http", "http2", "krb5_tcp", "ldap_tcp",
-    "modbus", "mqtt", "nfs_tcp", "pgsql", "pop3", "rdp", "rfb", "sip_tcp", "smb", "smtp",
+    "modbus", "mqtt", "nfs_tcp", "pgsql", "pop3", "rdp", "rfb", "sip_tcp", "smb", "smtp", "ssh", "telnet", "tls", "websocket",
 ];
-const MORE_STREAMS: [&str; 4] = ["ssh", "telnet", "tls", "websocket"];
 /// Those whose parsers read datagrams.
 const DATAGRAMS: [&str; 15] = [
     "bittorrent-dht", "dcerpc_udp", "dhcp", "dns_udp", "enip_udp", "ike", "krb5_udp", "ldap_udp", "mdns", "nfs_udp", "ntp",
     "quic", "sip_udp", "snmp", "tftp",
 ];
-const OTHERS: [&str; 62] = [
+const OTHERS: [&str; 53] = [
     "app_layer.error.failed_tcp.gap",
     "app_layer.expectations",
     "app_layer.flow.failed_tcp",
     "app_layer.flow.failed_udp",
     "app_layer.flow.imap",
     "decoder.esp",
-    "decoder.vlan_qinqinq",
-    "defrag.ipv4.fragments",
-    "defrag.ipv4.reassembled",
-    "defrag.ipv6.fragments",
-    "defrag.ipv6.reassembled",
     "defrag.max_frags_reached",
     "defrag.max_trackers_reached",
     "defrag.tracker_hard_reuse",
@@ -72,12 +66,8 @@ const OTHERS: [&str; 62] = [
     "tcp.invalid_checksum",
     "tcp.midstream_pickups",
     "tcp.reassembly_gap",
-    "tcp.rst",
     "tcp.sessions",
     "tcp.stream_depth_reached",
-    "tcp.syn",
-    "tcp.synack",
-    "tcp.urg",
     "tcp.urgent_oob_data",
 ];
 
@@ -87,7 +77,7 @@ pub(super) fn complete(all: &mut BTreeMap<String, u64>) {
         all.entry(name).or_insert(0);
     };
     for (protocol, stream) in
-        STREAMS.iter().chain(&MORE_STREAMS).map(|p| (p, true)).chain(DATAGRAMS.iter().map(|p| (p, false)))
+        STREAMS.iter().map(|p| (p, true)).chain(DATAGRAMS.iter().map(|p| (p, false)))
     {
         name(format!("app_layer.flow.{protocol}"));
         name(format!("app_layer.tx.{protocol}"));
