@@ -88,7 +88,7 @@ pub(super) fn share(bits: u32) -> f64 {
 }
 
 /// Most byte strings that a window at a stream's start may stand for.
-const FORMS_MAX: usize = 64;
+const FORMS_MAX: usize = 1024;
 
 /// Anchored bytes as a window at their place.
 ///

@@ -161,7 +161,7 @@ pub struct Offer {
 }
 
 /// What three bytes with any neighbour cost more than their rate: they take 256 entries of a table.
-const NEIGHBOURS: f64 = 100.0;
+const NEIGHBOURS: f64 = 10.0;
 
 /// The best fragment of one HTTP buffer of the rule.
 pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Option<Choice> {

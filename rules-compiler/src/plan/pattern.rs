@@ -75,7 +75,9 @@ fn set_of(p: &Pcre) -> Option<(usize, Set)> {
 pub type Run = Vec<Vec<u8>>;
 
 /// Most byte strings one window may stand for.
-const VARIANTS_MAX: usize = 64;
+const VARIANTS_MAX: usize = 4096;
+/// Those that are looked at first.
+const FEW: usize = 256;
 /// Largest set at one position.
 const SET_MAX: usize = 64;
 
@@ -383,6 +385,13 @@ fn skip(text: &[u8]) -> Option<&[u8]> {
 
 /// Windows of a run, each as all the fragments it can be; `verbatim` must hold for each of them.
 pub fn windows(run: &Run, exact: bool, verbatim: impl Fn(&[u8]) -> bool) -> Vec<Vec<Fragment>> {
+    // Large sets fill the tables: only where there is nothing else.
+    let few = windows_of(run, exact, &verbatim, FEW);
+    if few.is_empty() { windows_of(run, exact, &verbatim, VARIANTS_MAX) } else { few }
+}
+
+/// Those of at most so many forms.
+fn windows_of(run: &Run, exact: bool, verbatim: &impl Fn(&[u8]) -> bool, most: usize) -> Vec<Vec<Fragment>> {
     let mut out = Vec::new();
     for length in LENGTHS.into_iter().rev() {
         for window in run.windows(length) {
@@ -397,7 +406,7 @@ pub fn windows(run: &Run, exact: bool, verbatim: impl Fn(&[u8]) -> bool) -> Vec<
                     set
                 })
                 .collect();
-            if sets.iter().map(Vec::len).try_fold(1usize, |n, m| n.checked_mul(m)).is_none_or(|n| n > VARIANTS_MAX) {
+            if sets.iter().map(Vec::len).try_fold(1usize, |n, m| n.checked_mul(m)).is_none_or(|n| n > most) {
                 continue;
             }
             let mut forms: Vec<Vec<u8>> = vec![Vec::with_capacity(length)];
