@@ -1,6 +1,7 @@
 //! Runs behind a device: rules to tables, the simulated NIC, and what a run adds up to.
 
 use crate::args::Device;
+use crate::evidence::{message_evidence, stream_evidence};
 use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
 use crate::pipeline::{Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
 use crate::settings;
@@ -9,16 +10,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{CapabilityType, DirectionMask, Scopes};
+use weir_contract::enums::CapabilityType;
 use weir_contract::guards::Guard;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{DeviceRuntime, Engine, Fragment, HostCause, Pattern, RuntimeCounters, StreamEvidence, Streams};
-use weir_ir::{AppLayerCondition, Event, PortSet};
+use weir_engine::{DeviceRuntime, Engine, HostCause, RuntimeCounters};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
-use weir_rules::plan::{self, Class, Condition, Fragment as Window, Options, Plan, Trigger, plan};
+use weir_rules::plan::{Class, Options, Plan, plan};
 use weir_sim::{Frame, Offer, SimConfig, Simulator};
 
 /// Tables of a rule set, and the plan behind them.
@@ -102,107 +102,6 @@ pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Re
     let mut plan = plan(rules, &Options { patterns, ..options.clone() });
     let image = emit(rules, &mut plan, image).or_internal()?;
     Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64(), swaps: None })
-}
-
-/// What the tables look for in streams, for the host's own look before it gives a flow back.
-pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
-    let (mut fragments, mut guards, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
-    let common = tables.plan.common.iter().map(|condition| (None, condition));
-    let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
-    for (rule, Condition { trigger, record }) in common.chain(own) {
-        let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
-        let streams = || Streams {
-            classes: record.class_mask,
-            source: ports(record.source_ports),
-            destination: ports(record.destination_ports),
-        };
-        let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
-        match trigger {
-            Trigger::Fragment(fragment) if stream => {
-                fragments.push(Fragment { bytes: folded(fragment.bytes()), streams: streams() });
-            }
-            Trigger::Fragment(fragment) if known => {
-                let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
-                let (bytes, part) = (folded(pattern), folded(fragment.bytes()));
-                let at = bytes.windows(part.len()).position(|window| window == &*part);
-                // The planner says so only where the pattern holds the fragment.
-                let least = at.map_or(0, |at| at + part.len());
-                patterns.push(Pattern { bytes, least });
-            }
-            Trigger::Guard(guard) if stream => guards.push((1 << guard, streams())),
-            _ => {}
-        }
-    }
-    StreamEvidence::new(fragments, guards, tables.image.parameters, patterns)
-}
-
-/// What the tables look for in the responses of HTTP where the host's own search could miss that it has been seen: for
-/// rules whose fast pattern is looked for in the body. Unknown where a rule asks for something that is only there with
-/// the last byte, or that no record tells of.
-pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
-    let http = 1u64 << AppProtocol::Http1 as u8;
-    let mut found = (Vec::new(), Vec::new(), Vec::new());
-    let words: Vec<Window> = (plan::http::CODINGS.into_iter().chain(plan::http::BROKEN_CODINGS))
-        .filter_map(|word| Window::new(word, false))
-        .collect();
-    for planned in &tables.plan.rules {
-        let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
-        let own: Vec<&Condition> = planned.conditions.iter().filter(|c| c.record.class_mask & http != 0).collect();
-        if own.is_empty() {
-            continue;
-        }
-        let whole = rule.app_layer.contains(&AppLayerCondition::FileStore)
-            || rule.events.iter().any(|event| matches!(event, Event::AppLayer(Some(_), _)))
-            || rule.transactional
-            || rule.hook.is_some();
-        // What a request can bring has been judged with the request.
-        if own.iter().all(|c| c.record.directions & DirectionMask::TO_CLIENT.0 == 0) {
-            continue;
-        }
-        if whole {
-            return StreamEvidence::unknown();
-        }
-        let Some(pattern) = loaded.program.message_pattern(planned.rule) else { continue };
-        if !pattern.grows {
-            return StreamEvidence::unknown();
-        }
-        // (What announces a coding matters for bodies that have one.)
-        let announces = |fragment: &Window| words.iter().any(|word| word == fragment);
-        let mut fragments = own.iter().filter_map(|c| match c.trigger {
-            Trigger::Fragment(fragment) if !announces(&fragment) => Some(fragment),
-            _ => None,
-        });
-        if fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
-            for fragment in own.iter().filter_map(|c| if let Trigger::Fragment(f) = c.trigger { Some(f) } else { None }) {
-                let part = folded(fragment.bytes());
-                if let Some(at) = pattern.bytes.windows(part.len()).position(|window| window == &*part) {
-                    found.2.push(Pattern { bytes: pattern.bytes.clone(), least: at + part.len() });
-                }
-            }
-            continue;
-        }
-        for Condition { trigger, record } in own {
-            let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
-            let streams = Streams {
-                classes: record.class_mask,
-                source: ports(record.source_ports),
-                destination: ports(record.destination_ports),
-            };
-            match trigger {
-                Trigger::Fragment(fragment) if !announces(fragment) => {
-                    found.0.push(Fragment { bytes: folded(fragment.bytes()), streams });
-                }
-                // Of the head; of a body's bytes no guard tells.
-                Trigger::Guard(guard) => found.1.push((1 << guard, streams)),
-                _ => {}
-            }
-        }
-    }
-    StreamEvidence::new(found.0, found.1, tables.image.parameters, found.2)
-}
-
-fn folded(bytes: &[u8]) -> Box<[u8]> {
-    bytes.to_ascii_lowercase().into()
 }
 
 /// Most bytes by which flows are handed over before their records are overwritten: 0.6 ms of a link of 100 Gbit/s.

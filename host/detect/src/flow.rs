@@ -232,10 +232,12 @@ impl FlowDetect {
         }
     }
 
-    /// A rule whose fast pattern was found in one of these transactions, or that has none, waits for the rest.
-    pub fn waits_for(&self, live: &[Transaction]) -> bool {
+    /// A rule whose fast pattern was found in one of these transactions, or that has none, waits for the rest, and `holds`
+    /// the flow for it: asked with the transaction, the rule, and the parts of it that have matched.
+    pub fn waits_for(&self, live: &[Transaction], holds: impl Fn(u64, RuleIndex, u64) -> bool) -> bool {
         self.units.iter().flatten().any(|unit| {
-            unit.sides.iter().any(|side| !side.candidates.is_empty())
+            let mut candidates = unit.sides.iter().flat_map(|side| &side.candidates);
+            candidates.any(|candidate| holds(unit.id, candidate.rule, candidate.done))
                 && live.binary_search_by_key(&unit.id, |t| t.id).is_ok()
         })
     }

@@ -8,7 +8,7 @@
 use crate::engine::{Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
 use crate::flow_data::{Answer, DeviceLink, Held};
-use crate::messages::Look;
+use crate::messages::{Look, MessageEvidence};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use weir_contract::constants as c;
@@ -122,7 +122,7 @@ pub struct DeviceRuntime<P> {
     frame: HistoryFrame,
     raw_window: usize,
     evidence: StreamEvidence,
-    messages: StreamEvidence,
+    messages: MessageEvidence,
     vlan_key: bool,
     /// Flowbits that keep a flow with the host, sorted.
     gates: Vec<u32>,
@@ -155,7 +155,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             frame: HistoryFrame::default(),
             raw_window,
             evidence,
-            messages: StreamEvidence::unknown(),
+            messages: MessageEvidence::unknown(),
             vlan_key,
             gates,
             counters: RuntimeCounters::default(),
@@ -164,7 +164,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
 
     /// What the tables look for in messages where the host's own search would not find it: with it, flows are given back
     /// as soon as what has come of their messages is judged.
-    pub fn set_messages(&mut self, evidence: StreamEvidence) {
+    pub fn set_messages(&mut self, evidence: MessageEvidence) {
         self.messages = evidence;
     }
 

@@ -21,7 +21,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    fn hold(&self, stream: Stream) -> bool {
+    /// All of them.
+    pub fn all() -> Self {
+        Streams { classes: u64::MAX, source: PortSet::any(), destination: PortSet::any() }
+    }
+
+    pub(crate) fn hold(&self, stream: Stream) -> bool {
         self.classes & stream.classes != 0
             && self.source.contains(stream.source)
             && self.destination.contains(stream.destination)

@@ -1,7 +1,7 @@
 //! What the engine keeps per flow, and when a device may have the flow back.
 
 use crate::evidence::{Stream, StreamEvidence};
-use crate::messages::Look;
+use crate::messages::{Look, MessageEvidence};
 use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction};
 use weir_contract::enums::Scopes;
@@ -199,7 +199,7 @@ pub struct Held<'e> {
     /// What the tables look for in streams.
     pub streams: &'e StreamEvidence,
     /// What they look for in messages beside what the host's own search finds.
-    pub messages: &'e StreamEvidence,
+    pub messages: &'e MessageEvidence,
     /// Ports of the initiator and of the responder.
     pub ports: [u16; 2],
     /// The flow's bytes so far.

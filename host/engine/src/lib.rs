@@ -23,3 +23,4 @@ pub use config::{EngineConfig, Policy};
 pub use device::{ClassShare, DeviceRuntime, HostCause, LONG_FLOW, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};
 pub use evidence::{Fragment, Pattern, Stream, StreamEvidence, Streams};
+pub use messages::{MessageEvidence, Wait};

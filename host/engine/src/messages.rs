@@ -5,9 +5,90 @@
 //! device flags.
 
 use crate::evidence::{Stream, StreamEvidence};
+use aho_corasick::{AhoCorasick, MatchKind};
+use std::collections::BTreeMap;
 use weir_app_layer::{AppLayerFlow, Rest};
 use weir_contract::constants::TAIL_LENGTH;
 use weir_detect::FlowDetect;
+
+/// What a rule that waits in a message needs of bytes to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// Nothing that the device flags: its flow is held.
+    Holds,
+    /// Its match needs another rule's, by which the flow is flagged.
+    Never,
+    /// What the tables look for must be there and is not yet.
+    Until {
+        /// Parts of the rule that look at raw payload: the tables look for something of it, so while none of them has
+        /// matched, bytes of the stream's window are missing, and these are held by the stream's scope.
+        payload: u64,
+        /// The tables (also) look for fragments of the response, listed with the rule.
+        response: bool,
+    },
+}
+
+/// What the tables look for in messages where the host's own search would not find it.
+#[derive(Debug, Default)]
+pub struct MessageEvidence {
+    /// For rules that only a pattern in the body makes wait.
+    bodies: StreamEvidence,
+    /// For rules that wait: facts that hide a fragment in a response's head.
+    heads: StreamEvidence,
+    /// By rule, what it needs when it waits; none: its flow is held.
+    waits: Vec<Wait>,
+    /// Fragments of rules that wait.
+    automaton: Option<AhoCorasick>,
+    /// By the automaton's patterns, the rules, sorted.
+    owners: Vec<Vec<u32>>,
+}
+
+impl MessageEvidence {
+    /// `bodies`: fragments, facts and patterns that rules with a pattern in a body are looked for by. `waits`: by rule.
+    /// `fragments`: folded bytes that stand in responses, and the rules that wait and are looked for by them; `heads`:
+    /// facts of a head that hide such bytes.
+    pub fn new(
+        bodies: StreamEvidence,
+        mut waits: Vec<Wait>,
+        fragments: BTreeMap<Box<[u8]>, Vec<u32>>,
+        heads: StreamEvidence,
+    ) -> Self {
+        let (bytes, mut owners): (Vec<_>, Vec<_>) = fragments.into_iter().unzip();
+        owners.iter_mut().for_each(|rules| rules.sort_unstable());
+        let mut automaton = None;
+        if !bytes.is_empty() {
+            let mut builder = AhoCorasick::builder();
+            automaton = builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(&bytes).ok();
+            if automaton.is_none() {
+                waits.clear();
+            }
+        }
+        MessageEvidence { bodies, heads, waits, automaton, owners }
+    }
+
+    /// Every byte may matter.
+    pub fn unknown() -> Self {
+        MessageEvidence { bodies: StreamEvidence::unknown(), ..MessageEvidence::default() }
+    }
+
+    /// Tells `look` which fragments `bytes` hold.
+    fn search(&self, bytes: &[u8], look: &mut Look) {
+        let Some(automaton) = &self.automaton else { return };
+        for hit in automaton.find_overlapping_iter(bytes) {
+            look.saw(hit.pattern().as_u32());
+        }
+    }
+
+    /// A fragment of the rule is among those seen.
+    fn has_seen(&self, rule: u32, look: &Look) -> bool {
+        let (seen, count) = &look.seen;
+        let of_rule = |fragment: &u32| self.owners.get(*fragment as usize).is_none_or(|rules| rules.binary_search(&rule).is_ok());
+        seen.get(..usize::from(*count)).is_none_or(|seen| seen.iter().any(of_rule))
+    }
+}
+
+/// Fragments seen in one response that are told apart; with more, all count as seen.
+const SEEN_MAX: usize = 8;
 
 /// How far the host has looked through the response under way, and what giving flows back early has brought.
 #[derive(Debug, Clone, Copy, Default)]
@@ -20,6 +101,8 @@ pub struct Look {
     returned: u32,
     /// They hold what leads to a rule.
     found: bool,
+    /// Fragments of rules that may wait, which they hold, and how many.
+    seen: ([u32; SEEN_MAX], u8),
     /// The last release came before the end of a message.
     pub early: bool,
 }
@@ -42,33 +125,44 @@ impl Look {
         &mut self,
         app: &AppLayerFlow,
         detect: Option<&FlowDetect>,
-        evidence: &StreamEvidence,
+        evidence: &MessageEvidence,
         stream: Stream,
         bytes: u64,
     ) -> bool {
-        if evidence.is_unknown() || u64::from(self.returned) > RETURNED_FREE + bytes / RETURNED_PART {
+        if evidence.bodies.is_unknown() || u64::from(self.returned) > RETURNED_FREE + bytes / RETURNED_PART {
             return false;
         }
-        let rest = app.rest();
-        let waits = || {
-            let live = app.state().map_or(&[][..], |state| state.transactions());
-            detect.is_some_and(|detect| detect.waits_for(live))
-        };
-        match rest {
-            Rest::Unknown => false,
-            Rest::Nothing => !waits(),
+        let under_way = match app.rest() {
+            Rest::Unknown => return false,
+            Rest::Nothing => None,
             Rest::Body { transaction, head, body } => {
                 self.look(transaction as u32, head, body, evidence, stream);
-                !self.found && !evidence.is_cut(body) && !waits()
+                if self.found || evidence.bodies.is_cut(body) {
+                    return false;
+                }
+                Some(transaction)
             }
-        }
+        };
+        let live = app.state().map_or(&[][..], |state| state.transactions());
+        let holds = |transaction: u64, rule: u32, done: u64| match evidence.waits.get(rule as usize) {
+            None | Some(Wait::Holds) => true,
+            Some(Wait::Never) => false,
+            Some(Wait::Until { payload, response }) => {
+                payload & done != 0 || *response && (under_way != Some(transaction) || evidence.has_seen(rule, self))
+            }
+        };
+        !detect.is_some_and(|detect| detect.waits_for(live, holds))
     }
 
-    fn look(&mut self, transaction: u32, head: &[u8], body: &[u8], evidence: &StreamEvidence, stream: Stream) {
+    fn look(&mut self, transaction: u32, head: &[u8], body: &[u8], evidence: &MessageEvidence, stream: Stream) {
         // (Transactions are numbered from 0; one whose body has not begun is looked through again.)
         if self.through == 0 || self.transaction != transaction {
-            (self.transaction, self.through) = (transaction, 0);
-            self.found = evidence.is_in(head, stream);
+            (self.transaction, self.through, self.seen) = (transaction, 0, Default::default());
+            self.found = evidence.bodies.is_in(head, stream);
+            evidence.search(head, self);
+            if evidence.heads.is_in(head, stream) {
+                self.seen.1 = u8::MAX;
+            }
         }
         if self.found {
             return;
@@ -77,10 +171,23 @@ impl Look {
         if through < TAIL_LENGTH {
             let before = head.get(head.len().saturating_sub(TAIL_LENGTH)..).unwrap_or(head);
             let joint = [before, body.get(..body.len().min(2 * TAIL_LENGTH)).unwrap_or(body)].concat();
-            self.found |= evidence.has_fragment(&joint, stream);
+            self.found |= evidence.bodies.has_fragment(&joint, stream);
+            evidence.search(&joint, self);
         }
-        let from = through.saturating_sub(TAIL_LENGTH);
-        self.found |= evidence.has_fragment(body.get(from..).unwrap_or(&[]), stream);
+        let fresh = body.get(through.saturating_sub(TAIL_LENGTH)..).unwrap_or(&[]);
+        self.found |= evidence.bodies.has_fragment(fresh, stream);
+        evidence.search(fresh, self);
         self.through = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    }
+
+    fn saw(&mut self, fragment: u32) {
+        let (fragments, count) = &mut self.seen;
+        let used = usize::from(*count);
+        if fragments.get(..used).is_some_and(|seen| !seen.contains(&fragment)) {
+            if let Some(place) = fragments.get_mut(used) {
+                *place = fragment;
+            }
+            *count += 1;
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Guards that traffic alone cannot provoke: sources that cannot wait, and faults of the device.
 
 use std::sync::Arc;
-use weir::device;
+use weir::{device, evidence};
 use weir_contract::counters::Counter;
 use weir_contract::guards::Guard;
 use weir_device::Driver;
@@ -73,7 +73,7 @@ fn lossy(rules: &str, traffic: &str, batch: usize, faults: impl FnOnce(&mut Faul
     let raw_window = engine_config.raw_window;
     let engine = Engine::new(engine_config, Arc::clone(&loaded.program)).unwrap();
     let gates = tables.plan.gates.iter().map(|name| &**name);
-    let mut runtime = DeviceRuntime::new(driver, engine, gates, device::stream_evidence(&loaded, &tables), raw_window, settings.vlan_key);
+    let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence::stream_evidence(&loaded, &tables), raw_window, settings.vlan_key);
     let mut sink = AlertCollector::default();
     model.inject(faults);
     let capture = weir_synth::compile(traffic).unwrap();

@@ -260,6 +260,13 @@ impl Program {
         self.message_patterns.get(rule)?.as_ref()
     }
 
+    /// Parts of the rule that look at raw payload, as a set of bits.
+    pub fn payload_parts(&self, rule: usize) -> u64 {
+        let parts = self.rules.get(rule).map_or(&[][..], |rule| &rule.buffers);
+        let of_payload = parts.iter().enumerate().filter(|(_, part)| matches!(part.source, Source::Payload));
+        of_payload.fold(0, |all, (n, _)| all | 1u64.checked_shl(n as u32).unwrap_or(0))
+    }
+
     /// All normalised rules, in evaluation order.
     pub fn sources(&self) -> &[Rule] {
         &self.sources

@@ -1,0 +1,188 @@
+//! What a plan's tables look for, in the form in which the engine looks for it itself before it gives a flow back.
+//!
+//! Place: between the planner, whose conditions these are, and [`weir_engine`]; decisions 0014 and 0020.
+
+use crate::device::Tables;
+use crate::pipeline::Loaded;
+use std::collections::{BTreeMap, BTreeSet};
+use weir_contract::enums::{DirectionMask, Scopes};
+use weir_contract::facts;
+use weir_contract::protocol::AppProtocol;
+use weir_engine::{Fragment, MessageEvidence, Pattern, StreamEvidence, Streams, Wait};
+use weir_ir::{AppLayerCondition, Event, PortSet, Rule};
+use weir_rules::plan::{self, Class, Condition, Fragment as Window, RulePlan, Trigger};
+
+/// What the tables look for in streams, for the host's own look before it gives a flow back.
+pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
+    let (mut fragments, mut guards, mut patterns) = (Vec::new(), Vec::new(), Vec::new());
+    let common = tables.plan.common.iter().map(|condition| (None, condition));
+    let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
+    for (rule, Condition { trigger, record }) in common.chain(own) {
+        let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
+        let streams = || Streams {
+            classes: record.class_mask,
+            source: ports(record.source_ports),
+            destination: ports(record.destination_ports),
+        };
+        let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
+        match trigger {
+            Trigger::Fragment(fragment) if stream => {
+                fragments.push(Fragment { bytes: folded(fragment.bytes()), streams: streams() });
+            }
+            Trigger::Fragment(fragment) if known => {
+                let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
+                let (bytes, part) = (folded(pattern), folded(fragment.bytes()));
+                let at = bytes.windows(part.len()).position(|window| window == &*part);
+                // The planner says so only where the pattern holds the fragment.
+                let least = at.map_or(0, |at| at + part.len());
+                patterns.push(Pattern { bytes, least });
+            }
+            Trigger::Guard(guard) if stream => guards.push((1 << guard, streams())),
+            _ => {}
+        }
+    }
+    StreamEvidence::new(fragments, guards, tables.image.parameters, patterns)
+}
+
+/// What the tables look for in the responses of HTTP where the host's own search could miss that it has been seen: for
+/// rules whose fast pattern is looked for in the body, and for rules that wait. Unknown where a rule asks for something that
+/// is only there with the last byte, or that no record tells of.
+pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> MessageEvidence {
+    let Some(bodies) = body_evidence(loaded, tables) else { return MessageEvidence::unknown() };
+    let words = announcing();
+    let mut waits = vec![Wait::Holds; loaded.program.sources().len()];
+    let mut needs = Needs::default();
+    for planned in &tables.plan.rules {
+        let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
+        if let Some(wait) = waits.get_mut(planned.rule) {
+            *wait = wait_of(rule, planned, loaded.program.payload_parts(planned.rule), &words, &mut needs);
+        }
+    }
+    let guards = needs.guards.into_iter().map(|guard| (guard, Streams::all()));
+    let heads = StreamEvidence::new([], guards, tables.image.parameters, []);
+    MessageEvidence::new(bodies, waits, needs.fragments, heads)
+}
+
+/// The rule asks for something that is there with a message's last byte, or that no record tells of.
+fn asks_for_whole(rule: &Rule) -> bool {
+    rule.app_layer.contains(&AppLayerCondition::FileStore)
+        || rule.events.iter().any(|event| matches!(event, Event::AppLayer(Some(_), _)))
+        || rule.transactional
+        || rule.hook.is_some()
+}
+
+/// Conditions that can hold in flows of HTTP/1.
+fn of_http(planned: &RulePlan) -> Vec<&Condition> {
+    let http = 1u64 << AppProtocol::Http1 as u8;
+    planned.conditions.iter().filter(|c| c.record.class_mask & http != 0).collect()
+}
+
+/// Words that announce a coding: they matter for bodies that have one.
+fn announcing() -> Vec<Window> {
+    plan::http::CODINGS.into_iter().chain(plan::http::BROKEN_CODINGS).filter_map(|word| Window::new(word, false)).collect()
+}
+
+/// What rules that wait are looked for by in responses.
+#[derive(Default)]
+struct Needs {
+    /// Folded bytes, and the rules.
+    fragments: BTreeMap<Box<[u8]>, Vec<u32>>,
+    /// Facts of heads, by bit.
+    guards: BTreeSet<u64>,
+}
+
+/// What the rule needs when it waits in a transaction of HTTP/1: its conditions, seen from the host. `payload`: its parts
+/// that look at raw payload; `announcing`: fragments of no matter. Adds what stands in responses to `needs`.
+fn wait_of(rule: &Rule, planned: &RulePlan, payload: u64, announcing: &[Window], needs: &mut Needs) -> Wait {
+    if asks_for_whole(rule) {
+        return Wait::Holds;
+    }
+    if planned.class == Class::Deferred {
+        return Wait::Never;
+    }
+    let own = of_http(planned);
+    let to_client = |c: &Condition| c.record.directions & DirectionMask::TO_SERVER.0 == 0;
+    let of_stream = |c: &Condition| c.record.scopes & Scopes::STREAM.0 != 0;
+    let known = own.iter().all(|c| match c.trigger {
+        // Every frame with payload: one without may complete the rule.
+        Trigger::Frame => false,
+        _ if of_stream(c) => payload != 0,
+        Trigger::Fragment(_) => to_client(c),
+        // What hides a request's text has hidden it. Codings and the like hide none of a plain body.
+        Trigger::Guard(guard) => to_client(c) && (1u64 << guard) & !facts::ALL == 0,
+    });
+    if own.is_empty() || !known {
+        return Wait::Holds;
+    }
+    let mut response = false;
+    for c in own.into_iter().filter(|c| !of_stream(c)) {
+        match c.trigger {
+            Trigger::Fragment(fragment) if !announcing.contains(&fragment) => {
+                response = true;
+                let rules = needs.fragments.entry(folded(fragment.bytes())).or_default();
+                if rules.last() != Some(&(planned.rule as u32)) {
+                    rules.push(planned.rule as u32);
+                }
+            }
+            Trigger::Guard(guard) => _ = needs.guards.insert(1 << guard),
+            _ => {}
+        }
+    }
+    Wait::Until { payload, response }
+}
+
+/// Of rules whose fast pattern is looked for in bodies.
+fn body_evidence(loaded: &Loaded, tables: &Tables) -> Option<StreamEvidence> {
+    let mut found = (Vec::new(), Vec::new(), Vec::new());
+    let words = announcing();
+    for planned in &tables.plan.rules {
+        let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
+        let own = of_http(planned);
+        // What a request can bring has been judged with the request.
+        if own.iter().all(|c| c.record.directions & DirectionMask::TO_CLIENT.0 == 0) {
+            continue;
+        }
+        if asks_for_whole(rule) {
+            return None;
+        }
+        let Some(pattern) = loaded.program.message_pattern(planned.rule) else { continue };
+        if !pattern.grows {
+            return None;
+        }
+        let mut fragments = own.iter().filter_map(|c| match c.trigger {
+            Trigger::Fragment(fragment) if !words.contains(&fragment) => Some(fragment),
+            _ => None,
+        });
+        if fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
+            for fragment in own.iter().filter_map(|c| if let Trigger::Fragment(f) = c.trigger { Some(f) } else { None }) {
+                let part = folded(fragment.bytes());
+                if let Some(at) = pattern.bytes.windows(part.len()).position(|window| window == &*part) {
+                    found.2.push(Pattern { bytes: pattern.bytes.clone(), least: at + part.len() });
+                }
+            }
+            continue;
+        }
+        for Condition { trigger, record } in own {
+            let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
+            let streams = Streams {
+                classes: record.class_mask,
+                source: ports(record.source_ports),
+                destination: ports(record.destination_ports),
+            };
+            match trigger {
+                Trigger::Fragment(fragment) if !words.contains(fragment) => {
+                    found.0.push(Fragment { bytes: folded(fragment.bytes()), streams });
+                }
+                // Of the head; of a body's bytes no guard tells.
+                Trigger::Guard(guard) => found.1.push((1 << guard, streams)),
+                _ => {}
+            }
+        }
+    }
+    Some(StreamEvidence::new(found.0, found.1, tables.image.parameters, found.2))
+}
+
+fn folded(bytes: &[u8]) -> Box<[u8]> {
+    bytes.to_ascii_lowercase().into()
+}
+
