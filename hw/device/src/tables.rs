@@ -15,7 +15,7 @@ const LISTS: usize = 1 << 13;
 const RECORDS: usize = 1 << 12;
 /// Rows of the header table: two writes of so many.
 const HEADER_PIECE: usize = 720;
-const HEADER: usize = 2 * HEADER_PIECE;
+pub const HEADER: usize = 2 * HEADER_PIECE;
 const PORT_CLASSES: u32 = 1 << 9;
 const PORT_SETS: u32 = 320;
 const ADDRESS_CLASSES: u32 = 1 << 11;
