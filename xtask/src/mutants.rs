@@ -24,6 +24,8 @@ struct Mutation {
     /// Crate of the test.
     package: String,
     test: String,
+    /// The one of its functions that is run; empty: all.
+    only: String,
     models: String,
     file: String,
     from: String,
@@ -53,7 +55,7 @@ pub fn run(root: &Path, arguments: &MutantArguments) -> Result<bool> {
         fs::write(&path, source.replace(&mutation.from, &mutation.to))?;
         let mut hasher = DefaultHasher::new();
         hash_folder(&copy, &mut hasher)?;
-        (&mutation.package, &mutation.test).hash(&mut hasher);
+        (&mutation.package, &mutation.test, &mutation.only).hash(&mut hasher);
         let stamp = kept.join(format!("{:016x}", hasher.finish()));
         let cargo = |more: &[&str]| {
             let mut command = Command::new(env!("CARGO"));
@@ -71,7 +73,7 @@ pub fn run(root: &Path, arguments: &MutantArguments) -> Result<bool> {
         };
         let known = stamp.exists();
         ensure!(known || cargo(&["--no-run"])?.success(), "mutation `{}` does not compile", mutation.name);
-        let noticed = known || !cargo(&[])?.success();
+        let noticed = known || !cargo(&["--", &mutation.only])?.success();
         if noticed {
             fs::write(&stamp, &mutation.name)?;
         }
@@ -117,6 +119,7 @@ fn read(path: &Path) -> Result<Vec<Mutation>> {
                 name: text("name")?,
                 package: text("package").unwrap_or_else(|_| "weir-hw-tb".to_owned()),
                 test: text("test")?,
+                only: text("only").unwrap_or_default(),
                 models: text("models")?,
                 file: text("file")?,
                 from: text("from")?,
