@@ -75,6 +75,8 @@ pub struct Shape {
     pub report_interval: u32,
     /// The host beats.
     pub beats: bool,
+    /// The host looks at its rings once in so many frames, and whenever a frame waits.
+    pub drains: u64,
     /// CONTROL.FLUSH now and then.
     pub flushes: bool,
     /// CONTROL.INLINE.
@@ -102,6 +104,7 @@ impl Default for Shape {
             midstream: false,
             report_interval: 0,
             beats: true,
+            drains: 6,
             flushes: false,
             inline: false,
             jumps: 60,
@@ -388,7 +391,7 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         let offered =
             Frame { number: n, time: at, link: frame.link, data: &frame.data[..cut], wire_length: frame.wire_length };
         host.offer(&offered);
-        if host.r.once_in(6) {
+        if host.r.once_in(shape.drains) {
             host.drain();
         }
         if images.len() > 1 && host.r.once_in(shape.loads) {
