@@ -31,6 +31,7 @@ hw/rtl/match/weir_match_exact.sv
 hw/rtl/match/weir_match.sv
 hw/rtl/judge/weir_range_search.sv
 hw/rtl/judge/weir_classes.sv
+hw/rtl/judge/weir_header_rows.sv
 hw/rtl/judge/weir_judge.sv
 hw/rtl/flow/weir_flow_key.sv
 hw/rtl/flow/weir_flow_table.sv

@@ -161,6 +161,7 @@ const MODELS: &[Model<'static>] = &[
             "judge/weir_judge_pkg.sv",
             "common/weir_ram_1r1w.sv",
             "common/weir_fifo.sv",
+            "judge/weir_header_rows.sv",
             "judge/weir_judge.sv",
         ],
         bench: &["sv/weir_tb_judge.sv"],

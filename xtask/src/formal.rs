@@ -99,7 +99,7 @@ pub fn run(root: &Path, arguments: &FormalArguments) -> Result<bool> {
 fn prove(root: &Path, tools: &Tools, proof: &Proof, mutation: Option<&Mutation>, limit: u32) -> Result<Answer> {
     let folder = root.join("target/formal");
     fs::create_dir_all(&folder)?;
-    let mut sources = tools.needed(&proof.module, &[])?;
+    let mut sources = tools.needed(&proof.module)?;
     if let Some(mutation) = mutation {
         let source = sources.iter_mut().find(|path| path.ends_with(&format!("/{}.sv", proof.module)));
         let source = source.with_context(|| format!("no source of {}", proof.module))?;

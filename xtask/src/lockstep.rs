@@ -4,10 +4,12 @@ use crate::machine::Machine;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -17,6 +19,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub const EXAMPLES: &str = "Examples:
   cargo xtask rtl-lockstep                               200 000 real frames, on all cores
   cargo xtask rtl-lockstep --frames 20000 --seed 7       a tenth, with seeds that can be repeated
+  cargo xtask rtl-lockstep --resume                      goes on where a run was cut, with its seeds
   cargo xtask rtl-lockstep --publish                     also rewrite docs/hardware/lockstep.{md,json}
 
 Each shard takes other frames of the shared captures, tables of ET Open made with other seeds, and a shape of its own: tap or
@@ -36,15 +39,52 @@ pub struct LockstepArguments {
     /// First shard.
     #[arg(long, value_name = "N", default_value_t = 0)]
     first: usize,
-    /// Seed of the first shard; each further one's is one more. Default: the time.
+    /// Seed of shard 0; each further one's is one more. Default: the time.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Shards at once. Default: one per core.
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Keep the shards of the last run that agreed, and its seeds; the RTL, the test and the shard size must be the same.
+    #[arg(long, conflicts_with = "seed")]
+    resume: bool,
     /// Rewrite the committed report.
     #[arg(long)]
     publish: bool,
+}
+
+/// What shards that are kept must have in common (target/rtl-lockstep/run/run.json).
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    seed: u64,
+    shard: usize,
+    /// Of the test program, RTL included.
+    program: u64,
+}
+
+impl Kept {
+    /// Of the run that is resumed, or a new one's in an empty folder.
+    fn open(folder: &Path, program: &Path, arguments: &LockstepArguments) -> Result<Kept> {
+        let mut hasher = DefaultHasher::new();
+        fs::read(program).with_context(|| program.display().to_string())?.hash(&mut hasher);
+        let path = folder.join("run.json");
+        if arguments.resume {
+            let text = fs::read(&path).with_context(|| format!("no run to resume: {}", path.display()))?;
+            let kept: Kept = serde_json::from_slice(&text).with_context(|| path.display().to_string())?;
+            ensure!(
+                (kept.shard, kept.program) == (arguments.shard, hasher.finish()),
+                "the run in {} had another shard size, test or RTL; leave out --resume to begin anew",
+                folder.display()
+            );
+            return Ok(kept);
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let _ = fs::remove_dir_all(folder);
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let kept = Kept { seed: arguments.seed.unwrap_or(now), shard: arguments.shard, program: hasher.finish() };
+        fs::write(&path, serde_json::to_vec(&kept)?)?;
+        Ok(kept)
+    }
 }
 
 /// How a shard ended.
@@ -59,8 +99,8 @@ pub fn run(root: &Path, arguments: &LockstepArguments) -> Result<bool> {
     let program = build(root)?;
     let logs = root.join("target/rtl-lockstep");
     fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let seed = arguments.seed.unwrap_or(now);
+    let folder = logs.join("run");
+    let kept = Kept::open(&folder, &program, arguments)?;
     let shards = arguments.frames.div_ceil(arguments.shard);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.unwrap_or(cores).clamp(1, shards);
@@ -77,7 +117,7 @@ pub fn run(root: &Path, arguments: &LockstepArguments) -> Result<bool> {
                         break;
                     }
                     let shard = arguments.first + n;
-                    let result = run_shard(root, &program, &logs, shard, arguments.shard, seed.wrapping_add(n as u64));
+                    let result = run_shard(root, &program, &logs, &folder, shard, &kept);
                     bar.inc(1);
                     if let Ok(Shard::Differs { shard, seed, log }) = &result {
                         bar.println(format!("shard {shard} differs, seed {seed}: {}", log.display()));
@@ -104,7 +144,7 @@ pub fn run(root: &Path, arguments: &LockstepArguments) -> Result<bool> {
     let machine = Machine::here(root);
     let report = json!({
         "machine": machine,
-        "seconds": begin.elapsed().as_secs(),
+        "seconds_of_this_call": begin.elapsed().as_secs(),
         "totals": totals(&agreed),
         "shards": agreed,
         "differ": differ,
@@ -125,7 +165,7 @@ pub fn run(root: &Path, arguments: &LockstepArguments) -> Result<bool> {
 fn build(root: &Path) -> Result<PathBuf> {
     println!("building the RTL and its test (minutes, the first time)");
     let out = Command::new(env!("CARGO"))
-        .args(["test", "--package", "weir-rtl", "--test", "lockstep", "--no-run", "--message-format=json"])
+        .args(["test", "--release", "--package", "weir-rtl", "--test", "lockstep", "--no-run", "--message-format=json"])
         .current_dir(root)
         .stderr(std::process::Stdio::inherit())
         .output()?;
@@ -138,7 +178,12 @@ fn build(root: &Path) -> Result<PathBuf> {
     program.context("cargo named no program for the lockstep test")
 }
 
-fn run_shard(root: &Path, program: &Path, logs: &Path, shard: usize, frames: usize, seed: u64) -> Result<Shard> {
+fn run_shard(root: &Path, program: &Path, logs: &Path, folder: &Path, shard: usize, kept: &Kept) -> Result<Shard> {
+    let path = folder.join(format!("shard-{shard}.json"));
+    if let Some(value) = fs::read(&path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+        return Ok(Shard::Agrees(value));
+    }
+    let (frames, seed) = (kept.shard, kept.seed.wrapping_add(shard as u64));
     let out = Command::new(program)
         .args(["long::long_set", "--exact", "--ignored", "--nocapture"])
         .current_dir(root.join("hw/device"))
@@ -150,7 +195,10 @@ fn run_shard(root: &Path, program: &Path, logs: &Path, shard: usize, frames: usi
     let result =
         text.lines().find_map(|line| line.split_once("RESULT ").and_then(|(_, json)| serde_json::from_str(json).ok()));
     match result {
-        Some(value) if out.status.success() => Ok(Shard::Agrees(value)),
+        Some(value) if out.status.success() => {
+            fs::write(&path, serde_json::to_vec(&value)?)?;
+            Ok(Shard::Agrees(value))
+        }
         _ => {
             let log = logs.join(format!("shard-{shard}-seed-{seed}.log"));
             fs::write(&log, [&out.stdout[..], &out.stderr[..]].concat())?;

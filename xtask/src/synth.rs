@@ -248,7 +248,7 @@ impl Yosys {
 
     fn block(&self, block: &Block, width: &str) -> Result<Found> {
         let mut arguments = String::new();
-        let files = self.tools.needed(&block.module, &block.without)?;
+        let files = self.tools.needed(&block.module)?;
         let mut hasher = DefaultHasher::new();
         for file in files.iter().map(String::as_str).chain(["hw/requirements.txt"]) {
             fs::read(self.root.join(file))?.hash(&mut hasher);
@@ -285,8 +285,11 @@ impl Yosys {
         for module in &block.without {
             let file = self.tools.sources.iter().find(|path| path.ends_with(&format!("/{module}.sv")));
             let text = file.and_then(|path| fs::read_to_string(self.root.join(path)).ok()).unwrap_or_default();
-            names.extend(text.lines().filter_map(|line| {
-                let (name, _) = line.trim().strip_prefix("parameter ")?.split_once('=')?;
+            // The front end leaves constants of the module's own and of its loops on the cell, too.
+            let declares =
+                |line: &&str| ["parameter ", "localparam ", "genvar "].iter().any(|word| line.contains(word));
+            names.extend(text.lines().filter(declares).filter_map(|line| {
+                let (name, _) = line.split_once('=')?;
                 name.split_whitespace().last().map(str::to_owned)
             }));
         }

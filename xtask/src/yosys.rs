@@ -58,18 +58,14 @@ impl Tools {
         Ok(String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
-    /// Sources of a module and of what it names, whatever stands between; not of what is in `without`.
-    pub fn needed(&self, module: &str, without: &[String]) -> Result<Vec<String>> {
+    /// Sources of a module and of what it names, whatever stands between. (What is left as a box is still elaborated.)
+    pub fn needed(&self, module: &str) -> Result<Vec<String>> {
         let stem =
             |path: &str| Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let mut wanted = BTreeSet::from([module.to_owned()]);
         let mut open = vec![module.to_owned()];
         while let Some(name) = open.pop() {
             let Some(path) = self.sources.iter().find(|path| stem(path) == name) else { continue };
-            // Ports of boxes are still needed, not what is in them.
-            if without.contains(&name) {
-                continue;
-            }
             let text = fs::read_to_string(self.root.join(path)).with_context(|| path.clone())?;
             for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("weir_"))
             {

@@ -4,8 +4,12 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
-/// Bytes of a beat.
-pub const BEAT: usize = 16;
+/// Bytes of a beat: 16, 32 or 64, as the build script was told.
+pub const BEAT: usize = match env!("WEIR_RTL_BYTES").as_bytes() {
+    b"64" => 64,
+    b"32" => 32,
+    _ => 16,
+};
 /// Queues that are built.
 pub const QUEUES: usize = 4;
 /// Flow entries that are built.
@@ -292,7 +296,9 @@ impl Settings {
         out.extend([0; 4]);
         for q in &self.queues {
             let begin = out.len();
-            [q.descriptor_entries, q.flow_record_entries, q.tx_entries, 0].iter().for_each(|v| out.extend(v.to_le_bytes()));
+            [q.descriptor_entries, q.flow_record_entries, q.tx_entries, 0]
+                .iter()
+                .for_each(|v| out.extend(v.to_le_bytes()));
             let longs = [q.history_base, q.history_size, q.history_margin, q.descriptor_base];
             longs.iter().for_each(|v| out.extend(v.to_le_bytes()));
             [q.flow_record_base, q.status_base, q.tx_base].iter().for_each(|v| out.extend(v.to_le_bytes()));
@@ -340,7 +346,10 @@ impl Core {
         }
         #[cfg(rtl_core)]
         // SAFETY: the pointer is of `DOORBELLS` bytes, which the other side checks, reads and does not keep.
-        assert!(unsafe { weir_core_doorbells(self.0.as_ptr(), bytes.as_ptr(), bytes.len()) }, "doorbells fit their port");
+        assert!(
+            unsafe { weir_core_doorbells(self.0.as_ptr(), bytes.as_ptr(), bytes.len()) },
+            "doorbells fit their port"
+        );
     }
 
     /// One clock cycle.
@@ -364,7 +373,10 @@ impl Core {
         let mut bytes = [0u8; COUNTERS * 8];
         #[cfg(rtl_core)]
         // SAFETY: the pointer is of as many bytes as the port has, which the other side checks, writes and does not keep.
-        assert!(unsafe { weir_core_counters(self.0.as_ptr(), bytes.as_mut_ptr(), bytes.len()) }, "counters fit their port");
+        assert!(
+            unsafe { weir_core_counters(self.0.as_ptr(), bytes.as_mut_ptr(), bytes.len()) },
+            "counters fit their port"
+        );
         let (words, _) = bytes.as_chunks::<8>();
         std::array::from_fn(|n| u64::from_le_bytes(words[n]))
     }

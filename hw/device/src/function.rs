@@ -4,7 +4,7 @@
 use crate::core::{
     BEAT, COUNTERS, Core, DESCRIPTORS_MAX, Doorbells, FLOW_ENTRIES, Input, Output, Pin, QUEUES, QueueSettings, Settings,
 };
-use crate::tables::{Classes, fill, fits};
+use crate::tables::{Classes, HEADER, fill, fits};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -170,6 +170,12 @@ impl RtlDevice {
     /// Clock cycles so far.
     pub fn cycles(&self) -> u64 {
         self.0.borrow().cycles
+    }
+
+    /// Frames one behind the other as fast as the port takes them, none waiting for the host: clock cycles from the first
+    /// beat until the last frame has its fate.
+    pub fn stream(&self, frames: &[Frame<'_>]) -> u64 {
+        self.0.borrow_mut().stream(frames)
     }
 
     /// Let something take what the device transmits. It must not call the device.
@@ -372,6 +378,35 @@ impl Shell {
         offer
     }
 
+    fn stream(&mut self, frames: &[Frame<'_>]) -> u64 {
+        let begin = self.cycles;
+        let mut taken = 0;
+        self.input.set(Pin::Hold, false);
+        self.input.set(Pin::Lossy, true);
+        for frame in frames {
+            self.input.frame(frame.number, frame.time, frame.link, frame.wire_length);
+            let beats = frame.data.chunks(BEAT);
+            let last = beats.len().saturating_sub(1);
+            for (n, beat) in beats.enumerate() {
+                self.input.beat(beat, n == last);
+                while {
+                    let out = self.tick();
+                    taken += usize::from(out.taken());
+                    !out.ready()
+                } {}
+            }
+        }
+        self.input.set(Pin::Valid, false);
+        while taken < frames.len() {
+            taken += usize::from(self.tick().taken());
+        }
+        let cycles = self.cycles - begin;
+        self.input.set(Pin::Hold, true);
+        self.settle();
+        self.tell();
+        cycles
+    }
+
     fn push(&mut self, frame: &Frame<'_>, lossy: bool) {
         self.input.frame(frame.number, frame.time, frame.link, frame.wire_length);
         self.input.set(Pin::Lossy, lossy);
@@ -465,7 +500,7 @@ impl Shell {
             entry(CapabilityType::BloomBits, 19, 3),
             entry(CapabilityType::ExactEntries, 1 << 16, 4),
             entry(CapabilityType::Lists, 1 << 13, 0),
-            entry(CapabilityType::Records, 1 << 12, 1 << 11),
+            entry(CapabilityType::Records, 1 << 12, HEADER as u64),
             entry(CapabilityType::Classes, 1 << 9 | 320 << 32, 1 << 11 | 1024 << 32),
             entry(CapabilityType::Prefixes, 1 << 14, 1 << 7),
             entry(CapabilityType::Banks, 3, 0),
@@ -493,7 +528,8 @@ impl Shell {
             if let Some(word) = rest.and_then(|b| b.first_chunk()) {
                 return u32::from_le_bytes(*word);
             }
-        } else if let Some((base, value)) = self.registers.base(offset).and_then(|base| Some((base, self.live(base)?))) {
+        } else if let Some((base, value)) = self.registers.base(offset).and_then(|base| Some((base, self.live(base)?)))
+        {
             return (value >> (8 * (offset - base))) as u32;
         } else if let Some(value) = self.registers.read(offset) {
             return value;
@@ -739,7 +775,10 @@ impl Shell {
 
     fn load_tables(&mut self, epoch: u32) {
         let (address, length) = (self.registers.get(r::TABLE_ADDRESS), self.registers.get(r::TABLE_LENGTH));
-        let result = self.banks.load(&mut self.bus, address, length, epoch).and_then(|epoch| self.fill_shadow(epoch, address, length));
+        let result = self
+            .banks
+            .load(&mut self.bus, address, length, epoch)
+            .and_then(|epoch| self.fill_shadow(epoch, address, length));
         let (state, error, block, offset) = match result {
             Ok(()) => {
                 self.around.count(Counter::TableLoads);

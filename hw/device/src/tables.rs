@@ -2,7 +2,7 @@
 
 use crate::core::TableWrite;
 use weir_contract::constants::{WINDOW_LENGTHS, WINDOW_MIN};
-use weir_contract::layouts::ExactEntry;
+use weir_contract::layouts::{ExactEntry, Record};
 use weir_contract::record::ClassSets;
 use weir_sim::tables::Tables;
 
@@ -13,7 +13,9 @@ const PARTITIONS: [u8; WINDOW_LENGTHS] = [2, 2, 0, 0, 3];
 const WAYS: u8 = 4;
 const LISTS: usize = 1 << 13;
 const RECORDS: usize = 1 << 12;
-const HEADER: usize = 1 << 11;
+/// Rows of the header table: two writes of so many.
+const HEADER_PIECE: usize = 720;
+pub const HEADER: usize = 2 * HEADER_PIECE;
 const PORT_CLASSES: u32 = 1 << 9;
 const PORT_SETS: u32 = 320;
 const ADDRESS_CLASSES: u32 = 1 << 11;
@@ -105,6 +107,29 @@ impl Writer<'_> {
             self.word(table, class as usize, &row);
         }
     }
+
+    /// The header table on its side: for each class, which of its records a class admits, by source and destination.
+    fn header_rows(
+        &mut self,
+        table: u8,
+        classes: u32,
+        header: &[&Record],
+        holds: impl Fn(&Record, usize, u16) -> bool,
+    ) {
+        for class in 0..classes {
+            for end in 0..2 {
+                for (piece, records) in (0u8..)
+                    .zip([header.get(..HEADER_PIECE).unwrap_or(header), header.get(HEADER_PIECE..).unwrap_or(&[])])
+                {
+                    let mut row = [0u8; HEADER_PIECE / 8];
+                    for (n, _) in records.iter().enumerate().filter(|(_, record)| holds(record, end, class as u16)) {
+                        row[n / 8] |= 1 << (n % 8);
+                    }
+                    self.put(table, (0, 1 + 2 * end as u8 + piece), class as usize, &row);
+                }
+            }
+        }
+    }
 }
 
 /// All writes that fill a bank.
@@ -122,6 +147,13 @@ pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&T
     for (n, range) in tables.guards.iter().enumerate() {
         w.word(GUARD, n, &range.to_bytes());
     }
+    let header: Vec<&Record> = tables.header.iter().filter_map(|id| tables.records.get(*id as usize)).collect();
+    w.header_rows(PORT_ROW, classes.port_classes, &header, |record, end, class| {
+        tables.port([record.source_ports, record.destination_ports][end], class)
+    });
+    w.header_rows(ADDRESS_ROW, classes.address_classes, &header, |record, end, class| {
+        tables.address([record.source_addresses, record.destination_addresses][end], class)
+    });
     w.rows(PORT_ROW, classes.port_classes, classes.port_sets, |set, class| tables.port(set, class));
     w.rows(ADDRESS_ROW, classes.address_classes, classes.address_sets, |set, class| tables.address(set, class));
     for index in 0..WINDOW_LENGTHS {
@@ -154,10 +186,12 @@ pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&T
     let mut limits = Vec::new();
     limits.extend(tables.limits.candidates.to_le_bytes());
     limits.extend(tables.limits.list_entries.to_le_bytes());
-    limits.extend((tables.header.len() as u32).to_le_bytes());
     w.word(LIMITS, 0, &limits);
     let p = &tables.parameters;
-    let sets: Vec<u8> =
-        [&p.percent_set, &p.equals_set, &p.uri_percent_set].into_iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    let sets: Vec<u8> = [&p.percent_set, &p.equals_set, &p.uri_percent_set]
+        .into_iter()
+        .flatten()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
     w.word(ESCAPES, 0, &sets);
 }

@@ -37,15 +37,38 @@ package weir_dma_pkg;
   localparam logic [63:0] STATUS_FLOW_RECORDS = 64'd20;
   localparam logic [63:0] STATUS_TX_CONSUMER = 64'd24;
 
-  // CRC-32C (RFC 3720 appendix B.4) of the 60 bytes before a history header's own.
-  function automatic logic [31:0] header_crc(input logic [59:0][7:0] bytes);
+  // CRC-32C (RFC 3720 appendix B.4) of the 60 bytes before a history header's own. It is linear: each of its bits is the
+  // parity of some of theirs, beside what the start value leaves. A matrix of parities is one tree of XOR per bit; the bits
+  // fed one after the other are a chain of 480 that no tool for synthesis unravels.
+  typedef struct packed {
+    logic [31:0]        start;  // of all zeros
+    logic [31:0][479:0] rows;   // by bit of the CRC: the bits it depends on
+  } crc_matrix_t;
+
+  function automatic logic [31:0] crc_step(input logic [31:0] crc);
+    return crc[0] ? {1'b0, crc[31:1]} ^ 32'h82f6_3b78 : {1'b0, crc[31:1]};
+  endfunction
+
+  function automatic crc_matrix_t crc_matrix();
+    crc_matrix_t m;
+    logic [31:0] start, column;
+    start  = '1;
+    column = 32'd1;
+    for (int unsigned n = 0; n < 480; n++) begin
+      start  = crc_step(start);
+      column = crc_step(column);
+      for (int unsigned k = 0; k < 32; k++) m.rows[k][479-n] = column[k];
+    end
+    m.start = start;
+    return m;
+  endfunction
+
+  localparam crc_matrix_t HEADER_CRC = crc_matrix();
+
+  function automatic logic [31:0] header_crc(input logic [479:0] bits);
     logic [31:0] crc;
-    crc = '1;
-    for (int unsigned b = 0; b < 60; b++) begin
-      crc = crc ^ 32'(bytes[b]);
-      for (int unsigned n = 0; n < 8; n++) begin
-        crc = crc[0] ? {1'b0, crc[31:1]} ^ 32'h82f6_3b78 : {1'b0, crc[31:1]};
-      end
+    for (int unsigned k = 0; k < 32; k++) begin
+      crc[k] = HEADER_CRC.start[k] ^ (^(bits & HEADER_CRC.rows[k]));
     end
     return ~crc;
   endfunction

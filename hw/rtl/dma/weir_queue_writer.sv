@@ -48,7 +48,7 @@ module weir_queue_writer
 
   queue_config_t c;
   logic [63:0] mask, size, left, start, last;
-  history_header_t header, pad;
+  history_header_t header, pad, record_header;
   descriptor_t descriptor;
   flow_record_t flow_record;
   logic taken, final_beat;
@@ -66,13 +66,12 @@ module weir_queue_writer
     header.position = start;
     header.kind = 8'(HISTORY_KIND_FRAME);
     header.captured_length = 32'(length_q);
-    header = sealed(header);
     pad = '0;
     pad.position = written_q[queue_q];
     pad.previous = POSITION_NONE;
     pad.flow_index = FLOW_NONE;
     pad.kind = 8'(HISTORY_KIND_PAD);
-    pad = sealed(pad);
+    record_header = sealed(state_q == PAD ? pad : header);
     descriptor = body_q[511:0];
     descriptor.sequence_ = descriptors_q[queue_q];
     flow_record = body_q;
@@ -93,12 +92,12 @@ module weir_queue_writer
       PAD: begin
         store_o.address = c.history_base + (written_q[queue_q] & mask);
         store_o.bytes = 7'd64;
-        store_o.data = pad;
+        store_o.data = record_header;
       end
       HEADER: begin
         store_o.address = c.history_base + (start & mask);
         store_o.bytes = 7'd64;
-        store_o.data = header;
+        store_o.data = record_header;
       end
       DATA: begin
         // A frame without bytes has a beat, but no store.

@@ -2,14 +2,16 @@
 //
 // Function: for each frame, in this order, the records that its literal hits lead to (at most `list_entries` of them),
 // those of its armed guards by number, and the header table; which held first, their scopes, and the guards that led to
-// one (hw-sim/src/pipeline/judge.rs). Latency: 10 cycles and one per record asked. Throughput: one record per cycle, one
-// hit per cycle, three cycles per frame more. Back-pressure: facts_ready_o, hit_ready_o, fired_ready_o.
+// one (hw-sim/src/pipeline/judge.rs). Latency: 12 cycles and one per record asked. Throughput: one record per cycle, one
+// hit per cycle, eight cycles per frame more. Back-pressure: facts_ready_o, hit_ready_o, fired_ready_o.
 //
 // The guards that fired come by themselves: text facts are known only when the payload has passed, hits are judged before.
+// Of the header table only the rows are asked whose sets admit the frame's classes (weir_header_rows), and that before the
+// first hit can come; its first record that holds is kept apart, for it counts behind those of hits and guards.
 //
 //     facts ─► class rows (4) ────────────────────────┐
-//     hits ──► sequencer ─► lists ─► records ─► record_says ─► sums ─► judged
-//                  └──────► header table ─┘
+//        ├───► header rows ─► header table ─┐         │
+//     hits ──► sequencer ─► lists ──────────┴► records ─► record_says ─► sums ─► judged
 //
 // Sets are kept by class: one row says to which sets a class belongs, so that a frame reads four rows once, and a record
 // only selects a bit of each.
@@ -22,7 +24,6 @@ module weir_judge
 #(
     parameter int unsigned LISTS_LOG2 = 13,          // list entries
     parameter int unsigned RECORDS_LOG2 = 12,        // records
-    parameter int unsigned HEADER_LOG2 = 11,         // header-table entries
     parameter int unsigned PORT_CLASSES_LOG2 = 9,
     parameter int unsigned PORT_SETS = 320,
     parameter int unsigned ADDRESS_CLASSES_LOG2 = 11,
@@ -31,7 +32,6 @@ module weir_judge
     input  wire logic                  clk_i,
     input  wire logic                  rst_i,
     input  wire logic [1:0][31:0]      list_limit_i,      // by bank: most list entries of a frame
-    input  wire logic [1:0][31:0]      header_count_i,    // by bank: entries of the header table
     input  wire logic                  facts_valid_i,
     output logic                       facts_ready_o,
     input  wire frame_facts_t          facts_i,
@@ -47,6 +47,7 @@ module weir_judge
     input  wire logic                  write_i,
     input  wire logic                  write_bank_i,
     input  wire logic [2:0]            write_table_i,     // 0 list, 1 record, 2 header, 3 guard, 4 port row, 5 address row
+    input  wire logic [2:0]            write_part_i,      // of a row: 0 sets; 1, 2 header table by source, 3, 4 by destination
     input  wire logic [23:0]           write_address_i,
     input  wire logic [1023:0]         write_data_i
 );
@@ -54,12 +55,12 @@ module weir_judge
   typedef enum logic [3:0] {
     IDLE    = 4'd0,
     ROWS    = 4'd1,
-    HITS    = 4'd2,
-    LIST    = 4'd3,
-    FIRED   = 4'd4,
-    GUARDS  = 4'd5,
-    GUARD   = 4'd6,
-    HEADER  = 4'd7,
+    HEADER  = 4'd2,
+    HITS    = 4'd3,
+    LIST    = 4'd4,
+    FIRED   = 4'd5,
+    GUARDS  = 4'd6,
+    GUARD   = 4'd7,
     ENDING  = 4'd8
   } state_e;
 
@@ -84,9 +85,9 @@ module weir_judge
   logic [31:0] counted_q;
   list_range_t [1:0][GUARDS_MAX-1:0] guard_lists_q;
   logic [1:0][63:0] armed_q;
-  logic bank, take_facts;
+  logic bank, take_facts, rows_q, row_valid, rows_done;
+  logic [10:0] row;
   ask_t ask;
-  logic [31:0] address;
 
   assign bank = facts_q.bank;
 
@@ -109,7 +110,6 @@ module weir_judge
     ask = '0;
     ask.position = position_q;
     ask.number = number_q;
-    address = at_q;
     unique case (state_q)
       IDLE: begin
         facts_ready_o = 1'b1;
@@ -120,7 +120,12 @@ module weir_judge
           state_d = ROWS;
         end
       end
-      ROWS: state_d = HITS;
+      ROWS: state_d = HEADER;
+      HEADER: begin
+        ask.valid = row_valid;
+        ask.header = 1'b1;
+        if (rows_done) state_d = HITS;
+      end
       HITS: begin
         hit_ready_o = 1'b1;
         if (hit_valid_i) begin
@@ -162,9 +167,7 @@ module weir_judge
         number_d = '0;
         for (int unsigned n = 64; n > 0; n--) if (guards_q[n-1]) number_d = 6'(n - 1);
         if (guards_q == '0) begin
-          at_d = '0;
-          left_d = header_count_i[bank];
-          state_d = header_count_i[bank] == '0 ? ENDING : HEADER;
+          state_d = ENDING;
         end else begin
           guards_d[number_d] = 1'b0;
           at_d = guard_lists_q[bank][number_d].start;
@@ -178,13 +181,6 @@ module weir_judge
         at_d = at_q + 32'd1;
         left_d = left_q - 32'd1;
         if (left_q == 32'd1) state_d = GUARDS;
-      end
-      HEADER: begin
-        ask.valid = 1'b1;
-        ask.header = 1'b1;
-        at_d = at_q + 32'd1;
-        left_d = left_q - 32'd1;
-        if (left_q == 32'd1) state_d = ENDING;
       end
       default: begin
         ask.ending = 1'b1;
@@ -222,6 +218,10 @@ module weir_judge
   logic [RECORDS_LOG2-1:0] listed, headed, id, id_2_q, id_3_q;
   // Behind what is asked stands what only explains.
   localparam int unsigned RECORD_BITS = 8 * 76;
+  localparam int unsigned HEADER_PIECE = 720;
+  logic write_ports, write_addresses;
+  assign write_ports = write_i && write_table_i == 3'd4;
+  assign write_addresses = write_i && write_table_i == 3'd5;
   logic [RECORD_BITS-1:0] record_bits;
   record_t record_of;
   logic bank_1_q;
@@ -235,19 +235,41 @@ module weir_judge
       .write_i        (write_i && write_table_i == 3'd0),
       .write_address_i({write_bank_i, write_address_i[LISTS_LOG2-1:0]}),
       .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
-      .read_address_i ({bank, address[LISTS_LOG2-1:0]}),
+      .read_address_i ({bank, at_q[LISTS_LOG2-1:0]}),
       .read_data_o    (listed)
   );
 
+  weir_header_rows #(
+      .PORT_CLASSES_LOG2   (PORT_CLASSES_LOG2),
+      .ADDRESS_CLASSES_LOG2(ADDRESS_CLASSES_LOG2)
+  ) rows (
+      .clk_i              (clk_i),
+      .rst_i              (rst_i),
+      .start_i            (state_q == ROWS),
+      .bank_i             (bank),
+      .ports_i            ({facts_q.destination_port, facts_q.source_port}),
+      .addresses_i        ({facts_q.destination_address, facts_q.source_address}),
+      .valid_o            (row_valid),
+      .row_o              (row),
+      .done_o             (rows_done),
+      .write_port_i       (write_ports && write_part_i != '0),
+      .write_address_row_i(write_addresses && write_part_i != '0),
+      .write_bank_i       (write_bank_i),
+      .write_end_i        (write_part_i >= 3'd3),
+      .write_piece_i      (!write_part_i[0]),
+      .write_class_i      (write_address_i[15:0]),
+      .write_data_i       (write_data_i[HEADER_PIECE-1:0])
+  );
+
   weir_ram_1r1w #(
-      .ADDRESS_BITS(HEADER_LOG2 + 1),
+      .ADDRESS_BITS(12),
       .DATA_BITS   (RECORDS_LOG2)
   ) header (
       .clk_i          (clk_i),
       .write_i        (write_i && write_table_i == 3'd2),
-      .write_address_i({write_bank_i, write_address_i[HEADER_LOG2-1:0]}),
+      .write_address_i({write_bank_i, write_address_i[10:0]}),
       .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
-      .read_address_i ({bank, address[HEADER_LOG2-1:0]}),
+      .read_address_i ({bank, row}),
       .read_data_o    (headed)
   );
 
@@ -266,14 +288,10 @@ module weir_judge
   );
 
   // ---- to which sets the frame's classes belong
-  logic rows_q;
   logic [1:0][PORT_SETS-1:0] port_rows;
   logic [1:0][ADDRESS_SETS-1:0] address_rows;
   logic [1:0][PORT_SETS-1:0] ports_q;        // source, destination
   logic [1:0][ADDRESS_SETS-1:0] addresses_q;
-  logic write_ports, write_addresses;
-  assign write_ports = write_i && write_table_i == 3'd4;
-  assign write_addresses = write_i && write_table_i == 3'd5;
 
   for (genvar end_of = 0; end_of < 2; end_of++) begin : g_end
     logic [15:0] port_class, address_class;
@@ -285,7 +303,7 @@ module weir_judge
         .DATA_BITS   (PORT_SETS)
     ) port_sets (
         .clk_i          (clk_i),
-        .write_i        (write_ports),
+        .write_i        (write_ports && write_part_i == '0),
         .write_address_i({write_bank_i, write_address_i[PORT_CLASSES_LOG2-1:0]}),
         .write_data_i   (write_data_i[PORT_SETS-1:0]),
         .read_address_i ({bank, port_class[PORT_CLASSES_LOG2-1:0]}),
@@ -297,7 +315,7 @@ module weir_judge
         .DATA_BITS   (ADDRESS_SETS)
     ) address_sets (
         .clk_i          (clk_i),
-        .write_i        (write_addresses),
+        .write_i        (write_addresses && write_part_i == '0),
         .write_address_i({write_bank_i, write_address_i[ADDRESS_CLASSES_LOG2-1:0]}),
         .write_data_i   (write_data_i[ADDRESS_SETS-1:0]),
         .read_address_i ({bank, address_class[ADDRESS_CLASSES_LOG2-1:0]}),
@@ -344,16 +362,22 @@ module weir_judge
 
   // ---- sums
   judged_t sum_q, sum;
+  logic [31:0] header_first_q, header_first;
   logic [63:0] wanted_q, wanted;  // guards with a record that the lasting facts allow
   always_comb begin
     sum = sum_q;
     wanted = wanted_q;
+    header_first = header_first_q;
     if (ask_3_q.valid) begin
       if (ask_3_q.guard && said_q.lasting) wanted[ask_3_q.number] = 1'b1;
       if (said_q.holds) begin
         sum.held = sum_q.held + 32'd1;
         sum.scopes = sum_q.scopes | scopes_q;
-        if (sum_q.first == RECORD_NONE) sum.first = 32'(id_3_q);
+        if (ask_3_q.header) begin
+          if (header_first_q == RECORD_NONE) header_first = 32'(id_3_q);
+        end else if (sum_q.first == RECORD_NONE) begin
+          sum.first = 32'(id_3_q);
+        end
         if (ask_3_q.guard) sum.guards[ask_3_q.number] = 1'b1;
         sum.by_header = sum_q.by_header || ask_3_q.header;
         sum.by_guard = sum_q.by_guard || ask_3_q.guard;
@@ -361,6 +385,7 @@ module weir_judge
       end
     end
     if (ask_3_q.ending) begin
+      if (sum_q.first == RECORD_NONE) sum.first = header_first_q;
       sum.entries = counted_q;
       sum.heard = heard_q & (wanted_q | ~PAYLOAD_FACTS);
     end
@@ -371,10 +396,12 @@ module weir_judge
     if (rst_i || ask_3_q.ending) begin
       sum_q <= '0;
       sum_q.first <= RECORD_NONE;
+      header_first_q <= RECORD_NONE;
       wanted_q <= '0;
     end else begin
       sum_q <= sum;
       wanted_q <= wanted;
+      header_first_q <= header_first;
     end
     if (rst_i) valid_o <= 1'b0;
     else valid_o <= ask_3_q.ending;

@@ -46,7 +46,6 @@ module weir_core
     input  wire match_geometry_t [1:0]      geometry_i,
     input  wire escape_sets_t [1:0]         sets_i,
     input  wire logic [1:0][31:0]           list_limit_i,
-    input  wire logic [1:0][31:0]           header_count_i,
     input  wire logic                       heartbeat_i,
     input  wire logic                       flush_i,
     input  wire logic                       over_i,        // the source is over at time_i
@@ -789,7 +788,6 @@ module weir_core
       .clk_i          (clk_i),
       .rst_i          (rst_i),
       .list_limit_i   (list_limit_i),
-      .header_count_i (header_count_i),
       .facts_valid_i  (facts_valid),
       .facts_ready_o  (facts_ready),
       .facts_i        (frame_facts),
@@ -804,6 +802,7 @@ module weir_core
       .write_i        (write_i && write_table_i < 4'd6),
       .write_bank_i   (write_bank_i),
       .write_table_i  (write_table_i[2:0]),
+      .write_part_i   (write_part_i[2:0]),
       .write_address_i(write_address_i),
       .write_data_i   (write_data_i)
   );

@@ -226,6 +226,8 @@ package weir_core_pkg;
     logic [COUNTER_COUNT-1:0] less;
     logic [6:0]               amount_of;  // counter that grows by `amount`
     logic [63:0]              amount;
+    logic [6:0]               also_of;    // another one that grows by `also`
+    logic [63:0]              also;
     logic [63:0]              guards;     // that fired on a frame
   } count_t;
 

@@ -1,11 +1,12 @@
 // The way of one frame, from its queue's room to its fate: the order of hw-sim/src/pipeline/mod.rs, `offer`.
 //
-//     key ─ room ─ accept ─ sweep ─ look-up ─ follow ─ classes ─ scan, judge ─ verdict ─ record ─ descriptor ─ fate
+//     key ─ room ─ accept ─ sweep ─ look-up ─ follow ─ scan, judge ─ verdict ─ record ─ descriptor ─ fate
+//             │          └ classes ───────────────────┘            └ sums to the counters
 //             └ waits: nothing was done, the frame is offered again
 //
 // Function: asks one stage after the other; a frame's fate is known before the next one is looked at, so that what a frame
 // finds is what the frames before it left, however full a queue is. Parsing of the frames behind it goes on meanwhile.
-// Latency and throughput: one frame at a time; some 90 cycles, and one per word scanned, per record asked, per word written
+// Latency and throughput: one frame at a time; some 105 cycles, and one per word scanned, per record asked, per word written
 // and per word sent. Back-pressure: the frame stays where it is.
 `default_nettype none
 
@@ -103,7 +104,7 @@ module weir_frame
 
   typedef enum logic [4:0] {
     IDLE, KEY, ROOM, ACCEPT, SWEEP, SWEPT, LONG, LONG_MISS, LOOKUP, ENDED, PEEK, REPORT, FOLLOW, DECIDE, MISS,
-    CLASSES, FACTS, SCAN, FIRED, JUDGE, TOTALS, VERDICT, RECORD, DATA, DESCRIPTOR, PIN, FATE, EGRESS, DONE, WAITED
+    CLASSES, FACTS, SCAN, FIRED, JUDGE, VERDICT, RECORD, DATA, DESCRIPTOR, PIN, FATE, EGRESS, DONE, WAITED
   } state_e;
 
   // Why a frame neither passes nor goes to the host.
@@ -122,7 +123,9 @@ module weir_frame
   logic [2:0] way;
   scan_total_t total_q;
   logic [31:0] hits_q;
-  logic [3:0] step_q;
+  localparam logic [3:0] SUMMED = '1;
+  logic [3:0] step_q;  // of the sums
+  logic classed_q;     // classes are there
   logic [63:0] texts, payload_bytes, record_bytes;
   // watchdog
   logic [63:0] since_q, frames_q;
@@ -138,7 +141,7 @@ module weir_frame
   assign is_long = meta_i.length_of > 20'(FRAME_LENGTH_MAX);
   assign uninspected = !f_q.active.valid || expired_o;
   assign bank_o = f_q.active.bank;
-  assign done_o = state_q inside {DONE, WAITED};
+  assign done_o = (state_q == DONE && step_q == SUMMED) || state_q == WAITED;
   assign waited_o = state_q == WAITED;
   assign scan_empty_o = !payload;
   assign facts_o = facts_of(parsed_i, f_q.staged, f_q.keyed, bank_o,
@@ -215,6 +218,8 @@ module weir_frame
         count_o.more[COUNTER_WATCHDOG_EXPIRED] = watched && !expired_o && (over_frames || over_time);
       end
       SWEEP: begin
+        // Classes are searched for meanwhile.
+        classes_valid_o = !sent_q;
         table_o.valid = !sent_q && can_sweep;
         table_o.op = TABLE_SWEEP;
         table_o.slot = 32'({bucket_q, 3'd0});
@@ -288,7 +293,6 @@ module weir_frame
           count_o.more[COUNTER_FLOWS_MIDSTREAM] = parse_i.state.midstream;
         end
       end
-      CLASSES: classes_valid_o = !sent_q;
       FACTS: begin
         facts_valid_o = 1'b1;
         scan_o = facts_ready_i;
@@ -302,23 +306,6 @@ module weir_frame
         count_o.more[COUNTER_FRAMES_GUARD] = judged_i.by_guard;
         count_o.more[COUNTER_FRAMES_HEADER] = judged_i.by_header;
       end
-      TOTALS:
-      unique case (step_q)
-        4'd0: {count_o.amount_of, count_o.amount} = {7'(COUNTER_RECORDS_HELD), 64'(f_q.judged.held)};
-        4'd1: {count_o.amount_of, count_o.amount} = {7'(COUNTER_LIST_ENTRIES), 64'(f_q.judged.entries)};
-        4'd2: {count_o.amount_of, count_o.amount} = {7'(COUNTER_PAYLOAD_BYTES), payload_bytes};
-        4'd3: {count_o.amount_of, count_o.amount} = {7'(COUNTER_HITS), 64'(hits_q)};
-        4'd4: begin
-          count_o.amount_of = 7'(COUNTER_CANDIDATES);
-          for (int unsigned n = 0; n < LENGTHS; n++) begin
-            count_o.amount = count_o.amount + 64'(total_q.candidates[n]);
-          end
-        end
-        default: begin
-          count_o.amount_of = 7'(COUNTER_CANDIDATES_4) + 7'(step_q) - 7'd5;
-          count_o.amount = 64'(total_q.candidates[3'(step_q-4'd5)]);
-        end
-      endcase
       VERDICT: begin
         verdict_o.valid = !sent_q && f_q.has_slot;
         verdict_o.slot = f_q.slot;
@@ -402,6 +389,24 @@ module weir_frame
         end
       end
       default: ;
+    endcase
+    // What judging summed up, while the frame goes on.
+    unique case (step_q)
+      4'd0: {count_o.also_of, count_o.also} = {7'(COUNTER_RECORDS_HELD), 64'(f_q.judged.held)};
+      4'd1: {count_o.also_of, count_o.also} = {7'(COUNTER_LIST_ENTRIES), 64'(f_q.judged.entries)};
+      4'd2: {count_o.also_of, count_o.also} = {7'(COUNTER_PAYLOAD_BYTES), payload_bytes};
+      4'd3: {count_o.also_of, count_o.also} = {7'(COUNTER_HITS), 64'(hits_q)};
+      4'd4: begin
+        count_o.also_of = 7'(COUNTER_CANDIDATES);
+        for (int unsigned n = 0; n < LENGTHS; n++) begin
+          count_o.also = count_o.also + 64'(total_q.candidates[n]);
+        end
+      end
+      default:
+      if (step_q != SUMMED) begin
+        count_o.also_of = 7'(COUNTER_CANDIDATES_4) + 7'(step_q) - 7'd5;
+        count_o.also = 64'(total_q.candidates[3'(step_q-4'd5)]);
+      end
     endcase
   end
 
@@ -538,7 +543,7 @@ module weir_frame
         end
       end
       MISS: if (verdict_i.valid) state_q <= FATE;
-      CLASSES: if (classes_valid_i) state_q <= FACTS;
+      CLASSES: if (classed_q) state_q <= FACTS;
       FACTS: begin
         total_q <= '0;
         hits_q  <= '0;
@@ -548,13 +553,11 @@ module weir_frame
       FIRED: if (fired_ready_i) state_q <= JUDGE;
       JUDGE: begin
         f_q.judged <= judged_i;
-        step_q <= '0;
-        if (judged_valid_i) state_q <= TOTALS;
-      end
-      TOTALS: begin
-        sent_q <= 1'b0;
-        step_q <= step_q + 4'd1;
-        if (step_q == (payload ? 4'd9 : 4'd0)) state_q <= VERDICT;
+        if (judged_valid_i) begin
+          step_q  <= '0;
+          sent_q  <= 1'b0;
+          state_q <= VERDICT;
+        end
       end
       VERDICT: begin
         f_q.out <= verdict_i.out;
@@ -583,12 +586,16 @@ module weir_frame
       PIN: if (pin_i.valid || oldest_of(f_q) == POSITION_NONE) state_q <= DONE;
       FATE: state_q <= open_q ? EGRESS : DONE;
       EGRESS: if (read_done_i) state_q <= DONE;
+      DONE: if (step_q == SUMMED) state_q <= IDLE;
       default: state_q <= IDLE;
     endcase
+    if (step_q != SUMMED) step_q <= step_q == (payload ? 4'd9 : 4'd0) ? SUMMED : step_q + 4'd1;
     if (hit_taken_i) begin
       if (hit_i.ending) total_q <= hit_i.total;
       else hits_q <= hits_q + 32'd1;
     end
+    if (state_q == ACCEPT || classes_valid_o) classed_q <= 1'b0;
+    else if (classes_valid_i) classed_q <= 1'b1;
     if (time_valid_i) now_o <= greatest(now_o, time_i);
     if (heartbeat_i) begin
       frames_q <= '0;
@@ -598,6 +605,7 @@ module weir_frame
     end
     if (rst_i) begin
       state_q <= IDLE;
+      step_q <= SUMMED;
       number_o <= '0;
       cause_o <= '0;
       now_o <= '0;

@@ -198,7 +198,7 @@ module weir_tb_core
   // What the loader tells of a bank, beside its tables.
   match_geometry_t [1:0] geometry_q;
   escape_sets_t [1:0] sets_q;
-  logic [1:0][31:0] list_limit_q, header_count_q;
+  logic [1:0][31:0] list_limit_q;
   logic bank;
   assign bank = in.write_bank[0];
   always_ff @(posedge clk_i) begin
@@ -215,7 +215,6 @@ module weir_tb_core
         8'd14: begin
           geometry_q[bank].candidates <= in.write_data[31:0];
           list_limit_q[bank] <= in.write_data[63:32];
-          header_count_q[bank] <= in.write_data[95:64];
         end
         8'd15: sets_q[bank] <= in.write_data[767:0];
         default: ;
@@ -244,7 +243,6 @@ module weir_tb_core
       .geometry_i      (geometry_q),
       .sets_i          (sets_q),
       .list_limit_i    (list_limit_q),
-      .header_count_i  (header_count_q),
       .heartbeat_i     (in.heartbeat),
       .flush_i         (in.flush),
       .over_i          (in.over),

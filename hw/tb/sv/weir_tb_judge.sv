@@ -18,7 +18,7 @@ module weir_tb_judge
   typedef struct packed {
     logic [1023:0] data;
     logic [31:0]   address;
-    logic [7:0]    reserved;
+    logic [7:0]    part;
     logic [7:0]    table_of;
     logic [7:0]    bank;
     logic [7:0]    op;        // 0 facts, 1 hit, 2 table write, 3 limits, 4 guards
@@ -27,7 +27,7 @@ module weir_tb_judge
   in_t item;
   logic facts_ready, hit_ready, fired_ready, room, valid, pop;
   judged_t judged, result;
-  logic [1:0][31:0] list_limit_q, header_count_q;
+  logic [1:0][31:0] list_limit_q;
   logic [4:0] level_q;
 
   assign item = in_data_i;
@@ -46,7 +46,6 @@ module weir_tb_judge
       .clk_i          (clk_i),
       .rst_i          (rst_i),
       .list_limit_i   (list_limit_q),
-      .header_count_i (header_count_q),
       .facts_valid_i  (in_valid_i && item.op == 8'd0 && room),
       .facts_ready_o  (facts_ready),
       .facts_i        (item.data[$bits(frame_facts_t)-1:0]),
@@ -61,6 +60,7 @@ module weir_tb_judge
       .write_i        (in_valid_i && item.op == 8'd2),
       .write_bank_i   (item.bank[0]),
       .write_table_i  (item.table_of[2:0]),
+      .write_part_i   (item.part[2:0]),
       .write_address_i(item.address[23:0]),
       .write_data_i   (item.data)
   );
@@ -83,8 +83,7 @@ module weir_tb_judge
 
   always_ff @(posedge clk_i) begin
     if (in_valid_i && item.op == 8'd3) begin
-      list_limit_q[item.bank[0]]   <= item.data[31:0];
-      header_count_q[item.bank[0]] <= item.data[63:32];
+      list_limit_q[item.bank[0]] <= item.data[31:0];
     end
     if (rst_i) level_q <= '0;
     else level_q <= level_q + 5'(valid) - 5'(pop);

@@ -15,6 +15,7 @@ const LEGAL: &[(&str, &[&str])] = &[
     ("weir_facts", &["-GBYTES=32"]),
     ("weir_facts", &["-GBYTES=64"]),
     ("weir_judge", &[]),
+    ("weir_header_rows", &[]),
     ("weir_range_search", &[]),
     ("weir_range_search", &["-GKEY_BITS=128", "-GLOG2=5"]),
     ("weir_flow_key", &[]),

@@ -75,6 +75,8 @@ pub struct Shape {
     pub report_interval: u32,
     /// The host beats.
     pub beats: bool,
+    /// The host looks at its rings once in so many frames, and whenever a frame waits.
+    pub drains: u64,
     /// CONTROL.FLUSH now and then.
     pub flushes: bool,
     /// CONTROL.INLINE.
@@ -102,6 +104,7 @@ impl Default for Shape {
             midstream: false,
             report_interval: 0,
             beats: true,
+            drains: 6,
             flushes: false,
             inline: false,
             jumps: 60,
@@ -240,7 +243,8 @@ impl<N: Nic> Host<'_, N> {
 
     fn answer(&mut self, queue: usize, d: &Descriptor) {
         let flowless = d.flow_index == c::FLOW_NONE;
-        let command = self.r.of(&[TxCommand::Forward, TxCommand::Forward, TxCommand::Forward, TxCommand::Drop, TxCommand::Reset]);
+        let command =
+            self.r.of(&[TxCommand::Forward, TxCommand::Forward, TxCommand::Forward, TxCommand::Drop, TxCommand::Reset]);
         let mut entry = TxEntry {
             command: command as u8,
             frame_number: d.frame_number,
@@ -270,7 +274,8 @@ impl<N: Nic> Host<'_, N> {
     fn commands(&mut self, queue: usize, flow: (u32, u32), number: u64) {
         let (flow_index, flow_generation) = flow;
         let back = self.r.below(4);
-        let mut entry = TxEntry { flow_index, flow_generation, frame_number: number.saturating_sub(back), ..TxEntry::ZERO };
+        let mut entry =
+            TxEntry { flow_index, flow_generation, frame_number: number.saturating_sub(back), ..TxEntry::ZERO };
         entry.scopes = self.r.of(&[0xff, 0x20, 0x04, 0]);
         if self.r.once_in(15) {
             entry.flow_generation = entry.flow_generation.wrapping_add(1);
@@ -282,7 +287,8 @@ impl<N: Nic> Host<'_, N> {
             23..26 => TxCommand::Divert,
             26 => TxCommand::Forget,
             27 => {
-                (entry.data, entry.length, entry.port) = (self.bytes.1, 1 + self.r.below(200) as u32, self.r.below(3) as u8);
+                (entry.data, entry.length, entry.port) =
+                    (self.bytes.1, 1 + self.r.below(200) as u32, self.r.below(3) as u8);
                 // An error that is latched would fail the next loading of tables.
                 if self.images.len() == 1 && self.r.once_in(4) {
                     // Not mapped.
@@ -382,9 +388,10 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         }
         // Not every frame's time is later than the one before.
         let at = if host.r.once_in(30) { time.saturating_sub(SECOND) } else { time };
-        let offered = Frame { number: n, time: at, link: frame.link, data: &frame.data[..cut], wire_length: frame.wire_length };
+        let offered =
+            Frame { number: n, time: at, link: frame.link, data: &frame.data[..cut], wire_length: frame.wire_length };
         host.offer(&offered);
-        if host.r.once_in(6) {
+        if host.r.once_in(shape.drains) {
             host.drain();
         }
         if images.len() > 1 && host.r.once_in(shape.loads) {
@@ -452,7 +459,9 @@ pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64
             for (name, want, got) in differences(&want.counters, &got.counters) {
                 println!("{name:?}: model {want}, RTL {got}");
             }
-            panic!("event {n} behind the descriptor of frame {number:?}, WEIR_SEED={seed}\n model {expected}\n RTL   {given}\n {of:x?}");
+            panic!(
+                "event {n} behind the descriptor of frame {number:?}, WEIR_SEED={seed}\n model {expected}\n RTL   {given}\n {of:x?}"
+            );
         }
     }
     assert_eq!(found.len(), events.len(), "events, WEIR_SEED={seed}: {:?}", events.get(found.len()));

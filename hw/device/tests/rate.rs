@@ -1,0 +1,103 @@
+//! Frames per second of the frame path, with tables of ET Open: frames of one length, one behind the other, at 250 MHz
+//! against 100 Gbit/s. WEIR_RATE=1 takes all lengths and modes; WEIR_RTL_BYTES=64 builds the width of the table in
+//! docs/hardware.md.
+
+#[path = "../../tb/tests/common/mod.rs"]
+mod common;
+
+use common::made::Random;
+use common::{setting, shared_data, tables};
+use weir_device::{Driver, DriverConfig, QueueConfig};
+use weir_rtl::{RtlConfig, RtlDevice};
+use weir_sim::Frame;
+
+/// Lengths, without the check sequence.
+const LENGTHS: [usize; 7] = [60, 64, 65, 75, 128, 129, 1514];
+const FRAMES: usize = 96;
+const CLOCK: f64 = 250e6;
+/// Most cycles of a frame of 60 bytes on its way, whatever it carries; keeps what was reached.
+const SHORT: u64 = 112;
+
+/// A frame of UDP or TCP of `length` bytes between ports of no rule's interest, one of 16 flows.
+fn frame(r: &mut Random, length: usize, n: usize, tcp: bool) -> Vec<u8> {
+    let protocol = if tcp { 6 } else { 17 };
+    let mut data = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
+    data.extend(((length - 14) as u16).to_be_bytes());
+    data.extend([0, 1, 0x40, 0, 64, protocol, 0, 0, 10, 0, 0, (n % 16) as u8, 10, 0, 1, 1]);
+    data.extend([0xc3, 0x50, 0xea, 0x60]);
+    if tcp {
+        data.extend((1 + (n / 16 * (length - 54)) as u32).to_be_bytes());
+        data.extend([0, 0, 0, 1, 0x50, 0x10, 0xff, 0xff, 0, 0, 0, 0]);
+    } else {
+        data.extend(((length - 34) as u16).to_be_bytes());
+        data.extend([0, 0]);
+    }
+    // A checksum that is right; bytes that no text fact knows.
+    let sum = data[14..34].chunks(2).fold(0u32, |sum, b| sum + u32::from(u16::from_be_bytes([b[0], b[1]])));
+    let sum = !((sum >> 16) + (sum & 0xffff)) as u16;
+    data[24..26].copy_from_slice(&sum.to_be_bytes());
+    while data.len() < length {
+        data.push(0xc0 + r.below(32) as u8);
+    }
+    data
+}
+
+fn device(image: &[u8], inline: bool) -> Option<(RtlDevice, Driver<RtlDevice>)> {
+    let nic = RtlDevice::new(RtlConfig { stalls: 0 })?;
+    let mut driver = Driver::probe(nic.clone()).unwrap();
+    let queue = QueueConfig { history: 1 << 22, margin: 0, descriptors: 4096, flow_records: 4096, tx: 256 };
+    let config = DriverConfig { queues: 1, queue, flow_entries: 1 << 13, midstream: true, ..DriverConfig::default() };
+    driver.set_up(&config).unwrap();
+    let epoch = driver.load_tables(image).unwrap();
+    driver.activate(epoch).unwrap();
+    driver.enable(inline).unwrap();
+    Some((nic, driver))
+}
+
+#[test]
+fn frames_per_second() {
+    let Some(_) = shared_data("frames_per_second") else { return };
+    let Some(image) = tables::et_open("frames_per_second", 7) else { return };
+    let mut r = Random(5);
+    println!("| mode | protocol | bytes | cycles | frames per second, million | line rate, million | share |");
+    println!("|---|---|---:|---:|---:|---:|---:|");
+    let all = setting("WEIR_RATE", 0) != 0;
+    let lengths = if all { &LENGTHS[..] } else { &LENGTHS[..1] };
+    for inline in [true, false].into_iter().take(if all { 2 } else { 1 }) {
+        let Some((nic, _driver)) = device(&image, inline) else {
+            eprintln!("SKIPPED: the RTL was not built (hw/tools/install brings Verilator)");
+            return;
+        };
+        let mut number = 0;
+        for tcp in [false, true] {
+            for &length in lengths {
+                let data: Vec<Vec<u8>> = (0..FRAMES).map(|n| frame(&mut r, length, n, tcp)).collect();
+                let frames: Vec<Frame<'_>> = data
+                    .iter()
+                    .map(|data| {
+                        number += 1;
+                        let time = 1_000_000_000 + number * 100;
+                        Frame { number, time, link: 1, data, wire_length: length as u32 }
+                    })
+                    .collect();
+                // The first frames make their flows' entries.
+                nic.stream(&frames[..16]);
+                let cycles = nic.stream(&frames[16..]) as f64 / (FRAMES - 16) as f64;
+                let rate = CLOCK / cycles;
+                let line = 100e9 / (8 * (length + 24)) as f64;
+                let mode = if inline { "inline" } else { "tap" };
+                let protocol = if tcp { "TCP" } else { "UDP" };
+                println!(
+                    "| {mode} | {protocol} | {length} | {cycles:.0} | {:.2} | {:.1} | {:.1} % |",
+                    rate / 1e6,
+                    line / 1e6,
+                    100.0 * rate / line
+                );
+                assert!(
+                    length > 60 || cycles <= SHORT as f64,
+                    "{mode}, {protocol}: {cycles} cycles a frame of 60 bytes"
+                );
+            }
+        }
+    }
+}
