@@ -129,9 +129,13 @@ pub struct EquivalenceArguments {
     /// Write the result as JSON, a capture an entry.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Exchange the device's tables every N frames while it runs: load into the shadow bank, activate, roll back.
+    /// Exchange the rules every N frames while they come, on the device and on the host: what is said in each epoch must be
+    /// what its rules say alone.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub swaps: Option<u64>,
+    /// Rules that take turns with --rules; without, the same rules under other hash constants.
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "swaps")]
+    pub swap_rules: Vec<PathBuf>,
     /// Differences printed per capture.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub show: usize,

@@ -409,7 +409,7 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
     };
     let logical = weir_rules::image::tables::Tables { owners: index.owners, ..Default::default() };
     let tables =
-        Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0, swaps: None };
+        Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0 };
     loaded.seconds = begin.elapsed().as_secs_f64();
     Ok(Started { loaded, tables, everything: index.everything, version: bundle.manifest.version })
 }

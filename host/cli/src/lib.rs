@@ -9,6 +9,7 @@ pub mod bundle;
 /// The commands; tests call some of them as functions.
 pub mod commands;
 pub mod device;
+pub mod exchange;
 mod firewall;
 mod example;
 pub mod exit;

@@ -1,5 +1,6 @@
 //! Rules, engine and source put together: what `run`, `audit`, scenarios and measurements share.
 
+use crate::exchange::{Done, Exchanges, Going};
 use crate::exit::{Failure, INTERNAL, OrExit};
 use crate::ruleset;
 use crate::settings;
@@ -40,7 +41,7 @@ pub fn load(paths: &[PathBuf], config: &Config) -> Result<Loaded, Failure> {
 /// Compiles loaded rules for the engine.
 pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
     let rules = std::mem::take(&mut set.rules);
-    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), actions: settings::actions(config), firewall: settings::firewall(config), previous: None };
+    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), actions: settings::actions(config), firewall: settings::firewall(config) };
     let (program, refused) = Program::compile(rules, options);
     let mut rejected_by_cause: BTreeMap<String, u64> = ruleset::rejected_by_cause(&set);
     if !refused.is_empty() {
@@ -236,7 +237,19 @@ pub struct RunControl<'a> {
     pub tick: &'a mut dyn FnMut(Tick),
     /// Where to put what rules cost; measured if there is a place for it.
     pub profile: Option<&'a mut RuleProfile>,
+    /// Rules that take over during the run.
+    pub exchanges: Option<&'a mut dyn Exchanges>,
 }
+
+impl<'a> RunControl<'a> {
+    /// A run that is only watched.
+    pub fn new(stop: &'a AtomicBool, tick: &'a mut dyn FnMut(Tick)) -> Self {
+        RunControl { stop, tick, profile: None, exchanges: None }
+    }
+}
+
+/// Frames between two looks at how a run is going.
+pub(crate) const GOING_FRAMES: u64 = 256;
 
 pub(crate) const TICK_FRAMES: u64 = 4096;
 
@@ -258,6 +271,8 @@ pub fn run_full(
     }
     let mut last_time = 0;
     let mut frames = 0u64;
+    let mut rules = loaded.totals.clone();
+    let mut judge = None;
     while !control.stop.load(Ordering::Relaxed) {
         let more = source.next(&mut |frame| {
             // Time never runs backwards (reference semantics, section 1).
@@ -268,6 +283,25 @@ pub fn run_full(
             break;
         }
         frames += 1;
+        if let Some(exchanges) = control.exchanges.as_deref_mut() {
+            if let Some(due) = exchanges.due(frames) {
+                let begin = Instant::now();
+                let before = (engine.epoch(), engine.set_program(Arc::clone(&due.ready.loaded.program), due.epoch));
+                rules = due.ready.loaded.totals.clone();
+                exchanges.retired(before.0, before.1, judge.replace(due.ready));
+                let (load, switch) = (std::time::Duration::ZERO, begin.elapsed());
+                exchanges.done(Done { epoch: due.epoch, frames, load, switch, result: Ok(()) });
+            }
+            if frames.is_multiple_of(GOING_FRAMES) {
+                exchanges.going(&|| Going {
+                    frames,
+                    time: last_time,
+                    alerts: engine.counters().alerts,
+                    epoch: engine.epoch(),
+                    flows: engine.flows_by_epoch().to_vec(),
+                });
+            }
+        }
         if frames.is_multiple_of(TICK_FRAMES) {
             (control.tick)(Tick { progress: source.progress(), frames, alerts: engine.counters().alerts });
         }
@@ -278,7 +312,7 @@ pub fn run_full(
     }
     let counters = engine.counters();
     (control.tick)(Tick { progress: source.progress(), frames, alerts: counters.alerts });
-    let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
+    let mut totals = RunTotals { rules, last_time, ..RunTotals::default() };
     totals.host.packets = counters.frames;
     totals.host.bytes = counters.bytes;
     totals.host.flows = counters.flows;

@@ -162,7 +162,7 @@ fn inspect_with(
             group(tick.alerts)
         ));
     };
-    let mut control = RunControl { stop, tick: &mut tick, profile };
+    let mut control = RunControl { profile, ..RunControl::new(stop, &mut tick) };
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim | Device::Rtl => {
