@@ -489,6 +489,11 @@ impl Behind<'_> {
             frames += 1;
             if let Some(exchanges) = control.exchanges.as_deref_mut() {
                 if let Some(due) = exchanges.due(frames) {
+                    // No more than one exchange waits for a frame to tell of it.
+                    if runtime.is_expecting() {
+                        runtime.poll(sink).or_internal()?;
+                        runtime.settle();
+                    }
                     let done = exchange(&mut runtime, &due, frames);
                     if done.result.is_ok() {
                         judges.push_back((due.epoch, Some(due.ready)));

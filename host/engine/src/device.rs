@@ -237,6 +237,11 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.epochs.retain(|(known, _)| *known != device);
     }
 
+    /// An exchange has been made that no frame has told of yet.
+    pub fn is_expecting(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
     /// All frames of earlier epochs have been taken: what is expected takes effect now.
     pub fn settle(&mut self) {
         while let Some(expected) = self.expected.pop_front() {
