@@ -21,7 +21,7 @@ use weir_contract::enums::{BlockType, CapabilityType, Scopes};
 use weir_contract::layouts::{BlockEntry, Geometry, GuardParameters, ImageHeader, Record};
 use weir_ir::{Match, PortSet, Rule};
 use weir_management::Config;
-use weir_rules::RuleSource;
+use weir_rules::{GivenFiles, RuleSource};
 use weir_rules::image::{Image, ImageReport};
 use weir_rules::plan::{Class, Condition, Fragment, Plan, RulePlan, Sets, Trigger};
 
@@ -51,6 +51,8 @@ enum Role {
     Threshold,
     Categories,
     Reputation,
+    /// A file that rules load a data set or a list of digests from.
+    Data,
 }
 
 /// A condition that the host looks for in streams itself.
@@ -71,8 +73,8 @@ struct Evidence {
 struct Contents {
     texts: Vec<Text>,
     vars: BTreeMap<String, String>,
-    /// Files that data sets are loaded from, with their SHA-256: they lie beside the bundle.
-    data: BTreeMap<String, String>,
+    /// Directory that data sets were loaded from; the files are among the texts.
+    data_directory: Option<PathBuf>,
 }
 
 /// What the planner decided, as far as a run asks. It is read beside the rules, so that both cores of a small host are busy.
@@ -165,28 +167,19 @@ fn block(image: &[u8], kind: BlockType) -> Option<&[u8]> {
     image.get(usize::try_from(entry.offset).ok()?..)?.get(..usize::try_from(entry.length).ok()?)
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    weir_bundle::hex(&Sha256::digest(bytes))
-}
-
 /// Seconds of Unix time.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// Files of data sets that rules name.
-fn data_files(rules: &[Rule]) -> Vec<String> {
-    let matches = rules.iter().flat_map(|rule| &rule.buffers).flat_map(|run| &run.matches);
-    let mut out: Vec<String> = matches
-        .filter_map(|m| if let Match::Dataset(d) = m { d.file.as_deref().map(str::to_owned) } else { None })
-        .collect();
-    out.sort();
-    out.dedup();
-    out
-}
-
 /// Packs the program, and gives the digest of its inputs.
-pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool) -> Result<(Vec<u8>, String), Failure> {
+pub fn pack(
+    inputs: &Inputs,
+    files: &BTreeMap<PathBuf, Vec<u8>>,
+    loaded: &Loaded,
+    tables: &Tables,
+    everything: bool,
+) -> Result<(Vec<u8>, String), Failure> {
     let rules = loaded.program.sources();
     let mut texts = Vec::new();
     let mut bytes = Vec::new();
@@ -203,12 +196,14 @@ pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool)
         texts.push(Text { role, name: source.name.to_string(), length: source.bytes.len(), firewall: source.firewall });
         bytes.extend_from_slice(&source.bytes);
     }
-    let mut data = BTreeMap::new();
-    for name in data_files(rules) {
-        let path = inputs.data_directory.as_deref().unwrap_or(Path::new("")).join(&name);
-        if let Ok(bytes) = std::fs::read(&path) {
-            data.insert(name, sha256(&bytes));
-        }
+    for (path, content) in files {
+        let name = path.to_str().ok_or_else(|| Failure {
+            code: INPUT,
+            error: anyhow::anyhow!("{}: the name of the data file is no UTF-8", path.display()),
+            remedy: Some("give it another name".to_owned()),
+        })?;
+        texts.push(Text { role: Role::Data, name: name.to_owned(), length: content.len(), firewall: false });
+        bytes.extend_from_slice(content);
     }
     let plan = &tables.plan;
     let common = plan.common.iter().map(|c| (None, c));
@@ -227,7 +222,7 @@ pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool)
             Some(Evidence { rule, fragment, guard, classes: r.class_mask, scopes: r.scopes, ports })
         })
         .collect();
-    let contents = serde_json::to_vec(&Contents { texts, vars: inputs.vars.clone(), data }).or_internal()?;
+    let contents = serde_json::to_vec(&Contents { texts, vars: inputs.vars.clone(), data_directory: inputs.data_directory.clone() }).or_internal()?;
     let index = Index {
         normal: normal(rules),
         classes: plan.rules.iter().map(|p| p.class.letter()).collect(),
@@ -363,21 +358,7 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
     let packed = bundle.part(PROGRAM).map_err(|e| refused(path, e))?;
     let bytes = inflate(packed).map_err(|why| wrong(&why))?;
     let (contents, index, texts) = split(&bytes).map_err(|why| wrong(&why))?;
-    let inputs = inputs(&contents, texts, path.parent()).map_err(|why| wrong(&why))?;
-    let directory = path.parent().unwrap_or(Path::new(""));
-    for (name, digest) in &contents.data {
-        let file = directory.join(name);
-        let bytes = weir_rules::load::read_limited(&file, weir_bundle::BUNDLE_MAX).or_input()?;
-        if sha256(&bytes) != *digest {
-            return Err(Failure {
-                code: INPUT,
-                error: anyhow::anyhow!("{}: the data set is not the one that the bundle was made with", file.display()),
-                remedy: Some(
-                    "put the file that the bundle was made with beside it, or make the bundle anew".to_owned(),
-                ),
-            });
-        }
-    }
+    let inputs = inputs(&contents, texts).map_err(|why| wrong(&why))?;
     // What the planner decided is read while the rules are loaded.
     let (loaded, planned) = std::thread::scope(|scope| {
         let planned = scope.spawn(|| {
@@ -435,11 +416,12 @@ fn split(bytes: &[u8]) -> Result<(Contents, &[u8], &[u8]), String> {
     Ok((serde_json::from_slice(contents).map_err(|error| error.to_string())?, index, texts))
 }
 
-/// What rules are loaded with; the data directory is that of the bundle.
-fn inputs(contents: &Contents, texts: &[u8], directory: Option<&Path>) -> Result<Inputs, String> {
+/// What rules are loaded with. Nothing is read from the disk.
+fn inputs(contents: &Contents, texts: &[u8]) -> Result<Inputs, String> {
     let mut rest = texts;
-    let mut inputs =
-        Inputs { vars: contents.vars.clone(), data_directory: directory.map(Path::to_owned), ..Inputs::default() };
+    let mut files = GivenFiles::default();
+    let data_directory = contents.data_directory.clone();
+    let mut inputs = Inputs { vars: contents.vars.clone(), data_directory, ..Inputs::default() };
     for text in &contents.texts {
         let (own, behind) = rest.split_at_checked(text.length).ok_or("a text is cut short")?;
         rest = behind;
@@ -451,8 +433,12 @@ fn inputs(contents: &Contents, texts: &[u8], directory: Option<&Path>) -> Result
             Role::Reference => inputs.reference = Some(source),
             Role::Threshold => inputs.threshold = Some(source),
             Role::Categories => inputs.categories = Some(source),
+            Role::Data => {
+                files.0.insert(PathBuf::from(&text.name), source.bytes);
+            }
         }
     }
+    inputs.files = Some(files);
     if rest.is_empty() { Ok(inputs) } else { Err("there are bytes behind its texts".to_owned()) }
 }
 
@@ -521,7 +507,7 @@ pub fn fuzz_pack(bytes: &[u8]) -> Vec<u8> {
 pub fn fuzz_program(packed: &[u8]) {
     let Ok(bytes) = inflate(packed) else { return };
     let Ok((contents, index, texts)) = split(&bytes) else { return };
-    let _ = inputs(&contents, texts, None);
+    let _ = inputs(&contents, texts);
     if let Ok(index) = serde_json::from_slice::<Index>(index) {
         let _ = plan(&index);
     }

@@ -75,7 +75,8 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
     let paths = ruleset::paths(&arguments.rules, &config)?;
     let begin = std::time::Instant::now();
     let inputs = ruleset::Inputs::gather(ruleset::sources(&paths)?, &paths, &config)?;
-    let loaded = pipeline::compile(inputs.load(None)?, &config, begin);
+    let (set, files) = inputs.load_keeping()?;
+    let loaded = pipeline::compile(set, &config, begin);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let image_options = match arguments.seed {
         Some(seed) => ImageOptions { seed, ..ImageOptions::default() },
@@ -87,7 +88,7 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
     Tables::load(&tables.image.bytes).or_internal()?;
     let sealed = match &key {
         Some(key) => {
-            let (program, ruleset) = bundle::pack(&inputs, &loaded, &tables, everything)?;
+            let (program, ruleset) = bundle::pack(&inputs, &files, &loaded, &tables, everything)?;
             let image = tables.image.bytes.as_slice();
             let manifest = bundle::manifest(image, loaded.totals.loaded, ruleset, arguments.bundle_version, arguments.expires)?;
             let parts = [(bundle::TABLES, image), (bundle::PROGRAM, program.as_slice())];
