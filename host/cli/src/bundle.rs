@@ -302,16 +302,18 @@ pub struct Started {
     pub everything: bool,
     /// Version of the bundle.
     pub version: u64,
+    /// Digest of the bundle.
+    pub digest: String,
 }
 
-/// Checks a bundle for use and starts its program. Nothing is noted as accepted yet.
+/// Checks a bundle for use and starts its program. Nothing is noted as accepted yet. Gives the bundle's bytes too.
 pub fn start(
     path: &Path,
     key: &PublicKey,
     history: &History,
     capacity: Option<&Capacity>,
     config: &Config,
-) -> Result<(Started, History), Failure> {
+) -> Result<(Started, History, Vec<u8>), Failure> {
     let bytes = weir_rules::load::read_limited(path, weir_bundle::BUNDLE_MAX).or_input()?;
     let bundle = Bundle::open(&bytes, key).map_err(|e| refused(path, e))?;
     let fit = |()| capacity.map_or(Ok(()), |capacity| bundle.manifest.needs.fit(capacity));
@@ -319,7 +321,7 @@ pub fn start(
     let started = unpack(path, &bundle, config)?;
     let mut accepted = history.clone();
     accepted.accept(&bundle, now());
-    Ok((started, accepted))
+    Ok((started, accepted, bytes))
 }
 
 /// Where the bundles accepted by a key are noted, unless a file is named.
@@ -392,7 +394,7 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
     let tables =
         Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0 };
     loaded.seconds = begin.elapsed().as_secs_f64();
-    Ok(Started { loaded, tables, everything: index.everything, version: bundle.manifest.version })
+    Ok(Started { loaded, tables, everything: index.everything, version: bundle.manifest.version, digest: bundle.digest.clone() })
 }
 
 /// Unpacks a program.

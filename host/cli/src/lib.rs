@@ -8,6 +8,7 @@ pub mod args;
 pub mod bundle;
 /// The commands; tests call some of them as functions.
 pub mod commands;
+pub mod deployment;
 pub mod device;
 pub mod exchange;
 mod firewall;

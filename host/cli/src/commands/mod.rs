@@ -12,6 +12,7 @@ mod rules_test;
 pub(crate) mod run;
 pub mod swaps;
 mod tables;
+mod tables_deploy;
 mod tables_diff;
 mod tables_verify;
 mod version;
