@@ -6,6 +6,7 @@
 
 pub mod args;
 pub mod bundle;
+mod bundle_normal;
 /// The commands; tests call some of them as functions.
 pub mod commands;
 pub mod deployment;

@@ -174,6 +174,7 @@ impl Deployment {
     fn deploy(&self, file: &Path) -> Result<Value, Failure> {
         let _turn = self.turn()?;
         let read = weir_rules::load::read_limited(file, weir_bundle::BUNDLE_MAX).or_input();
+        let read = read.map_err(|failure| failure.remedy("name a file that the running Weir can read"));
         let result = read.and_then(|bytes| self.take_over(Arc::new(bytes), file, true));
         if let Err(failure) = &result {
             self.note_refusal("deploy", file, failure);
@@ -231,7 +232,8 @@ impl Deployment {
                 remedy: Some("make the bundle with --everything".to_owned()),
             });
         }
-        if self.terms.device && self.terms.config.control.proof {
+        // What comes back was proven when it was deployed, or started from.
+        if forward && self.terms.device && self.terms.config.control.proof {
             prove(file, &loaded, &tables)?;
         }
         let image = tables.image.bytes.len() as u64;
@@ -285,7 +287,7 @@ impl Deployment {
             "digest": digest,
             "rules": rules,
             "frames": done.frames,
-            "proven": self.terms.device && self.terms.config.control.proof,
+            "proven": forward && self.terms.device && self.terms.config.control.proof,
             "ready_ms": milliseconds(made),
             "load_ms": milliseconds(done.load),
             "switch_ms": milliseconds(done.switch),
