@@ -215,6 +215,10 @@ mod tests {
         ];
         let digests: std::collections::BTreeSet<String> = texts.iter().map(|text| of_text(text)).collect();
         assert_eq!(digests.len(), texts.len());
-        assert_eq!(of_text(&texts[0]), of_text(&texts[0].replace("content", "msg:\"m\"; content")), "no match depends on it");
+        assert_eq!(
+            of_text(&texts[0]),
+            of_text(&texts[0].replace("content", "msg:\"m\"; content")),
+            "no match depends on it"
+        );
     }
 }

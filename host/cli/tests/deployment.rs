@@ -78,7 +78,8 @@ impl Place {
     }
 
     fn start(&self) -> Running {
-        let arguments = ["run", "--bundle", "1.bundle", "--public-key", "k.pub", "--pcap", "office.pcap", "--control", "s"];
+        let arguments =
+            ["run", "--bundle", "1.bundle", "--public-key", "k.pub", "--pcap", "office.pcap", "--control", "s"];
         let more = ["--loop", "0", "--rate", "20000", "--log-dir", "log", "-q"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
         command.args(arguments).args(more).current_dir(&self.0).stdout(Stdio::null()).stderr(Stdio::null());

@@ -2,7 +2,7 @@
 //!
 //! Place: owned by the engine's flow entry, passed to every inspection. Invariants: every list is bounded; rule
 //! indices in it belong to one program; when the flow goes over to another epoch, everything that rules have left on it is
-//! forgotten, and rules see only what begins from then on (reference semantics, section 8).
+//! forgotten, and rules see only what begins from then on (reference semantics, section 9).
 
 use crate::program::header::HeaderCache;
 use crate::program::{Program, RuleIndex};

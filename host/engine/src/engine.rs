@@ -122,7 +122,7 @@ impl Engine {
     }
 
     /// Another program judges from the next frame on, which is the first of `epoch`; gives the one before. A flow goes over
-    /// with its next packet; rules see nothing of it that began before (reference semantics, section 8).
+    /// with its next packet; rules see nothing of it that began before (reference semantics, section 9).
     pub fn set_program(&mut self, program: Arc<Program>, epoch: u32) -> Arc<Program> {
         let inner = &mut self.inner;
         let mut config = app_config(&inner.config, &program);

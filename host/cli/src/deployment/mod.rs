@@ -271,7 +271,13 @@ impl Deployment {
             tracing::error!("{error}");
         }
         let mut state = lock(&self.state);
-        let left = state.active.replace(Kept { bytes: Arc::clone(&bytes), file: file.to_owned(), version, digest: digest.clone(), rules });
+        let left = state.active.replace(Kept {
+            bytes: Arc::clone(&bytes),
+            file: file.to_owned(),
+            version,
+            digest: digest.clone(),
+            rules,
+        });
         if forward {
             state.earlier.extend(left);
             let excess = state.earlier.len().saturating_sub(EARLIER_MAX);
@@ -349,9 +355,7 @@ impl Deployment {
     fn status(&self) -> Value {
         let going = lock(&self.going).clone();
         let state = lock(&self.state);
-        let kept = |kept: &Kept| {
-            json!({ "version": kept.version, "digest": kept.digest, "file": kept.file.display().to_string(), "rules": kept.rules })
-        };
+        let kept = |kept: &Kept| json!({ "version": kept.version, "digest": kept.digest, "file": kept.file.display().to_string(), "rules": kept.rules });
         let held = |held: &Held| {
             let flows = going.flows.iter().find(|(epoch, _)| *epoch == held.epoch).map_or(0, |(_, flows)| *flows);
             json!({ "epoch": held.epoch, "version": held.version, "flows": flows, "image_bytes": held.image, "grown_bytes": held.grown })
@@ -395,7 +399,8 @@ fn prove(file: &Path, loaded: &Loaded, tables: &crate::device::Tables) -> Result
         error: anyhow::anyhow!("{}: part `{}`: {why}", file.display(), bundle::TABLES),
         remedy: Some("make the bundle anew; `weir tables verify` says more".to_owned()),
     };
-    let report = weir_verify::verify(rules, &Host { patterns, gates }, &tables.image.bytes).map_err(|e| not(e.to_string()))?;
+    let report =
+        weir_verify::verify(rules, &Host { patterns, gates }, &tables.image.bytes).map_err(|e| not(e.to_string()))?;
     if report.is_good() {
         return Ok(());
     }

@@ -43,7 +43,8 @@ pub fn targets() -> [Target; 2] {
                     }
                 },
                 || {
-                    let refusal = Refusal { code: 3, error: "place: cause".to_owned(), remedy: Some("remedy".to_owned()) };
+                    let refusal =
+                        Refusal { code: 3, error: "place: cause".to_owned(), remedy: Some("remedy".to_owned()) };
                     let done = Answer::Done(serde_json::json!({ "epoch": 2, "flows": [1, 2.5, null] }));
                     [Answer::Refused(refusal), done].iter().filter_map(|answer| answer.encode().ok()).collect()
                 },
