@@ -59,9 +59,10 @@ fn told(done: &Value, json: bool) -> Result<u8, Failure> {
         short(text(done, "digest"))
     );
     outln!(
-        "Checked{} in {:.0} ms beside the frames, tables loaded in {:.1} ms, exchanged in {:.3} ms",
+        "Checked{} in {:.0} ms, beside {} frames, tables loaded in {:.1} ms, exchanged in {:.3} ms",
         if done.get("proven") == Some(&Value::Bool(true)) { ", compiled and proven" } else { " and compiled" },
         milliseconds("ready_ms"),
+        group(number(done, "frames_meanwhile")),
         milliseconds("load_ms"),
         milliseconds("switch_ms")
     );

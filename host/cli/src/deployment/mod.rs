@@ -74,9 +74,14 @@ pub struct Terms {
     pub device: bool,
 }
 
+/// Work for the one thread that makes bundles ready: what a thread allocates comes from the same part of the heap every time, so
+/// memory does not grow with every thread that ever compiled rules.
+type Job = (Command, mpsc::SyncSender<Result<Value, Failure>>);
+
 /// Bundles of a running Weir.
 pub struct Deployment {
     terms: Terms,
+    jobs: Mutex<mpsc::Sender<Job>>,
     state: Mutex<State>,
     going: Mutex<Going>,
     /// One at a time.
@@ -109,8 +114,10 @@ impl Deployment {
         let version = first.as_ref().map(|kept| kept.version);
         let held = Held { epoch: 1, version, grown: resident(), image };
         tracing::debug!("{} rules judge in epoch 1", loaded.totals.loaded);
-        Arc::new(Deployment {
+        let (jobs, taken) = mpsc::channel::<Job>();
+        let deployment = Arc::new(Deployment {
             terms,
+            jobs: Mutex::new(jobs),
             state: Mutex::new(State {
                 active: first,
                 epoch: 1,
@@ -128,7 +135,31 @@ impl Deployment {
             ended: AtomicBool::new(false),
             everything: AtomicBool::new(false),
             tagged: AtomicBool::new(false),
-        })
+        });
+        let worker = Arc::downgrade(&deployment);
+        let work = move || {
+            for (command, reply) in taken {
+                let Some(deployment) = worker.upgrade() else { break };
+                let _ = reply.send(match command {
+                    Command::Rollback {} => deployment.roll_back(),
+                    Command::Deploy { bundle } => deployment.deploy(&bundle),
+                    Command::Status {} | Command::History {} => Ok(Value::Null),
+                });
+            }
+        };
+        let thread = std::thread::Builder::new().name("deploy".to_owned());
+        if let Err(error) = thread.spawn(work) {
+            tracing::error!("no bundle can be deployed: {error}");
+        }
+        deployment
+    }
+
+    /// Lets the worker do it.
+    fn work(&self, command: Command) -> Result<Value, Failure> {
+        let _turn = self.turn()?;
+        let (reply, done) = mpsc::sync_channel(1);
+        lock(&self.jobs).send((command, reply)).or_internal()?;
+        done.recv().or_internal()?
     }
 
     /// The loop's end of it. Dropping it says that the run is over.
@@ -143,8 +174,7 @@ impl Deployment {
     /// Answers a request.
     pub fn answer(&self, command: Command) -> Answer {
         let done = match command {
-            Command::Deploy { bundle } => self.deploy(&bundle),
-            Command::Rollback {} => self.roll_back(),
+            Command::Deploy { .. } | Command::Rollback {} => self.work(command),
             Command::Status {} => Ok(self.status()),
             Command::History {} => self.history(),
         };
@@ -172,7 +202,6 @@ impl Deployment {
     }
 
     fn deploy(&self, file: &Path) -> Result<Value, Failure> {
-        let _turn = self.turn()?;
         let read = weir_rules::load::read_limited(file, weir_bundle::BUNDLE_MAX).or_input();
         let read = read.map_err(|failure| failure.remedy("name a file that the running Weir can read"));
         let result = read.and_then(|bytes| self.take_over(Arc::new(bytes), file, true));
@@ -183,7 +212,6 @@ impl Deployment {
     }
 
     fn roll_back(&self) -> Result<Value, Failure> {
-        let _turn = self.turn()?;
         let Some(before) = lock(&self.state).earlier.last().cloned() else {
             return Err(Failure {
                 code: INPUT,
@@ -209,6 +237,7 @@ impl Deployment {
             });
         };
         let begin = Instant::now();
+        let frames_before = lock(&self.going).frames;
         let before = resident();
         let mut notes = History::read(&self.terms.notes).or_input()?;
         let opened = Bundle::open(&bytes, key).map_err(refused)?;
@@ -293,6 +322,7 @@ impl Deployment {
             "digest": digest,
             "rules": rules,
             "frames": done.frames,
+            "frames_meanwhile": done.frames.saturating_sub(frames_before),
             "proven": forward && self.terms.device && self.terms.config.control.proof,
             "ready_ms": milliseconds(made),
             "load_ms": milliseconds(done.load),
