@@ -47,7 +47,8 @@ pub fn run(rules: &[PathBuf], sim: bool, config: &Config) -> Result<()> {
         let before_bytes = status_bytes("VmRSS");
         let mut counts = AlertCollector::counting();
         let stop = AtomicBool::new(false);
-        let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+        let mut tick = |_| {};
+        let mut control = RunControl::new(&stop, &mut tick);
         let totals = match &tables {
             Some(tables) => {
                 Behind { loaded: &loaded, tables, config, validate }.run(&mut source, &mut counts, &mut control)

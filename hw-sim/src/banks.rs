@@ -52,19 +52,14 @@ pub struct Banks {
 const CHUNK: usize = 1 << 16;
 
 impl Banks {
-    /// Load an image into the shadow bank. A wanted epoch of 0, or one that is resident, is replaced by the next unused
-    /// number.
-    pub fn load(&mut self, bus: &mut Bus, address: u64, length: u64, wanted: u32) -> Result<u32, Refusal> {
+    /// Load an image into the shadow bank. Its epoch is greater than every one before: entries of the flow table keep what
+    /// an epoch's tables said, by number.
+    pub fn load(&mut self, bus: &mut Bus, address: u64, length: u64) -> Result<u32, Refusal> {
         self.shadow = None;
         let image = fetch(bus, address, length)?;
         let tables = Tables::load(&image)?;
-        let resident = |bank: &Option<Bank>| bank.as_ref().is_some_and(|bank| bank.epoch == wanted);
-        let epoch = if wanted == 0 || resident(&self.active) || resident(&self.previous) {
-            self.last_epoch.wrapping_add(1).max(1)
-        } else {
-            wanted
-        };
-        self.last_epoch = self.last_epoch.max(epoch);
+        let epoch = self.last_epoch.wrapping_add(1).max(1);
+        self.last_epoch = epoch;
         self.shadow = Some(Bank { epoch, tables: Rc::new(tables), image: image.into() });
         Ok(epoch)
     }

@@ -364,7 +364,7 @@ impl Core {
                 self.registers.set(r::ERROR, 0);
                 self.registers.set(r::ERROR_DETAIL, 0);
             }
-            r::TABLE_LOAD => self.load_tables(value as u32),
+            r::TABLE_LOAD => self.load_tables(),
             r::EPOCH => self.activate(value as u32),
             r::HEARTBEAT => {
                 let now = self.pipeline.now;
@@ -483,9 +483,9 @@ impl Core {
         Ok(())
     }
 
-    fn load_tables(&mut self, epoch: u32) {
+    fn load_tables(&mut self) {
         let (address, length) = (self.registers.get(r::TABLE_ADDRESS), self.registers.get(r::TABLE_LENGTH));
-        let result = self.banks.load(&mut self.pipeline.bus, address, length, epoch);
+        let result = self.banks.load(&mut self.pipeline.bus, address, length);
         let (state, error, block, offset) = match result {
             Ok(_) => {
                 self.pipeline.counters.count(Counter::TableLoads);

@@ -105,6 +105,21 @@ fn reload_rollback_and_a_bad_image() {
     assert_eq!(crc.to_le_bytes(), builder(b"first").build()[36..40]);
 }
 
+/// Entries of the flow table keep an epoch's classes of addresses and ports by its number.
+#[test]
+fn epochs_are_never_numbered_twice() {
+    let mut rig = Rig::new(&Shape::default(), &builder(b"first").build());
+    let mut last = rig.driver.epoch().unwrap();
+    for _ in 0..6 {
+        let epoch = rig.driver.load_tables(&builder(b"second").build()).unwrap();
+        assert!(epoch > last);
+        rig.driver.activate(epoch).unwrap();
+        last = epoch;
+    }
+    let before = rig.driver.rollback().unwrap();
+    assert!(rig.driver.load_tables(&builder(b"first").build()).unwrap() > last && before < last);
+}
+
 #[test]
 fn every_fault_keeps_the_count() {
     for closed in [false, true] {

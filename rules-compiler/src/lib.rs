@@ -19,7 +19,7 @@ pub mod syntax;
 pub mod vars;
 
 pub use diag::{Cause, Diagnostic, Severity};
-pub use load::{LoadOptions, Progress, ReadError, RuleSource, Ruleset, fuzz_rule_text, load};
+pub use load::{DataFiles, GivenFiles, KeptFiles, LoadOptions, Progress, ReadError, RuleSource, Ruleset, fuzz_rule_text, load};
 pub use lower::{Dialect, application_protocol};
 pub use support::Support;
 pub use vars::VariableTable;

@@ -11,7 +11,7 @@ use crate::lower::{Dialect, Fault, Session, lower};
 use crate::support::Support;
 use crate::syntax::{Chunk, Origin, RuleText, Span, Splitter, parse_rule};
 use crate::vars::{Resolver, VariableTable};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io::Read;
@@ -132,6 +132,52 @@ pub struct Progress {
 /// Says why an expression cannot be used.
 pub type PcreCheck<'a> = &'a dyn Fn(&Pcre) -> Result<(), String>;
 
+/// Where files that rules name (lists of values and of digests) are read from, where that is not the disk.
+pub trait DataFiles {
+    /// There is such a file.
+    fn holds(&self, path: &Path) -> bool;
+    /// Its bytes.
+    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, ReadError>;
+}
+
+/// Files of the disk, of which everything that is read is kept.
+#[derive(Debug, Default)]
+pub struct KeptFiles(std::cell::RefCell<BTreeMap<PathBuf, Vec<u8>>>);
+
+impl KeptFiles {
+    /// What was read.
+    pub fn into_files(self) -> BTreeMap<PathBuf, Vec<u8>> {
+        self.0.into_inner()
+    }
+}
+
+impl DataFiles for KeptFiles {
+    fn holds(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+
+    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+        let bytes = read_limited(path, limit)?;
+        self.0.borrow_mut().insert(path.to_owned(), bytes.clone());
+        Ok(bytes)
+    }
+}
+
+/// Files that were given, by their paths; the disk is not asked.
+#[derive(Debug, Default)]
+pub struct GivenFiles(pub BTreeMap<PathBuf, Vec<u8>>);
+
+impl DataFiles for GivenFiles {
+    fn holds(&self, path: &Path) -> bool {
+        self.0.contains_key(path)
+    }
+
+    fn read(&self, path: &Path, _: u64) -> Result<Vec<u8>, ReadError> {
+        let missing = || std::io::Error::new(std::io::ErrorKind::NotFound, "it is not among the files that were given");
+        self.0.get(path).cloned().ok_or_else(|| ReadError::Io { path: path.to_owned(), source: missing() })
+    }
+}
+
 /// What a load depends on besides rules and variables.
 #[derive(Default)]
 pub struct LoadOptions<'a> {
@@ -147,6 +193,8 @@ pub struct LoadOptions<'a> {
     pub threshold: Option<RuleSource>,
     /// Directory that data sets are loaded from.
     pub data_directory: Option<&'a Path>,
+    /// Where files that rules name are read from; none: the disk.
+    pub files: Option<&'a dyn DataFiles>,
     /// Reputation of addresses, for `iprep`.
     pub reputation: Option<&'a Reputation>,
     /// Called for every expression; the error rejects the rule. The engine passes its compiler.

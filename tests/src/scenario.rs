@@ -219,7 +219,8 @@ impl Scenario {
     ) -> Result<(Seen, RunTotals)> {
         let mut sink = Seen { asked: self.tagged.is_some(), ..Seen::default() };
         let stop = AtomicBool::new(false);
-        let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+        let mut tick = |_| {};
+        let mut control = RunControl::new(&stop, &mut tick);
         let validate = config.capture.checksums != weir_management::Checksums::Ignore;
         let totals = run(validate, &mut self.source()?, &mut sink, &mut control).map_err(|e| anyhow::anyhow!("{e}"))?;
         Ok((sink, totals))

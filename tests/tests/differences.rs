@@ -46,7 +46,8 @@ fn what_weir_does_where_suricata_does_otherwise() {
     let stop = AtomicBool::new(false);
     let mut complaints = Vec::new();
     for (sid, capture, port, alerts) in PINNED {
-        let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+        let mut tick = |_| {};
+        let mut control = RunControl::new(&stop, &mut tick);
         let mut heard = AlertCollector::default();
         let mut source = Source::open(&data.join("pcaps").join(capture)).unwrap();
         pipeline::run_full(&loaded, &config, false, &mut source, &mut heard, &mut control).unwrap();

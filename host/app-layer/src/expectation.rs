@@ -61,12 +61,19 @@ pub struct Pair {
     ends: [IpAddr; 2],
     vlan: [u16; 2],
     depth: u8,
+    epoch: u32,
 }
 
 impl Pair {
     /// Of two addresses, the VLANs and the tunnel depth of their flows.
     pub fn new(a: IpAddr, b: IpAddr, vlan: [u16; 2], depth: u8) -> Pair {
-        Pair { ends: if a <= b { [a, b] } else { [b, a] }, vlan, depth }
+        Pair { ends: if a <= b { [a, b] } else { [b, a] }, vlan, depth, epoch: 0 }
+    }
+
+    /// In an epoch of the rules: what was announced in another one does not count.
+    #[must_use]
+    pub fn in_epoch(self, epoch: u32) -> Pair {
+        Pair { epoch, ..self }
     }
 }
 

@@ -44,6 +44,28 @@ pub struct Accepted {
     pub at: u64,
 }
 
+/// A try to make a bundle the active one of a running Weir.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When, seconds of Unix time.
+    pub at: u64,
+    /// `deploy` or `rollback`.
+    pub what: String,
+    /// File.
+    pub file: String,
+    /// Its version, if it was accepted.
+    pub version: Option<u64>,
+    /// Epoch that it began, if it was accepted.
+    pub epoch: Option<u32>,
+    /// Why it was refused.
+    pub refused: Option<String>,
+}
+
+/// Most attempts kept.
+const ATTEMPTS_MAX: usize = 200;
+/// Most bytes of a reason that are kept.
+const REASON_MAX: usize = 1000;
+
 /// Accepted bundles, oldest first.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
@@ -51,6 +73,9 @@ pub struct History {
     pub greatest: u64,
     /// Accepted ones.
     pub accepted: Vec<Accepted>,
+    /// What was tried with running Weirs, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
 }
 
 impl History {
@@ -97,6 +122,17 @@ impl History {
         });
         let excess = self.accepted.len().saturating_sub(ENTRIES_MAX);
         self.accepted.drain(..excess);
+    }
+
+    /// Notes an attempt.
+    pub fn attempt(&mut self, mut attempt: Attempt) {
+        if let Some(why) = &mut attempt.refused {
+            let end = why.floor_char_boundary(REASON_MAX);
+            why.truncate(end);
+        }
+        self.attempts.push(attempt);
+        let excess = self.attempts.len().saturating_sub(ATTEMPTS_MAX);
+        self.attempts.drain(..excess);
     }
 
     /// Lets an accepted bundle come back: later ones are forgotten.

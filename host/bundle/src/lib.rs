@@ -26,7 +26,7 @@ mod history;
 mod key;
 mod manifest;
 
-pub use history::{Accepted, History, HistoryError};
+pub use history::{Accepted, Attempt, History, HistoryError};
 pub use key::{KeyError, PrivateKey, PublicKey, generate};
 pub use manifest::{Capacity, Manifest, Needs, Part};
 

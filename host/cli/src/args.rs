@@ -129,9 +129,13 @@ pub struct EquivalenceArguments {
     /// Write the result as JSON, a capture an entry.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Exchange the device's tables every N frames while it runs: load into the shadow bank, activate, roll back.
+    /// Exchange the rules every N frames while they come, on the device and on the host: what is said in each epoch must be
+    /// what its rules say alone.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub swaps: Option<u64>,
+    /// Rules that take turns with --rules; without, the same rules under other hash constants.
+    #[arg(long, value_name = "PATH", num_args = 1.., requires = "swaps")]
+    pub swap_rules: Vec<PathBuf>,
     /// Differences printed per capture.
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub show: usize,
@@ -159,11 +163,18 @@ pub enum TablesCommand {
     /// Say what changes on the wire between two table images: fragments, guards, records, sets, rules.
     #[command(after_help = DIFF_HELP)]
     Diff(DiffTablesArguments),
-    /// List the bundles of a key that were accepted.
+    /// Make a bundle the active one of a running Weir, between two frames.
+    #[command(after_help = DEPLOY_HELP, after_long_help = exit::TABLE)]
+    Deploy(DeployArguments),
+    /// Which bundle is active in a running Weir, since when, and which rules its flows are judged by.
+    #[command(after_long_help = exit::TABLE)]
+    Status(StatusArguments),
+    /// List what was accepted and refused: of a running Weir, or of a key.
     #[command(after_long_help = exit::TABLE)]
     History(HistoryArguments),
-    /// Let an accepted bundle of an older version come back, and forget the later ones.
-    #[command(after_help = "The next `weir run --bundle` may then use that version again.", after_long_help = exit::TABLE)]
+    /// Go back to the bundle before: in a running Weir, or, with --public-key and --to, in the notes of a key.
+    #[command(after_help = "In a running Weir it is an exchange like any other, of the bundle as it was deployed. In the notes of a key, later
+versions are forgotten, and the next `weir run --bundle` may use that version again.", after_long_help = exit::TABLE)]
     Rollback(RollbackArguments),
     /// Make a key pair for signing bundles.
     #[command(after_long_help = exit::TABLE)]
@@ -181,6 +192,51 @@ Examples:
   weir tables verify weir.tables --rules emerging-all.rules
   weir tables verify weir.tables --rules rules/ --mutants 1000 --seed 7     how much would it notice?";
 
+const DEPLOY_HELP: &str = "Weir reads the file, checks signature, expiry, version, contract and geometry, compiles its rules, proves its tables from
+them (control.proof), and activates tables and rules together between two frames. Whatever is refused changes nothing.
+
+Examples:
+  weir run --bundle 1.bundle --public-key k.pub --control /run/weir.sock --pcap day.pcap --loop 0 --rate 50000
+  weir tables deploy 2.bundle --control /run/weir.sock
+  weir tables status --control /run/weir.sock --json
+  weir tables rollback --control /run/weir.sock";
+
+/// Which running Weir.
+#[derive(Debug, Args)]
+pub struct ControlArguments {
+    /// Control socket of the running Weir. Default: control.socket of the configuration
+    #[arg(long, value_name = "SOCKET")]
+    pub control: Option<PathBuf>,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
+}
+
+/// `weir tables deploy`
+#[derive(Debug, Args)]
+pub struct DeployArguments {
+    /// Bundle, from `weir tables build --key`.
+    #[arg(value_name = "BUNDLE")]
+    pub file: PathBuf,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Which Weir.
+    #[command(flatten)]
+    pub control: ControlArguments,
+}
+
+/// `weir tables status`
+#[derive(Debug, Args)]
+pub struct StatusArguments {
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Which Weir.
+    #[command(flatten)]
+    pub control: ControlArguments,
+}
+
 /// `weir tables keygen`
 #[derive(Debug, Args)]
 pub struct KeygenArguments {
@@ -192,29 +248,38 @@ pub struct KeygenArguments {
 /// `weir tables history`
 #[derive(Debug, Args)]
 pub struct HistoryArguments {
-    /// Public key.
-    #[arg(long, value_name = "FILE")]
-    pub public_key: PathBuf,
+    /// Public key, in the place of a running Weir.
+    #[arg(long, value_name = "FILE", conflicts_with = "control")]
+    pub public_key: Option<PathBuf>,
     /// File that notes accepted bundles. Default: KEY.pub.accepted
     #[arg(long, value_name = "FILE")]
     pub bundle_state: Option<PathBuf>,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// Which Weir.
+    #[command(flatten)]
+    pub control: ControlArguments,
 }
 
 /// `weir tables rollback`
 #[derive(Debug, Args)]
 pub struct RollbackArguments {
-    /// Public key.
-    #[arg(long, value_name = "FILE")]
-    pub public_key: PathBuf,
+    /// Public key, in the place of a running Weir.
+    #[arg(long, value_name = "FILE", conflicts_with = "control", requires = "to")]
+    pub public_key: Option<PathBuf>,
     /// Version that may be used again.
-    #[arg(long, value_name = "VERSION")]
-    pub to: u64,
+    #[arg(long, value_name = "VERSION", requires = "public_key")]
+    pub to: Option<u64>,
     /// File that notes accepted bundles. Default: KEY.pub.accepted
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "public_key")]
     pub bundle_state: Option<PathBuf>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Which Weir.
+    #[command(flatten)]
+    pub control: ControlArguments,
 }
 
 /// `weir tables verify`
@@ -396,12 +461,22 @@ pub struct RunArguments {
     /// Rules and tables from a bundle that `weir tables build --key` wrote, in the place of --rules.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["rules", "example"], requires = "public_key")]
     pub bundle: Option<PathBuf>,
-    /// Public key that the bundle must be signed with.
+    /// Public key that bundles must be signed with: that of --bundle, and those deployed later.
     #[arg(long, value_name = "FILE")]
     pub public_key: Option<PathBuf>,
     /// File that notes which bundles were accepted, so that no older one is later. Default: KEY.pub.accepted
-    #[arg(long, value_name = "FILE", requires = "bundle")]
+    #[arg(long, value_name = "FILE", requires = "public_key")]
     pub bundle_state: Option<PathBuf>,
+    /// Listen at this Unix socket for `weir tables deploy|status|rollback|history`. Bundles must be signed with
+    /// --public-key. Default: control.socket of the configuration
+    #[arg(long, value_name = "SOCKET")]
+    pub control: Option<PathBuf>,
+    /// Play the capture N times, an hour of frame time after each other; 0: until Ctrl-C.
+    #[arg(long = "loop", value_name = "N", default_value_t = 1)]
+    pub passes: u64,
+    /// At most so many frames in a second.
+    #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
     /// What inspects in front of the host.
     #[arg(long, value_enum, default_value = "sim")]
     pub device: Device,

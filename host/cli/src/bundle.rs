@@ -4,6 +4,7 @@
 //! not repeated when a bundle is started. Rules are loaded from their texts again: that is fast, and what runs is what this
 //! version of Weir makes of the texts. Whether it is what the tables were made for, the digest of the normalised rules says.
 
+use crate::bundle_normal;
 use crate::device::Tables;
 use crate::exit::{Failure, INPUT, OrExit, USAGE};
 use crate::pipeline::{self, Loaded};
@@ -11,7 +12,6 @@ use crate::ruleset::Inputs;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -19,9 +19,9 @@ use weir_bundle::{Bundle, BundleError, Capacity, History, Manifest, Needs, Publi
 use weir_contract::constants::{CONTRACT_MAJOR, CONTRACT_MINOR};
 use weir_contract::enums::{BlockType, CapabilityType, Scopes};
 use weir_contract::layouts::{BlockEntry, Geometry, GuardParameters, ImageHeader, Record};
-use weir_ir::{Match, PortSet, Rule};
+use weir_ir::PortSet;
 use weir_management::Config;
-use weir_rules::RuleSource;
+use weir_rules::{GivenFiles, RuleSource};
 use weir_rules::image::{Image, ImageReport};
 use weir_rules::plan::{Class, Condition, Fragment, Plan, RulePlan, Sets, Trigger};
 
@@ -31,6 +31,8 @@ pub const TABLES: &str = "tables";
 pub const PROGRAM: &str = "program";
 /// Most bytes of an unpacked program.
 const PROGRAM_MAX: u64 = 1 << 30;
+/// Memory that is taken for a part before its bytes have come.
+const PART_AT_ONCE: u64 = 64 << 20;
 
 /// A text of the inputs.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,6 +53,8 @@ enum Role {
     Threshold,
     Categories,
     Reputation,
+    /// A file that rules load a data set or a list of digests from.
+    Data,
 }
 
 /// A condition that the host looks for in streams itself.
@@ -71,8 +75,8 @@ struct Evidence {
 struct Contents {
     texts: Vec<Text>,
     vars: BTreeMap<String, String>,
-    /// Files that data sets are loaded from, with their SHA-256: they lie beside the bundle.
-    data: BTreeMap<String, String>,
+    /// Directory that data sets were loaded from; the files are among the texts.
+    data_directory: Option<PathBuf>,
 }
 
 /// What the planner decided, as far as a run asks. It is read beside the rules, so that both cores of a small host are busy.
@@ -92,69 +96,6 @@ struct Index {
     everything: bool,
 }
 
-/// Digest of normalised rules: of all that a match depends on, but for expressions and data sets, which are hashed as written.
-/// Both halves of each pair of chunks at a time.
-fn normal(rules: &[Rule]) -> String {
-    const CHUNK: usize = 8192;
-    let chunks: Vec<&[Rule]> = rules.chunks(CHUNK).collect();
-    let mut all = Sha256::new();
-    for pair in chunks.chunks(2) {
-        std::thread::scope(|scope| {
-            let second = pair.get(1).map(|rules| scope.spawn(|| normal_of(rules)));
-            all.update(pair.first().map(|rules| normal_of(rules)).unwrap_or_default());
-            all.update(second.map(|thread| thread.join().unwrap_or_default()).unwrap_or_default());
-        });
-    }
-    weir_bundle::hex(&all.finalize())
-}
-
-fn normal_of(rules: &[Rule]) -> String {
-    struct Into(Sha256);
-    impl std::fmt::Write for Into {
-        fn write_str(&mut self, text: &str) -> std::fmt::Result {
-            self.0.update(text.as_bytes());
-            Ok(())
-        }
-    }
-    let mut out = Into(Sha256::new());
-    for rule in rules {
-        let h = &rule.header;
-        for set in [&h.source, &h.destination] {
-            out.0.update((set.v4.len() as u64).to_le_bytes());
-            set.v4.iter().for_each(|(a, b)| out.0.update([a.octets(), b.octets()].concat()));
-            set.v6.iter().for_each(|(a, b)| out.0.update([a.octets(), b.octets()].concat()));
-        }
-        let ports = (&h.source_ports.ranges, &h.destination_ports.ranges);
-        let _ = write!(out, "{:?}{:?}{ports:?}{:?}{:?}", rule.identity, rule.action, h.protocol, h.bidirectional);
-        let _ = write!(out, "{:?}{:?}{:?}{:?}{:?}", rule.flow, rule.packet, rule.app_layer, rule.events, rule.flowbits);
-        let _ = write!(out, "{:?}{}{}{}", rule.hook, rule.noalert, rule.firewall, rule.transactional);
-        for run in &rule.buffers {
-            let _ = write!(out, "{}{:?}", run.buffer.name(), run.transforms);
-            for m in &run.matches {
-                match m {
-                    Match::Content(c) => {
-                        out.0.update((c.bytes.len() as u64).to_le_bytes());
-                        out.0.update(&c.bytes);
-                        let places = (c.offset, c.depth, c.distance, c.within);
-                        let _ = write!(out, "{}{}{places:?}{:?}{}", c.negated, c.nocase, c.anchor, c.fast_pattern);
-                    }
-                    Match::Pcre(p) => {
-                        let flags = [p.negated, p.caseless, p.multiline, p.dotall, p.extended, p.anchored, p.relative];
-                        let _ = write!(out, "{}{flags:?}", p.pattern);
-                    }
-                    Match::Dataset(d) => {
-                        let _ = write!(out, "{}{:?}", d.name, d.operation);
-                    }
-                    other => {
-                        let _ = write!(out, "{other:?}");
-                    }
-                }
-            }
-        }
-    }
-    weir_bundle::hex(&out.0.finalize())
-}
-
 /// A block of an image.
 fn block(image: &[u8], kind: BlockType) -> Option<&[u8]> {
     let header = ImageHeader::read(image)?;
@@ -165,28 +106,19 @@ fn block(image: &[u8], kind: BlockType) -> Option<&[u8]> {
     image.get(usize::try_from(entry.offset).ok()?..)?.get(..usize::try_from(entry.length).ok()?)
 }
 
-fn sha256(bytes: &[u8]) -> String {
-    weir_bundle::hex(&Sha256::digest(bytes))
-}
-
 /// Seconds of Unix time.
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
-/// Files of data sets that rules name.
-fn data_files(rules: &[Rule]) -> Vec<String> {
-    let matches = rules.iter().flat_map(|rule| &rule.buffers).flat_map(|run| &run.matches);
-    let mut out: Vec<String> = matches
-        .filter_map(|m| if let Match::Dataset(d) = m { d.file.as_deref().map(str::to_owned) } else { None })
-        .collect();
-    out.sort();
-    out.dedup();
-    out
-}
-
 /// Packs the program, and gives the digest of its inputs.
-pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool) -> Result<(Vec<u8>, String), Failure> {
+pub fn pack(
+    inputs: &Inputs,
+    files: &BTreeMap<PathBuf, Vec<u8>>,
+    loaded: &Loaded,
+    tables: &Tables,
+    everything: bool,
+) -> Result<(Vec<u8>, String), Failure> {
     let rules = loaded.program.sources();
     let mut texts = Vec::new();
     let mut bytes = Vec::new();
@@ -203,12 +135,14 @@ pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool)
         texts.push(Text { role, name: source.name.to_string(), length: source.bytes.len(), firewall: source.firewall });
         bytes.extend_from_slice(&source.bytes);
     }
-    let mut data = BTreeMap::new();
-    for name in data_files(rules) {
-        let path = inputs.data_directory.as_deref().unwrap_or(Path::new("")).join(&name);
-        if let Ok(bytes) = std::fs::read(&path) {
-            data.insert(name, sha256(&bytes));
-        }
+    for (path, content) in files {
+        let name = path.to_str().ok_or_else(|| Failure {
+            code: INPUT,
+            error: anyhow::anyhow!("{}: the name of the data file is no UTF-8", path.display()),
+            remedy: Some("give it another name".to_owned()),
+        })?;
+        texts.push(Text { role: Role::Data, name: name.to_owned(), length: content.len(), firewall: false });
+        bytes.extend_from_slice(content);
     }
     let plan = &tables.plan;
     let common = plan.common.iter().map(|c| (None, c));
@@ -227,9 +161,9 @@ pub fn pack(inputs: &Inputs, loaded: &Loaded, tables: &Tables, everything: bool)
             Some(Evidence { rule, fragment, guard, classes: r.class_mask, scopes: r.scopes, ports })
         })
         .collect();
-    let contents = serde_json::to_vec(&Contents { texts, vars: inputs.vars.clone(), data }).or_internal()?;
+    let contents = serde_json::to_vec(&Contents { texts, vars: inputs.vars.clone(), data_directory: inputs.data_directory.clone() }).or_internal()?;
     let index = Index {
-        normal: normal(rules),
+        normal: bundle_normal::digest(rules),
         classes: plan.rules.iter().map(|p| p.class.letter()).collect(),
         reasons: plan.rules.iter().map(|p| p.reason.clone()).collect(),
         gates: plan.gates.iter().map(|g| g.to_string()).collect(),
@@ -307,16 +241,18 @@ pub struct Started {
     pub everything: bool,
     /// Version of the bundle.
     pub version: u64,
+    /// Digest of the bundle.
+    pub digest: String,
 }
 
-/// Checks a bundle for use and starts its program. Nothing is noted as accepted yet.
+/// Checks a bundle for use and starts its program. Nothing is noted as accepted yet. Gives the bundle's bytes too.
 pub fn start(
     path: &Path,
     key: &PublicKey,
     history: &History,
     capacity: Option<&Capacity>,
     config: &Config,
-) -> Result<(Started, History), Failure> {
+) -> Result<(Started, History, Vec<u8>), Failure> {
     let bytes = weir_rules::load::read_limited(path, weir_bundle::BUNDLE_MAX).or_input()?;
     let bundle = Bundle::open(&bytes, key).map_err(|e| refused(path, e))?;
     let fit = |()| capacity.map_or(Ok(()), |capacity| bundle.manifest.needs.fit(capacity));
@@ -324,7 +260,7 @@ pub fn start(
     let started = unpack(path, &bundle, config)?;
     let mut accepted = history.clone();
     accepted.accept(&bundle, now());
-    Ok((started, accepted))
+    Ok((started, accepted, bytes))
 }
 
 /// Where the bundles accepted by a key are noted, unless a file is named.
@@ -361,37 +297,24 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
     };
     let image = bundle.part(TABLES).map_err(|e| refused(path, e))?;
     let packed = bundle.part(PROGRAM).map_err(|e| refused(path, e))?;
-    let bytes = inflate(packed).map_err(|why| wrong(&why))?;
-    let (contents, index, texts) = split(&bytes).map_err(|why| wrong(&why))?;
-    let inputs = inputs(&contents, texts, path.parent()).map_err(|why| wrong(&why))?;
-    let directory = path.parent().unwrap_or(Path::new(""));
-    for (name, digest) in &contents.data {
-        let file = directory.join(name);
-        let bytes = weir_rules::load::read_limited(&file, weir_bundle::BUNDLE_MAX).or_input()?;
-        if sha256(&bytes) != *digest {
-            return Err(Failure {
-                code: INPUT,
-                error: anyhow::anyhow!("{}: the data set is not the one that the bundle was made with", file.display()),
-                remedy: Some(
-                    "put the file that the bundle was made with beside it, or make the bundle anew".to_owned(),
-                ),
-            });
-        }
-    }
+    let (inputs, index) = inflate(packed).map_err(|why| wrong(&why))?;
     // What the planner decided is read while the rules are loaded.
     let (loaded, planned) = std::thread::scope(|scope| {
         let planned = scope.spawn(|| {
-            let index: Index = serde_json::from_slice(index).map_err(|error| error.to_string())?;
+            let index: Index = serde_json::from_slice(&index).map_err(|error| error.to_string())?;
             let plan = plan(&index).ok_or("it contradicts itself")?;
             Ok::<_, String>((index, plan, image.to_vec()))
         });
-        let loaded = inputs.load(None).map(|set| pipeline::compile(set, config, begin));
+        let loaded = inputs.load(None).map(|set| {
+            drop(inputs);
+            pipeline::compile(set, config, begin)
+        });
         (loaded, planned.join().unwrap_or_else(|_| Err("it cannot be read".to_owned())))
     });
     let mut loaded = loaded?;
     let (index, plan, image) = planned.map_err(|why| wrong(&why))?;
     let rules = loaded.program.sources();
-    if normal(rules) != index.normal || index.classes.len() != rules.len() || index.reasons.len() != rules.len() {
+    if bundle_normal::digest(rules) != index.normal || index.classes.len() != rules.len() || index.reasons.len() != rules.len() {
         return Err(wrong("this version of Weir makes other rules of its texts than the one that made the tables"));
     }
     let parameters = block(&image, BlockType::GuardParameters).and_then(GuardParameters::read);
@@ -409,41 +332,29 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
     };
     let logical = weir_rules::image::tables::Tables { owners: index.owners, ..Default::default() };
     let tables =
-        Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0, swaps: None };
+        Tables { plan, image: Image { bytes: image, report, tables: logical, parameters }, seconds: 0.0 };
     loaded.seconds = begin.elapsed().as_secs_f64();
-    Ok(Started { loaded, tables, everything: index.everything, version: bundle.manifest.version })
+    Ok(Started { loaded, tables, everything: index.everything, version: bundle.manifest.version, digest: bundle.digest.clone() })
 }
 
-/// Unpacks a program.
-fn inflate(packed: &[u8]) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
+/// Unpacks a program: what rules are loaded with, for which nothing is read from the disk, and the index, not read yet.
+fn inflate(packed: &[u8]) -> Result<(Inputs, Vec<u8>), String> {
     let mut unpacked = flate2::read::ZlibDecoder::new(packed).take(PROGRAM_MAX + 1);
-    unpacked.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > PROGRAM_MAX { Err("it is too long".to_owned()) } else { Ok(bytes) }
-}
-
-/// Contents, index (not read yet) and texts.
-fn split(bytes: &[u8]) -> Result<(Contents, &[u8], &[u8]), String> {
-    let cut = || "it is cut short".to_owned();
-    let (lengths, rest) = bytes.split_at_checked(16).ok_or_else(cut)?;
-    let length = |at: usize| {
-        let word = lengths.get(at..).and_then(|b| b.first_chunk()).map(|b| u64::from_le_bytes(*b));
-        word.and_then(|n| usize::try_from(n).ok())
+    let mut part = |length: u64| {
+        let mut bytes = Vec::with_capacity(usize::try_from(length.min(PART_AT_ONCE)).unwrap_or(0));
+        let read = (&mut unpacked).take(length).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+        if read as u64 == length { Ok(bytes) } else { Err("it is cut short".to_owned()) }
     };
-    let (contents, rest) = length(0).and_then(|n| rest.split_at_checked(n)).ok_or_else(cut)?;
-    let (index, texts) = length(8).and_then(|n| rest.split_at_checked(n)).ok_or_else(cut)?;
-    Ok((serde_json::from_slice(contents).map_err(|error| error.to_string())?, index, texts))
-}
-
-/// What rules are loaded with; the data directory is that of the bundle.
-fn inputs(contents: &Contents, texts: &[u8], directory: Option<&Path>) -> Result<Inputs, String> {
-    let mut rest = texts;
-    let mut inputs =
-        Inputs { vars: contents.vars.clone(), data_directory: directory.map(Path::to_owned), ..Inputs::default() };
-    for text in &contents.texts {
-        let (own, behind) = rest.split_at_checked(text.length).ok_or("a text is cut short")?;
-        rest = behind;
-        let source = RuleSource { name: text.name.as_str().into(), bytes: own.to_vec(), firewall: text.firewall };
+    let mut length = || Ok::<_, String>(part(8)?.first_chunk().map_or(0, |word| u64::from_le_bytes(*word)));
+    let (contents, index) = (length()?, length()?);
+    let contents: Contents = serde_json::from_slice(&part(contents)?).map_err(|error| error.to_string())?;
+    let index = part(index)?;
+    let mut files = GivenFiles::default();
+    let data_directory = contents.data_directory;
+    let mut inputs = Inputs { vars: contents.vars, data_directory, ..Inputs::default() };
+    for text in contents.texts {
+        let bytes = part(text.length as u64)?;
+        let source = RuleSource { name: text.name.as_str().into(), bytes, firewall: text.firewall };
         match text.role {
             Role::Rules => inputs.sources.push(source),
             Role::Reputation => inputs.reputation.push(source),
@@ -451,9 +362,17 @@ fn inputs(contents: &Contents, texts: &[u8], directory: Option<&Path>) -> Result
             Role::Reference => inputs.reference = Some(source),
             Role::Threshold => inputs.threshold = Some(source),
             Role::Categories => inputs.categories = Some(source),
+            Role::Data => {
+                files.0.insert(PathBuf::from(&text.name), source.bytes);
+            }
         }
     }
-    if rest.is_empty() { Ok(inputs) } else { Err("there are bytes behind its texts".to_owned()) }
+    inputs.files = Some(files);
+    if unpacked.limit() == 0 {
+        return Err("it is too long".to_owned());
+    }
+    let more = unpacked.read(&mut [0]).map_err(|error| error.to_string())?;
+    if more == 0 { Ok((inputs, index)) } else { Err("there are bytes behind its texts".to_owned()) }
 }
 
 /// As much of the plan as a run needs.
@@ -519,10 +438,8 @@ pub fn fuzz_pack(bytes: &[u8]) -> Vec<u8> {
 
 /// For fuzzing: a packed program.
 pub fn fuzz_program(packed: &[u8]) {
-    let Ok(bytes) = inflate(packed) else { return };
-    let Ok((contents, index, texts)) = split(&bytes) else { return };
-    let _ = inputs(&contents, texts, None);
-    if let Ok(index) = serde_json::from_slice::<Index>(index) {
+    let Ok((_, index)) = inflate(packed) else { return };
+    if let Ok(index) = serde_json::from_slice::<Index>(&index) {
         let _ = plan(&index);
     }
 }

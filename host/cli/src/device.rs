@@ -2,19 +2,20 @@
 
 use crate::args::Device;
 use crate::evidence::{message_evidence, stream_evidence};
+use crate::exchange::{Done, Due, Going, Ready};
 use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
-use crate::pipeline::{Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
+use crate::pipeline::{GOING_FRAMES, Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
 use crate::settings;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 use weir_contract::counters::Counter;
 use weir_contract::enums::CapabilityType;
 use weir_contract::guards::Guard;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{DeviceRuntime, Engine, HostCause, RuntimeCounters};
+use weir_engine::{Amount, DeviceRuntime, Engine, HostCause, RuntimeCounters};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
@@ -29,49 +30,6 @@ pub struct Tables {
     pub image: Image,
     /// Seconds to make them.
     pub seconds: f64,
-    /// Tables are exchanged while frames come (tests).
-    pub swaps: Option<Swaps>,
-}
-
-/// The same rules under other hash constants, to be exchanged for one another while frames come: loaded into the shadow bank,
-/// activated between two frames, and rolled back. Nothing may be lost or added by it.
-#[derive(Debug)]
-pub struct Swaps {
-    /// Frames between two exchanges.
-    pub every: u64,
-    /// The other image.
-    pub other: Vec<u8>,
-    /// Exchanges so far.
-    pub done: AtomicU64,
-    /// Nanoseconds that they took.
-    pub nanoseconds: AtomicU64,
-    /// The longest of them.
-    pub longest: AtomicU64,
-}
-
-impl Swaps {
-    /// Of a plan: an image with constants of another seed.
-    pub fn new(loaded: &Loaded, options: &Options, every: u64) -> Result<Self, Failure> {
-        let other = tables_as(loaded, options, &ImageOptions { seed: 0x5a, ..ImageOptions::default() })?.image.bytes;
-        Ok(Swaps { every, other, done: AtomicU64::new(0), nanoseconds: AtomicU64::new(0), longest: AtomicU64::new(0) })
-    }
-
-    /// The next exchange: to the other tables, back by rollback, to a fresh copy of the first.
-    fn next<N: Nic>(&self, n: u64, driver: &mut Driver<N>, first: &[u8]) -> Result<(), Failure> {
-        let start = Instant::now();
-        self.done.fetch_add(1, Ordering::Relaxed);
-        match n % 3 {
-            1 => drop(driver.rollback().or_internal()?),
-            turn => {
-                let epoch = driver.load_tables(if turn == 0 { &self.other } else { first }).or_internal()?;
-                driver.activate(epoch).or_internal()?;
-            }
-        }
-        let took = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(took, Ordering::Relaxed);
-        self.longest.fetch_max(took, Ordering::Relaxed);
-        Ok(())
-    }
 }
 
 /// Plans loaded rules and emits their tables.
@@ -101,7 +59,7 @@ pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Re
     let patterns = (0..rules.len()).map(|n| loaded.program.stream_pattern(n).map(Into::into)).collect();
     let mut plan = plan(rules, &Options { patterns, ..options.clone() });
     let image = emit(rules, &mut plan, image).or_internal()?;
-    Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64(), swaps: None })
+    Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
 }
 
 /// Most bytes by which flows are handed over before their records are overwritten: 0.6 ms of a link of 100 Gbit/s.
@@ -271,6 +229,31 @@ pub struct Behind<'a> {
     pub validate: bool,
 }
 
+/// The device's tables and the host's program become those of another epoch, from the next frame on. Whatever goes wrong,
+/// those before stay.
+fn exchange<N: Nic>(runtime: &mut DeviceRuntime<N>, due: &Due, frames: u64) -> Done {
+    let begin = Instant::now();
+    let mut done = Done { epoch: due.epoch, frames, load: Duration::ZERO, switch: Duration::ZERO, result: Ok(()) };
+    let Some((_, tables)) = due.ready.both() else {
+        let error = anyhow::anyhow!("the rules come without tables");
+        done.result = Err(Failure { code: INTERNAL, error, remedy: None });
+        return done;
+    };
+    let loaded = runtime.driver().load_tables(&tables.image.bytes);
+    done.load = begin.elapsed();
+    let begin = Instant::now();
+    done.result = loaded.and_then(|epoch| {
+        runtime.expect(epoch, due.ready.judge(due.epoch));
+        let result = runtime.driver().activate(epoch);
+        if result.is_err() {
+            runtime.unexpect(epoch);
+        }
+        result
+    }).or_input();
+    done.switch = begin.elapsed();
+    done
+}
+
 impl Behind<'_> {
     /// Inspects a source behind a NIC of its own.
     pub fn run(
@@ -359,6 +342,10 @@ impl Behind<'_> {
         let evidence = stream_evidence(loaded, tables);
         let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
         runtime.set_messages(message_evidence(loaded, tables));
+        runtime.set_epoch(epoch);
+        let mut sums = Sums::default();
+        // What judges, and what is to judge: the first that the run came with, oldest first.
+        let mut judges: VecDeque<(u32, Option<Arc<Ready>>)> = VecDeque::from([(runtime.engine().epoch(), None)]);
         let mut last_time = 0;
         let mut frames = 0u64;
         let mut taken_at = 0;
@@ -399,8 +386,36 @@ impl Behind<'_> {
                 break;
             }
             frames += 1;
-            if let Some(swaps) = tables.swaps.as_ref().filter(|swaps| frames.is_multiple_of(swaps.every)) {
-                swaps.next(frames / swaps.every - 1, runtime.driver(), &tables.image.bytes)?;
+            if let Some(exchanges) = control.exchanges.as_deref_mut() {
+                if let Some(due) = exchanges.due(frames) {
+                    // No more than one exchange waits for a frame to tell of it.
+                    if runtime.is_expecting() {
+                        runtime.poll(sink).or_internal()?;
+                        runtime.settle();
+                    }
+                    let done = exchange(&mut runtime, &due, frames);
+                    if done.result.is_ok() {
+                        judges.push_back((due.epoch, Some(due.ready)));
+                    }
+                    exchanges.done(done);
+                }
+                for retired in runtime.take_retired() {
+                    let judge = judges.pop_front().and_then(|(_, ready)| ready);
+                    let of = judge.as_deref().map_or(Some((loaded, tables)), Ready::both);
+                    if let Some((loaded, tables)) = of {
+                        sums.add(loaded, tables, &retired.causes, &retired.records);
+                    }
+                    exchanges.retired(retired.epoch, retired.program, judge);
+                }
+                if frames.is_multiple_of(GOING_FRAMES) {
+                    exchanges.going(&|| Going {
+                        frames,
+                        time: last_time,
+                        alerts: runtime.engine().counters().alerts,
+                        epoch: runtime.engine().epoch(),
+                        flows: runtime.engine().flows_by_epoch().to_vec(),
+                    });
+                }
             }
             if frames.is_multiple_of(batch) {
                 runtime.poll(sink).or_internal()?;
@@ -410,6 +425,16 @@ impl Behind<'_> {
                 (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
             }
         }
+        runtime.poll(sink).or_internal()?;
+        runtime.settle();
+        for retired in runtime.take_retired() {
+            let judge = judges.pop_front().and_then(|(_, ready)| ready);
+            if let Some((loaded, tables)) = judge.as_deref().map_or(Some((loaded, tables)), Ready::both) {
+                sums.add(loaded, tables, &retired.causes, &retired.records);
+            }
+        }
+        let last = judges.pop_front().and_then(|(_, ready)| ready);
+        let (loaded, tables) = last.as_deref().and_then(Ready::both).unwrap_or((loaded, tables));
         runtime.finish(last_time, sink).or_internal()?;
         while !model.finish(last_time) {
             runtime.poll(sink).or_internal()?;
@@ -424,7 +449,7 @@ impl Behind<'_> {
         totals.rules.by_class =
             Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
         device_totals(model, &mut totals);
-        host_totals(loaded, &runtime, tables, &mut totals);
+        host_totals(loaded, &runtime, tables, sums, &mut totals);
         totals.named = runtime.engine().statistics();
         totals.datasets = runtime.engine().saved_datasets();
         totals.protocols = protocols(runtime.counters());
@@ -479,9 +504,58 @@ fn device_totals<N: Nic>(model: &N, totals: &mut RunTotals) {
         .collect();
 }
 
-fn host_totals<N: Nic>(loaded: &Loaded, runtime: &DeviceRuntime<N>, tables: &Tables, totals: &mut RunTotals) {
+/// What the epochs of a run sent to the host.
+#[derive(Default)]
+struct Sums {
+    by_cause: BTreeMap<String, Cause>,
+    /// By gid and sid: class, reason and amount.
+    by_rule: BTreeMap<(u32, u32), (char, String, Cause)>,
+}
+
+impl Sums {
+    fn add(
+        &mut self,
+        loaded: &Loaded,
+        tables: &Tables,
+        causes: &BTreeMap<HostCause, Amount>,
+        records: &HashMap<u32, Amount>,
+    ) {
+        let add = |sum: &mut Cause, amount: &Amount| {
+            sum.packets += amount.frames;
+            sum.bytes += amount.bytes;
+        };
+        for (cause, amount) in causes {
+            let name = match cause {
+                HostCause::Guard(n) => Guard::from_raw(*n).map_or("guard", Guard::name).to_owned(),
+                HostCause::Record(id) => class_of(tables, *id),
+                HostCause::Sticky => "sticky".to_owned(),
+                HostCause::History => "history".to_owned(),
+                HostCause::Handover => "handover".to_owned(),
+            };
+            add(self.by_cause.entry(name).or_default(), amount);
+        }
+        let rules = loaded.program.sources();
+        for (record, amount) in records {
+            let owner = tables.image.tables.owners.get(*record as usize).and_then(|owners| owners.first());
+            let Some(rule) = owner.map(|rule| *rule as usize) else { continue };
+            let (Some(source), Some(planned)) = (rules.get(rule), tables.plan.rules.get(rule)) else { continue };
+            let sum = self.by_rule.entry((source.identity.gid, source.identity.sid));
+            let sum = sum.or_insert_with(|| (planned.class.letter(), planned.reason.clone(), Cause::default()));
+            add(&mut sum.2, amount);
+        }
+    }
+}
+
+fn host_totals<N: Nic>(
+    loaded: &Loaded,
+    runtime: &DeviceRuntime<N>,
+    tables: &Tables,
+    mut sums: Sums,
+    totals: &mut RunTotals,
+) {
     let engine = runtime.engine().counters();
     let counted = runtime.counters();
+    sums.add(loaded, tables, &counted.causes, &counted.records);
     let h = &mut totals.host;
     h.packets = engine.frames;
     h.bytes = engine.bytes;
@@ -491,20 +565,7 @@ fn host_totals<N: Nic>(loaded: &Loaded, runtime: &DeviceRuntime<N>, tables: &Tab
     h.history_bytes = counted.history.bytes;
     h.history_truncated = counted.truncated;
     h.limits = engine.limits().map(|(name, n)| (name.to_owned(), n)).collect();
-    let mut by_cause: BTreeMap<String, Cause> = BTreeMap::new();
-    for (cause, amount) in &counted.causes {
-        let name = match cause {
-            HostCause::Guard(n) => Guard::from_raw(*n).map_or("guard", Guard::name).to_owned(),
-            HostCause::Record(id) => class_of(tables, *id),
-            HostCause::Sticky => "sticky".to_owned(),
-            HostCause::History => "history".to_owned(),
-            HostCause::Handover => "handover".to_owned(),
-        };
-        let sum = by_cause.entry(name).or_default();
-        sum.packets += amount.frames;
-        sum.bytes += amount.bytes;
-    }
-    h.by_cause = by_cause;
+    h.by_cause = sums.by_cause;
     h.by_record = counted
         .causes
         .iter()
@@ -513,40 +574,22 @@ fn host_totals<N: Nic>(loaded: &Loaded, runtime: &DeviceRuntime<N>, tables: &Tab
             _ => None,
         })
         .collect();
-    h.by_rule = rule_costs(loaded, runtime, tables);
+    let mut costs: Vec<_> = sums.by_rule.into_iter().collect();
+    costs.sort_by_key(|(identity, (_, _, cause))| (std::cmp::Reverse(cause.packets), *identity));
+    costs.truncate(COSTS_MAX);
+    let cost = |((gid, sid), (class, reason, cause)): ((u32, u32), (char, String, Cause))| RuleCost {
+        gid,
+        sid,
+        class: class.to_string(),
+        reason,
+        packets: cause.packets,
+        bytes: cause.bytes,
+    };
+    h.by_rule = costs.into_iter().map(cost).collect();
 }
 
 /// Rules listed in the totals.
 const COSTS_MAX: usize = 20;
-
-fn rule_costs<N: Nic>(loaded: &Loaded, runtime: &DeviceRuntime<N>, tables: &Tables) -> Vec<RuleCost> {
-    let mut sums: BTreeMap<u32, Cause> = BTreeMap::new();
-    for (record, amount) in &runtime.counters().records {
-        let owner = tables.image.tables.owners.get(*record as usize).and_then(|owners| owners.first());
-        if let Some(rule) = owner {
-            let sum = sums.entry(*rule).or_default();
-            sum.packets += amount.frames;
-            sum.bytes += amount.bytes;
-        }
-    }
-    let mut sums: Vec<(u32, Cause)> = sums.into_iter().collect();
-    sums.sort_by_key(|(rule, cause)| (std::cmp::Reverse(cause.packets), *rule));
-    sums.truncate(COSTS_MAX);
-    let rules = loaded.program.sources();
-    sums.into_iter()
-        .filter_map(|(rule, cause)| {
-            let (source, planned) = (rules.get(rule as usize)?, tables.plan.rules.get(rule as usize)?);
-            Some(RuleCost {
-                gid: source.identity.gid,
-                sid: source.identity.sid,
-                class: planned.class.letter().to_string(),
-                reason: planned.reason.clone(),
-                packets: cause.packets,
-                bytes: cause.bytes,
-            })
-        })
-        .collect()
-}
 
 /// Class of the first rule that a record belongs to.
 fn class_of(tables: &Tables, record: u32) -> String {

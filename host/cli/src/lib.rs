@@ -6,10 +6,13 @@
 
 pub mod args;
 pub mod bundle;
+mod bundle_normal;
 /// The commands; tests call some of them as functions.
 pub mod commands;
+pub mod deployment;
 pub mod device;
 pub mod evidence;
+pub mod exchange;
 mod firewall;
 mod example;
 pub mod exit;

@@ -1,5 +1,6 @@
 //! Rules, engine and source put together: what `run`, `audit`, scenarios and measurements share.
 
+use crate::exchange::{Done, Exchanges, Going};
 use crate::exit::{Failure, INTERNAL, OrExit};
 use crate::ruleset;
 use crate::settings;
@@ -40,7 +41,7 @@ pub fn load(paths: &[PathBuf], config: &Config) -> Result<Loaded, Failure> {
 /// Compiles loaded rules for the engine.
 pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
     let rules = std::mem::take(&mut set.rules);
-    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), actions: settings::actions(config), firewall: settings::firewall(config), previous: None };
+    let options = CompileOptions { thresholds: thresholds(&set), limits: settings::limits(config), actions: settings::actions(config), firewall: settings::firewall(config) };
     let (program, refused) = Program::compile(rules, options);
     let mut rejected_by_cause: BTreeMap<String, u64> = ruleset::rejected_by_cause(&set);
     if !refused.is_empty() {
@@ -126,6 +127,78 @@ pub enum Source {
     Memory(weir_synth::Capture, usize),
     /// Several capture files, one after the other; frames are numbered through.
     Files(Box<Files>),
+    /// One source again and again, and no faster than wanted.
+    Replay(Box<Replay>),
+}
+
+/// A source that is played again and again.
+pub struct Replay {
+    open: Box<dyn Fn() -> Result<Source, Failure>>,
+    source: Source,
+    /// Passes to come; none: no end.
+    left: Option<u64>,
+    /// Frames and frame time, of passes before.
+    frames: u64,
+    offset: u64,
+    /// First frame of the source, and the greatest so far.
+    times: Option<(u64, u64)>,
+    pace: Option<Pace>,
+}
+
+/// Frames a second.
+struct Pace {
+    rate: u64,
+    begin: Instant,
+    frames: u64,
+}
+
+/// Frame time between two passes: longer than any time-out.
+const BETWEEN_PASSES: u64 = 3_600_000_000_000;
+
+impl Replay {
+    fn next(&mut self, take: &mut dyn FnMut(&Frame<'_>)) -> Result<bool, Failure> {
+        if let Some(pace) = &mut self.pace {
+            pace.wait();
+        }
+        loop {
+            let (frames, offset) = (&mut self.frames, self.offset);
+            let times = &mut self.times;
+            let more = self.source.next(&mut |frame| {
+                *frames += 1;
+                let (_, last) = times.get_or_insert((frame.time.0, frame.time.0));
+                *last = (*last).max(frame.time.0);
+                let time = weir_packet::Time(frame.time.0.saturating_add(offset));
+                take(&Frame { number: *frames, time, ..*frame });
+            })?;
+            if more {
+                return Ok(true);
+            }
+            // An empty source stays empty.
+            let (Some((first, last)), false) = (self.times, self.left == Some(0)) else { return Ok(false) };
+            if let Some(left) = &mut self.left {
+                *left -= 1;
+            }
+            self.offset = self.offset.saturating_add(last - first).saturating_add(BETWEEN_PASSES);
+            self.source = (self.open)()?;
+        }
+    }
+}
+
+impl Pace {
+    /// Until the next frame is due.
+    fn wait(&mut self) {
+        let due = self.begin + std::time::Duration::from_secs_f64(self.frames as f64 / self.rate as f64);
+        let now = Instant::now();
+        match due.checked_duration_since(now) {
+            // Short sleeps are longer than they say.
+            Some(early) if early.as_micros() > 1000 => std::thread::sleep(early),
+            Some(_) => {}
+            // What was missed is not made up for at once.
+            None if now.duration_since(due).as_secs() >= 1 => (self.begin, self.frames) = (now, 0),
+            None => {}
+        }
+        self.frames += 1;
+    }
 }
 
 /// Capture files that are read one after the other.
@@ -156,6 +229,19 @@ impl Source {
         }
     }
 
+    /// Plays what `open` gives so many times (0: without end), an hour of frame time after each other, with at most so many
+    /// frames a second.
+    pub fn replay(
+        open: Box<dyn Fn() -> Result<Source, Failure>>,
+        passes: u64,
+        rate: Option<u64>,
+    ) -> Result<Source, Failure> {
+        let source = open()?;
+        let left = passes.checked_sub(1);
+        let pace = rate.map(|rate| Pace { rate, begin: Instant::now(), frames: 0 });
+        Ok(Source::Replay(Box::new(Replay { open, source, left, frames: 0, offset: 0, times: None, pace })))
+    }
+
     /// Frames that were made.
     pub fn memory(capture: weir_synth::Capture) -> Source {
         Source::Memory(capture, 0)
@@ -178,6 +264,7 @@ impl Source {
                 files.before += files.reader.position();
                 files.reader = CaptureReader::open(&next).or_input()?;
             },
+            Source::Replay(replay) => replay.next(take),
             Source::Memory(capture, at) => {
                 let Some(frame) = capture.frames.get(*at) else { return Ok(false) };
                 *at += 1;
@@ -198,13 +285,18 @@ impl Source {
         match self {
             Source::File(reader) => (reader.position(), reader.size().unwrap_or(0)),
             Source::Files(files) => (files.before + files.reader.position(), 0),
+            Source::Replay(replay) => replay.source.progress(),
             Source::Memory(capture, at) => (*at as u64, capture.frames.len() as u64),
         }
     }
 
     /// What was odd about it, for people.
     pub fn remarks(&self) -> Vec<String> {
-        let Source::File(reader) = self else { return Vec::new() };
+        let reader = match self {
+            Source::File(reader) => reader,
+            Source::Replay(replay) => return replay.source.remarks(),
+            Source::Files(_) | Source::Memory(..) => return Vec::new(),
+        };
         let end = reader
             .end()
             .filter(|end| **end != weir_capture::CaptureEnd::Complete)
@@ -236,7 +328,19 @@ pub struct RunControl<'a> {
     pub tick: &'a mut dyn FnMut(Tick),
     /// Where to put what rules cost; measured if there is a place for it.
     pub profile: Option<&'a mut RuleProfile>,
+    /// Rules that take over during the run.
+    pub exchanges: Option<&'a mut dyn Exchanges>,
 }
+
+impl<'a> RunControl<'a> {
+    /// A run that is only watched.
+    pub fn new(stop: &'a AtomicBool, tick: &'a mut dyn FnMut(Tick)) -> Self {
+        RunControl { stop, tick, profile: None, exchanges: None }
+    }
+}
+
+/// Frames between two looks at how a run is going.
+pub(crate) const GOING_FRAMES: u64 = 256;
 
 pub(crate) const TICK_FRAMES: u64 = 4096;
 
@@ -258,6 +362,8 @@ pub fn run_full(
     }
     let mut last_time = 0;
     let mut frames = 0u64;
+    let mut rules = loaded.totals.clone();
+    let mut judge = None;
     while !control.stop.load(Ordering::Relaxed) {
         let more = source.next(&mut |frame| {
             // Time never runs backwards (reference semantics, section 1).
@@ -268,6 +374,25 @@ pub fn run_full(
             break;
         }
         frames += 1;
+        if let Some(exchanges) = control.exchanges.as_deref_mut() {
+            if let Some(due) = exchanges.due(frames) {
+                let begin = Instant::now();
+                let before = (engine.epoch(), engine.set_program(Arc::clone(&due.ready.loaded.program), due.epoch));
+                rules = due.ready.loaded.totals.clone();
+                exchanges.retired(before.0, before.1, judge.replace(due.ready));
+                let (load, switch) = (std::time::Duration::ZERO, begin.elapsed());
+                exchanges.done(Done { epoch: due.epoch, frames, load, switch, result: Ok(()) });
+            }
+            if frames.is_multiple_of(GOING_FRAMES) {
+                exchanges.going(&|| Going {
+                    frames,
+                    time: last_time,
+                    alerts: engine.counters().alerts,
+                    epoch: engine.epoch(),
+                    flows: engine.flows_by_epoch().to_vec(),
+                });
+            }
+        }
         if frames.is_multiple_of(TICK_FRAMES) {
             (control.tick)(Tick { progress: source.progress(), frames, alerts: engine.counters().alerts });
         }
@@ -278,7 +403,7 @@ pub fn run_full(
     }
     let counters = engine.counters();
     (control.tick)(Tick { progress: source.progress(), frames, alerts: counters.alerts });
-    let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
+    let mut totals = RunTotals { rules, last_time, ..RunTotals::default() };
     totals.host.packets = counters.frames;
     totals.host.bytes = counters.bytes;
     totals.host.flows = counters.flows;

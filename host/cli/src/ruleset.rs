@@ -9,7 +9,7 @@ use weir_ir::Pcre;
 use weir_management::Config;
 use weir_rules::config::reputation::Reputation;
 use weir_rules::load::read_limited;
-use weir_rules::{LoadOptions, RuleSource, Ruleset, VariableTable, load};
+use weir_rules::{DataFiles, GivenFiles, KeptFiles, LoadOptions, RuleSource, Ruleset, VariableTable, load};
 
 /// Largest classification.config and the like.
 const CONFIG_MAX: u64 = 16 << 20;
@@ -74,7 +74,7 @@ pub fn load_sources(
 }
 
 /// All that rules are loaded with: the same inputs give the same rules.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Inputs {
     /// Rule texts.
     pub sources: Vec<RuleSource>,
@@ -92,6 +92,8 @@ pub struct Inputs {
     pub vars: BTreeMap<String, String>,
     /// Directory that data sets are loaded from.
     pub data_directory: Option<PathBuf>,
+    /// Files of data sets, of rules that come with them; none: the disk's.
+    pub files: Option<GivenFiles>,
 }
 
 impl Inputs {
@@ -118,11 +120,27 @@ impl Inputs {
             reputation: lists.iter().map(|path| read(path)).collect::<Result<_, _>>()?,
             vars: config.vars.clone(),
             data_directory: directory.map(Path::to_owned),
+            files: None,
         })
     }
 
     /// Loads the rules.
     pub fn load(&self, check_pcre: Option<&dyn Fn(&Pcre) -> Result<(), String>>) -> Result<Ruleset, Failure> {
+        self.load_from(self.files.as_ref().map(|files| files as &dyn DataFiles), check_pcre)
+    }
+
+    /// Loads the rules, and gives the files of data sets that were read for them.
+    pub fn load_keeping(&self) -> Result<(Ruleset, BTreeMap<PathBuf, Vec<u8>>), Failure> {
+        let kept = KeptFiles::default();
+        let set = self.load_from(Some(&kept), None)?;
+        Ok((set, kept.into_files()))
+    }
+
+    fn load_from(
+        &self,
+        files: Option<&dyn DataFiles>,
+        check_pcre: Option<&dyn Fn(&Pcre) -> Result<(), String>>,
+    ) -> Result<Ruleset, Failure> {
         let bar = progress::bytes(self.sources.iter().map(|s| s.bytes.len() as u64).sum(), "rules");
         let show = |progress: weir_rules::Progress| {
             bar.set_position(progress.bytes.0);
@@ -138,6 +156,7 @@ impl Inputs {
             reference: self.reference.clone(),
             threshold: self.threshold.clone(),
             data_directory: self.data_directory.as_deref(),
+            files,
             reputation: reputation.as_ref(),
             check_pcre,
             progress: Some(&show),

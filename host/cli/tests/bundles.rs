@@ -112,7 +112,7 @@ fn versions_only_grow_unless_someone_rolls_back() {
     place.refused("10.bundle", &["version 10", "version 11 was accepted"]);
     place.bundle("11b.bundle", "11", &["--seed", "9"]);
     place.refused("11b.bundle", &["another bundle of version 11"]);
-    assert!(place.good(&["tables", "history", "--public-key", "k.pub"]).contains("no bundle below version 11"));
+    assert!(place.good(&["tables", "history", "--public-key", "k.pub"]).contains("No bundle below version 11"));
     assert_eq!(place.weir(&["tables", "rollback", "--public-key", "k.pub", "--to", "9"]).0, 3);
     place.good(&["tables", "rollback", "--public-key", "k.pub", "--to", "10"]);
     assert_eq!(place.run("10.bundle").0, 0);
@@ -182,6 +182,25 @@ fn exchanges_under_load_lose_and_add_nothing() {
         let times =
             out.split("exchanged ").nth(1).and_then(|rest| rest.split(" times").next()).unwrap().replace(' ', "");
         assert!(times.parse::<u64>().unwrap() > 20, "{out}");
+    }
+    // With other rules, on the device and on the host.
+    let other = r#"alert http any any -> any any (msg:"host"; http.host; content:"e"; sid:7101; rev:1;)
+alert tcp any any -> any any (msg:"another rule of that number"; content:"HTTP/1.1"; sid:7001; rev:2;)
+alert ip any any -> any any (msg:"addresses"; sid:7102; rev:1;)
+alert tls any any -> any any (msg:"protocol"; sid:7103; rev:1;)
+alert http any any -> any any (msg:"was set in this epoch"; flowbits:isset,in; http.uri; content:"/"; sid:7104; rev:1;)
+alert http any any -> any any (msg:"sets"; http.method; content:"GET"; flowbits:set,in; noalert; sid:7105; rev:1;)
+"#;
+    std::fs::write(place.0.join("other.rules"), other).unwrap();
+    for every in ["7", "23"] {
+        let captures = ["--pcap", "office.pcap", "--json", "swaps.json"];
+        let rules = ["--rules", "x.rules", "--swap-rules", "other.rules", "--swaps", every];
+        place.good(&[&["audit", "equivalence"][..], &rules, &captures].concat());
+        let value: serde_json::Value = serde_json::from_slice(&place.read("swaps.json")).unwrap();
+        assert_eq!(value["differences"], 0);
+        assert!(value["swaps"]["exchanges"].as_u64().unwrap() > 20 && value["alerts"].as_u64().unwrap() > 50, "{value:#}");
+        assert!(value["swaps"]["most_programs"].as_u64().unwrap() <= 3, "{value:#}");
+        assert!(value["swaps"]["checked"].as_u64().unwrap() > 10, "{value:#}");
     }
 }
 

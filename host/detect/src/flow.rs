@@ -1,7 +1,8 @@
 //! What detection keeps for one flow.
 //!
 //! Place: owned by the engine's flow entry, passed to every inspection. Invariants: every list is bounded; rule
-//! indices in it belong to one program and are forgotten when another one comes (bits and counters stay).
+//! indices in it belong to one program; when the flow goes over to another epoch, everything that rules have left on it is
+//! forgotten, and rules see only what begins from then on (reference semantics, section 9).
 
 use crate::program::header::HeaderCache;
 use crate::program::{Program, RuleIndex};
@@ -123,6 +124,10 @@ pub(crate) struct TransactionDetect {
 #[derive(Debug, Default)]
 pub struct FlowDetect {
     pub(crate) program: u64,
+    /// Epoch of the flow's last packet; see [`FlowDetect::go_over`].
+    epoch: u32,
+    /// What rules see begins here, of flows that have gone over to another epoch.
+    pub(crate) since: Option<Box<Since>>,
     /// Sorted numbers of the bits that are set.
     pub(crate) bits: Vec<u32>,
     /// Sorted by variable.
@@ -169,12 +174,41 @@ pub(crate) struct FirewallTransaction {
     pub accepted: bool,
 }
 
+/// Where the part of a flow begins that rules of its present epoch see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Since {
+    /// Stream offset of the first byte; none until bytes come.
+    pub stream: [Option<u64>; 2],
+    /// First transaction and first frame, by number. None: something that began before is still open, so what begins
+    /// now may have begun before.
+    pub units: Option<[u64; 2]>,
+    /// Bytes had come: what the layer finds out about the flow's protocol is not of this epoch.
+    pub protocol: bool,
+}
+
+/// How far a flow is when it goes over to another epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// No message is under way; numbers behind the last transaction and the last frame that live.
+    pub quiet: Option<[u64; 2]>,
+    /// Bytes have come for its parser.
+    pub protocol: bool,
+}
+
 /// What is left of detection's state when nothing but caches was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Marks {
     program: u64,
+    epoch: u32,
     addresses_done: [bool; 2],
     detection_done: [bool; 2],
+}
+
+impl Marks {
+    /// Epoch of the flow's last packet.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
 }
 
 /// What detection still holds open on a flow: the device may have the flow back only when nothing of the scope is.
@@ -191,6 +225,9 @@ pub struct Open {
 impl FlowDetect {
     /// Names of the flowbits that are set, and of flowints with their values, sorted.
     pub fn names<'p>(&self, program: &'p Program) -> (Vec<&'p str>, Vec<(&'p str, u32)>) {
+        if self.program != program.id() {
+            return Default::default();
+        }
         let tables = program.names();
         let mut bits: Vec<&str> = self.bits.iter().filter_map(|bit| tables.bits.name(*bit)).collect();
         let mut ints: Vec<(&str, u32)> =
@@ -206,6 +243,50 @@ impl FlowDetect {
         self.transaction_bits.clear();
         self.firewall.transactions.clear();
         self.firewall.matched.clear();
+        if let Some(units) = self.since.as_mut().and_then(|since| since.units.as_mut()) {
+            *units = [0; 2];
+        }
+    }
+
+    /// Epoch of the flow's last packet; 0 before the first.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The flow begins in this epoch.
+    pub fn begin(&mut self, epoch: u32) {
+        self.epoch = epoch;
+    }
+
+    /// The flow's next packet is of another epoch, whose rules see nothing of what began before: neither bytes nor
+    /// transactions nor what rules of the earlier epoch have left on the flow. What was decided about the flow stays: a
+    /// drop, and the decisions of the firewall.
+    pub fn go_over(&mut self, epoch: u32, standing: Standing) {
+        let dropped = self.dropped;
+        let mut firewall = std::mem::take(&mut self.firewall);
+        firewall.matched.clear();
+        self.resume(Marks { epoch, detection_done: [standing.protocol; 2], ..Marks::default() });
+        self.dropped = dropped;
+        self.firewall = firewall;
+        let since = Since { stream: [None; 2], units: standing.quiet, protocol: standing.protocol };
+        self.since = Some(Box::new(since));
+    }
+
+    /// The flow has gone over, and something that began before was open ever since.
+    pub fn straddles(&self) -> bool {
+        self.since.as_ref().is_some_and(|since| since.units.is_none())
+    }
+
+    /// Nothing that began before is open any more.
+    pub fn is_over(&mut self, quiet: [u64; 2]) {
+        if let Some(since) = &mut self.since {
+            since.units.get_or_insert(quiet);
+        }
+    }
+
+    /// What the layer finds out about the flow's protocol began before the epoch.
+    pub fn protocol_is_old(&self) -> bool {
+        self.since.as_ref().is_some_and(|since| since.protocol)
     }
 
     /// What matches have told of the flow.
@@ -250,10 +331,12 @@ impl FlowDetect {
             && self.units.iter().all(Vec::is_empty)
             && self.sides.iter().all(|side| side.pending.is_empty())
             && self.notes.is_empty()
+            && self.since.is_none()
             && self.firewall == FlowFirewall::default()
             && !self.is_closed();
         plain.then(|| Marks {
             program: self.program,
+            epoch: self.epoch,
             addresses_done: [0, 1].map(|n: usize| self.sides[n].addresses_done),
             detection_done: [0, 1].map(|n: usize| self.sides[n].detection_done),
         })
@@ -271,6 +354,8 @@ impl FlowDetect {
             side.detection_done = marks.detection_done[n];
         }
         self.program = marks.program;
+        self.epoch = marks.epoch;
+        self.since = None;
         self.bits.clear();
         self.ints.clear();
         self.units.iter_mut().for_each(Vec::clear);
@@ -298,12 +383,13 @@ impl FlowDetect {
 
     /// The flow's bit of this name is set.
     pub fn has_bit(&self, program: &Program, name: &str) -> bool {
-        program.names().bits.get(name).is_some_and(|bit| self.bits.binary_search(&bit).is_ok())
+        self.program == program.id()
+            && program.names().bits.get(name).is_some_and(|bit| self.bits.binary_search(&bit).is_ok())
     }
 
-    /// One of these bits, sorted by number, is set.
-    pub fn has_any_bit(&self, bits: &[u32]) -> bool {
-        self.bits.iter().any(|bit| bits.binary_search(bit).is_ok())
+    /// One of these bits of the program, sorted by number, is set.
+    pub fn has_any_bit(&self, program: &Program, bits: &[u32]) -> bool {
+        self.program == program.id() && self.bits.iter().any(|bit| bits.binary_search(bit).is_ok())
     }
 
     /// Names of the bits that are set (for records).
@@ -311,27 +397,35 @@ impl FlowDetect {
         self.bits.iter().filter_map(|&bit| program.names().bits.name(bit))
     }
 
-    /// Forget what belongs to another program.
+    /// The program inspects the flow from here on. (Another one before it: the flow has not gone over, so its rule indices
+    /// mean nothing.)
     pub(crate) fn attach(&mut self, program: &Program) {
-        if self.program == program.id() {
-            return;
+        let before = std::mem::replace(&mut self.program, program.id());
+        if before != 0 && before != self.program {
+            let standing = Standing { quiet: None, protocol: true };
+            self.go_over(self.epoch, standing);
+            self.program = program.id();
         }
-        let first = self.program == 0;
-        self.program = program.id();
-        if first {
-            return;
-        }
-        for side in &mut self.sides {
-            side.headers.clear();
-            side.packet = None;
-            side.stream = None;
-            side.transaction = None;
-            side.pending.clear();
-            // Its rules are others.
-            side.addresses_done = false;
-        }
-        self.units.iter_mut().for_each(Vec::clear);
-        self.firewall.matched.clear();
+    }
+
+    /// Stream offset from which rules see bytes of a direction; of those behind `next` if none has come yet.
+    pub(crate) fn sees_from(&mut self, direction: usize, next: u64) -> u64 {
+        self.since
+            .as_mut()
+            .and_then(|since| since.stream.get_mut(direction))
+            .map_or(0, |from| *from.get_or_insert(next))
+    }
+
+    /// The same, where nothing new has come.
+    pub(crate) fn saw_from(&self, direction: usize) -> u64 {
+        let from = self.since.as_ref().and_then(|since| since.stream.get(direction));
+        from.map_or(0, |from| from.unwrap_or(u64::MAX))
+    }
+
+    /// Number of the first transaction (`kind` 0) or frame (1) that rules see.
+    pub(crate) fn sees_units_from(&self, kind: usize) -> u64 {
+        let Some(since) = &self.since else { return 0 };
+        since.units.and_then(|units| units.get(kind).copied()).unwrap_or(u64::MAX)
     }
 }
 

@@ -48,7 +48,7 @@ pub mod transform;
 
 pub use chain::Limits;
 pub use context::{Context, Effect, FlowFacts, Match, RejectTo, Scope};
-pub use flow::{FlowDetect, Marks, Open};
+pub use flow::{FlowDetect, Marks, Open, Standing};
 pub use fuzz::fuzz_inspect;
 pub use profile::{RuleCost, RuleProfile};
 pub use inspect::{Delivery, FirewallReason, FirewallVerdict, Inspector};

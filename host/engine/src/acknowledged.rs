@@ -217,7 +217,8 @@ impl Inspector {
         let inspect = !flow.data.encrypted || config.inspect_encrypted;
         let open = flow.data.app.state().is_some_and(|state| !state.transactions().is_empty());
         let needed = [0, 1].map(|d| !skipped && (open || session.waits(d) || waiting.is_pending(d)));
-        let (ends, pair, name) = (flow_ends(flow), pair_of(&flow.key), FlowName::of(flow));
+        let epoch = detect.epoch();
+        let (ends, pair, name) = (flow_ends(flow), pair_of(&flow.key).in_epoch(epoch), FlowName::of(flow));
         self.pseudo = true;
         for d in (0..2).filter(|d| needed[*d]) {
             let transport = Transport::Tcp(NO_SEGMENT);

@@ -11,6 +11,7 @@ use crate::flow_data::{Answer, DeviceLink, Held};
 use crate::messages::{Look, MessageEvidence};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
@@ -18,6 +19,7 @@ use weir_contract::facts;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord, TxEntry};
+use weir_detect::Program;
 use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
 use weir_flow::{FlowId, FlowKey};
 use weir_output::EventSink;
@@ -57,9 +59,9 @@ impl Amount {
 /// What the runtime counted.
 #[derive(Debug, Clone, Default)]
 pub struct RuntimeCounters {
-    /// Frames given to the engine, by cause.
+    /// Frames given to the engine in the present epoch, by cause.
     pub causes: BTreeMap<HostCause, Amount>,
-    /// Frames that a record flagged, by the first record that held; index into the tables.
+    /// Frames of the epoch that a record flagged, by the first record that held; index into the tables.
     pub records: HashMap<u32, Amount>,
     /// Frames read from history rings.
     pub history: Amount,
@@ -92,9 +94,46 @@ struct Waiting {
     chain: Option<VecDeque<HistoryFrame>>,
 }
 
+/// What judges the frames of an epoch on the host, beside the device's tables.
+pub struct Judge {
+    /// Number of the epoch, from 1; each is greater than the one before.
+    pub epoch: u32,
+    /// The rules.
+    pub program: Arc<Program>,
+    /// Flowbits that the tables' plan says keep a flow with the host while they are set: rules that wait for one of them
+    /// have no condition in the tables.
+    pub gates: Vec<Box<str>>,
+    /// What the tables look for in streams.
+    pub evidence: Arc<StreamEvidence>,
+    /// What they look for in messages where the host's own search would not find it: with it, flows are given back as
+    /// soon as what has come of their messages is judged.
+    pub messages: Arc<MessageEvidence>,
+}
+
+/// What judged the frames of an epoch that is over.
+pub struct Retired {
+    /// The epoch.
+    pub epoch: u32,
+    /// The rules. Freeing them takes long: not on the frame path.
+    pub program: Arc<Program>,
+    /// Frames given to the engine while they judged, by cause.
+    pub causes: BTreeMap<HostCause, Amount>,
+    /// Frames that a record flagged; index into the tables of the epoch.
+    pub records: HashMap<u32, Amount>,
+}
+
+/// An exchange of rules that the device will tell of.
+struct Expected {
+    /// What the device calls the epoch.
+    device: u32,
+    judge: Judge,
+}
+
 /// An entry of the device's flow table, as far as the host knows it.
 struct Entry {
     generation: u32,
+    /// Epoch of the rules that `look` was made for.
+    epoch: u32,
     /// Host flows of the entry; several only where one followed another, or where the device's key is coarser (ICMP).
     flows: Vec<FlowId>,
     /// Scopes that the device was told can still match.
@@ -104,8 +143,8 @@ struct Entry {
 }
 
 impl Entry {
-    fn new(generation: u32) -> Self {
-        Entry { generation, flows: Vec::new(), scopes: u8::MAX, look: Look::default() }
+    fn new(generation: u32, epoch: u32) -> Self {
+        Entry { generation, epoch, flows: Vec::new(), scopes: u8::MAX, look: Look::default() }
     }
 }
 
@@ -121,13 +160,23 @@ pub struct DeviceRuntime<P> {
     frames: Vec<HistoryFrame>,
     frame: HistoryFrame,
     raw_window: usize,
-    evidence: StreamEvidence,
-    messages: MessageEvidence,
+    evidence: Arc<StreamEvidence>,
+    messages: Arc<MessageEvidence>,
     vlan_key: bool,
     /// Flowbits that keep a flow with the host, sorted.
     gates: Vec<u32>,
     counters: RuntimeCounters,
+    /// The device's number of the epoch in force.
+    device_epoch: u32,
+    /// Device's and own numbers of epochs that history may hold frames of, oldest first.
+    epochs: VecDeque<(u32, u32)>,
+    /// Exchanges that no frame has told of yet, in their order.
+    expected: VecDeque<Expected>,
+    retired: Vec<Retired>,
 }
+
+/// Epochs that the runtime can tell apart in history.
+const EPOCHS_MAX: usize = 4096;
 
 impl<P: PciFunction> DeviceRuntime<P> {
     /// Over a driver that is set up and holds tables. `gates` are the flowbits that the tables' plan says keep a flow with
@@ -137,7 +186,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         driver: Driver<P>,
         mut engine: Engine,
         gates: impl IntoIterator<Item = &'n str>,
-        evidence: StreamEvidence,
+        evidence: impl Into<Arc<StreamEvidence>>,
         raw_window: usize,
         vlan_key: bool,
     ) -> Self {
@@ -154,18 +203,92 @@ impl<P: PciFunction> DeviceRuntime<P> {
             frames: Vec::new(),
             frame: HistoryFrame::default(),
             raw_window,
-            evidence,
-            messages: MessageEvidence::unknown(),
+            evidence: evidence.into(),
+            messages: Arc::new(MessageEvidence::unknown()),
             vlan_key,
             gates,
             counters: RuntimeCounters::default(),
+            device_epoch: 0,
+            epochs: VecDeque::new(),
+            expected: VecDeque::new(),
+            retired: Vec::new(),
         }
+    }
+
+    /// The tables that were active before the first frame have this number.
+    pub fn set_epoch(&mut self, device: u32) {
+        self.device_epoch = device;
+        self.epochs.push_back((device, self.engine.epoch()));
+    }
+
+    /// Frames that the device judges by the tables it calls `device` are judged by this from now on. To be called before
+    /// the tables are activated; it takes effect with the first frame that names them.
+    pub fn expect(&mut self, device: u32, judge: Judge) {
+        if self.epochs.len() >= EPOCHS_MAX {
+            self.epochs.pop_front();
+        }
+        self.epochs.push_back((device, judge.epoch));
+        self.expected.push_back(Expected { device, judge });
+    }
+
+    /// The tables called `device` were not activated: nothing will name them.
+    pub fn unexpect(&mut self, device: u32) {
+        self.expected.retain(|expected| expected.device != device);
+        self.epochs.retain(|(known, _)| *known != device);
+    }
+
+    /// An exchange has been made that no frame has told of yet.
+    pub fn is_expecting(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
+    /// All frames of earlier epochs have been taken: what is expected takes effect now.
+    pub fn settle(&mut self) {
+        while let Some(expected) = self.expected.pop_front() {
+            self.exchange(expected);
+        }
+    }
+
+    /// Epochs that are over since the last call.
+    pub fn take_retired(&mut self) -> Vec<Retired> {
+        std::mem::take(&mut self.retired)
+    }
+
+    /// A descriptor is of these tables: frames from here on are.
+    fn enter(&mut self, device: u32) {
+        while device != self.device_epoch && self.expected.iter().any(|expected| expected.device == device) {
+            if let Some(expected) = self.expected.pop_front() {
+                self.exchange(expected);
+            }
+        }
+    }
+
+    fn exchange(&mut self, Expected { device, judge }: Expected) {
+        self.device_epoch = device;
+        let epoch = self.engine.epoch();
+        let program = self.engine.set_program(judge.program, judge.epoch);
+        let (causes, records) = (std::mem::take(&mut self.counters.causes), std::mem::take(&mut self.counters.records));
+        self.retired.push(Retired { epoch, program, causes, records });
+        self.gates = self.engine.flowbits(judge.gates.iter().map(|name| &**name));
+        self.gates.sort_unstable();
+        self.evidence = judge.evidence;
+        self.messages = judge.messages;
+        // What was looked for was of the other rules.
+        self.entries.values_mut().for_each(|held| held.look.forget());
+    }
+
+    /// Own number of an epoch of the device; 0 for one that is long gone.
+    fn epoch_of(&self, device: u32) -> u32 {
+        if device == self.device_epoch {
+            return self.engine.epoch();
+        }
+        self.epochs.iter().rev().find(|(known, _)| *known == device).map_or(0, |(_, own)| *own)
     }
 
     /// What the tables look for in messages where the host's own search would not find it: with it, flows are given back
     /// as soon as what has come of their messages is judged.
-    pub fn set_messages(&mut self, evidence: MessageEvidence) {
-        self.messages = evidence;
+    pub fn set_messages(&mut self, evidence: impl Into<Arc<MessageEvidence>>) {
+        self.messages = evidence.into();
     }
 
     /// The engine.
@@ -226,6 +349,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     fn process(&mut self, queue: usize, waiting: Waiting, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
         let Waiting { descriptor, chain } = waiting;
         let handover = descriptor.kind == DescriptorKind::Handover as u8;
+        self.enter(descriptor.epoch);
         let cause = if handover { HostCause::Handover } else { HostCause::History };
         match chain {
             Some(frames) => {
@@ -293,7 +417,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
     }
 
     fn inspect(&mut self, frame: &HistoryFrame, sink: &mut dyn EventSink) {
-        self.engine.frame(&frame_of(frame), sink);
+        let epoch = self.epoch_of(frame.epoch);
+        self.engine.frame_of(epoch, &frame_of(frame), sink);
     }
 
     /// The outermost flow of the frame just inspected belongs to this entry.
@@ -308,9 +433,10 @@ impl<P: PciFunction> DeviceRuntime<P> {
         }
         if flow.data.device.entry != Some(entry) {
             flow.data.device.entry = Some(entry);
-            let held = self.entries.entry(entry.0).or_insert_with(|| Entry::new(entry.1));
+            let epoch = self.engine.epoch();
+            let held = self.entries.entry(entry.0).or_insert_with(|| Entry::new(entry.1, epoch));
             if held.generation != entry.1 {
-                *held = Entry::new(entry.1);
+                *held = Entry::new(entry.1, epoch);
             }
             if !held.flows.contains(&id) {
                 held.flows.push(id);
@@ -365,7 +491,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
 
     /// Release the flow where nothing speaks against it.
     fn answer(&mut self, queue: usize, id: FlowId, descriptor: &Descriptor) -> Result<(), DeviceError> {
-        let raw_window = self.raw_window;
+        let (raw_window, epoch) = (self.raw_window, self.engine.epoch());
         // Trouble of the stream's order is in no scope either, but for encrypted flows.
         let unscoped = if descriptor.guards & Guard::REST_ONCE_ENCRYPTED != 0 { Scopes::ALWAYS.0 } else { 0 };
         let descriptor = &Descriptor { scopes: descriptor.scopes | unscoped, ..*descriptor };
@@ -398,6 +524,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
         let (streams, messages) = (&self.evidence, &self.messages);
         let entry = (descriptor.flow_index, descriptor.flow_generation);
         let Some(held) = self.entries.get_mut(&entry.0).filter(|held| held.generation == entry.1) else { return Ok(()) };
+        if held.epoch != epoch {
+            (held.epoch, held.look) = (epoch, Look::default());
+        }
         let answer = flow.data.answer(Held { raw_window, streams, messages, ports, bytes, look: &mut held.look });
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());

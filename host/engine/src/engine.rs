@@ -56,6 +56,7 @@ pub struct PendingDatagram {
     pub number: u64,
     datagram: HeldDatagram,
     wire_length: u32,
+    epoch: u32,
 }
 
 /// One worker's engine.
@@ -67,7 +68,14 @@ pub struct Engine {
 struct Inner {
     config: EngineConfig,
     flows: FlowTable<FlowData>,
+    /// Settings of parsers.
     app_config: Arc<AppLayerConfig>,
+    /// Those of earlier epochs: epoch from which they held on. A flow keeps the ones that it began with.
+    app_configs: Vec<(u32, Arc<AppLayerConfig>)>,
+    /// Epoch of the frame at hand.
+    epoch: u32,
+    /// Live flows by the epoch of their last packet; none is 0.
+    flows_of: Vec<(u32, u64)>,
     inspector: Inspector,
     counters: EngineCounters,
     /// Connections that others announced.
@@ -89,11 +97,10 @@ impl Engine {
             decoder: Decoder::new(config.decoder.clone()),
             inner: Inner {
                 flows: FlowTable::new(config.timeouts, config.max_flows),
-                app_config: Arc::new(AppLayerConfig {
-                    file_digests: config.file_digests || program.wants_file_digests(),
-                    frames: program.wanted_frames(),
-                    ..config.app_layer
-                }),
+                app_config: app_config(&config, &program),
+                app_configs: Vec::new(),
+                epoch: 1,
+                flows_of: Vec::new(),
                 inspector: Inspector::new(program, config.inline)?,
                 config,
                 counters: EngineCounters::default(),
@@ -112,6 +119,33 @@ impl Engine {
     pub fn set_behind_device(&mut self) {
         self.inner.behind_device = true;
         self.decoder.hold_datagrams();
+    }
+
+    /// Another program judges from the next frame on, which is the first of `epoch`; gives the one before. A flow goes over
+    /// with its next packet; rules see nothing of it that began before (reference semantics, section 9).
+    pub fn set_program(&mut self, program: Arc<Program>, epoch: u32) -> Arc<Program> {
+        let inner = &mut self.inner;
+        let mut config = app_config(&inner.config, &program);
+        if inner.demand.is_some_and(|demand| demand.frames) {
+            config = Arc::new(AppLayerConfig { frames: u128::MAX, ..*config });
+        }
+        let before = std::mem::replace(&mut inner.app_config, config);
+        if inner.app_configs.len() >= EPOCHS_MAX {
+            inner.app_configs.remove(0);
+        }
+        inner.app_configs.push((inner.inspector.epoch, before));
+        inner.epoch = epoch;
+        inner.inspector.set_program(program, epoch)
+    }
+
+    /// Epoch of the program.
+    pub fn epoch(&self) -> u32 {
+        self.inner.inspector.epoch
+    }
+
+    /// Live flows by the epoch of their last packet.
+    pub fn flows_by_epoch(&self) -> &[(u32, u64)] {
+        &self.inner.flows_of
     }
 
     /// Numbers of flowbits by name, of those that a rule names.
@@ -197,13 +231,23 @@ impl Engine {
 
     /// Process one frame. The flows its packets belong to are in [`Engine::touched`] until the next call.
     pub fn frame(&mut self, frame: &Frame<'_>, sink: &mut dyn EventSink) {
+        self.frame_of(self.inner.inspector.epoch, frame, sink);
+    }
+
+    /// Process a frame of an epoch. One of an earlier epoch that comes from history only now cannot complete a match of
+    /// its rules, or the device would have sent it then: it is parsed, and no rule looks at it.
+    pub fn frame_of(&mut self, epoch: u32, frame: &Frame<'_>, sink: &mut dyn EventSink) {
         let inner = &mut self.inner;
+        inner.enter(epoch);
         if inner.demand.is_none() {
             let demand = Demand::of(sink);
             inner.demand = Some(demand);
             inner.inspector.set_demand(demand);
             if demand.frames {
                 inner.app_config = Arc::new(AppLayerConfig { frames: u128::MAX, ..*inner.app_config });
+                for (_, config) in &mut inner.app_configs {
+                    *config = Arc::new(AppLayerConfig { frames: u128::MAX, ..**config });
+                }
             }
         }
         inner.inspector.link = u32::from(frame.link) + 1;
@@ -219,7 +263,7 @@ impl Engine {
                 match key {
                     Some((key, _)) => {
                         let wire_length = frame.wire_length;
-                        inner.pending.push(PendingDatagram { key, number, datagram, wire_length });
+                        inner.pending.push(PendingDatagram { key, number, datagram, wire_length, epoch });
                     }
                     None => self
                         .decoder
@@ -243,6 +287,7 @@ impl Engine {
     /// Process a datagram that waited.
     pub fn datagram(&mut self, pending: &PendingDatagram, sink: &mut dyn EventSink) {
         let inner = &mut self.inner;
+        inner.enter(pending.epoch);
         inner.touched.clear();
         self.decoder.decode_held(&pending.datagram, &mut |packet: &Packet<'_>| {
             inner.packet(packet, pending.wire_length, sink);
@@ -276,7 +321,8 @@ impl Engine {
     /// A flow of which every packet is wanted: one of these flowbits, sorted by number, is set, or an alert has tagged it.
     pub fn wants_all_of(&self, id: FlowId, bits: &[u32]) -> bool {
         let inner = &self.inner;
-        inner.flows.get(id).is_some_and(|flow| flow.data.has_any_bit(bits) || inner.inspector.is_tagged(flow))
+        let of_bits = |flow: &Flow<FlowData>| flow.data.has_any_bit(inner.inspector.program(), bits);
+        inner.flows.get(id).is_some_and(|flow| of_bits(flow) || inner.inspector.is_tagged(flow))
     }
 
     /// Live flow of a key, whatever its age.
@@ -296,6 +342,7 @@ impl Engine {
     /// The input is over at `now`: flows still alive end in the order of their last frames.
     pub fn finish(&mut self, now: u64, sink: &mut dyn EventSink) {
         let inner = &mut self.inner;
+        inner.enter(inner.inspector.epoch);
         let mut alive: Vec<(u64, FlowId)> = inner
             .flows
             .iter()
@@ -310,6 +357,12 @@ impl Engine {
         for (_, id) in &alive {
             if let Some(flow) = inner.flows.get_mut(*id) {
                 flow.data.wake(&inner.config.session, &mut inner.bedroom);
+                let from = flow.data.enter(inner.epoch);
+                if from != inner.epoch {
+                    inner.moved(from, inner.epoch);
+                }
+            }
+            if let Some(flow) = inner.flows.get_mut(*id) {
                 if flow.data.waiting.is_some() {
                     inner.inspector.end_of_waiting(flow, &inner.config, &mut inner.expectations, sink);
                 } else {
@@ -334,7 +387,51 @@ impl Engine {
     }
 }
 
+/// Epochs whose settings of parsers are kept for frames that come from history later.
+const EPOCHS_MAX: usize = 4096;
+
+/// Settings of parsers for a program.
+fn app_config(config: &EngineConfig, program: &Program) -> Arc<AppLayerConfig> {
+    Arc::new(AppLayerConfig {
+        file_digests: config.file_digests || program.wants_file_digests(),
+        frames: program.wanted_frames(),
+        ..config.app_layer
+    })
+}
+
 impl Inner {
+    /// The next packets are of this epoch.
+    fn enter(&mut self, epoch: u32) {
+        self.epoch = epoch;
+        self.inspector.silent = epoch != self.inspector.epoch;
+    }
+
+    /// A flow has left an epoch, or come to one; 0 is none.
+    fn moved(&mut self, from: u32, to: u32) {
+        if from != 0
+            && let Some(at) = self.flows_of.iter().rposition(|(epoch, _)| *epoch == from)
+            && let Some((_, flows)) = self.flows_of.get_mut(at)
+        {
+            *flows = flows.saturating_sub(1);
+            if *flows == 0 {
+                self.flows_of.remove(at);
+            }
+        }
+        if to != 0 {
+            match self.flows_of.iter().rposition(|(epoch, _)| *epoch == to).and_then(|at| self.flows_of.get_mut(at)) {
+                Some((_, flows)) => *flows += 1,
+                None => self.flows_of.push((to, 1)),
+            }
+        }
+    }
+
+    /// Settings of parsers of the epoch at hand.
+    fn parsers(&self) -> &Arc<AppLayerConfig> {
+        let earlier = || self.app_configs.iter().rev().find(|(from, _)| *from <= self.epoch);
+        let found = if self.inspector.silent { earlier() } else { None };
+        found.map_or(&self.app_config, |(_, config)| config)
+    }
+
     fn packet(&mut self, packet: &Packet<'_>, length: u32, sink: &mut dyn EventSink) {
         self.counters.packets += 1;
         self.inspector.statistics.packet(packet);
@@ -368,6 +465,11 @@ impl Inner {
             },
         };
         self.touched.push(id);
+        let Some(flow) = self.flows.get_mut(id) else { return };
+        let from = flow.data.enter(self.epoch);
+        if from != self.epoch {
+            self.moved(from, self.epoch);
+        }
         let Some(flow) = self.flows.get_mut(id) else { return };
         let direction = usize::from(flow.initiator_is_a != source_is_a);
         flow.data.device.direction = direction as u8;
@@ -430,10 +532,12 @@ impl Inner {
         });
         let initiator_is_a = source_is_a != answer;
         let (client, server) = if initiator_is_a { (key.port_a, key.port_b) } else { (key.port_b, key.port_a) };
+        let mut detect = self.bedroom.detect();
+        detect.begin(self.epoch);
         let data = FlowData {
             session: (key.protocol == 6).then(|| self.bedroom.session()),
-            app: AppLayerFlow::new(&self.app_config, key.protocol, client, server),
-            detect: Some(self.bedroom.detect()),
+            app: AppLayerFlow::new(self.parsers(), key.protocol, client, server),
+            detect: Some(detect),
             resting: None,
             waiting: (key.protocol == 6 && self.config.session.waits()).then(Box::default),
             windows: Default::default(),
@@ -448,6 +552,9 @@ impl Inner {
         };
         let id = self.flows.insert(key, initiator_is_a, packet.number, packet.time.0, data);
         self.counters.flows += u64::from(id.is_some());
+        if id.is_some() {
+            self.moved(0, self.epoch);
+        }
         id
     }
 
@@ -463,9 +570,16 @@ impl Inner {
 
     /// A flow is over: what is left of it is written.
     fn end(&mut self, id: FlowId, reason: FlowEnd, now: u64, sink: &mut dyn EventSink) {
+        let now_epoch = self.inspector.epoch;
+        if let Some(flow) = self.flows.get_mut(id).filter(|flow| flow.data.waiting.is_some()) {
+            flow.data.wake(&self.config.session, &mut self.bedroom);
+            let from = flow.data.enter(now_epoch);
+            if from != now_epoch {
+                self.moved(from, now_epoch);
+            }
+        }
         if let Some(flow) = self.flows.get_mut(id) {
             if flow.data.waiting.is_some() {
-                flow.data.wake(&self.config.session, &mut self.bedroom);
                 self.inspector.end_of_waiting(flow, &self.config, &mut self.expectations, sink);
             }
             self.inspector.end_tag(flow);
@@ -481,6 +595,9 @@ impl Inner {
                     log::flow(flow, (reason, now), self.config.inline, &metadata, sink);
                 }
             }
+        }
+        if let Some(flow) = self.flows.get(id) {
+            self.moved(flow.data.epoch(), 0);
         }
         self.flows.remove(id);
     }
@@ -603,6 +720,11 @@ impl StreamSink for Deliver<'_, '_> {
     }
 }
 
+/// Epoch of a flow's last packet.
+pub(crate) fn epoch_of(flow: &Flow<FlowData>) -> u32 {
+    flow.data.epoch()
+}
+
 /// The two hosts of a flow.
 pub(crate) fn pair_of(key: &FlowKey) -> Pair {
     Pair::new(key.address_a, key.address_b, key.vlan, key.depth)
@@ -618,7 +740,7 @@ fn tcp(
     sink: &mut dyn EventSink,
 ) {
     let Some(header) = packet.tcp() else { return };
-    let (ends, name) = (pair_of(&flow.key), FlowName::of(flow));
+    let (ends, name) = (pair_of(&flow.key).in_epoch(epoch_of(flow)), FlowName::of(flow));
     let inspect = !flow.data.encrypted || config.inspect_encrypted;
     if flow.data.waiting.is_some() {
         inspector.settle_transactions(packet, flow, direction, inspect, sink);
@@ -667,7 +789,10 @@ fn tcp(
         _ => FlowPhase::New,
     };
     let payload = inspect && !packet.checksum_bad;
-    let raised: Vec<&'static str> = flow.data.app.new_events().collect();
+    let mut raised: Vec<&'static str> = flow.data.app.new_events().collect();
+    if detect.protocol_is_old() {
+        raised.clear();
+    }
     let mut context =
         inspector.context(packet, flow, Some(&session), direction, result.was_established, result.events, payload);
     context.packet_events = &raised;
@@ -714,7 +839,10 @@ fn datagram(
         flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
     }
     let payload = (!flow.data.encrypted || config.inspect_encrypted) && !packet.checksum_bad;
-    let raised: Vec<&'static str> = flow.data.app.new_events().collect();
+    let mut raised: Vec<&'static str> = flow.data.app.new_events().collect();
+    if detect.protocol_is_old() {
+        raised.clear();
+    }
     let mut context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
     context.packet_events = &raised;
     let FlowData { app, windows, encrypted, .. } = &mut flow.data;

@@ -3,10 +3,10 @@
 use crate::evidence::{Stream, StreamEvidence};
 use crate::messages::{Look, MessageEvidence};
 use std::collections::VecDeque;
-use weir_app_layer::{AppLayerFlow, Direction};
+use weir_app_layer::{AppLayerFlow, Direction, ProtocolState};
 use weir_contract::enums::Scopes;
 use weir_contract::protocol::Detection;
-use weir_detect::{FlowDetect, Marks};
+use weir_detect::{FlowDetect, Marks, Program, Standing};
 use crate::config::Policy;
 use weir_flow::{FlowId, FlowTable};
 use weir_packet::{Packet, Tcp};
@@ -344,8 +344,42 @@ impl DeviceLink {
 
 impl FlowData {
     /// One of these flowbits, sorted by number, is set.
-    pub fn has_any_bit(&self, bits: &[u32]) -> bool {
-        self.detect.as_ref().is_some_and(|detect| detect.has_any_bit(bits))
+    pub fn has_any_bit(&self, program: &Program, bits: &[u32]) -> bool {
+        self.detect.as_ref().is_some_and(|detect| detect.has_any_bit(program, bits))
+    }
+
+    /// Numbers behind the last transaction and the last frame that live, if no message is under way.
+    fn quiet(&self) -> Option<[u64; 2]> {
+        let open = self.app.is_open(Direction::ToServer) || self.app.is_open(Direction::ToClient);
+        let behind = |state: Option<&dyn ProtocolState>| {
+            state.and_then(|state| state.transactions().last()).map_or(0, |last| last.id.saturating_add(1))
+        };
+        (!open).then(|| [behind(self.app.state()), behind(self.app.frames().map(|frames| frames as &dyn ProtocolState))])
+    }
+
+    /// Epoch of the flow's last packet.
+    pub fn epoch(&self) -> u32 {
+        let resting = || self.resting.map_or(0, |resting| resting.marks.epoch());
+        self.detect.as_deref().map_or_else(resting, FlowDetect::epoch)
+    }
+
+    /// The flow's next packet is of this epoch; gives that of the one before.
+    pub fn enter(&mut self, epoch: u32) -> u32 {
+        let Some((came, straddles)) = self.detect.as_ref().map(|detect| (detect.epoch(), detect.straddles())) else {
+            return epoch;
+        };
+        if came == epoch && !straddles {
+            return came;
+        }
+        let quiet = self.quiet();
+        let protocol = !self.app.is_fresh();
+        let Some(detect) = &mut self.detect else { return epoch };
+        if came != epoch {
+            detect.go_over(epoch, Standing { quiet, protocol });
+        } else if let Some(quiet) = quiet {
+            detect.is_over(quiet);
+        }
+        came
     }
 
     /// The host knows bytes of the flow that the device did not read.

@@ -292,8 +292,18 @@ section! {
     }
 }
 
+section! {
+    /// The socket by which a running Weir is asked and told: see the reference of the control socket.
+    ControlSection, control, CONTROL {
+        socket: Option<PathBuf> = None, "control.socket",
+            "Unix socket of a running Weir, made with mode 0600; only the user that runs it, and root, are heard. Without it there is none.";
+        proof: bool = true, "control.proof",
+            "Prove the tables of a bundle from its rules before they are activated, as `weir tables verify` does. Without it, only the bundle's signature, digests and geometry are checked.";
+    }
+}
+
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, FIREWALL, PCRE, DEVICE, OUTPUT];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -322,4 +332,6 @@ pub struct Config {
     pub device: DeviceSection,
     /// `output.*`
     pub output: OutputSection,
+    /// `control.*`
+    pub control: ControlSection,
 }

@@ -9,6 +9,8 @@ use weir_ir::{Identity, Rule};
 pub struct AlertIdentity {
     /// Frame that completed the match.
     pub frame: u64,
+    /// Epoch of the rules.
+    pub epoch: u32,
     /// gid, sid, rev.
     pub rule: Identity,
     /// Flow: from initiator to responder, with the number of its first frame; none for packets without one.
@@ -28,6 +30,7 @@ impl AlertIdentity {
     pub fn of(record: &AlertRecord<'_>) -> Self {
         AlertIdentity {
             frame: record.packet.frame,
+            epoch: record.epoch,
             rule: record.rule.identity,
             flow: record.flow.map(|f| (f.ends, f.first_frame)),
             packet: record.packet.ends,
@@ -122,6 +125,7 @@ mod tests {
     fn alert(frame: u64, sid: u32) -> AlertIdentity {
         AlertIdentity {
             frame,
+            epoch: 1,
             rule: Identity { gid: 1, sid, rev: 1 },
             flow: None,
             packet: None,

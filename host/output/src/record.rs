@@ -135,7 +135,9 @@ pub struct Verdict {
 /// One alert.
 #[derive(Debug, Clone, Copy)]
 pub struct AlertRecord<'a> {
-    /// Index of the rule in the loaded set.
+    /// Epoch of the rules that raised it, from 1: rules may be exchanged during a run.
+    pub epoch: u32,
+    /// Index of the rule in the loaded set of the epoch.
     pub rule_index: u32,
     /// The rule.
     pub rule: &'a Rule,

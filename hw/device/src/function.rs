@@ -611,7 +611,7 @@ impl Shell {
                 self.registers.set(r::ERROR, 0);
                 self.registers.set(r::ERROR_DETAIL, 0);
             }
-            r::TABLE_LOAD => self.load_tables(value as u32),
+            r::TABLE_LOAD => self.load_tables(),
             r::EPOCH => self.activate(value as u32),
             r::HEARTBEAT => {
                 let expired = self.last.expired;
@@ -773,12 +773,10 @@ impl Shell {
 
     // ---- tables
 
-    fn load_tables(&mut self, epoch: u32) {
+    fn load_tables(&mut self) {
         let (address, length) = (self.registers.get(r::TABLE_ADDRESS), self.registers.get(r::TABLE_LENGTH));
-        let result = self
-            .banks
-            .load(&mut self.bus, address, length, epoch)
-            .and_then(|epoch| self.fill_shadow(epoch, address, length));
+        let result =
+            self.banks.load(&mut self.bus, address, length).and_then(|epoch| self.fill_shadow(epoch, address, length));
         let (state, error, block, offset) = match result {
             Ok(()) => {
                 self.around.count(Counter::TableLoads);

@@ -2,7 +2,6 @@
 
 use super::{Fault, Lowered, Lowering};
 use crate::diag::Cause;
-use crate::load::read_limited;
 use crate::syntax::OptionSyntax;
 use serde_json::Value;
 use std::net::IpAddr;
@@ -149,10 +148,10 @@ impl Lowering<'_, '_> {
         // Lists stand beside the rules that use them, or below the data directory.
         let beside = Path::new(&*self.draft.rule.source.file).parent().map(|directory| directory.join(relative));
         let below = self.session.options.data_directory.map(|directory| directory.join(relative));
-        let Some(found) = [beside, below].into_iter().flatten().find(|file| file.is_file()) else {
+        let Some(found) = [beside, below].into_iter().flatten().find(|file| self.session.holds(file)) else {
             return fault(format!("there is no file `{path}`"), "put the list beside the rule file");
         };
-        let bytes = match read_limited(&found, FILE_MAX) {
+        let bytes = match self.session.read(&found, FILE_MAX) {
             Ok(bytes) => bytes,
             Err(error) => return fault(error.to_string(), "correct its permissions, or disable the rule"),
         };
@@ -207,7 +206,7 @@ impl Lowering<'_, '_> {
         let Some(directory) = self.session.options.data_directory else {
             return fault("no data directory is configured".into(), "set the directory that data sets are loaded from");
         };
-        let bytes = match read_limited(&directory.join(path), FILE_MAX) {
+        let bytes = match self.session.read(&directory.join(path), FILE_MAX) {
             Ok(bytes) => bytes,
             Err(_) if !required => Vec::new(),
             Err(error) => return fault(error.to_string(), "put the file there, or disable the rule"),
@@ -285,7 +284,7 @@ impl Lowering<'_, '_> {
         if let Some(known) = self.session.datasets.get(&key) {
             return Ok(Arc::clone(known));
         }
-        let bytes = match read_limited(&directory.join(relative), FILE_MAX) {
+        let bytes = match self.session.read(&directory.join(relative), FILE_MAX) {
             Ok(bytes) => bytes,
             Err(_) if !required => Vec::new(),
             Err(error) => return fault(error.to_string(), "put the file there, or disable the rule"),

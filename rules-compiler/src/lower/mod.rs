@@ -35,12 +35,13 @@ pub(crate) use state::track;
 use crate::config::{Classifications, References};
 use crate::diag::Cause;
 use crate::keywords::{Handler, Keyword};
-use crate::load::LoadOptions;
+use crate::load::{LoadOptions, ReadError, read_limited};
 use crate::support::Support;
 use crate::syntax::{OptionSyntax, RuleSyntax, Span};
 use crate::vars::Resolver;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::{
@@ -121,6 +122,16 @@ impl<'a> Session<'a> {
             strings: HashSet::new(),
             datasets: HashMap::new(),
         }
+    }
+
+    /// A file that a rule names.
+    fn read(&self, path: &Path, limit: u64) -> Result<Vec<u8>, ReadError> {
+        self.options.files.map_or_else(|| read_limited(path, limit), |files| files.read(path, limit))
+    }
+
+    /// There is such a file.
+    fn holds(&self, path: &Path) -> bool {
+        self.options.files.map_or_else(|| path.is_file(), |files| files.holds(path))
     }
 
     /// One allocation for equal strings.

@@ -257,7 +257,8 @@ struct Set {
 
 fn run(set: &Set, source: &mut Source, behind: bool, sink: &mut dyn EventSink) {
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+    let mut tick = |_| {};
+    let mut control = RunControl::new(&stop, &mut tick);
     let Set { config, loaded, tables } = set;
     let result = if behind {
         device::Behind { loaded, tables, config, validate: false }.run(source, sink, &mut control).map(|_| ())

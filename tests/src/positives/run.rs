@@ -36,7 +36,7 @@ pub enum Fate {
 fn alerts(loaded: &Loaded, config: &Config, capture: Capture) -> Result<AlertCollector> {
     let stop = AtomicBool::new(false);
     let mut tick = |_| {};
-    let mut control = RunControl { stop: &stop, tick: &mut tick, profile: None };
+    let mut control = RunControl::new(&stop, &mut tick);
     let mut sink = AlertCollector::default();
     pipeline::run_full(loaded, config, true, &mut Source::memory(capture), &mut sink, &mut control)
         .map_err(|f| f.error)?;

@@ -2,8 +2,10 @@
 
 use super::configuration;
 use super::mix::Protocols;
+use super::swaps::Swaps;
 use crate::args::{AuditCommand, Device, EquivalenceArguments};
 use crate::device::{self, Behind, Tables};
+use crate::exchange::Ready;
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
 use crate::out::outln;
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
@@ -13,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity, EventSink, NullSink, RunTotals};
+use weir_rules::image::ImageOptions;
 use weir_rules::plan::Options;
 
 /// Runs the command.
@@ -67,11 +70,42 @@ pub fn compare_watched(
 ) -> Result<Compared, Failure> {
     let validate = pipeline::validates_checksums(config, open)?;
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick, profile: None };
+    let mut control = RunControl::new(&stop, tick);
     let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
     pipeline::run_full(loaded, config, validate, &mut open()?, &mut (&mut full, watch), &mut control)?;
     let totals = Behind { loaded, tables, config, validate }.run_behind(device, &mut open()?, &mut behind, &mut control)?;
     let (missed, extra) = full.difference(&behind);
+    Ok(Compared { alerts: full.alerts.len(), missed, extra, totals })
+}
+
+/// Runs a capture both ways with exchanges of rules at the same frames, and holds what each epoch's rules said against
+/// what they say alone.
+pub fn compare_swapped(
+    loaded: &Loaded,
+    tables: &Tables,
+    config: &Config,
+    open: &dyn Fn() -> Result<Source, Failure>,
+    device: Device,
+    swaps: &mut Swaps,
+) -> Result<Compared, Failure> {
+    let validate = pipeline::validates_checksums(config, open)?;
+    let stop = AtomicBool::new(false);
+    let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
+    let mut schedule = swaps.schedule();
+    let mut tick = |_| {};
+    let mut control = RunControl { exchanges: Some(&mut schedule), ..RunControl::new(&stop, &mut tick) };
+    pipeline::run_full(loaded, config, validate, &mut open()?, &mut full, &mut control)?;
+    schedule.end()?;
+    let mut schedule = swaps.schedule();
+    let mut tick = |_| {};
+    let mut control = RunControl { exchanges: Some(&mut schedule), ..RunControl::new(&stop, &mut tick) };
+    let totals = Behind { loaded, tables, config, validate }.run_behind(device, &mut open()?, &mut behind, &mut control)?;
+    let kept = schedule.end()?;
+    swaps.keep(kept);
+    let (mut missed, mut extra) = full.difference(&behind);
+    let (unsaid, mixed) = swaps.check(loaded, &behind, config, validate, open)?;
+    missed.extend(unsaid);
+    extra.extend(mixed);
     Ok(Compared { alerts: full.alerts.len(), missed, extra, totals })
 }
 
@@ -81,8 +115,8 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
     let everything = device::needs_everything(&config);
     let options = Options { everything, ..Options::default() };
-    let mut tables = device::tables_with(&loaded, &options)?;
-    tables.swaps = arguments.swaps.map(|every| device::Swaps::new(&loaded, &options, every)).transpose()?;
+    let tables = device::tables_with(&loaded, &options)?;
+    let mut swaps = arguments.swaps.map(|every| swaps(every, arguments, &config, &options)).transpose()?;
     let chosen: Vec<&PathBuf> = captures.iter().step_by(arguments.every as usize).collect();
     let bar = if arguments.quiet {
         indicatif::ProgressBar::hidden()
@@ -94,7 +128,11 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     let (mut entries, mut protocols) = (Vec::new(), Protocols::default());
     for path in &chosen {
         bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-        let result = compare_with(&loaded, &tables, &config, &|| Source::open(path), arguments.device);
+        let open = || Source::open(path);
+        let result = match &mut swaps {
+            Some(swaps) => compare_swapped(&loaded, &tables, &config, &open, arguments.device, swaps),
+            None => compare_with(&loaded, &tables, &config, &open, arguments.device),
+        };
         bar.inc(1);
         let compared = match result {
             Ok(compared) => compared,
@@ -128,15 +166,8 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         }));
     }
     bar.finish_and_clear();
-    if let Some(swaps) = &tables.swaps {
-        let of = |n: &std::sync::atomic::AtomicU64| n.load(std::sync::atomic::Ordering::Relaxed);
-        let (done, all, longest) = (of(&swaps.done), of(&swaps.nanoseconds) as f64, of(&swaps.longest) as f64);
-        outln!(
-            "Tables exchanged {} times while frames came: {:.2} ms each, {:.2} ms at most",
-            weir_output::summary::group(done),
-            all / done.max(1) as f64 / 1e6,
-            longest / 1e6
-        );
+    if let Some(swaps) = &swaps {
+        print_swaps(swaps);
     }
     let percent = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
     let (packets, bytes) = (percent(host.0, received.0), percent(host.1, received.1));
@@ -149,6 +180,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
             "host_share_packets": packets / 100.0,
             "host_share_bytes": bytes / 100.0,
             "protocols": protocols.to_json(),
+            "swaps": swaps.as_ref().map(swaps_json),
             "entries": entries,
         });
         std::fs::write(path, format!("{all:#}\n")).or_internal()?;
@@ -162,6 +194,56 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         outln!("{line}");
     }
     Ok(if differences == 0 { OK } else { FINDINGS })
+}
+
+/// The rules and, in turn with them, those named with --swap-rules: without, the same under other hash constants.
+fn swaps(every: u64, arguments: &EquivalenceArguments, config: &Config, options: &Options) -> Result<Swaps, Failure> {
+    let load = |rules: &[PathBuf]| pipeline::load(rules, config);
+    let paths = ruleset::paths(&arguments.rules, config)?;
+    let other = load(if arguments.swap_rules.is_empty() { &paths } else { &arguments.swap_rules })?;
+    let image = ImageOptions { seed: 0x5a, ..ImageOptions::default() };
+    let other_tables = device::tables_as(&other, options, &image)?;
+    let first = load(&paths)?;
+    let tables = device::tables_with(&first, options)?;
+    Ok(Swaps::new(every, [Ready::new(other, Some(other_tables)), Ready::new(first, Some(tables))]))
+}
+
+/// Milliseconds: median, 99th percentile, greatest.
+fn percentiles(of: impl Iterator<Item = std::time::Duration>) -> [f64; 3] {
+    let mut all: Vec<f64> = of.map(|took| took.as_secs_f64() * 1e3).collect();
+    all.sort_by(f64::total_cmp);
+    let at = |part: f64| all.get((all.len().saturating_sub(1) as f64 * part).round() as usize).copied().unwrap_or(0.0);
+    [at(0.5), at(0.99), at(1.0)]
+}
+
+fn print_swaps(swaps: &Swaps) {
+    let line = |[p50, p99, max]: [f64; 3]| format!("p50 {p50:.3} ms, p99 {p99:.3} ms, max {max:.3} ms");
+    outln!(
+        "Rules exchanged {} times while frames came; the exchange: {}; the device's load before it: {}",
+        weir_output::summary::group(swaps.done.len() as u64),
+        line(percentiles(swaps.done.iter().map(|took| took.switch))),
+        line(percentiles(swaps.done.iter().map(|took| took.load))),
+    );
+    outln!(
+        "{} alerts held against those of their epoch's rules alone, {} of rules that count over flows not; at most {} programs at \
+         once, {} flows that had yet to go over",
+        weir_output::summary::group(swaps.checked),
+        weir_output::summary::group(swaps.shared),
+        swaps.most.0,
+        weir_output::summary::group(swaps.most.1)
+    );
+}
+
+fn swaps_json(swaps: &Swaps) -> serde_json::Value {
+    json!({
+        "exchanges": swaps.done.len(),
+        "switch_ms": percentiles(swaps.done.iter().map(|took| took.switch)),
+        "load_ms": percentiles(swaps.done.iter().map(|took| took.load)),
+        "checked": swaps.checked,
+        "not_checked": swaps.shared,
+        "most_programs": swaps.most.0,
+        "most_flows_of_earlier_epochs": swaps.most.1,
+    })
 }
 
 fn print_capture(path: &Path, compared: &Compared, show: usize) {

@@ -125,7 +125,8 @@ fn counters(arguments: &CountersArguments) -> Result<u8, Failure> {
     let tables = device::tables(&loaded)?;
     let validate = pipeline::validates_checksums(&config, &open)?;
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+    let mut tick = |_| {};
+    let mut control = RunControl::new(&stop, &mut tick);
     let model = device::simulator(&config);
     let behind = device::Behind { loaded: &loaded, tables: &tables, config: &config, validate };
     behind.run_unchecked(&model, &mut open()?, &mut NullSink, &mut control)?;

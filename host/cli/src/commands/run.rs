@@ -2,7 +2,10 @@
 
 use super::{configuration, profile};
 use crate::args::{Device, RunArguments};
+use crate::deployment::socket::Socket;
+use crate::deployment::{Deployment, Kept, Live, Terms};
 use crate::example;
+use crate::exchange::Exchanges;
 use crate::exit::{Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
@@ -20,39 +23,67 @@ use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, Re
 
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
-    let started = match (&arguments.bundle, &arguments.public_key) {
-        (Some(bundle), Some(key)) => Some(start(arguments, bundle, key, &config)?),
-        _ => None,
+    let socket = arguments.control.clone().or_else(|| config.control.socket.clone());
+    let (mut made, mut first) = (None, None);
+    let loaded = match (&arguments.bundle, &arguments.public_key) {
+        (Some(bundle), Some(key)) => {
+            let (started, bytes) = start(arguments, bundle, key, &config)?;
+            first = socket.is_some().then(|| Kept {
+                bytes: bytes.into(),
+                file: bundle.clone(),
+                version: started.version,
+                digest: started.digest,
+                rules: started.loaded.totals.loaded,
+            });
+            made = Some((started.tables, started.everything));
+            started.loaded
+        }
+        _ => load(arguments, &config)?,
     };
-    let (loaded, made) = match started {
-        Some(started) => (started.loaded, Some((started.tables, started.everything))),
-        None => (load(arguments, &config)?, None),
-    };
+    let image = made.as_ref().map_or(0, |(tables, _)| tables.image.bytes.len() as u64);
     let made = made.as_ref().map(|(tables, everything)| (tables, *everything));
-    let open = || match &arguments.pcap {
+    let path = arguments.pcap.clone();
+    let open = move || match &path {
         Some(path) => Source::open(path),
         None => Ok(example::traffic()),
     };
-    let mut source = open()?;
     let validate = pipeline::validates_checksums(&config, &open)?;
+    let mut source = match (arguments.passes, arguments.rate) {
+        (1, None) => open()?,
+        (passes, rate) => Source::replay(Box::new(open), passes, rate)?,
+    };
     let stop = interruptible();
     let mut counts = AlertCollector::counting();
     let mut profile = arguments.profile_rules.then(RuleProfile::default);
     let place = profile.as_mut();
+    let deployment = match &socket {
+        Some(_) => Some(Deployment::new(terms(arguments, &config)?, first, &loaded, image)),
+        None => None,
+    };
+    let mut live = deployment.as_ref().map(Deployment::exchanges);
+    let listening = match (&socket, &deployment) {
+        (Some(path), Some(deployment)) => {
+            let deployment = Arc::clone(deployment);
+            Some(Socket::open(path, Arc::new(move |command| deployment.answer(command)))?)
+        }
+        _ => None,
+    };
     let (totals, eve) = {
         OutputFile::create_directory(&arguments.log_dir).or_internal()?;
         if config.output.eve {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
             let mut eve = EveWriter::new(file, settings::eve(&config, references(&loaded)));
             let mut sinks = (&mut eve, &mut counts);
-            let totals = inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made)?;
+            let totals = inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?;
             eve.stats(totals.last_time, &totals);
             (totals, eve.finish())
         } else {
             let mut sinks = (NullSink, &mut counts);
-            (inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made)?, Ok(()))
+            (inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?, Ok(()))
         }
     };
+    drop(live);
+    drop(listening);
     totals.write(&arguments.log_dir.join(&config.output.stats_file)).or_internal()?;
     let profile_file = arguments.log_dir.join(profile::FILE);
     if let Some(profile) = &profile {
@@ -84,12 +115,32 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
 }
 
 /// Rules and tables of a bundle; it is noted as accepted once it can be used.
-fn start(arguments: &RunArguments, path: &Path, key: &Path, config: &Config) -> Result<bundle::Started, Failure> {
+fn start(arguments: &RunArguments, path: &Path, key: &Path, config: &Config) -> Result<(bundle::Started, Vec<u8>), Failure> {
     let public = weir_bundle::PublicKey::read(key).map_err(bundle::bad_key)?;
     let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(key));
     let history = weir_bundle::History::read(&state).or_input()?;
     let (begin, cpu) = (Instant::now(), pipeline::cpu_seconds());
-    let capacity = match arguments.device {
+    let capacity = capacity(arguments.device, config)?;
+    let (started, accepted, bytes) = bundle::start(path, &public, &history, capacity.as_ref(), config)?;
+    accepted.write(&state).or_internal()?;
+    let (wall, cpu) = (begin.elapsed().as_secs_f64(), pipeline::cpu_seconds() - cpu);
+    tracing::info!("bundle version {}: ready in {wall:.2} s, {cpu:.2} s of a core", started.version);
+    Ok((started, bytes))
+}
+
+/// What bundles that are deployed during the run are checked against.
+fn terms(arguments: &RunArguments, config: &Config) -> Result<Terms, Failure> {
+    let key = arguments.public_key.as_deref().map(weir_bundle::PublicKey::read).transpose().map_err(bundle::bad_key)?;
+    let of_key = || arguments.public_key.as_deref().map(bundle::state_file);
+    let notes = arguments.bundle_state.clone().or_else(of_key).unwrap_or_default();
+    let capacity = capacity(arguments.device, config)?;
+    let device = arguments.device != Device::None;
+    Ok(Terms { key, notes, config: config.clone(), capacity, device })
+}
+
+/// What the device holds; none without one.
+fn capacity(device: Device, config: &Config) -> Result<Option<weir_bundle::Capacity>, Failure> {
+    let capabilities = match device {
         Device::None => None,
         Device::Sim => Some(device::capabilities(device::simulator(config))?),
         #[cfg(feature = "rtl")]
@@ -97,12 +148,7 @@ fn start(arguments: &RunArguments, path: &Path, key: &Path, config: &Config) -> 
         #[cfg(not(feature = "rtl"))]
         Device::Rtl => None,
     };
-    let capacity = capacity.as_deref().map(bundle::capacity);
-    let (started, accepted) = bundle::start(path, &public, &history, capacity.as_ref(), config)?;
-    accepted.write(&state).or_internal()?;
-    let (wall, cpu) = (begin.elapsed().as_secs_f64(), pipeline::cpu_seconds() - cpu);
-    tracing::info!("bundle version {}: ready in {wall:.2} s, {cpu:.2} s of a core", started.version);
-    Ok(started)
+    Ok(capabilities.as_deref().map(bundle::capacity))
 }
 
 fn load(arguments: &RunArguments, config: &Config) -> Result<Loaded, Failure> {
@@ -129,7 +175,7 @@ pub(crate) fn inspect(
     sink: &mut dyn EventSink,
     stop: &AtomicBool,
 ) -> Result<RunTotals, Failure> {
-    inspect_with(device, quiet, loaded, config, validate, source, sink, stop, None, None)
+    inspect_with(device, quiet, loaded, config, validate, source, sink, stop, None, None, None)
 }
 
 /// [`inspect`], with a place for what rules cost.
@@ -145,6 +191,7 @@ fn inspect_with(
     stop: &AtomicBool,
     profile: Option<&mut RuleProfile>,
     made: Option<(&device::Tables, bool)>,
+    live: Option<&mut Live>,
 ) -> Result<RunTotals, Failure> {
     let bar = if quiet {
         indicatif::ProgressBar::hidden()
@@ -162,7 +209,10 @@ fn inspect_with(
             group(tick.alerts)
         ));
     };
-    let mut control = RunControl { stop, tick: &mut tick, profile };
+    if let Some(live) = &live {
+        live.set_needs(wants_everything(loaded, config, sink), sink.wants_tagged());
+    }
+    let mut control = RunControl { profile, exchanges: live.map(|live| live as &mut dyn Exchanges), ..RunControl::new(stop, &mut tick) };
     let totals = match device {
         Device::None => pipeline::run_full(loaded, config, validate, source, sink, &mut control),
         Device::Sim | Device::Rtl => {

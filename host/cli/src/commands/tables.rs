@@ -1,7 +1,7 @@
 //! `weir tables`: the image that the device loads, made and looked at.
 
 use super::{configuration, right, table};
-use crate::args::{BuildTablesArguments, HistoryArguments, InspectTablesArguments, RollbackArguments, TablesCommand};
+use crate::args::{BuildTablesArguments, InspectTablesArguments, TablesCommand};
 use crate::exit::{Failure, INPUT, OK, OrExit};
 use crate::out::outln;
 use crate::{bundle, device, pipeline, ruleset};
@@ -9,7 +9,7 @@ use comfy_table::Cell;
 use serde_json::json;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use weir_bundle::{Bundle, History, PrivateKey, PublicKey};
+use weir_bundle::{Bundle, PrivateKey, PublicKey};
 use weir_contract::constants as c;
 use weir_contract::enums::{BlockFlags, BlockType, TableError};
 use weir_contract::guards::Guard;
@@ -25,37 +25,13 @@ pub fn run(command: &TablesCommand) -> Result<u8, Failure> {
         TablesCommand::Build(arguments) => build(arguments),
         TablesCommand::Inspect(arguments) => inspect(arguments),
         TablesCommand::Diff(arguments) => super::tables_diff::run(arguments),
-        TablesCommand::History(arguments) => history(arguments),
-        TablesCommand::Rollback(arguments) => rollback(arguments),
+        TablesCommand::Deploy(arguments) => super::tables_deploy::deploy(arguments),
+        TablesCommand::Status(arguments) => super::tables_deploy::status(arguments),
+        TablesCommand::History(arguments) => super::tables_deploy::history(arguments),
+        TablesCommand::Rollback(arguments) => super::tables_deploy::rollback(arguments),
         TablesCommand::Keygen(arguments) => keygen(&arguments.file),
         TablesCommand::Verify(arguments) => super::tables_verify::run(arguments),
     }
-}
-
-fn history(arguments: &HistoryArguments) -> Result<u8, Failure> {
-    let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(&arguments.public_key));
-    let history = History::read(&state).or_input()?;
-    if arguments.json {
-        outln!("{:#}", json!(history));
-        return Ok(OK);
-    }
-    let mut rows = table(&["version", "accepted at", "bundle", "rules"]);
-    for a in &history.accepted {
-        let short = |digest: &str| digest.get(..16).unwrap_or(digest).to_owned();
-        rows.add_row([right(a.version.to_string()), right(a.at.to_string()), Cell::new(short(&a.digest)), Cell::new(short(&a.ruleset))]);
-    }
-    outln!("{rows}");
-    outln!("{}: no bundle below version {} is accepted.", state.display(), history.greatest);
-    Ok(OK)
-}
-
-fn rollback(arguments: &RollbackArguments) -> Result<u8, Failure> {
-    let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(&arguments.public_key));
-    let mut history = History::read(&state).or_input()?;
-    history.roll_back(arguments.to).map_err(|e| bundle::refused(&state, e))?;
-    history.write(&state).or_internal()?;
-    outln!("{}: version {} may be used again.", state.display(), arguments.to);
-    Ok(OK)
 }
 
 fn keygen(path: &Path) -> Result<u8, Failure> {
@@ -75,7 +51,8 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
     let paths = ruleset::paths(&arguments.rules, &config)?;
     let begin = std::time::Instant::now();
     let inputs = ruleset::Inputs::gather(ruleset::sources(&paths)?, &paths, &config)?;
-    let loaded = pipeline::compile(inputs.load(None)?, &config, begin);
+    let (set, files) = inputs.load_keeping()?;
+    let loaded = pipeline::compile(set, &config, begin);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let image_options = match arguments.seed {
         Some(seed) => ImageOptions { seed, ..ImageOptions::default() },
@@ -87,7 +64,7 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
     Tables::load(&tables.image.bytes).or_internal()?;
     let sealed = match &key {
         Some(key) => {
-            let (program, ruleset) = bundle::pack(&inputs, &loaded, &tables, everything)?;
+            let (program, ruleset) = bundle::pack(&inputs, &files, &loaded, &tables, everything)?;
             let image = tables.image.bytes.as_slice();
             let manifest = bundle::manifest(image, loaded.totals.loaded, ruleset, arguments.bundle_version, arguments.expires)?;
             let parts = [(bundle::TABLES, image), (bundle::PROGRAM, program.as_slice())];

@@ -25,6 +25,13 @@ pub struct Delivery<'d> {
 }
 
 impl<'d> Delivery<'d> {
+    /// Without the old bytes before stream offset `from`.
+    pub(super) fn since(&self, from: u64) -> Delivery<'d> {
+        let skip = usize::try_from(from.saturating_sub(self.offset)).unwrap_or(usize::MAX).min(self.new_from);
+        let window = self.window.get(skip..).unwrap_or(&[]);
+        Delivery { window, offset: self.offset.saturating_add(skip as u64), new_from: self.new_from - skip, ..*self }
+    }
+
     /// What a rule sees that has matched everything before stream offset `from`.
     fn behind(&self, from: u64) -> Payload<'d> {
         let skip = usize::try_from(from.saturating_sub(self.offset)).unwrap_or(usize::MAX).min(self.new_from);
@@ -52,6 +59,8 @@ impl Inspector {
             return;
         }
         let direction = delivery.direction;
+        let from = flow.sees_from(direction as usize, delivery.offset.saturating_add(delivery.new_from as u64));
+        let delivery = &delivery.since(from);
         let bit = 1u8 << direction as u8;
         let tuple = context.tuple(Some(direction));
         let Some(side) = flow.sides.get_mut(direction as usize) else { return };
@@ -128,7 +137,8 @@ impl Inspector {
         }
         scratch.candidates.sort_unstable();
         let end = delivery.offset.saturating_add(delivery.window.len() as u64);
-        let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
+        let mut work =
+            Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
         for &rule in &scratch.candidates {
             let from = flow.sides.get(direction as usize).map_or(0, |side| side.matched_to(rule));
             let payload = Some(delivery.behind(from));

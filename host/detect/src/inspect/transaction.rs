@@ -91,11 +91,13 @@ impl Inspector {
             ids.peek() == Some(&known.id)
         };
         scratch.pool.extend(flow.units[kind].extract_if(.., |known| !is_live(known)));
-        if !live.iter().any(|t| t.changed[side]) {
+        let first = flow.sees_units_from(kind);
+        if !live.iter().any(|t| t.changed[side] && t.id >= first) {
             return;
         }
         let tuple = context.tuple(Some(direction));
-        let payload = match raw_window {
+        let window = raw_window.map(|d| Delivery { new_from: d.window.len(), ..*d }.since(flow.saw_from(side)));
+        let payload = match window.filter(|d| !d.window.is_empty()) {
             Some(d) => Some(Payload { bytes: d.window, stream: Some(StreamView { offset: d.offset, new_from: 0 }) }),
             None if context.flow.is_some_and(|f| f.inspect_payload && f.direction == direction) => {
                 Some(Payload { bytes: context.packet.payload, stream: None })
@@ -103,7 +105,7 @@ impl Inspector {
             None => None,
         };
         let mut work = Work { program, evaluator, shared, context, direction: Some(direction), raw, transaction: None, told };
-        for (index, transaction) in live.iter().enumerate().filter(|(_, t)| t.changed[side]) {
+        for (index, transaction) in live.iter().enumerate().filter(|(_, t)| t.changed[side] && t.id >= first) {
             let at = match flow.units[kind].binary_search_by_key(&transaction.id, |t| t.id) {
                 Ok(at) => at,
                 Err(at) => {

@@ -173,8 +173,7 @@ impl MatcherBuilder {
         let mut long = Vec::new();
         let mut short = Vec::new();
         let mut tiny = TinyBuilder::new();
-        let mut load: HashMap<u32, u32> = HashMap::new();
-        let mut cost_of: HashMap<[u8; 4], f64> = HashMap::new();
+        let mut chooser = Chooser::default();
         for (index, (bytes, nocase)) in self.patterns.iter().enumerate() {
             let index = index as PatternIndex;
             matcher.longest = matcher.longest.max(bytes.len());
@@ -186,11 +185,11 @@ impl MatcherBuilder {
                 1..=3 => add_tiny(&mut tiny, index, bytes, *nocase),
                 length => {
                     let span = if length >= LONG { LONG } else { 4 };
-                    let offset = choose(bytes, span, &load, &mut cost_of);
+                    let offset = chooser.choose(bytes, span);
                     let table = if span == LONG { &mut long } else { &mut short };
                     for o in offset..=offset + span - 4 {
                         let window = read(&bytes[o..o + 4]) | FOLD;
-                        *load.entry(window).or_default() += 1;
+                        *chooser.load.entry(window).or_default() += 1;
                         let (check, check_at) = second_window(bytes, o);
                         table.push(Entry { window, check, check_at, pattern: index, offset: o as u32 });
                     }
@@ -209,22 +208,59 @@ impl MatcherBuilder {
     }
 }
 
-/// Offset of the span whose windows are rarest and least loaded.
-fn choose(bytes: &[u8], span: usize, load: &HashMap<u32, u32>, cost_of: &mut HashMap<[u8; 4], f64>) -> usize {
-    let mut best = (f64::MAX, 0);
-    for offset in 0..=bytes.len() - span {
-        let mut cost = 0.0;
-        for o in offset..=offset + span - 4 {
-            let key = [bytes[o], bytes[o + 1], bytes[o + 2], bytes[o + 3]].map(|b| b.to_ascii_lowercase());
-            cost += *cost_of.entry(key).or_insert_with(|| string_probability(&key));
-            let shared = load.get(&(read(&bytes[o..o + 4]) | FOLD)).copied().unwrap_or(0);
-            cost += 1e-6 * f64::from(shared);
-        }
-        if cost < best.0 {
-            best = (cost, offset);
-        }
+/// Windows by value. They are numbers that the rules choose, and tables are built once: no adversary counts.
+type ByWindow<T> = HashMap<u32, T, std::hash::BuildHasherDefault<WindowHasher>>;
+
+/// One multiplication for a window.
+#[derive(Debug, Default, Clone, Copy)]
+struct WindowHasher(u64);
+
+impl std::hash::Hasher for WindowHasher {
+    fn finish(&self) -> u64 {
+        self.0
     }
-    best.1
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        let mixed = (self.0 ^ u64::from(value)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = mixed ^ mixed >> 32;
+    }
+}
+
+/// What choosing spans needs, from pattern to pattern.
+#[derive(Default)]
+struct Chooser {
+    /// Entries that have a window already.
+    load: ByWindow<u32>,
+    /// Of lower-case windows.
+    cost_of: ByWindow<f64>,
+    /// Of the pattern's windows: what each costs, and for being shared.
+    costs: Vec<(f64, f64)>,
+}
+
+impl Chooser {
+    /// Offset of the span whose windows are rarest and least loaded.
+    fn choose(&mut self, bytes: &[u8], span: usize) -> usize {
+        let Chooser { load, cost_of, costs } = self;
+        costs.clear();
+        costs.extend(bytes.windows(4).map(|window| {
+            let key = [window[0], window[1], window[2], window[3]].map(|b| b.to_ascii_lowercase());
+            let cost = *cost_of.entry(u32::from_le_bytes(key)).or_insert_with(|| string_probability(&key));
+            let shared = load.get(&(read(window) | FOLD)).copied().unwrap_or(0);
+            (cost, 1e-6 * f64::from(shared))
+        }));
+        let mut best = (f64::MAX, 0);
+        for (offset, windows) in costs.windows(span - 3).enumerate() {
+            let cost = windows.iter().fold(0.0, |sum, (cost, shared)| sum + cost + shared);
+            if cost < best.0 {
+                best = (cost, offset);
+            }
+        }
+        best.1
+    }
 }
 
 #[inline(always)]

@@ -76,8 +76,10 @@ pub fn string_probability(bytes: &[u8]) -> f64 {
         return 1.0;
     }
     // Text is far from independent bytes: neighbours predict each other.
-    let random: f64 = bytes.iter().map(|&b| probability(b.to_ascii_lowercase())).product();
-    random.powf(0.8) + f64::from(common_count(bytes)) / 2000.0
+    static TEXT: OnceLock<[f64; 256]> = OnceLock::new();
+    let table = TEXT.get_or_init(|| std::array::from_fn(|b| probability((b as u8).to_ascii_lowercase()).powf(0.8)));
+    let text: f64 = bytes.iter().filter_map(|&b| table.get(usize::from(b))).product();
+    text + f64::from(common_count(bytes)) / 2000.0
 }
 
 #[cfg(test)]

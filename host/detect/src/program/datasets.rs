@@ -13,10 +13,17 @@ pub struct Definition {
     pub kind: Arc<str>,
     /// File that it is kept in when the run ends.
     pub saved: Option<Arc<str>>,
-    /// Entries loaded with the rules.
-    pub entries: Arc<[Box<[u8]>]>,
-    /// What is known of them, in JSON sets.
-    pub contexts: Arc<[Arc<str>]>,
+    /// Entries loaded with the rules, and what is known of them, in JSON sets.
+    pub entries: Arc<Entries>,
+}
+
+/// Loaded entries of a set.
+pub type Entries = HashMap<Box<[u8]>, Option<Arc<str>>>;
+
+fn entries_of(operation: &DatasetOperation) -> Arc<Entries> {
+    let contexts = operation.context.as_ref().map_or(&[][..], |(_, known)| known);
+    let known = contexts.iter().cloned().map(Some).chain(std::iter::repeat(None));
+    Arc::new(operation.entries.iter().cloned().zip(known).collect())
 }
 
 /// All sets of a program.
@@ -36,8 +43,7 @@ impl DatasetTable {
                 name: operation.name.clone(),
                 kind: operation.kind.clone(),
                 saved: None,
-                entries: operation.entries.clone(),
-                contexts: operation.context.as_ref().map_or_else(|| Arc::from(Vec::new()), |(_, known)| known.clone()),
+                entries: entries_of(operation),
             });
         }
         let Some(definition) = self.definitions.get_mut(index as usize) else { return Ok(index) };
@@ -51,7 +57,7 @@ impl DatasetTable {
             definition.saved.clone_from(&operation.saved);
         }
         if definition.entries.is_empty() {
-            definition.entries = operation.entries.clone();
+            definition.entries = entries_of(operation);
         }
         Ok(index)
     }

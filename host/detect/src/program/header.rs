@@ -125,6 +125,8 @@ pub struct HeaderTable {
     known: HashMap<Entry, HeaderIndex>,
     addresses: Vec<AddressSet>,
     address_index: HashMap<AddressKey, u32>,
+    /// What was asked for last: most rules have one of two sets.
+    recent: [u32; 2],
     ports: Vec<PortSet>,
     port_index: HashMap<PortSet, u32>,
 }
@@ -153,16 +155,26 @@ impl HeaderTable {
         if set.is_any() {
             return None;
         }
+        for n in self.recent {
+            if self.addresses.get(n as usize) == Some(set) {
+                return Some(n);
+            }
+        }
         let next = self.addresses.len() as u32;
-        Some(*self.address_index.entry((set.v4.clone(), set.v6.clone())).or_insert_with(|| {
+        let found = *self.address_index.entry((set.v4.clone(), set.v6.clone())).or_insert_with(|| {
             self.addresses.push(set.clone());
             next
-        }))
+        });
+        self.recent = [found, self.recent[0]];
+        Some(found)
     }
 
     fn port(&mut self, set: &PortSet) -> Option<u32> {
         if set.is_any() {
             return None;
+        }
+        if let Some(known) = self.port_index.get(set) {
+            return Some(*known);
         }
         let next = self.ports.len() as u32;
         Some(*self.port_index.entry(set.clone()).or_insert_with(|| {

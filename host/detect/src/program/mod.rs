@@ -61,7 +61,7 @@ impl std::error::Error for CompileError {}
 
 /// What compilation takes into account besides the rules.
 #[derive(Debug, Default)]
-pub struct CompileOptions<'p> {
+pub struct CompileOptions {
     /// threshold.config
     pub thresholds: Vec<ConfigEntry>,
     /// Limits of evaluation.
@@ -70,8 +70,6 @@ pub struct CompileOptions<'p> {
     pub actions: order::ActionOrder,
     /// Firewall mode: what happens where no rule of its tables decides.
     pub firewall: Option<Policies>,
-    /// The program in force before a reload: names keep their numbers, so that flows keep their bits.
-    pub previous: Option<&'p Program>,
 }
 
 /// Rules without fast pattern, by unit.
@@ -147,11 +145,8 @@ const PROTOCOLS: usize = 64;
 
 impl Program {
     /// Compile. The second part of the answer are the rules left out.
-    pub fn compile(rules: Vec<Rule>, options: CompileOptions<'_>) -> (Program, Vec<CompileError>) {
+    pub fn compile(rules: Vec<Rule>, options: CompileOptions) -> (Program, Vec<CompileError>) {
         let mut shared = Shared::default();
-        if let Some(previous) = options.previous {
-            shared.names = previous.shared.names.clone();
-        }
         let mut errors = vec![];
         let mut lowered: Vec<Option<Lowered>> = Vec::with_capacity(rules.len());
         for ir in &rules {
@@ -252,6 +247,11 @@ impl Program {
     /// streams.
     pub fn stream_pattern(&self, rule: usize) -> Option<&[u8]> {
         self.stream_patterns.get(rule)?.as_deref()
+    }
+
+    /// The rule has a threshold of its own or in threshold.config: what it says depends on its matches in other flows.
+    pub fn is_counted(&self, rule: usize) -> bool {
+        self.rules.get(rule).is_some_and(|rule| rule.threshold.is_some() || rule.rate.is_some())
     }
 
     /// What makes the rule a candidate for a transaction, if that is looked for in a body or in what comes of one. Rules

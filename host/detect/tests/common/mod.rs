@@ -22,7 +22,7 @@ pub fn program(rules: &str) -> Arc<Program> {
     program_with(rules, CompileOptions::default())
 }
 
-pub fn program_with(rules: &str, options: CompileOptions<'_>) -> Arc<Program> {
+pub fn program_with(rules: &str, options: CompileOptions) -> Arc<Program> {
     let sources = [RuleSource::from_text("test.rules", rules)];
     let load = LoadOptions { support: Support::everything(), ..LoadOptions::default() };
     let set = weir_rules::load(&sources, &VariableTable::any(), &load);
@@ -32,7 +32,7 @@ pub fn program_with(rules: &str, options: CompileOptions<'_>) -> Arc<Program> {
     Arc::new(program)
 }
 
-pub fn thresholds(entries: Vec<ConfigEntry>) -> CompileOptions<'static> {
+pub fn thresholds(entries: Vec<ConfigEntry>) -> CompileOptions {
     CompileOptions { thresholds: entries, ..CompileOptions::default() }
 }
 

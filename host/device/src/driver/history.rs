@@ -15,6 +15,8 @@ pub struct HistoryFrame {
     pub flags: u8,
     /// Flow entry and generation.
     pub flow: (u32, u32),
+    /// Epoch of the tables that judged it.
+    pub epoch: u32,
     /// Position of the flow's previous record.
     pub previous: u64,
     /// Bytes.

@@ -220,6 +220,7 @@ impl Queue {
         frame.link = header.link;
         frame.flags = header.flags;
         frame.flow = (header.flow_index, header.flow_generation);
+        frame.epoch = header.epoch;
         frame.previous = header.previous;
         Ok(())
     }

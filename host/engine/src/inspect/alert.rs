@@ -83,6 +83,7 @@ impl Inspector {
             }
         }
         sink.alert(&AlertRecord {
+            epoch: self.epoch,
             rule_index: m.rule,
             rule,
             packet: facts,

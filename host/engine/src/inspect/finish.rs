@@ -16,7 +16,7 @@ impl Inspector {
         let context = Context::of_packet(packet);
         let goes_on = self.firewall_packet(PacketTable::PreFlow, &context, None)
             && self.firewall_packet(PacketTable::Filter, &context, None);
-        if goes_on {
+        if goes_on && !self.silent {
             self.inner.packet(&context, None, &mut self.shared);
         }
         self.matches.clear();

@@ -51,6 +51,10 @@ pub struct Inspector {
     stored: u64,
     /// Counters of packets.
     pub statistics: Statistics,
+    /// Epoch of the program.
+    pub epoch: u32,
+    /// The frame at hand is of an earlier epoch, and came from history later: rules have no say in it.
+    pub(crate) silent: bool,
     /// The end of a flow is inspected, no packet.
     pub(crate) pseudo: bool,
     /// The stream around the packet at hand, as alerts show it; where streams are inspected when acknowledged.
@@ -84,10 +88,21 @@ impl Inspector {
             firewall: FirewallVerdict::Next,
             stored: 0,
             statistics: Statistics::default(),
+            epoch: 1,
+            silent: false,
             pseudo: false,
             shown: Vec::new(),
             early: None,
         })
+    }
+
+    /// Another program judges from the next frame on; gives the one before.
+    pub fn set_program(&mut self, program: Arc<Program>, epoch: u32) -> Arc<Program> {
+        let before = Arc::clone(self.inner.program());
+        self.shared.prepare(&program);
+        self.inner.set_program(program);
+        self.epoch = epoch;
+        before
     }
 
     /// Packets by what was decided.
@@ -169,11 +184,17 @@ impl Inspector {
 
     /// A delivery of stream bytes.
     pub fn stream(&mut self, detect: &mut FlowDetect, context: &Context<'_>, delivery: &Delivery<'_>) {
+        if self.silent {
+            return;
+        }
         self.inner.stream(context, detect, delivery, &mut self.shared);
     }
 
     /// The packet itself.
     pub fn packet(&mut self, detect: &mut FlowDetect, context: &Context<'_>) {
+        if self.silent {
+            return;
+        }
         self.inner.packet(context, Some(detect), &mut self.shared);
     }
 
@@ -198,7 +219,7 @@ impl Inspector {
         windows: &[RawWindow; 2],
         directions: &[usize],
     ) {
-        let Some(state) = app.state() else { return };
+        let Some(state) = app.state().filter(|_| !self.silent) else { return };
         for &d in directions {
             let (window, offset) = windows[d].kept();
             let raw = Delivery { direction: side(d), window, offset, new_from: 0 };

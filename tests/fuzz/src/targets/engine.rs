@@ -165,7 +165,8 @@ fn config(choices: u16) -> Config {
 
 fn run_alone(set: &Set, list: &FrameList, config: &Config, sink: &mut dyn EventSink) {
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+    let mut tick = |_| {};
+    let mut control = RunControl::new(&stop, &mut tick);
     let validate = config.capture.checksums == weir_management::Checksums::Validate;
     let mut source = Source::memory(list.capture());
     if let Err(failure) = pipeline::run_full(&set.loaded, config, validate, &mut source, sink, &mut control) {
@@ -180,7 +181,8 @@ fn equal_alerts(set: &Set, bytes: &[u8]) {
     let (mut full, mut behind) = (AlertCollector::default(), AlertCollector::default());
     run_alone(set, &list, &config, &mut full);
     let stop = AtomicBool::new(false);
-    let mut control = RunControl { stop: &stop, tick: &mut |_| {}, profile: None };
+    let mut tick = |_| {};
+    let mut control = RunControl::new(&stop, &mut tick);
     let mut source = Source::memory(list.capture());
     let (loaded, tables) = (&set.loaded, &set.tables);
     let result = device::Behind { loaded, tables, config: &config, validate }.run(&mut source, &mut behind, &mut control);

@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod capture;
 pub mod configuration;
 pub mod contract;
+pub mod control;
 pub mod device;
 pub mod engine;
 pub mod frames;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Target> {
     all.extend(configuration::targets());
     all.extend(text::targets());
     all.extend(bundle::targets());
+    all.extend(control::targets());
     all.extend(capture::targets());
     all.extend(contract::targets());
     all.extend(frames::targets());
