@@ -32,7 +32,7 @@ pub const PROGRAM: &str = "program";
 /// Most bytes of an unpacked program.
 const PROGRAM_MAX: u64 = 1 << 30;
 /// Memory that is taken for a part before its bytes have come.
-const PART_AT_ONCE: u64 = 64 << 20;
+const PART_AT_ONCE: u64 = 16 << 20;
 
 /// A text of the inputs.
 #[derive(Debug, Serialize, Deserialize)]
