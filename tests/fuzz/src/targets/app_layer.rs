@@ -495,6 +495,7 @@ const NUMBERS: [&str; 32] = [
 /// Limits that short inputs reach.
 const SMALL: AppLayerConfig = AppLayerConfig {
     body_limit: 40,
+    http_body_limits: [40; 2],
     head_limit: 200,
     inflate_limit: 60,
     inflate_layers: 2,
