@@ -256,7 +256,7 @@ impl Http2State {
         let block = self.sides[d].block.as_ref().map(|block| block.stream);
         if block.is_some_and(|stream| frame.kind != frame::CONTINUATION || frame.stream != stream) {
             // Nothing may come between the frames of a block (RFC 9113 section 6.10).
-            self.close_block(d, true);
+            self.close_block(d, frame.kind != frame::CONTINUATION);
         }
         let fits = frame.length_fits() && frame.prologue() <= frame.length;
         if !fits || frame.prologue() == 0 {
@@ -324,7 +324,7 @@ impl Http2State {
             frame::DATA => {}
             frame::CONTINUATION if self.sides[d].block.is_some() => {}
             frame::CONTINUATION => {
-                self.current_event(d, Event::InvalidFrameData);
+                self.current_event(d, Event::ContinuationWithoutHeaders);
                 return self.whole_complete(d, frame, frame.length);
             }
             _ => {
