@@ -29,6 +29,8 @@ impl Default for Links {
 pub struct AppLayerConfig {
     /// Bytes of a body that are kept and inspected, per direction of a transaction.
     pub body_limit: usize,
+    /// The same of bodies of HTTP, of requests and of responses.
+    pub http_body_limits: [usize; 2],
     /// Bytes of a message head.
     pub head_limit: usize,
     /// Bytes that decompression may put out, per body.
@@ -60,6 +62,7 @@ impl Default for AppLayerConfig {
     fn default() -> Self {
         AppLayerConfig {
             body_limit: 100 * 1024,
+            http_body_limits: [100 * 1024; 2],
             head_limit: 64 * 1024,
             inflate_limit: 100 * 1024,
             inflate_layers: 4,

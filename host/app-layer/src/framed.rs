@@ -113,6 +113,11 @@ impl Framed {
         self.sides[d].held.len() as u64
     }
 
+    /// The byte that the next message begins with, where it has come and its message has not.
+    pub fn peek(&self, d: usize) -> Option<u8> {
+        self.sides[d].held.first().copied()
+    }
+
     /// A message is under way.
     pub fn is_open(&self, d: usize) -> bool {
         !self.sides[d].held.is_empty() || self.sides[d].skip > 0

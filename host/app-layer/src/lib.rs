@@ -42,6 +42,7 @@ mod pairs;
 pub mod pgsql;
 pub mod pop3;
 pub mod quic;
+pub mod rdp;
 pub mod rfb;
 pub mod sip;
 pub mod smb;
@@ -77,6 +78,7 @@ pub(crate) fn parser_of(
         AppProtocol::DceRpc => Some(Box::new(dcerpc::DceRpcState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smb => Some(Box::new(smb::SmbState::new(config))),
         AppProtocol::Mqtt => Some(Box::new(mqtt::MqttState::new(config))),
+        AppProtocol::Rdp => Some(Box::new(rdp::RdpState::new(config))),
         AppProtocol::Rfb => Some(Box::new(rfb::RfbState::new(config))),
         AppProtocol::Krb5 => Some(Box::new(krb5::KerberosState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Sip => Some(Box::new(sip::SipState::new(config, carrier == Some(Carrier::Tcp)))),

@@ -44,6 +44,8 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
         max_flows: config.flow.max,
         app_layer: weir_app_layer::AppLayerConfig {
             body_limit: config.app_layer.body_limit.bytes(),
+            http_body_limits: [config.app_layer.request_body_limit, config.app_layer.response_body_limit]
+                .map(|limit| if limit.0 == 0 { config.app_layer.body_limit } else { limit }.bytes()),
             head_limit: config.app_layer.head_limit.bytes(),
             inflate_limit: config.app_layer.inflate_limit.bytes(),
             inflate_layers: config.app_layer.inflate_layers,

@@ -167,6 +167,10 @@ section! {
     AppLayerSection, app_layer, APP_LAYER {
         body_limit: Size = Size(100 << 10), "app-layer.body-limit",
             "Bytes of a body that are kept and inspected, per direction of a transaction.", |n| (1..=1 << 30).contains(&n.0), "1 B to 1 GiB";
+        request_body_limit: Size = Size(0), "app-layer.request-body-limit",
+            "Bytes of the body of an HTTP request that are kept and inspected; 0: those of body-limit.", |n| n.0 <= 1 << 30, "at most 1 GiB";
+        response_body_limit: Size = Size(0), "app-layer.response-body-limit",
+            "Bytes of the body of an HTTP response that are kept and inspected; 0: those of body-limit.", |n| n.0 <= 1 << 30, "at most 1 GiB";
         head_limit: Size = Size(64 << 10), "app-layer.head-limit",
             "Bytes of a message head.", |n| (512..=16 << 20).contains(&n.0), "512 B to 16 MiB";
         inflate_limit: Size = Size(100 << 10), "app-layer.inflate-limit",

@@ -134,6 +134,7 @@ events! {
     TCP_INVALID_OPTLEN "tcp.invalid_optlen",
     TCP_OPT_INVALID_LEN "tcp.opt_invalid_len",
     TCP_OPT_DUPLICATE "tcp.opt_duplicate",
+    TCP_OPT_WSCALE_OVER_MAX "tcp.opt_wscale_over_max",
     UDP_PKT_TOO_SMALL "udp.pkt_too_small",
     UDP_HLEN_TOO_SMALL "udp.hlen_too_small",
     UDP_HLEN_INVALID "udp.hlen_invalid",

@@ -156,6 +156,9 @@ fn tcp_options(p: &mut Packet<'_>, tcp: &mut Tcp<'_>, mut options: &[u8]) {
             (3, [scale]) => {
                 // Larger shifts count as 14 (RFC 7323, section 2.3).
                 tcp.window_scale.get_or_insert((*scale).min(14));
+                if *scale > 14 {
+                    p.events.insert(DecoderEvent::TCP_OPT_WSCALE_OVER_MAX);
+                }
                 true
             }
             (4, []) => {

@@ -70,6 +70,9 @@ fn decoder(name: &str) -> View {
             let rest = name.strip_prefix("tcp.").unwrap_or(name);
             if matches!(rest, "pkt_too_small" | "hlen_too_small") {
                 View::Guards(&[Guard::MalformedTransport, Guard::IpFragment, Guard::TruncatedCapture])
+            } else if rest == "opt_wscale_over_max" {
+                // An option as it should be, but for its value: the device does not look at that.
+                View::Transports(TransportMask::TCP.0 | TransportMask::OTHER.0)
             } else if rest.starts_with("opt") || rest == "invalid_optlen" {
                 View::Guards(&[Guard::TcpOptionsOdd, Guard::MalformedTransport, Guard::IpFragment, Guard::TruncatedCapture])
             } else {

@@ -50,6 +50,7 @@ fn signs(name: &str) -> Vec<Sign> {
         "icmpv6" => vec![Sign::Transports(TransportMask::ICMPV6.0 | other)],
         "sctp" => vec![Sign::Transports(TransportMask::SCTP.0 | other)],
         "tcp" if matches!(rest, "pkt_too_small" | "hlen_too_small") => vec![Sign::Guards(CUT)],
+        "tcp" if rest == "opt_wscale_over_max" => vec![Sign::Transports(TCP | other)],
         "tcp" if rest.starts_with("opt") || rest == "invalid_optlen" => {
             vec![Sign::Guards(CUT), Sign::Guards(&[G::TcpOptionsOdd])]
         }

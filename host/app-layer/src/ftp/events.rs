@@ -9,12 +9,14 @@ pub(super) enum Event {
     TooManyTransactions,
     FileBeforePort,
     FileWithoutName,
+    TooManyPreliminaryReplies,
 }
 
-pub(super) const NAMES: [&str; 5] = [
+pub(super) const NAMES: [&str; 6] = [
     "request_command_too_long",
     "response_command_too_long",
     "too_many_transactions",
     "file_before_port",
     "file_without_name",
+    "too_many_preliminary_responses",
 ];

@@ -18,6 +18,9 @@ const REPLY_MAX: usize = 1024;
 /// Longest file name kept.
 const NAME_MAX: usize = 1024;
 
+/// Most preliminary replies of one command without an event.
+const PRELIMINARY_MAX: u8 = 16;
+
 /// A command and its replies.
 #[derive(Debug, Default)]
 pub(super) struct Exchange {
@@ -33,6 +36,8 @@ pub(super) struct Exchange {
     /// The client listens.
     pub active: bool,
     verb: Option<Verb>,
+    /// Replies that announce the completion.
+    preliminary: u8,
     /// Command and reply were longer than what is kept.
     pub cut: [bool; 2],
     pub done: bool,
@@ -259,6 +264,11 @@ impl FtpState {
         // A preliminary reply; the completion is still to come (RFC 959 section 4.2).
         if last.code[0] != b'1' {
             self.complete(index);
+        } else {
+            exchange.preliminary = exchange.preliminary.saturating_add(1);
+            if exchange.preliminary > PRELIMINARY_MAX {
+                self.event(index, 1, Event::TooManyPreliminaryReplies);
+            }
         }
         if tls {
             self.upgrade = Some(Upgrade { protocol: Some(AppProtocol::Tls) });

@@ -15,8 +15,12 @@ pub struct Body {
     pub complete: bool,
     /// Bytes are missing in it.
     pub holed: bool,
+    /// More came when the limit was reached already.
+    pub overflowed: bool,
     chain: Option<Box<Chain>>,
     limit: usize,
+    /// Digests of what is kept, where that is not the whole.
+    kept: Option<Box<Sums>>,
     digests: Option<Box<Digests>>,
     sums: Option<Box<Sums>>,
 }
@@ -103,6 +107,10 @@ impl Body {
             digests.push(bytes);
         }
         if self.full() {
+            if !bytes.is_empty() && !self.overflowed {
+                self.overflowed = true;
+                self.sum_kept();
+            }
             return;
         }
         match &mut self.chain {
@@ -114,12 +122,29 @@ impl Body {
         }
     }
 
+    /// What is kept is all that files tell of the body.
+    fn sum_kept(&mut self) {
+        if self.digests.is_some() && self.kept.is_none() {
+            let mut digests = Digests::default();
+            digests.push(&self.data);
+            self.kept = Some(Box::new(digests.finish()));
+        }
+    }
+
+    /// A digest of what is kept of the body.
+    pub fn kept_sum(&self, buffer: weir_ir::Buffer) -> Option<&[u8]> {
+        self.kept.as_ref().map_or_else(|| self.sum(buffer), |sums| sums.of(buffer))
+    }
+
     /// The end of the body: whatever a decoder holds back comes out.
     pub fn finish(&mut self) {
         if !self.complete {
             self.complete = true;
             if let Some(chain) = &mut self.chain {
                 chain.finish(&mut self.data);
+            }
+            if self.full() && self.size() > self.data.len() as u64 {
+                self.sum_kept();
             }
             let whole = !self.holed && (self.chain.is_none() || !self.full());
             if let Some(mut digests) = self.digests.take().filter(|_| whole) {
@@ -189,6 +214,25 @@ mod tests {
             let body = decoded(b"gzip", &packed, cut, 1 << 20);
             assert!(body.data == text && !body.failed(), "cut {cut}");
             assert_eq!(decoded(b"x-gzip", &packed, cut, 100).data, &text[..100]);
+        }
+    }
+
+    #[test]
+    fn what_comes_behind_a_reached_limit_ends_the_file() {
+        use weir_ir::Buffer::FileMd5;
+        let body = |pieces: &[&[u8]]| {
+            let mut body = Body::default();
+            body.begin(4, 4, 4, None);
+            body.with_digests();
+            pieces.iter().for_each(|piece| body.push(piece));
+            body.finish();
+            body
+        };
+        for (pieces, overflowed) in [(&[&b"abcd"[..], b""][..], false), (&[b"abcdef"], false), (&[b"abc", b"def", b"g"], true)] {
+            let body = body(pieces);
+            assert_eq!((body.overflowed, body.data.as_slice()), (overflowed, &b"abcd"[..]));
+            assert_eq!(body.kept_sum(FileMd5).map(crate::digest::hex), Some(crate::digest::md5_hex(b"abcd")));
+            assert_eq!(body.sum(FileMd5).map(crate::digest::hex), Some(crate::digest::md5_hex(&pieces.concat())));
         }
     }
 

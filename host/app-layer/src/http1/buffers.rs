@@ -275,17 +275,19 @@ impl Http1State {
         }
         let disposition = || m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
         let name = disposition().unwrap_or_else(|| last_path(&pair.messages[0].uri).to_vec());
-        let truncated = body.holed || (body.full() && body.size() > body.data.len() as u64);
+        // What comes with the piece that reaches the limit is cut off; what comes behind it ends the file.
+        let truncated = body.holed || body.overflowed;
         vec![FileView {
             name: name.into(),
-            size: if truncated { body.data.len() as u64 } else { body.size() },
+            size: if truncated || body.full() { body.data.len() as u64 } else { body.size() },
             closed: body.complete && !truncated,
             truncated,
             gaps: body.holed,
             range: m.fields().find(|(name, _)| name.eq_ignore_ascii_case(b"content-range")).and_then(|(_, value)| {
                 super::log::content_range(value).map(|(start, end, _)| (start, end))
             }),
-            digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256].map(|buffer| body.sum(buffer)),
+            digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256]
+                .map(|buffer| body.kept_sum(buffer).filter(|_| !truncated || buffer == Buffer::FileSha256)),
             content: &body.data,
         }]
     }

@@ -89,7 +89,7 @@ impl Http1State {
         message.multipart = multipart.map(|boundary| Multipart::new(&boundary));
         let encoding = message.header(Known::ContentEncoding).map(<[u8]>::to_vec);
         let coding = message.body.begin(
-            config.body_limit,
+            config.http_body_limits[0],
             config.inflate_limit,
             config.inflate_layers,
             encoding.as_deref(),

@@ -84,7 +84,7 @@ impl Http1State {
             && message.header(Known::ContentType).is_some_and(|value| contains_fold(value, b"multipart/byteranges"));
         let encoding = message.coding(Known::ContentEncoding, &[b"gzip", b"deflate"]);
         let coding = message.body.begin(
-            config.body_limit,
+            config.http_body_limits[1],
             config.inflate_limit,
             config.inflate_layers,
             encoding.as_deref(),

@@ -196,7 +196,7 @@ impl Http1State {
     /// The response is a body without head.
     pub(super) fn headless_body(&mut self, index: usize) {
         let message = &mut self.pairs[index].messages[1];
-        message.body.begin(self.config.body_limit, 0, 0, None);
+        message.body.begin(self.config.http_body_limits[1], 0, 0, None);
         if self.config.file_digests {
             message.body.with_digests();
         }

@@ -33,4 +33,5 @@ events! {
     DataStreamZero = "data_stream_zero",
     TooManyFrames = "too_many_frames",
     CompressionBomb = "compression_bomb",
+    ContinuationWithoutHeaders = "continuation_without_headers",
 }

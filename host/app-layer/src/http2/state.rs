@@ -256,7 +256,7 @@ impl Http2State {
         let block = self.sides[d].block.as_ref().map(|block| block.stream);
         if block.is_some_and(|stream| frame.kind != frame::CONTINUATION || frame.stream != stream) {
             // Nothing may come between the frames of a block (RFC 9113 section 6.10).
-            self.close_block(d, true);
+            self.close_block(d, frame.kind != frame::CONTINUATION);
         }
         let fits = frame.length_fits() && frame.prologue() <= frame.length;
         if !fits || frame.prologue() == 0 {
@@ -324,7 +324,7 @@ impl Http2State {
             frame::DATA => {}
             frame::CONTINUATION if self.sides[d].block.is_some() => {}
             frame::CONTINUATION => {
-                self.current_event(d, Event::InvalidFrameData);
+                self.current_event(d, Event::ContinuationWithoutHeaders);
                 return self.whole_complete(d, frame, frame.length);
             }
             _ => {
@@ -369,7 +369,7 @@ impl Http2State {
         let side = &mut self.streams[index].sides[d];
         if progress < HEADERS {
             // No header list came: the bytes are looked at as they are.
-            side.body.begin(self.config.body_limit, 0, 0, None);
+            side.body.begin(self.config.http_body_limits[d], 0, 0, None);
             self.transactions[index].progress[d] = HEADERS;
         }
         let before = side.body.data.len();
@@ -445,7 +445,7 @@ impl Http2State {
         self.streams[index].headed = true;
         let side = &mut self.streams[index].sides[s];
         let encoding = side.fields.value(Known::ContentEncoding).map(<[u8]>::to_vec);
-        side.body.begin(self.config.body_limit, self.config.inflate_limit, self.config.inflate_layers, encoding.as_deref());
+        side.body.begin(self.config.http_body_limits[s], self.config.inflate_limit, self.config.inflate_layers, encoding.as_deref());
         if self.config.file_digests {
             side.body.with_digests();
         }

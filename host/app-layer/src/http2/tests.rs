@@ -138,7 +138,7 @@ fn what_is_odd_is_an_event_and_stays_visible() {
     check(&[frame(frame::DATA, 0, 0, b"x")], &["data_stream_zero"]);
     check(&[frame(frame::WINDOW_UPDATE, 0, 0, b"x")], &["invalid_frame_length"]);
     check(&[frame(frame::HEADERS, 0x2d, 1, b"x")], &["invalid_frame_length"]);
-    check(&[frame(frame::CONTINUATION, 4, 1, b"\x82")], &["invalid_frame_data"]);
+    check(&[frame(frame::CONTINUATION, 4, 1, b"\x82")], &["continuation_without_headers"]);
     check(&[frame(frame::HEADERS, 5, 1, b"\x82\x40\x03ab")], &["extra_header_data"]);
     check(&[frame(frame::HEADERS, 5, 1, b"\x82\xfe")], &["invalid_header"]);
     check(&[frame(frame::HEADERS, 5, 1, b"\x82\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")], &["header_integer_overflow"]);

@@ -106,6 +106,31 @@ impl<'a> Reader<'a> {
         self.take(octets)?;
         self.take(length).map(<[u8]>::to_vec)
     }
+
+    /// One property (MQTT 5.0 section 2.2.2.2).
+    fn property(&mut self) -> Option<()> {
+        match self.u8()? {
+            1 | 23 | 25 | 36 | 37 | 40..=42 => self.take(1).map(|_| ()),
+            19 | 33..=35 => self.take(2).map(|_| ()),
+            2 | 17 | 24 | 39 => self.take(4).map(|_| ()),
+            11 => {
+                let (_, octets) = number(self.0)?.ok()?;
+                self.take(octets).map(|_| ())
+            }
+            3 | 8 | 9 | 18 | 21 | 22 | 26 | 28 | 31 => self.text().map(|_| ()),
+            38 => self.text().and_then(|_| self.text()).map(|_| ()),
+            _ => None,
+        }
+    }
+}
+
+/// Most properties of one packet without an event.
+const PROPERTIES_MAX: usize = 256;
+
+/// There are more properties than a packet has any use for.
+pub(super) fn too_many(properties: &[u8]) -> bool {
+    let mut rest = Reader(properties);
+    (0..=PROPERTIES_MAX).all(|_| rest.property().is_some())
 }
 
 /// Take the content of a packet apart; `version` is that of the connection. None if it is malformed.

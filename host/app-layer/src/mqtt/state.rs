@@ -7,7 +7,7 @@ use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
-const EVENTS: [&str; 11] = [
+const EVENTS: [&str; 12] = [
     "missing_connect",
     "missing_publish",
     "missing_subscribe",
@@ -19,6 +19,7 @@ const EVENTS: [&str; 11] = [
     "unassigned_msg_type",
     "too_many_transactions",
     "malformed_traffic",
+    "too_many_properties",
 ];
 const MISSING_CONNECT: u16 = 0;
 const MISSING_PUBLISH: u16 = 1;
@@ -31,6 +32,7 @@ const MISSING_ID: u16 = 7;
 const UNASSIGNED: u16 = 8;
 const TOO_MANY: u16 = 9;
 const MALFORMED: u16 = 10;
+const TOO_MANY_PROPERTIES: u16 = 11;
 
 /// Longest packet that is read; longer ones are passed over.
 const PACKET_MAX: usize = 1 << 20;
@@ -152,6 +154,7 @@ impl MqttState {
         };
         // Where there is an identifier it is not 0 (MQTT 5.0 section 2.2.1).
         let nameless = p.id == Some(0);
+        let crowded = [&p.properties, &p.will_properties].into_iter().any(|list| super::parser::too_many(list));
         let introduced = self.connected || matches!(kind, CONNECT | CONNACK | AUTH);
         let index = match kind {
             CONNECT => {
@@ -190,6 +193,9 @@ impl MqttState {
         };
         if nameless {
             self.event(index, d, MISSING_ID);
+        }
+        if crowded {
+            self.event(index, d, TOO_MANY_PROPERTIES);
         }
         if !introduced {
             self.event(index, d, UNINTRODUCED);

@@ -10,9 +10,13 @@ use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
-const EVENTS: [&str; 4] = ["too_many_transactions", "malformed_request", "malformed_response", "invalid_length"];
+const EVENTS: [&str; 5] =
+    ["too_many_transactions", "malformed_request", "malformed_response", "invalid_length", "too_many_responses"];
 const MALFORMED: [u16; 2] = [1, 2];
 const INVALID_LENGTH: u16 = 3;
+const TOO_MANY_RESPONSES: u16 = 4;
+/// Most messages of one answer without an event; rows count once.
+const RESPONSES_MAX: u8 = 64;
 
 /// Longest message that is read; of longer ones the beginning is.
 const MESSAGE_MAX: usize = 16 * 1024;
@@ -57,6 +61,8 @@ pub struct Response {
     pub command: Option<Vec<u8>>,
     /// Fields of an error or notice, by their type.
     pub notice: Vec<(u8, Vec<u8>)>,
+    /// Messages of the answer.
+    messages: u8,
 }
 
 /// How messages of the client are framed.
@@ -203,6 +209,9 @@ impl PgsqlState {
         let kind = bytes.first().copied().unwrap_or(0);
         let Some(response) = self.pairs.get_mut(index).and_then(|p| p.responses.last_mut()) else { return };
         let mut last = false;
+        let more = matches!(kind, b'D' | b'd') && response.rows + response.copy_rows > 0;
+        response.messages = response.messages.saturating_add(u8::from(!more));
+        let crowded = response.messages > RESPONSES_MAX;
         let sound = take(response, kind, body);
         match kind {
             b'R' => {
@@ -215,6 +224,9 @@ impl PgsqlState {
         }
         if !sound {
             self.pairs.event(index, Direction::ToClient, MALFORMED[1]);
+        }
+        if crowded {
+            self.pairs.event(index, Direction::ToClient, TOO_MANY_RESPONSES);
         }
         if let Some(t) = self.pairs.transactions.get_mut(index) {
             t.changed[1] = true;

@@ -292,9 +292,10 @@ fn timeouts(root: &Node, config: &mut Config) {
 fn application(root: &Node, config: &mut Config) {
     let http = "app-layer.protocols.http.libhtp.default-config";
     let bodies = ["request-body-limit", "response-body-limit"].map(|key| root.size(&format!("{http}.{key}")));
-    if let Some(limit) = bodies.into_iter().flatten().map(|n| if n == 0 { 1 << 30 } else { n }).max() {
-        config.app_layer.body_limit = Size(limit);
-    }
+    // Where it says nothing Suricata keeps 4 KiB; 0 stands for no limit.
+    let [request, response] = bodies.map(|limit| Size(limit.map_or(4096, |n| if n == 0 { 1 << 30 } else { n.min(1 << 30) })));
+    (config.app_layer.request_body_limit, config.app_layer.response_body_limit) = (request, response);
+    config.app_layer.body_limit = Size(config.app_layer.body_limit.0.max(request.0).max(response.0));
     if let Some(layers) = root.number(&format!("{http}.response-body-decompress-layer-limit")) {
         config.app_layer.inflate_layers = usize::try_from(layers).unwrap_or(16).min(16);
     }

@@ -76,6 +76,16 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     })?;
     if arguments.config.is_none() {
         imported.outputs = outputs::usual();
+        // The configuration that Suricata comes with.
+        let limits = &mut imported.config.app_layer;
+        for (key, limit) in [
+            ("request-body-limit", &mut limits.request_body_limit),
+            ("response-body-limit", &mut limits.response_body_limit),
+        ] {
+            if root.text(&format!("app-layer.protocols.http.libhtp.default-config.{key}")).is_none() {
+                limit.0 = 100 << 10;
+            }
+        }
     }
     let Imported { mut config, outputs, remarks } = imported;
     remarks.into_iter().for_each(|remark| log.say(Level::Info, remark));
@@ -88,7 +98,10 @@ fn work(arguments: &SuricataArguments, root: &Node, directory: &Path, log: &mut 
     // What is stored must be kept.
     if outputs.iter().any(|output| matches!(output, Output::FileStore { .. })) {
         config.app_layer.body_limit.0 = config.app_layer.body_limit.0.max(STORED_MAX);
-        config.app_layer.inflate_limit.0 = config.app_layer.inflate_limit.0.max(STORED_MAX);
+        let limits = &mut config.app_layer;
+        for limit in [&mut limits.inflate_limit, &mut limits.request_body_limit, &mut limits.response_body_limit] {
+            limit.0 = limit.0.max(STORED_MAX);
+        }
     }
     if let Err(message) = crate::firewall::policies(&config.firewall.policies) {
         return Err(Failure { code: FINDINGS, error: anyhow::anyhow!(message), remedy: None });

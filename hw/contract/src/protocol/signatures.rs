@@ -288,7 +288,7 @@ const SIP_TCP: [Signature; 14] = sip![tcp: "REGISTER" "INVITE" "ACK" "BYE" "CANC
 const SIP_UDP: [Signature; 14] = sip![udp: "REGISTER" "INVITE" "ACK" "BYE" "CANCEL" "UPDATE" "REFER" "PRACK" "SUBSCRIBE"
     "NOTIFY" "PUBLISH" "MESSAGE" "INFO" "OPTIONS"];
 
-const FIXED: [Signature; 93] = {
+const FIXED: [Signature; 92] = {
     use AppProtocol::*;
     [
         tcp(Sip).server().at(0, b"SIP/2.0 "),
@@ -341,8 +341,8 @@ const FIXED: [Signature; 93] = {
         tcp(Smb).ports(&[139]).at(0, b"\x81\x00\x00"),
         tcp(Smb).ports(&[139]).server().masked(0, 0x82, 0xfe).at(1, b"\x00\x00"),
         tcp(Dns).either(&[53]).needs(14, Check::Dns(2)),
-        tcp(Rdp).client().ports(&[3389]).at(0, b"\x03\x00").at(5, b"\xe0"),
-        tcp(Rdp).server().ports(&[3389]).at(0, b"\x03\x00").at(5, b"\xd0"),
+        // TPKT (RFC 1006 section 6).
+        tcp(Rdp).ports(&[3389]).at(0, b"\x03"),
         tcp(Krb5).client().ports(&[88]).at(0, b"\x00").masked(4, 0x6a, 0xff),
         tcp(Krb5).client().ports(&[88]).at(0, b"\x00").masked(4, 0x6c, 0xff),
         tcp(Krb5).server().ports(&[88]).at(0, b"\x00").masked(4, 0x6b, 0xff),
@@ -401,7 +401,7 @@ const LDAP: &[u16] = &[389, 3268];
 
 /// All signatures, highest precedence first.
 pub const SIGNATURES: &[Signature] = &{
-    let mut all = [FIXED[0]; 14 + 14 + 56 + 93];
+    let mut all = [FIXED[0]; 14 + 14 + 56 + FIXED.len()];
     let mut n = 0;
     let mut i = 0;
     while i < SIP_TCP.len() {
