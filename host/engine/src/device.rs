@@ -279,7 +279,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
 
     /// Own number of an epoch of the device; 0 for one that is long gone.
     fn epoch_of(&self, device: u32) -> u32 {
-        if device == self.device_epoch {
+        // (Where no number was ever told, the tables are never exchanged.)
+        if device == self.device_epoch || self.epochs.is_empty() {
             return self.engine.epoch();
         }
         self.epochs.iter().rev().find(|(known, _)| *known == device).map_or(0, |(_, own)| *own)
