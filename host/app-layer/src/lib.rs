@@ -219,15 +219,21 @@ pub trait ProtocolState: Send {
     /// Live transactions in id order (those completed and released are gone).
     fn transactions(&self) -> &[Transaction];
     /// Buffer `instance` (0 for single buffers) of transaction at `index` of [`Self::transactions`].
-    fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_>;
+    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
+        BufferState::Absent
+    }
     /// Non-byte facts by condition, for `weir_ir::AppLayerCondition` (rcode, versions, lengths …): numeric value by name.
-    fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64>;
+    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
+        None
+    }
     /// One of the numbers of this name does: where a transaction has several.
     fn any_number(&self, index: usize, direction: Direction, name: &str, holds: &mut dyn FnMut(u64) -> bool) -> bool {
         self.number(index, direction, name).is_some_and(holds)
     }
     /// Names of the protocol's events, by index (`http.` etc. prefix not included).
-    fn event_names(&self) -> &'static [&'static str];
+    fn event_names(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Name of an event index.
     fn event_name(&self, event: u16) -> &'static str {
         self.event_names().get(usize::from(event)).copied().unwrap_or("unknown")

@@ -4,11 +4,10 @@ use super::bencode::{Value, find, next};
 use crate::digest::hex;
 use crate::json::Object;
 use crate::messages::Messages;
-use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, Direction, Input, ProtocolState, Transaction};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::Buffer;
 
 const EVENTS: [&str; 1] = ["malformed_packet"];
 /// Most peers or nodes kept of a message.
@@ -163,14 +162,6 @@ impl ProtocolState for DhtState {
 
     fn transactions(&self) -> &[Transaction] {
         &self.messages.transactions
-    }
-
-    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
-        BufferState::Absent
-    }
-
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
     }
 
     fn event_names(&self) -> &'static [&'static str] {

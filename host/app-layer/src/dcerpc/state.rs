@@ -185,10 +185,6 @@ impl ProtocolState for DceRpcState {
         }
     }
 
-    fn event_names(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn take_limits(&mut self) -> Limits {
         std::mem::take(&mut self.limits)
     }

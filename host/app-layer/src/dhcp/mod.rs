@@ -2,10 +2,9 @@
 
 use crate::messages::Messages;
 use crate::wire::be32;
-use crate::{AppLayerConfig, BufferState, Direction, Input, LogSettings, ProtocolState, Transaction};
+use crate::{AppLayerConfig, Direction, Input, LogSettings, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::Buffer;
 
 const EVENTS: [&str; 2] = ["malformed_options", "truncated_options"];
 const MALFORMED: u16 = 0;
@@ -111,10 +110,6 @@ impl ProtocolState for DhcpState {
 
     fn transactions(&self) -> &[Transaction] {
         &self.messages.transactions
-    }
-
-    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
-        BufferState::Absent
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {

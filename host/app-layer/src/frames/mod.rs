@@ -450,14 +450,6 @@ impl ProtocolState for Frames {
         }
     }
 
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
-    }
-
-    fn event_names(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn mark_inspected(&mut self) {
         self.release();
     }

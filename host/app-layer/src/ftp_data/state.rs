@@ -87,10 +87,6 @@ impl ProtocolState for FtpDataState {
         }
     }
 
-    fn event_names(&self) -> &'static [&'static str] {
-        &[]
-    }
-
     fn mark_inspected(&mut self) {
         self.transactions[0].changed = [false; 2];
     }

@@ -5,10 +5,9 @@ use super::message::{BAD_EXCEPTION, BAD_FUNCTION, BAD_LENGTH, BAD_PROTOCOL, BAD_
 use crate::framed::{Cut, Framed, Piece};
 use crate::pairs::Pairs;
 use crate::wire::be16;
-use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::Buffer;
 
 const EVENTS: [&str; 9] = [
     "unsolicited_response", "invalid_function_code", "invalid_length", "invalid_value", "invalid_exception_code",
@@ -106,10 +105,6 @@ impl ProtocolState for ModbusState {
 
     fn transactions(&self) -> &[Transaction] {
         &self.pairs.transactions
-    }
-
-    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
-        BufferState::Absent
     }
 
     fn number(&self, index: usize, direction: Direction, name: &str) -> Option<u64> {

@@ -3,10 +3,9 @@
 use crate::framed::{Cut, Framed, Piece};
 use crate::json::Object;
 use crate::pairs::Pairs;
-use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction, Upgrade};
+use crate::{AppLayerConfig, Direction, Input, ProtocolState, Transaction, Upgrade};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::Buffer;
 
 const EVENTS: [&str; 5] =
     ["too_many_transactions", "request_too_long", "incorrect_argument_count", "unknown_command", "response_too_long"];
@@ -212,14 +211,6 @@ impl ProtocolState for Pop3State {
 
     fn transactions(&self) -> &[Transaction] {
         &self.pairs.transactions
-    }
-
-    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
-        BufferState::Absent
-    }
-
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
     }
 
     fn event_names(&self) -> &'static [&'static str] {

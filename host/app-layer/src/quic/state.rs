@@ -221,10 +221,6 @@ impl ProtocolState for QuicState {
         }
     }
 
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
-    }
-
     fn event_names(&self) -> &'static [&'static str] {
         &EVENTS
     }

@@ -5,10 +5,9 @@ use super::tpkt::{Mcs, Unit};
 use super::{Message, log, tls, tpkt};
 use crate::framed::{Framed, Piece};
 use crate::messages::Messages;
-use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::Buffer;
 
 /// No TPKT and no TLS record is longer.
 const MOST: usize = 64 * 1024 + 8;
@@ -120,18 +119,6 @@ impl ProtocolState for RdpState {
 
     fn transactions(&self) -> &[Transaction] {
         &self.messages.transactions
-    }
-
-    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
-        BufferState::Absent
-    }
-
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
-    }
-
-    fn event_names(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn mark_inspected(&mut self) {

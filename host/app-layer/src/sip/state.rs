@@ -130,10 +130,6 @@ impl ProtocolState for SipState {
         bytes.map_or(BufferState::Absent, |bytes| BufferState::whole(bytes))
     }
 
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
-    }
-
     fn event_names(&self) -> &'static [&'static str] {
         &EVENTS
     }

@@ -244,10 +244,6 @@ impl ProtocolState for SshState {
         }
     }
 
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
-    }
-
     fn event_names(&self) -> &'static [&'static str] {
         &EVENTS
     }

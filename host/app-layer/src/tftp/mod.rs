@@ -3,10 +3,9 @@
 use crate::json::Object;
 use crate::messages::Messages;
 use crate::wire::be16;
-use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
-use weir_ir::Buffer;
 
 /// Longest name or mode kept.
 const TEXT_MAX: usize = 512;
@@ -55,18 +54,6 @@ impl ProtocolState for TftpState {
 
     fn transactions(&self) -> &[Transaction] {
         &self.requests.transactions
-    }
-
-    fn buffer(&self, _index: usize, _direction: Direction, _buffer: Buffer, _instance: usize) -> BufferState<'_> {
-        BufferState::Absent
-    }
-
-    fn number(&self, _index: usize, _direction: Direction, _name: &str) -> Option<u64> {
-        None
-    }
-
-    fn event_names(&self) -> &'static [&'static str] {
-        &[]
     }
 
     fn mark_inspected(&mut self) {
