@@ -1,8 +1,9 @@
 //! Keys, bundles and the checker as a user calls them: exit codes, places, causes, remedies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
+
+use common::Place;
 
 const RULES: &str = r#"alert tcp any any -> any any (msg:"a request"; content:"GET /"; sid:7001; rev:1;)
 alert http any any -> any any (msg:"by its target"; http.uri; content:"/admin"; sid:7002; rev:1;)
@@ -10,38 +11,19 @@ alert http any any -> any any (msg:"sets"; http.uri; content:"/login"; flowbits:
 alert dns any any -> any any (msg:"a name"; dns.query; content:"evil.example"; endswith; sid:7004; rev:1;)
 "#;
 
-struct Place(PathBuf);
-
 impl Place {
     /// With a key, rules, traffic and a bundle of version 10.
     fn new(name: &str) -> Place {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bundles-{name}"));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        let place = Place(path);
-        std::fs::write(place.0.join("x.rules"), RULES).unwrap();
-        std::fs::write(place.0.join("office.pcap"), weir_synth::example::example(7, 300).to_pcap()).unwrap();
+        let place = Place::empty(&format!("bundles-{name}"));
+        place.write("x.rules", RULES);
+        place.traffic();
         place.good(&["tables", "keygen", "k"]);
         place.bundle("10.bundle", "10", &[]);
         place
     }
 
-    /// Exit code, standard output, standard error.
-    fn weir(&self, arguments: &[&str]) -> (i32, String, String) {
-        let done = Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).current_dir(&self.0).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (done.status.code().unwrap(), text(done.stdout), text(done.stderr))
-    }
-
-    fn good(&self, arguments: &[&str]) -> String {
-        let (code, out, error) = self.weir(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {out}{error}");
-        out
-    }
-
     fn bundle(&self, name: &str, version: &str, more: &[&str]) {
-        let common = ["tables", "build", "--rules", "x.rules", "--key", "k", "--bundle-version", version, "-o", name];
-        self.good(&[&common[..], more].concat());
+        self.bundle_of("x.rules", name, version, more);
     }
 
     fn run(&self, bundle: &str) -> (i32, String, String) {

@@ -1,8 +1,10 @@
 //! Bundles deployed to a running Weir, as a user does it: over the control socket, while frames come.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod common;
+
+use common::Place;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,19 +15,14 @@ const SECOND: &str = r#"alert http any any -> any any (msg:"second"; http.host; 
 alert dns any any -> any any (msg:"names"; dns.query; dataset:isset,names,type string,load names.lst; sid:8004; rev:1;)
 "#;
 
-struct Place(PathBuf);
-
 impl Place {
     fn new(name: &str) -> Place {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("deployment-{name}"));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        let place = Place(path);
-        std::fs::write(place.0.join("1.rules"), FIRST).unwrap();
-        std::fs::write(place.0.join("2.rules"), SECOND).unwrap();
+        let place = Place::empty(&format!("deployment-{name}"));
+        place.write("1.rules", FIRST);
+        place.write("2.rules", SECOND);
         // "update.example", in base64.
-        std::fs::write(place.0.join("names.lst"), "dXBkYXRlLmV4YW1wbGU=\n").unwrap();
-        std::fs::write(place.0.join("office.pcap"), weir_synth::example::example(7, 300).to_pcap()).unwrap();
+        place.write("names.lst", "dXBkYXRlLmV4YW1wbGU=\n");
+        place.traffic();
         place.good(&["tables", "keygen", "k"]);
         place.bundle("1.rules", "1", &[]);
         place.bundle("2.rules", "2", &[]);
@@ -34,22 +31,8 @@ impl Place {
         place
     }
 
-    fn weir(&self, arguments: &[&str]) -> (i32, String, String) {
-        let done = Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).current_dir(&self.0).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (done.status.code().unwrap(), text(done.stdout), text(done.stderr))
-    }
-
-    fn good(&self, arguments: &[&str]) -> String {
-        let (code, out, error) = self.weir(arguments);
-        assert_eq!(code, 0, "{arguments:?}: {out}{error}");
-        out
-    }
-
     fn bundle(&self, rules: &str, version: &str, more: &[&str]) {
-        let name = format!("{version}.bundle");
-        let common = ["tables", "build", "--rules", rules, "--key", "k", "--bundle-version", version, "-o", &name];
-        self.good(&[&common[..], more].concat());
+        self.bundle_of(rules, &format!("{version}.bundle"), version, more);
     }
 
     fn json(&self, arguments: &[&str]) -> Value {

@@ -1,44 +1,18 @@
 //! `weir rules test` and `weir tables diff` as a user calls them: exit codes and what is printed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod common;
 
-/// A directory of one test.
-struct Place(PathBuf);
+use common::Place;
 
 impl Place {
-    fn new(name: &str) -> Place {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Place(path)
-    }
-
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
-        std::fs::write(self.0.join(name), bytes).unwrap();
-    }
-
-    /// The capture of the bundled example.
-    fn traffic(&self) {
-        self.write("office.pcap", weir_synth::example::example(7, 300).to_pcap());
-    }
-
     fn json(&self, name: &str) -> serde_json::Value {
         serde_json::from_slice(&std::fs::read(self.0.join(name)).unwrap()).unwrap()
     }
 
-    /// Exit code, standard output, standard error.
-    fn weir(&self, arguments: &[&str]) -> (i32, String, String) {
-        let done = Command::new(env!("CARGO_BIN_EXE_weir")).args(arguments).current_dir(&self.0).output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (done.status.code().unwrap(), text(done.stdout), text(done.stderr))
-    }
-
     fn build(&self, rules: &str, name: &str, seed: &str) {
         self.write("of-build.rules", rules);
-        let (code, _, error) = self.weir(&["tables", "build", "--rules", "of-build.rules", "-o", name, "--seed", seed]);
-        assert_eq!(code, 0, "{error}");
+        self.good(&["tables", "build", "--rules", "of-build.rules", "-o", name, "--seed", seed]);
     }
 }
 
@@ -46,7 +20,7 @@ const GET: &str = r#"alert tcp any any -> any any (msg:"a request"; content:"GET
 
 #[test]
 fn a_rule_that_matches() {
-    let place = Place::new("rule-matches");
+    let place = Place::empty("rule-matches");
     place.traffic();
     let (code, out, error) =
         place.weir(&["rules", "test", "--rule", GET, "--pcap", "office.pcap", "--show", "2", "--json", "r.json"]);
@@ -76,7 +50,7 @@ fn a_rule_that_matches() {
 
 #[test]
 fn a_rule_that_does_not_match() {
-    let place = Place::new("rule-does-not-match");
+    let place = Place::empty("rule-does-not-match");
     place.traffic();
     let rule = GET.replace("GET /", "in no frame whatever");
     let (code, out, error) = place.weir(&["rules", "test", "--rule", &rule, "--pcap", "office.pcap"]);
@@ -86,7 +60,7 @@ fn a_rule_that_does_not_match() {
 
 #[test]
 fn a_rule_that_does_not_load_and_a_capture_that_is_none() {
-    let place = Place::new("rule-does-not-load");
+    let place = Place::empty("rule-does-not-load");
     place.traffic();
     let rule = GET.replace("content", "contant");
     let (code, out, _) = place.weir(&["rules", "test", "--rule", &rule, "--pcap", "office.pcap", "--json", "r.json"]);
@@ -104,7 +78,7 @@ fn a_rule_that_does_not_load_and_a_capture_that_is_none() {
 
 #[test]
 fn rules_behind_the_one_under_test() {
-    let place = Place::new("rule-with-others");
+    let place = Place::empty("rule-with-others");
     place.traffic();
     place.write(
         "set.rules",
@@ -127,7 +101,7 @@ const SECOND: &str =
 
 #[test]
 fn equal_images_whatever_the_seed() {
-    let place = Place::new("images-equal");
+    let place = Place::empty("images-equal");
     place.build(&format!("{GET}\n{SECOND}\n"), "a", "1");
     // Other hash constants, another order of records and sets, another revision: the same on the wire.
     place.build(&format!("{SECOND}\n{}\n", GET.replace("rev:1", "rev:2")), "b", "2");
@@ -139,7 +113,7 @@ fn equal_images_whatever_the_seed() {
 
 #[test]
 fn images_that_differ() {
-    let place = Place::new("images-differ");
+    let place = Place::empty("images-differ");
     place.build(&format!("{GET}\n{SECOND}\n"), "a", "1");
     let third = r#"alert http any any -> any any (msg:"three"; http.uri; content:"/evil.php"; sid:7003;)"#;
     let second = SECOND.replace("secondthing", "otherthing").replace("10.0.0.0/8", "172.16.0.0/12");
@@ -178,7 +152,7 @@ fn images_that_differ() {
 
 #[test]
 fn images_that_a_device_would_refuse() {
-    let place = Place::new("images-refused");
+    let place = Place::empty("images-refused");
     place.build(GET, "a", "1");
     let whole = std::fs::read(place.0.join("a")).unwrap();
     place.write("short", &whole[..whole.len() - 64]);
