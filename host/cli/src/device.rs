@@ -15,7 +15,7 @@ use weir_contract::enums::CapabilityType;
 use weir_contract::guards::Guard;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{Amount, DeviceRuntime, Engine, HostCause, RuntimeCounters};
+use weir_engine::{Amount, DeviceRuntime, Engine, HostCause, Retired, RuntimeCounters};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
@@ -56,7 +56,7 @@ pub fn tables_with(loaded: &Loaded, options: &Options) -> Result<Tables, Failure
 pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Result<Tables, Failure> {
     let start = Instant::now();
     let rules = loaded.program.sources();
-    let patterns = (0..rules.len()).map(|n| loaded.program.stream_pattern(n).map(Into::into)).collect();
+    let patterns = loaded.program.stream_patterns().map(|pattern| pattern.map(Into::into)).collect();
     let mut plan = plan(rules, &Options { patterns, ..options.clone() });
     let image = emit(rules, &mut plan, image).or_internal()?;
     Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
@@ -345,7 +345,7 @@ impl Behind<'_> {
         runtime.set_epoch(epoch);
         let mut sums = Sums::default();
         // What judges, and what is to judge: the first that the run came with, oldest first.
-        let mut judges: VecDeque<(u32, Option<Arc<Ready>>)> = VecDeque::from([(runtime.engine().epoch(), None)]);
+        let mut judges: VecDeque<Option<Arc<Ready>>> = VecDeque::from([None]);
         let mut last_time = 0;
         let mut frames = 0u64;
         let mut taken_at = 0;
@@ -395,16 +395,12 @@ impl Behind<'_> {
                     }
                     let done = exchange(&mut runtime, &due, frames);
                     if done.result.is_ok() {
-                        judges.push_back((due.epoch, Some(due.ready)));
+                        judges.push_back(Some(due.ready));
                     }
                     exchanges.done(done);
                 }
                 for retired in runtime.take_retired() {
-                    let judge = judges.pop_front().and_then(|(_, ready)| ready);
-                    let of = judge.as_deref().map_or(Some((loaded, tables)), Ready::both);
-                    if let Some((loaded, tables)) = of {
-                        sums.add(loaded, tables, &retired.causes, &retired.records);
-                    }
+                    let judge = sums.close((loaded, tables), &mut judges, &retired);
                     exchanges.retired(retired.epoch, retired.program, judge);
                 }
                 if frames.is_multiple_of(GOING_FRAMES) {
@@ -428,12 +424,9 @@ impl Behind<'_> {
         runtime.poll(sink).or_internal()?;
         runtime.settle();
         for retired in runtime.take_retired() {
-            let judge = judges.pop_front().and_then(|(_, ready)| ready);
-            if let Some((loaded, tables)) = judge.as_deref().map_or(Some((loaded, tables)), Ready::both) {
-                sums.add(loaded, tables, &retired.causes, &retired.records);
-            }
+            sums.close((loaded, tables), &mut judges, &retired);
         }
-        let last = judges.pop_front().and_then(|(_, ready)| ready);
+        let last = judges.pop_front().flatten();
         let (loaded, tables) = last.as_deref().and_then(Ready::both).unwrap_or((loaded, tables));
         runtime.finish(last_time, sink).or_internal()?;
         while !model.finish(last_time) {
@@ -513,6 +506,21 @@ struct Sums {
 }
 
 impl Sums {
+    /// Adds an epoch that is over, of the oldest of `judges`, which is taken off; `first`: what the run came with, where that
+    /// is none.
+    fn close(
+        &mut self,
+        first: (&Loaded, &Tables),
+        judges: &mut VecDeque<Option<Arc<Ready>>>,
+        retired: &Retired,
+    ) -> Option<Arc<Ready>> {
+        let judge = judges.pop_front().flatten();
+        if let Some((loaded, tables)) = judge.as_deref().map_or(Some(first), Ready::both) {
+            self.add(loaded, tables, &retired.causes, &retired.records);
+        }
+        judge
+    }
+
     fn add(
         &mut self,
         loaded: &Loaded,

@@ -7,10 +7,21 @@ use crate::pipeline::Loaded;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_contract::enums::{DirectionMask, Scopes};
 use weir_contract::facts;
+use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
 use weir_engine::{Fragment, MessageEvidence, Pattern, StreamEvidence, Streams, Wait};
 use weir_ir::{AppLayerCondition, Event, PortSet, Rule};
 use weir_rules::plan::{self, Class, Condition, Fragment as Window, RulePlan, Trigger};
+
+/// Streams in which a record can hold.
+fn streams_of(tables: &Tables, record: &Record) -> Streams {
+    let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
+    Streams {
+        classes: record.class_mask,
+        source: ports(record.source_ports),
+        destination: ports(record.destination_ports),
+    }
+}
 
 /// What the tables look for in streams, for the host's own look before it gives a flow back.
 pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
@@ -18,12 +29,7 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
     let common = tables.plan.common.iter().map(|condition| (None, condition));
     let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
     for (rule, Condition { trigger, record }) in common.chain(own) {
-        let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
-        let streams = || Streams {
-            classes: record.class_mask,
-            source: ports(record.source_ports),
-            destination: ports(record.destination_ports),
-        };
+        let streams = || streams_of(tables, record);
         let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
         match trigger {
             Trigger::Fragment(fragment) if stream => {
@@ -48,8 +54,8 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
 /// rules whose fast pattern is looked for in the body, and for rules that wait. Unknown where a rule asks for something that
 /// is only there with the last byte, or that no record tells of.
 pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> MessageEvidence {
-    let Some(bodies) = body_evidence(loaded, tables) else { return MessageEvidence::unknown() };
     let words = announcing();
+    let Some(bodies) = body_evidence(loaded, tables, &words) else { return MessageEvidence::unknown() };
     let mut waits = vec![Wait::Holds; loaded.program.sources().len()];
     let mut needs = Needs::default();
     for planned in &tables.plan.rules {
@@ -131,10 +137,9 @@ fn wait_of(rule: &Rule, planned: &RulePlan, payload: u64, announcing: &[Window],
     Wait::Until { payload, response }
 }
 
-/// Of rules whose fast pattern is looked for in bodies.
-fn body_evidence(loaded: &Loaded, tables: &Tables) -> Option<StreamEvidence> {
+/// Of rules whose fast pattern is looked for in bodies. `announcing`: fragments of no matter.
+fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Option<StreamEvidence> {
     let mut found = (Vec::new(), Vec::new(), Vec::new());
-    let words = announcing();
     for planned in &tables.plan.rules {
         let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
         let own = of_http(planned);
@@ -150,7 +155,7 @@ fn body_evidence(loaded: &Loaded, tables: &Tables) -> Option<StreamEvidence> {
             return None;
         }
         let mut fragments = own.iter().filter_map(|c| match c.trigger {
-            Trigger::Fragment(fragment) if !words.contains(&fragment) => Some(fragment),
+            Trigger::Fragment(fragment) if !announcing.contains(&fragment) => Some(fragment),
             _ => None,
         });
         if fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
@@ -163,14 +168,9 @@ fn body_evidence(loaded: &Loaded, tables: &Tables) -> Option<StreamEvidence> {
             continue;
         }
         for Condition { trigger, record } in own {
-            let ports = |set: u16| tables.plan.sets.ports().get(usize::from(set)).cloned().unwrap_or_else(PortSet::any);
-            let streams = Streams {
-                classes: record.class_mask,
-                source: ports(record.source_ports),
-                destination: ports(record.destination_ports),
-            };
+            let streams = streams_of(tables, record);
             match trigger {
-                Trigger::Fragment(fragment) if !words.contains(fragment) => {
+                Trigger::Fragment(fragment) if !announcing.contains(fragment) => {
                     found.0.push(Fragment { bytes: folded(fragment.bytes()), streams });
                 }
                 // Of the head; of a body's bytes no guard tells.

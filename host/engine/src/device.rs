@@ -5,7 +5,7 @@
 //! queues are taken in frame order, so that state shared between flows changes in frame order; every diverted frame gets
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
-use crate::engine::{Engine, PendingDatagram};
+use crate::engine::{EPOCHS_MAX, Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
 use crate::flow_data::{Answer, DeviceLink, Held};
 use crate::messages::{Look, MessageEvidence};
@@ -175,9 +175,6 @@ pub struct DeviceRuntime<P> {
     retired: Vec<Retired>,
 }
 
-/// Epochs that the runtime can tell apart in history.
-const EPOCHS_MAX: usize = 4096;
-
 impl<P: PciFunction> DeviceRuntime<P> {
     /// Over a driver that is set up and holds tables. `gates` are the flowbits that the tables' plan says keep a flow with
     /// the host while they are set: rules that wait for one of them have no condition in the tables. `evidence` is what
@@ -273,8 +270,6 @@ impl<P: PciFunction> DeviceRuntime<P> {
         self.gates.sort_unstable();
         self.evidence = judge.evidence;
         self.messages = judge.messages;
-        // What was looked for was of the other rules.
-        self.entries.values_mut().for_each(|held| held.look.forget());
     }
 
     /// Own number of an epoch of the device; 0 for one that is long gone.

@@ -358,9 +358,7 @@ impl Engine {
             if let Some(flow) = inner.flows.get_mut(*id) {
                 flow.data.wake(&inner.config.session, &mut inner.bedroom);
                 let from = flow.data.enter(inner.epoch);
-                if from != inner.epoch {
-                    inner.moved(from, inner.epoch);
-                }
+                inner.moved(from, inner.epoch);
             }
             if let Some(flow) = inner.flows.get_mut(*id) {
                 if flow.data.waiting.is_some() {
@@ -388,7 +386,7 @@ impl Engine {
 }
 
 /// Epochs whose settings of parsers are kept for frames that come from history later.
-const EPOCHS_MAX: usize = 4096;
+pub(crate) const EPOCHS_MAX: usize = 4096;
 
 /// Settings of parsers for a program.
 fn app_config(config: &EngineConfig, program: &Program) -> Arc<AppLayerConfig> {
@@ -408,6 +406,9 @@ impl Inner {
 
     /// A flow has left an epoch, or come to one; 0 is none.
     fn moved(&mut self, from: u32, to: u32) {
+        if from == to {
+            return;
+        }
         if from != 0
             && let Some(at) = self.flows_of.iter().rposition(|(epoch, _)| *epoch == from)
             && let Some((_, flows)) = self.flows_of.get_mut(at)
@@ -467,9 +468,7 @@ impl Inner {
         self.touched.push(id);
         let Some(flow) = self.flows.get_mut(id) else { return };
         let from = flow.data.enter(self.epoch);
-        if from != self.epoch {
-            self.moved(from, self.epoch);
-        }
+        self.moved(from, self.epoch);
         let Some(flow) = self.flows.get_mut(id) else { return };
         let direction = usize::from(flow.initiator_is_a != source_is_a);
         flow.data.device.direction = direction as u8;
@@ -574,9 +573,7 @@ impl Inner {
         if let Some(flow) = self.flows.get_mut(id).filter(|flow| flow.data.waiting.is_some()) {
             flow.data.wake(&self.config.session, &mut self.bedroom);
             let from = flow.data.enter(now_epoch);
-            if from != now_epoch {
-                self.moved(from, now_epoch);
-            }
+            self.moved(from, now_epoch);
         }
         if let Some(flow) = self.flows.get_mut(id) {
             if flow.data.waiting.is_some() {
@@ -720,6 +717,13 @@ impl StreamSink for Deliver<'_, '_> {
     }
 }
 
+/// Events that the flow's parser has raised with this packet; none where it began before the rules came.
+fn raised_by(flow: &mut Flow<FlowData>, detect: &weir_detect::FlowDetect) -> Vec<&'static str> {
+    // (They count as told in any case.)
+    let new = flow.data.app.new_events();
+    if detect.protocol_is_old() { Vec::new() } else { new.collect() }
+}
+
 /// Epoch of a flow's last packet.
 pub(crate) fn epoch_of(flow: &Flow<FlowData>) -> u32 {
     flow.data.epoch()
@@ -789,10 +793,7 @@ fn tcp(
         _ => FlowPhase::New,
     };
     let payload = inspect && !packet.checksum_bad;
-    let mut raised: Vec<&'static str> = flow.data.app.new_events().collect();
-    if detect.protocol_is_old() {
-        raised.clear();
-    }
+    let raised = raised_by(flow, &detect);
     let mut context =
         inspector.context(packet, flow, Some(&session), direction, result.was_established, result.events, payload);
     context.packet_events = &raised;
@@ -839,10 +840,7 @@ fn datagram(
         flow.data.app.feed(side(direction), Input::Data(packet.payload), packet.number);
     }
     let payload = (!flow.data.encrypted || config.inspect_encrypted) && !packet.checksum_bad;
-    let mut raised: Vec<&'static str> = flow.data.app.new_events().collect();
-    if detect.protocol_is_old() {
-        raised.clear();
-    }
+    let raised = raised_by(flow, &detect);
     let mut context = inspector.context(packet, flow, None, direction, established, StreamEvents::default(), payload);
     context.packet_events = &raised;
     let FlowData { app, windows, encrypted, .. } = &mut flow.data;

@@ -120,11 +120,6 @@ impl Look {
         }
     }
 
-    /// Other rules are looked for from now on.
-    pub fn forget(&mut self) {
-        self.through = 0;
-    }
-
     /// Nothing of what has come of the flow's messages can complete a match. `bytes`: the flow's so far.
     pub fn is_settled(
         &mut self,

@@ -41,7 +41,7 @@ pub fn run(arguments: &VerifyTablesArguments) -> Result<u8, Failure> {
         None => pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?,
     };
     let rules = loaded.program.sources();
-    let host = Host { patterns: (0..rules.len()).map(|n| loaded.program.stream_pattern(n)).collect(), gates };
+    let host = Host { patterns: loaded.program.stream_patterns().collect(), gates };
     let broken = |error: Broken| Failure {
         code: INPUT,
         error: anyhow::Error::new(error).context(arguments.file.display().to_string()),

@@ -422,7 +422,7 @@ impl Deployment {
 /// The tables lead every frame to the host that one of the rules could match in.
 fn prove(file: &Path, loaded: &Loaded, tables: &crate::device::Tables) -> Result<(), Failure> {
     let rules = loaded.program.sources();
-    let patterns = (0..rules.len()).map(|n| loaded.program.stream_pattern(n)).collect();
+    let patterns = loaded.program.stream_patterns().collect();
     let gates = Some(tables.plan.gates.iter().map(|gate| gate.to_string()).collect());
     let not = |why: String| Failure {
         code: INPUT,

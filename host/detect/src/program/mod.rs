@@ -254,6 +254,11 @@ impl Program {
         self.rules.get(rule).is_some_and(|rule| rule.threshold.is_some() || rule.rate.is_some())
     }
 
+    /// [`Self::stream_pattern`] of all rules, in evaluation order.
+    pub fn stream_patterns(&self) -> impl Iterator<Item = Option<&[u8]>> {
+        (0..self.sources.len()).map(|rule| self.stream_pattern(rule))
+    }
+
     /// What makes the rule a candidate for a transaction, if that is looked for in a body or in what comes of one. Rules
     /// without are candidates as soon as the head is there, or not at all.
     pub fn message_pattern(&self, rule: usize) -> Option<&MessagePattern> {
