@@ -7,6 +7,7 @@
 pub mod args;
 pub mod bundle;
 mod bundle_normal;
+pub mod cost;
 /// The commands; tests call some of them as functions.
 pub mod commands;
 pub mod deployment;
@@ -18,6 +19,7 @@ mod example;
 pub mod exit;
 mod out;
 pub mod pipeline;
+pub mod planning;
 pub mod progress;
 pub mod ruleset;
 pub mod settings;
