@@ -24,6 +24,14 @@ use weir_output::{AlertCollector, EveOptions, EveWriter, EventSink, NullSink, Ou
 
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
+    let planned = !arguments.profile.profile.is_empty() || arguments.max_host_share.is_some();
+    if planned && (arguments.device == Device::None || arguments.bundle.is_some()) {
+        return Err(Failure {
+            code: USAGE,
+            error: anyhow::anyhow!("--profile and --max-host-share are for rules that this run plans for a device"),
+            remedy: Some("leave them out; a bundle is planned by `weir tables build --profile`".to_owned()),
+        });
+    }
     let socket = arguments.control.clone().or_else(|| config.control.socket.clone());
     let (mut made, mut first) = (None, None);
     let loaded = match (&arguments.bundle, &arguments.public_key) {
@@ -41,10 +49,8 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         }
         _ => {
             let mut loaded = load(arguments, &config)?;
-            if arguments.device != Device::None {
-                loaded.planning = Planning::read(&arguments.profile, &loaded, &config, arguments.quiet)?;
-                loaded.planning.most = arguments.max_host_share;
-            }
+            loaded.planning = Planning::read(&arguments.profile, &loaded, &config, arguments.quiet)?;
+            loaded.planning.most = arguments.max_host_share;
             loaded
         }
     };
