@@ -78,7 +78,8 @@ impl Askers {
                 }
             }
         }
-        let counts: HashMap<(Trigger, Record), usize> = counts.into_iter().map(|(key, (count, _))| (key, count)).collect();
+        let counts: HashMap<(Trigger, Record), usize> =
+            counts.into_iter().map(|(key, (count, _))| (key, count)).collect();
         let mut shared: HashMap<Trigger, Vec<Record>> = HashMap::new();
         for ((trigger, record), _) in counts.iter().filter(|(_, count)| **count > SHARED) {
             shared.entry(*trigger).or_default().push(*record);
@@ -157,7 +158,13 @@ impl Costs {
     }
 
     /// As JSON, with the rules that are listed.
-    pub fn to_json(&self, listed: &[RuleShare], sources: &[Rule], tables: &Tables, planning: &Planning) -> serde_json::Value {
+    pub fn to_json(
+        &self,
+        listed: &[RuleShare],
+        sources: &[Rule],
+        tables: &Tables,
+        planning: &Planning,
+    ) -> serde_json::Value {
         let rules = listed.iter().filter_map(|share| {
             let (rule, planned) = (sources.get(share.rule)?, tables.plan.rules.get(share.rule)?);
             Some(serde_json::json!({

@@ -37,7 +37,12 @@ const PROFILE_MAX: u64 = 64 << 20;
 
 impl Planning {
     /// As the arguments say: profiles are read, captures learned from, with the rules as they are loaded.
-    pub fn read(arguments: &ProfileArguments, loaded: &Loaded, config: &Config, quiet: bool) -> Result<Planning, Failure> {
+    pub fn read(
+        arguments: &ProfileArguments,
+        loaded: &Loaded,
+        config: &Config,
+        quiet: bool,
+    ) -> Result<Planning, Failure> {
         let Some(first) = arguments.profile.first() else { return Ok(Planning::default()) };
         let profile = match &arguments.profile[..] {
             [one] if starts_as_profile(one)? => decode(one)?,
@@ -99,7 +104,11 @@ fn decode(path: &Path) -> Result<Profile, Failure> {
     let bytes = weir_rules::load::read_limited(path, PROFILE_MAX).or_input()?;
     Profile::decode(&bytes).map_err(|error: ProfileError| {
         let remedy = error.remedy();
-        Failure { code: INPUT, error: anyhow::Error::new(error).context(path.display().to_string()), remedy: Some(remedy.to_owned()) }
+        Failure {
+            code: INPUT,
+            error: anyhow::Error::new(error).context(path.display().to_string()),
+            remedy: Some(remedy.to_owned()),
+        }
     })
 }
 
@@ -111,7 +120,13 @@ fn ip(address: Address) -> IpAddr {
 }
 
 /// Runs captures behind the simulated device with tables of the built-in plan, and keeps what the device says of each frame.
-pub fn learn(loaded: &Loaded, config: &Config, captures: &[PathBuf], name: &str, quiet: bool) -> Result<Profile, Failure> {
+pub fn learn(
+    loaded: &Loaded,
+    config: &Config,
+    captures: &[PathBuf],
+    name: &str,
+    quiet: bool,
+) -> Result<Profile, Failure> {
     let options = Options { everything: device::needs_everything(config), ..Options::default() };
     let windows = candidates(loaded.program.sources(), &options);
     tracing::info!("profile: {} windows are counted", windows.len());
@@ -145,7 +160,8 @@ pub fn learn(loaded: &Loaded, config: &Config, captures: &[PathBuf], name: &str,
         [_] => name.to_owned(),
         all => format!("{name}, {} captures", all.len() - unreadable),
     };
-    let learner = Rc::try_unwrap(learner).map_err(|_| anyhow::anyhow!("the device still holds the profile")).or_internal()?;
+    let learner =
+        Rc::try_unwrap(learner).map_err(|_| anyhow::anyhow!("the device still holds the profile")).or_internal()?;
     let mut profile = learner.into_inner().finish(source, crate::bundle::now(), sum.measured());
     // What would have been expected of these tables, so that it can be corrected by what came.
     let shared = Arc::new(profile.clone());
@@ -227,7 +243,12 @@ impl Sum {
             frames: (amount.packets as f64 / self.received.packets.max(1) as f64).min(1.0),
             bytes: (amount.bytes as f64 / self.received.bytes.max(1) as f64).min(1.0),
         };
-        Measured { flagged: part(&self.flagged), diverted: part(&self.diverted), host: part(&self.host), expected: Part::default() }
+        Measured {
+            flagged: part(&self.flagged),
+            diverted: part(&self.diverted),
+            host: part(&self.host),
+            expected: Part::default(),
+        }
     }
 }
 

@@ -55,11 +55,18 @@ fn pages_of_each_class() {
 #[test]
 fn the_json_twin_says_the_same() {
     let place = rules("explain-json");
-    let value: Value = serde_json::from_str(&place.good(&["rules", "explain", "1", "3", "--rules", "x.rules", "--json"])).unwrap();
+    let value: Value =
+        serde_json::from_str(&place.good(&["rules", "explain", "1", "3", "--rules", "x.rules", "--json"])).unwrap();
     let first = &value["rules"][0];
-    assert_eq!((first["class"].as_str(), first["rule"]["header"].as_str()), (Some("L"), Some("alert tcp any any -> any 4444")));
+    assert_eq!(
+        (first["class"].as_str(), first["rule"]["header"].as_str()),
+        (Some("L"), Some("alert tcp any any -> any 4444"))
+    );
     let fragment = &first["conditions"][0]["fragments"][0];
-    assert_eq!((fragment["rules"].as_u64(), fragment["with"][0].as_u64(), fragment["bytes"].as_u64()), (Some(2), Some(7), Some(8)));
+    assert_eq!(
+        (fragment["rules"].as_u64(), fragment["with"][0].as_u64(), fragment["bytes"].as_u64()),
+        (Some(2), Some(7), Some(8))
+    );
     assert_eq!(first["proof"]["proven"], true);
     let guarded = &value["rules"][1];
     let guards = guarded["conditions"].as_array().unwrap().iter().flat_map(|c| c["guards"].as_array().unwrap());
@@ -90,7 +97,9 @@ fn rules_that_do_not_load_are_told_with_place_and_remedy() {
 #[test]
 fn costs_are_ranked_and_a_limit_refuses() {
     let place = rules("cost");
-    let text: String = (0..20).map(|n| format!("alert http any any -> any any (http.uri; content:\"/page{n:03}.php\"; sid:{};)\n", 100 + n)).collect();
+    let text: String = (0..20)
+        .map(|n| format!("alert http any any -> any any (http.uri; content:\"/page{n:03}.php\"; sid:{};)\n", 100 + n))
+        .collect();
     place.write("x.rules", format!("{RULES}{text}alert tcp any any -> any any (msg:\"dear\"; flags:A; sid:9;)\n"));
     let value: Value = serde_json::from_str(&place.good(&["rules", "cost", "--rules", "x.rules", "--json"])).unwrap();
     let rules = value["rules"].as_array().unwrap();
@@ -107,7 +116,10 @@ fn costs_are_ranked_and_a_limit_refuses() {
     let build = ["tables", "build", "--rules", "x.rules", "-o", "x.tables", "--max-host-share"];
     let (code, out, error) = place.weir(&[&build[..], &["5"]].concat());
     assert_eq!(code, 5, "{out}{error}");
-    assert!(out.contains("dear") && error.contains("--max-host-share allows 5 %") && error.contains("\n  = "), "{out}{error}");
+    assert!(
+        out.contains("dear") && error.contains("--max-host-share allows 5 %") && error.contains("\n  = "),
+        "{out}{error}"
+    );
     assert!(!place.0.join("x.tables").exists(), "nothing is written");
     place.good(&[&build[..], &["100"]].concat());
     assert_eq!(place.weir(&[&build[..], &["200"]].concat()).0, 2);
@@ -124,7 +136,9 @@ fn costs_are_ranked_and_a_limit_refuses() {
 fn profiles_are_learned_kept_and_named_in_bundles() {
     let place = rules("profiles");
     place.traffic();
-    let build = |more: &[&str]| place.weir(&[&["tables", "build", "--rules", "x.rules", "--seed", "1", "-o"][..], more].concat());
+    let build = |more: &[&str]| {
+        place.weir(&[&["tables", "build", "--rules", "x.rules", "--seed", "1", "-o"][..], more].concat())
+    };
     let (code, out, error) = build(&["a.tables", "--profile", "office.pcap", "--save-profile", "office.profile"]);
     assert_eq!(code, 0, "{out}{error}");
     assert!(out.contains("Planned by profile") && error.contains("at the host"), "{out}{error}");
@@ -152,9 +166,20 @@ fn profiles_are_learned_kept_and_named_in_bundles() {
     assert!(named["frames"].as_u64() > Some(100) && named["digest"].as_str().unwrap().len() == 8);
     assert!(place.good(&["tables", "inspect", "1.bundle"]).contains("planned by profile"));
     // Alerts do not depend on it, and the checker proves tables that it planned.
-    place.good(&["audit", "equivalence", "--rules", "x.rules", "--pcap", "office.pcap", "--profile", "office.profile", "-q"]);
+    place.good(&[
+        "audit",
+        "equivalence",
+        "--rules",
+        "x.rules",
+        "--pcap",
+        "office.pcap",
+        "--profile",
+        "office.profile",
+        "-q",
+    ]);
     assert!(place.good(&["tables", "verify", "a.tables", "--rules", "x.rules"]).contains("proven"));
-    let run = ["run", "--rules", "x.rules", "--pcap", "office.pcap", "--log-dir", "log", "-q", "--profile", "office.profile"];
+    let run =
+        ["run", "--rules", "x.rules", "--pcap", "office.pcap", "--log-dir", "log", "-q", "--profile", "office.profile"];
     place.good(&run);
     let explained = place.good(&["rules", "explain", "3", "--rules", "x.rules", "--profile", "office.profile"]);
     assert!(explained.contains("by profile"), "{explained}");

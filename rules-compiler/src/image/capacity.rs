@@ -114,7 +114,8 @@ impl Degrader {
     fn shorten(&mut self, plan: &mut Plan, length: usize, excess: usize, capacity: &Capacity) -> bool {
         let of_length = |n: usize| fragments(plan).filter(|f| f.length() == n).collect::<HashSet<_>>();
         let shorter = crate::plan::class::LENGTHS.into_iter().rev().filter(|n| *n < length);
-        let room = shorter.map(|n| (n, capacity.fragments.saturating_sub(of_length(n).len()))).find(|(_, room)| *room > 0);
+        let room =
+            shorter.map(|n| (n, capacity.fragments.saturating_sub(of_length(n).len()))).find(|(_, room)| *room > 0);
         let Some((target, mut room)) = room else { return false };
         let statistics = Statistics::default();
         let rate = |fragment: &Fragment| statistics.rate(Traffic::Any, fragment);
@@ -180,7 +181,13 @@ impl Degrader {
     }
 
     /// Rules become class C, those first that lose least by it for the entries that they alone need.
-    fn complete(&mut self, rules: &[Rule], plan: &mut Plan, excess: usize, counts: impl Fn(&Condition) -> bool) -> bool {
+    fn complete(
+        &mut self,
+        rules: &[Rule],
+        plan: &mut Plan,
+        excess: usize,
+        counts: impl Fn(&Condition) -> bool,
+    ) -> bool {
         let mut users: HashMap<Trigger, usize> = HashMap::new();
         for planned in &plan.rules {
             let own: HashSet<Trigger> = planned.conditions.iter().filter(|c| counts(c)).map(|c| c.trigger).collect();
@@ -351,7 +358,9 @@ fn end_of(fragment: &Fragment, length: usize) -> Option<Fragment> {
 
 fn shorten_one(condition: &mut Condition, chosen: &HashSet<Fragment>, target: usize) -> bool {
     let Trigger::Fragment(fragment) = condition.trigger else { return false };
-    let Some(short) = Some(fragment).filter(|f| chosen.contains(f)).and_then(|f| end_of(&f, target)) else { return false };
+    let Some(short) = Some(fragment).filter(|f| chosen.contains(f)).and_then(|f| end_of(&f, target)) else {
+        return false;
+    };
     condition.trigger = Trigger::Fragment(short);
     let by = i32::try_from(fragment.length() - target).unwrap_or(0);
     let record = &mut condition.record;
@@ -399,12 +408,17 @@ fn rounded(set: &AddressSet, bits4: u32, bits6: u32) -> AddressSet {
     let mask4 = u32::MAX.checked_shr(bits4).unwrap_or(0);
     let mask6 = u128::MAX.checked_shr(bits6).unwrap_or(0);
     let v4 = set.v4.iter().map(|&(a, b)| (Ipv4Addr::from(u32::from(a) & !mask4), Ipv4Addr::from(u32::from(b) | mask4)));
-    let v6 = set.v6.iter().map(|&(a, b)| (Ipv6Addr::from(u128::from(a) & !mask6), Ipv6Addr::from(u128::from(b) | mask6)));
+    let v6 =
+        set.v6.iter().map(|&(a, b)| (Ipv6Addr::from(u128::from(a) & !mask6), Ipv6Addr::from(u128::from(b) | mask6)));
     AddressSet::from_intervals(v4.collect(), v6.collect())
 }
 
 /// Makes sets larger, and lets the plan's records name the new ones. How many changed.
-fn rewrite(plan: &mut Plan, ports: impl Fn(&PortSet) -> PortSet, addresses: impl Fn(&AddressSet) -> AddressSet) -> usize {
+fn rewrite(
+    plan: &mut Plan,
+    ports: impl Fn(&PortSet) -> PortSet,
+    addresses: impl Fn(&AddressSet) -> AddressSet,
+) -> usize {
     let mut sets = Sets::default();
     let mut changed = 0;
     let mut map_ports = Vec::with_capacity(plan.sets.ports().len());

@@ -186,7 +186,7 @@ pub fn candidates(rules: &[Rule], options: &Options) -> std::collections::HashSe
 fn plan_by(rules: &[Rule], options: &Options, statistics: &Statistics) -> Plan {
     let mut sets = Sets::default();
     let with_rates = options.profile.clone().filter(|profile| profile.has_rates());
-    let estimator = with_rates.map(|profile| Estimator::new(profile, statistics.clone()));
+    let estimator = with_rates.map(|profile| Estimator::new(profile, statistics.clone()).with_prior());
     let mut builder =
         Builder { options, statistics, sets: &mut sets, pattern: None, estimator: estimator.as_ref() };
     let mut out = Plan {
@@ -332,7 +332,8 @@ fn weighed(choice: &Choice, estimator: &Estimator, sets: &Sets) -> f64 {
         http::CODINGS.iter().chain(&http::BROKEN_CODINGS).any(|text| class::Fragment::new(text, false) == Some(*f))
     };
     let cost = |is: &dyn Fn(&Trigger) -> bool| {
-        estimator.conditions(choice.conditions.iter().filter(|c| is(&c.trigger)), sets)
+        let some: Vec<&Condition> = choice.conditions.iter().filter(|c| is(&c.trigger)).collect();
+        estimator.price(&some, sets)
     };
     let own = |t: &Trigger| matches!(t, Trigger::Fragment(f) if !coding(f));
     let has = |is: &dyn Fn(&Trigger) -> bool| choice.conditions.iter().any(|c| is(&c.trigger));

@@ -66,12 +66,31 @@ pub struct Estimator {
     statistics: Statistics,
     parts: RefCell<HashMap<Asked, Bits>>,
     records: RefCell<HashMap<Record, Rc<Admitted>>>,
+    /// Of the built-in sample: for traffic that this one has little of.
+    prior: Option<Box<Estimator>>,
 }
+
+/// What the built-in sample counts beside a profile's where plans are chosen.
+const PRIOR: f64 = 0.1;
 
 impl Estimator {
     /// By a profile; rates of windows by the statistics, which may have learned theirs from it.
     pub fn new(profile: Arc<Profile>, statistics: Statistics) -> Self {
-        Estimator { profile, statistics, parts: RefCell::default(), records: RefCell::default() }
+        Estimator { profile, statistics, parts: RefCell::default(), records: RefCell::default(), prior: None }
+    }
+
+    /// With the built-in sample beside it, for [`Estimator::price`].
+    #[must_use]
+    pub fn with_prior(mut self) -> Self {
+        self.prior = Some(Box::new(Estimator::new(Profile::built_in(), self.statistics.clone())));
+        self
+    }
+
+    /// What conditions cost in a choice: expected as in the profile, and a little as in the built-in sample, so that rules on a
+    /// protocol of which the profile has nothing are planned as well as without it.
+    pub fn price(&self, conditions: &[&Condition], sets: &Sets) -> f64 {
+        let prior = self.prior.as_ref().map_or(0.0, |prior| prior.conditions(conditions.iter().copied(), sets));
+        self.conditions(conditions.iter().copied(), sets) + PRIOR * prior
     }
 
     /// The sample is empty: nothing can be said.
@@ -95,7 +114,8 @@ impl Estimator {
         let holds = |f: &SampledFrame| -> bool {
             let port = |id: u16, port: u16| sets.ports().get(usize::from(id)).is_none_or(|set| set.contains(port));
             let address = |id: u16, first: bool| {
-                let of = |set: &weir_ir::AddressSet| f.networks.is_none_or(|(a, b)| set.contains(if first { a } else { b }));
+                let of =
+                    |set: &weir_ir::AddressSet| f.networks.is_none_or(|(a, b)| set.contains(if first { a } else { b }));
                 sets.addresses().get(usize::from(id)).is_none_or(of)
             };
             match asked {
@@ -178,7 +198,11 @@ impl Estimator {
 
     /// Frames that hold a window, of those that a record admits by kind.
     fn with_window(&self, window: &Fragment, admitted: &Admitted) -> f64 {
-        admitted.kinds.iter().enumerate().fold(0.0, |sum, (kind, frames)| sum + frames * self.statistics.rate_of_kind(kind, window))
+        admitted
+            .kinds
+            .iter()
+            .enumerate()
+            .fold(0.0, |sum, (kind, frames)| sum + frames * self.statistics.rate_of_kind(kind, window))
     }
 
     /// Expected share of all frames that a condition holds in.
@@ -240,7 +264,11 @@ impl Estimator {
             let flagged_now = (sample * ratio).min(1.0);
             // As many frames follow a flagged one as did there.
             let grown = |whole: f64| {
-                let power = if flagged > 0.0 && flagged < 1.0 && whole < 1.0 { (1.0 - whole).ln() / (1.0 - flagged).ln() } else { 1.0 };
+                let power = if flagged > 0.0 && flagged < 1.0 && whole < 1.0 {
+                    (1.0 - whole).ln() / (1.0 - flagged).ln()
+                } else {
+                    1.0
+                };
                 1.0 - (1.0 - flagged_now).powf(power.max(1.0))
             };
             (flagged_now, grown(of(&m.diverted)), grown(of(&m.host)))
@@ -299,9 +327,11 @@ impl Estimator {
         by_list.sort_unstable();
         for (list, fragments) in by_list {
             let (units, single) = threes(&fragments);
-            let of_three = |three: &[u8; 3]| std::array::from_fn(|kind| self.statistics.rate_of_three_of_kind(kind, three));
+            let of_three =
+                |three: &[u8; 3]| std::array::from_fn(|kind| self.statistics.rate_of_three_of_kind(kind, three));
             let of_one = |window: &Fragment| std::array::from_fn(|kind| self.statistics.rate_of_kind(kind, window));
-            let rates: Vec<[f64; KINDS]> = units.iter().map(|(three, _)| of_three(three)).chain(single.iter().map(of_one)).collect();
+            let rates: Vec<[f64; KINDS]> =
+                units.iter().map(|(three, _)| of_three(three)).chain(single.iter().map(of_one)).collect();
             if rates.iter().flatten().all(|rate| *rate < NEGLIGIBLE) {
                 continue;
             }
@@ -322,7 +352,10 @@ impl Estimator {
         let length = |f: &SampledFrame| f64::from(f.length);
         let bytes: f64 = self.profile.sample.iter().map(length).sum();
         let flagged: f64 = self.profile.sample.iter().zip(&clear).map(|(f, clear)| length(f) * (1.0 - clear)).sum();
-        Part { frames: clear.iter().map(|clear| 1.0 - clear).sum::<f64>() / self.frames(), bytes: flagged / bytes.max(1.0) }
+        Part {
+            frames: clear.iter().map(|clear| 1.0 - clear).sum::<f64>() / self.frames(),
+            bytes: flagged / bytes.max(1.0),
+        }
     }
 }
 
@@ -340,7 +373,9 @@ fn threes(windows: &[Fragment]) -> (HashMap<[u8; 3], usize>, Vec<Fragment>) {
         return (HashMap::new(), windows.to_vec());
     }
     let part = |window: &Fragment, from: usize| -> Option<[u8; 3]> {
-        (window.length() == 4).then(|| window.folded().get(from..from + 3).and_then(|b| b.first_chunk()).copied()).flatten()
+        (window.length() == 4)
+            .then(|| window.folded().get(from..from + 3).and_then(|b| b.first_chunk()).copied())
+            .flatten()
     };
     let mut units: HashMap<[u8; 3], usize> = HashMap::new();
     let mut rest = windows.to_vec();
@@ -363,7 +398,9 @@ fn common(a: &[u64], b: &[u64]) -> f64 {
 
 /// Of the frames that hold a fragment, those that hold it where the record wants it.
 fn placed(record: &Record) -> f64 {
-    if record.flags & (RecordFlags::POSITION_PACKET.0 | RecordFlags::POSITION_STREAM.0) == 0 || record.position_max == i32::MAX {
+    if record.flags & (RecordFlags::POSITION_PACKET.0 | RecordFlags::POSITION_STREAM.0) == 0
+        || record.position_max == i32::MAX
+    {
         return 1.0;
     }
     let places = f64::from(record.position_max) - f64::from(record.position_min) + 1.0;

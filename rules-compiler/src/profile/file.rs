@@ -48,7 +48,9 @@ impl ProfileError {
         match self {
             ProfileError::Magic => "name a capture, a directory of captures, or a file that --save-profile wrote",
             ProfileError::Format(_) => "learn it again with this version: name the captures, and --save-profile",
-            ProfileError::Checksum | ProfileError::Content(_) => "fetch the file again, or learn it again from its captures",
+            ProfileError::Checksum | ProfileError::Content(_) => {
+                "fetch the file again, or learn it again from its captures"
+            }
         }
     }
 }

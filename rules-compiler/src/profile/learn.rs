@@ -236,7 +236,10 @@ impl Learner {
                 let worth = (0..KINDS).any(|kind| {
                     let frames = profile.head.kinds.get(kind).map_or(0.0, |n| *n as f64).max(1.0);
                     let count = counts.get(kind).map_or(0.0, |n| f64::from(*n));
-                    count / frames >= WORTH && count > 0.0 || crate::plan::cost::chain(&profile.grams, kind, bytes) >= FEARED
+                    // In few frames everything that was not seen looks as frequent as half a frame.
+                    let feared = FEARED.max(2.0 / frames);
+                    count / frames >= WORTH && count > 0.0
+                        || crate::plan::cost::chain(&profile.grams, kind, bytes) >= feared
                 });
                 if worth {
                     kept.push((key(*window, length), *counts));

@@ -123,9 +123,22 @@ impl Profile {
         (frames > 0 && !self.grams.is_empty()).then_some(frames as f64)
     }
 
-    /// Shares of each kind's frames that raise a guard, by number. Of a kind of which the sample holds few frames, more.
+    /// Shares of each kind's frames that raise a guard, by number. Of a kind of which the sample holds few frames, the built-in
+    /// sample tells.
     pub fn guard_rates(&self) -> [[f64; GUARDS_MAX]; KINDS] {
         const FEW: f64 = 64.0;
+        let (counts, frames) = self.guard_counts();
+        let (built_in, of_built_in) = Profile::built_in().guard_counts();
+        std::array::from_fn(|kind| {
+            std::array::from_fn(|guard| {
+                let prior = built_in[kind][guard] / of_built_in[kind].max(1.0);
+                (counts[kind][guard] + FEW * prior) / (frames[kind] + FEW)
+            })
+        })
+    }
+
+    /// Frames of the sample that raise each guard, and all, by kind.
+    fn guard_counts(&self) -> ([[f64; GUARDS_MAX]; KINDS], [f64; KINDS]) {
         let mut counts = [[0.0; GUARDS_MAX]; KINDS];
         let mut frames = [0.0; KINDS];
         for frame in &self.sample {
@@ -134,9 +147,7 @@ impl Profile {
             *all += 1.0;
             own.iter_mut().enumerate().for_each(|(n, count)| *count += f64::from(frame.guards >> n & 1 != 0));
         }
-        // As if a few more had come, half a percent of which raise it.
-        counts.iter_mut().zip(frames).for_each(|(own, all)| own.iter_mut().for_each(|n| *n = (*n + FEW * 0.005) / (all + FEW)));
-        counts
+        (counts, frames)
     }
 
     /// Parts of the frames with payload by kind; equal ones if there are none.

@@ -81,7 +81,10 @@ fn what_was_counted_is_the_rate() {
     let not_counted = rate(b"eldomWor", Traffic::Request);
     assert!((0.03..0.15).contains(&not_counted), "{not_counted}");
     // Nothing is known of DNS: the built-in rate.
-    assert_eq!(rate(b"SeldomWo", Traffic::Dns), Statistics::default().rate(Traffic::Dns, &Fragment::new(b"SeldomWo", true).unwrap()));
+    assert_eq!(
+        rate(b"SeldomWo", Traffic::Dns),
+        Statistics::default().rate(Traffic::Dns, &Fragment::new(b"SeldomWo", true).unwrap())
+    );
 }
 
 #[test]
@@ -94,7 +97,11 @@ fn a_profile_is_what_its_file_says() {
     assert_eq!(back.encode(), file);
     assert!(!back.digest.is_empty());
     // No payload: not even the hosts of the frames.
-    assert!(back.sample.iter().all(|f| f.networks.is_none_or(|(a, b)| [a, b].iter().all(|a| a.to_string().ends_with(".1")))));
+    assert!(
+        back.sample
+            .iter()
+            .all(|f| f.networks.is_none_or(|(a, b)| [a, b].iter().all(|a| a.to_string().ends_with(".1"))))
+    );
     for at in [0, 8, 13, 40, file.len() / 2, file.len() - 1] {
         let mut changed = file.clone();
         changed[at] ^= 1;

@@ -81,8 +81,11 @@ pub fn packet(condition: &PacketCondition) -> String {
         }
         P::FragmentOffset(c) => format!("fragoffset:{}", comparison(*c)),
         P::Address { source, destination, either } => {
-            let of = |name: &str, set: &Option<weir_ir::AddressSet>| set.as_ref().map(|s| format!("{name} {}", addresses(s)));
-            let both: Vec<String> = [of("source", source), of("destination", destination)].into_iter().flatten().collect();
+            let of = |name: &str, set: &Option<weir_ir::AddressSet>| {
+                set.as_ref().map(|s| format!("{name} {}", addresses(s)))
+            };
+            let both: Vec<String> =
+                [of("source", source), of("destination", destination)].into_iter().flatten().collect();
             format!("address:{}", both.join(if *either { " or " } else { " and " }))
         }
         P::StreamSize(s) => {
@@ -191,7 +194,14 @@ pub fn application(condition: &AppLayerCondition) -> String {
             let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
             let version = version.map_or_else(String::new, |c| format!(",{}", comparison(c)));
             let any = if *any { ",any_frag" } else { "" };
-            format!("dcerpc.iface:{}-{}-{}-{}-{}{version}{any}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+            format!(
+                "dcerpc.iface:{}-{}-{}-{}-{}{version}{any}",
+                part(0, 8),
+                part(8, 12),
+                part(12, 16),
+                part(16, 20),
+                part(20, 32)
+            )
         }
         A::DcerpcOpnum(all) => {
             format!("dcerpc.opnum:{}", all.iter().map(|c| comparison(*c)).collect::<Vec<_>>().join(","))

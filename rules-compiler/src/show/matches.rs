@@ -4,8 +4,8 @@ use super::condition::comparison;
 use super::{operation, quoted};
 use weir_ir::content::ENTROPY_UNITS;
 use weir_ir::{
-    Base64Decode, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Content, DatasetOperation, Endian, Entropy, IsDataAt,
-    MathOperator, Match, Number, Pcre, TestOperator, Transform,
+    Base64Decode, ByteBase, ByteExtract, ByteJump, ByteMath, ByteTest, Content, DatasetOperation, Endian, Entropy,
+    IsDataAt, Match, MathOperator, Number, Pcre, TestOperator, Transform,
 };
 
 /// One match, with its modifiers.
@@ -100,10 +100,14 @@ fn expression(p: &Pcre) -> String {
     ];
     let flags: String = flags.into_iter().filter(|(is, _)| *is).map(|(_, flag)| flag).collect();
     let captures: String = p.captures.iter().map(|name| format!(", {name}")).collect();
-    let pattern: String = p.pattern.chars().flat_map(|c| {
-        // An expression may hold what a terminal would obey.
-        if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }
-    }).collect();
+    let pattern: String = p
+        .pattern
+        .chars()
+        .flat_map(|c| {
+            // An expression may hold what a terminal would obey.
+            if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }
+        })
+        .collect();
     format!("pcre:{}\"/{pattern}/{flags}{captures}\"", not(p.negated))
 }
 
@@ -152,7 +156,8 @@ fn byte_test(t: &ByteTest) -> String {
 }
 
 fn byte_jump(j: &ByteJump) -> String {
-    let mut out = format!("byte_jump:{},{}{}", number(j.count), number(j.offset), field(j.relative, j.endian, j.base, j.bitmask));
+    let mut out =
+        format!("byte_jump:{},{}{}", number(j.count), number(j.offset), field(j.relative, j.endian, j.base, j.bitmask));
     if j.multiplier > 1 {
         out += &format!(",multiplier {}", j.multiplier);
     }

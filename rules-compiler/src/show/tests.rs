@@ -56,7 +56,9 @@ fn conditions_and_state() {
             "noalert"
         ]
     );
-    let rule = shown(r#"alert dns any any -> any any (dns.query; dotprefix; content:".evil.example"; endswith; bsize:3<>90; sid:1;)"#);
+    let rule = shown(
+        r#"alert dns any any -> any any (dns.query; dotprefix; content:".evil.example"; endswith; bsize:3<>90; sid:1;)"#,
+    );
     assert_eq!(rule.buffers[0].buffer, "dns.query");
     assert_eq!(rule.buffers[0].transforms, ["dotprefix"]);
     assert_eq!(rule.buffers[0].matches, [r#"content:".evil.example"; endswith"#, "bsize:3<>90"]);
@@ -86,7 +88,8 @@ fn shown_text_reads_back_to_the_same_rule() {
             }
         }
         again += "sid:1;)";
-        let back = load(&[RuleSource::from_text("x", again.as_str())], &VariableTable::default(), &LoadOptions::default());
+        let back =
+            load(&[RuleSource::from_text("x", again.as_str())], &VariableTable::default(), &LoadOptions::default());
         assert!(back.rejected.is_empty(), "{again}: {:?}", back.rejected);
         assert_eq!(back.rules[0].buffers, first.buffers, "{again}");
         assert_eq!(back.rules[0].header, first.header, "{again}");

@@ -13,10 +13,24 @@ fn rules() -> Vec<Rule> {
     for n in 0..40u32 {
         let words = ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel"];
         let word = format!("{}{n:02}{}", words[n as usize % 8], words[(n as usize * 3 + 1) % 8]);
-        text += &format!("alert tcp any any -> any {} (content:\"{word}\"; offset:{n}; depth:60; sid:{};)\n", 1000 + n * 7, 100 + n);
+        text += &format!(
+            "alert tcp any any -> any {} (content:\"{word}\"; offset:{n}; depth:60; sid:{};)\n",
+            1000 + n * 7,
+            100 + n
+        );
         text += &format!("alert http any any -> any any (http.uri; content:\"/{word}.php\"; sid:{};)\n", 200 + n);
-        text += &format!("alert udp 10.{n}.3.0/24 any -> any [{},{}:{}] (dsize:{}; sid:{};)\n", 53 + n, 2000 + n * 3, 2001 + n * 3, 20 + n, 300 + n);
-        text += &format!("alert ip [198.51.{n}.7,203.0.113.{n},2001:db8:{n:x}::/48] any -> any any (msg:\"list\"; sid:{};)\n", 400 + n);
+        text += &format!(
+            "alert udp 10.{n}.3.0/24 any -> any [{},{}:{}] (dsize:{}; sid:{};)\n",
+            53 + n,
+            2000 + n * 3,
+            2001 + n * 3,
+            20 + n,
+            300 + n
+        );
+        text += &format!(
+            "alert ip [198.51.{n}.7,203.0.113.{n},2001:db8:{n:x}::/48] any -> any any (msg:\"list\"; sid:{};)\n",
+            400 + n
+        );
         text += &format!("alert dns any any -> any any (dns.query; content:\"{word}.example\"; sid:{};)\n", 500 + n);
     }
     let set = load(&[RuleSource::from_text("x", text.as_str())], &VariableTable::default(), &LoadOptions::default());
@@ -69,7 +83,11 @@ fn records_and_lists_lose_their_places_first() {
     let rules = rules();
     let (_, whole) = proven(&rules, |_| {});
     let (_, image) = proven(&rules, |c| c.records = whole.report.records - 20);
-    assert!(image.report.degraded.unplaced > 0 && image.report.records <= whole.report.records - 20, "{:?}", image.report);
+    assert!(
+        image.report.degraded.unplaced > 0 && image.report.records <= whole.report.records - 20,
+        "{:?}",
+        image.report
+    );
     let (_, image) = proven(&rules, |c| c.list_entries = 5);
     assert!(!image.report.widened.is_empty(), "{:?}", image.report);
 }
@@ -91,7 +109,11 @@ fn sets_of_ports_and_addresses_grow() {
     let (_, whole) = proven(&rules, |_| {});
     let (classes, v4) = (whole.report.ports.1 as usize, whole.report.prefixes.0);
     let (_, image) = proven(&rules, |c| c.port_classes = classes / 4);
-    assert!(image.report.ports.1 as usize <= classes / 4 && !image.report.degraded.enlarged.is_empty(), "{:?}", image.report);
+    assert!(
+        image.report.ports.1 as usize <= classes / 4 && !image.report.degraded.enlarged.is_empty(),
+        "{:?}",
+        image.report
+    );
     let (_, image) = proven(&rules, |c| c.prefixes_v4 = v4 / 2);
     assert!(image.report.prefixes.0 <= v4 / 2 && !image.report.degraded.enlarged.is_empty(), "{:?}", image.report);
     let (_, image) = proven(&rules, |c| (c.address_classes, c.prefixes_v6) = (3, 0));
@@ -109,9 +131,15 @@ fn what_cannot_fit_is_an_error() {
 
 #[test]
 fn many_cases_of_one_window_fit() {
-    let words = ["Wombats!", "wOmbats!", "woMbats!", "womBats!", "wombAts!", "wombaTs!", "wombatS!", "WOmbats!", "WoMbats!", "WomBats!"];
-    let text: String =
-        words.iter().enumerate().map(|(n, word)| format!("alert tcp any any -> any any (content:\"{word}\"; sid:{};)\n", n + 1)).collect();
+    let words = [
+        "Wombats!", "wOmbats!", "woMbats!", "womBats!", "wombAts!", "wombaTs!", "wombatS!", "WOmbats!", "WoMbats!",
+        "WomBats!",
+    ];
+    let text: String = words
+        .iter()
+        .enumerate()
+        .map(|(n, word)| format!("alert tcp any any -> any any (content:\"{word}\"; sid:{};)\n", n + 1))
+        .collect();
     let set = load(&[RuleSource::from_text("x", text.as_str())], &VariableTable::default(), &LoadOptions::default());
     let (_, image) = proven(&set.rules, |_| {});
     let (_, one) = proven(&set.rules[..1], |_| {});

@@ -94,7 +94,12 @@ fn print_shared(costs: &Costs) {
 fn print_expected(costs: &Costs, planning: &Planning) {
     let e = &costs.expected;
     let part = |p: &Part| format!("{} of the frames, {} of the bytes", percent(p.frames), percent(p.bytes));
-    outln!("Expected of all rules together: flagged {}; diverted {}; at the host {}.", part(&e.flagged), part(&e.diverted), part(&e.host));
+    outln!(
+        "Expected of all rules together: flagged {}; diverted {}; at the host {}.",
+        part(&e.flagged),
+        part(&e.diverted),
+        part(&e.host)
+    );
     outln!("By {}; `weir audit equivalence` measures it.", planning.describe());
 }
 
@@ -127,7 +132,13 @@ pub fn enforce(most: Option<f64>, loaded: &Loaded, tables: &Tables, json: bool) 
     }
     Err(Failure {
         code: TOO_MUCH,
-        error: anyhow::anyhow!("{} of the frames are expected at the host, --max-host-share allows {most} %", percent(expected)),
-        remedy: Some("leave out or narrow the rules above, narrow HOME_NET, plan by traffic of yours (--profile), or allow more".to_owned()),
+        error: anyhow::anyhow!(
+            "{} of the frames are expected at the host, --max-host-share allows {most} %",
+            percent(expected)
+        ),
+        remedy: Some(
+            "leave out or narrow the rules above, narrow HOME_NET, plan by traffic of yours (--profile), or allow more"
+                .to_owned(),
+        ),
     })
 }

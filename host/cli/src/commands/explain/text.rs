@@ -43,7 +43,11 @@ pub fn page(e: &Explained) -> String {
     }
     for gate in &e.gates {
         let set_by: Vec<String> = gate.set_by.iter().map(u32::to_string).collect();
-        put(&mut out, "waits for", &format!("flowbit {}, set by {}; the host keeps flows with it", gate.flowbit, set_by.join(", ")));
+        put(
+            &mut out,
+            "waits for",
+            &format!("flowbit {}, set by {}; the host keeps flows with it", gate.flowbit, set_by.join(", ")),
+        );
     }
     if e.conditions.is_empty() && e.gates.is_empty() {
         put(&mut out, "looks for", "nothing");
@@ -73,7 +77,18 @@ fn conditions(out: &mut String, name: &str, group: &Group) {
         n => format!("{} rules ask for it", grouped(n as u64)),
     };
     for f in group.fragments.iter().take(FORMS) {
-        line(out, &format!("fragment \"{}\": {} bytes, {}, {}; expected in {}; {}", f.text, f.bytes, f.hex, f.case, share(f.expected), of(f.rules)));
+        line(
+            out,
+            &format!(
+                "fragment \"{}\": {} bytes, {}, {}; expected in {}; {}",
+                f.text,
+                f.bytes,
+                f.hex,
+                f.case,
+                share(f.expected),
+                of(f.rules)
+            ),
+        );
         if !f.with.is_empty() {
             let sids: Vec<String> = f.with.iter().map(u32::to_string).collect();
             let more = f.rules.saturating_sub(f.with.len() + 1);
