@@ -7,7 +7,7 @@ use crate::banks::Banks;
 use crate::config_space::ConfigSpace;
 use crate::counters::{Counters, Violation};
 use crate::faults::Faults;
-use crate::flow::{self, FlowTable, HostStreams, HostTimeouts};
+use crate::flow::{self, HostStreams, HostTimeouts};
 use crate::msix::Msix;
 use crate::parse::ParseConfig;
 use crate::pipeline::{Frame, Offer, Pipeline, Settings, TransmitSink};
@@ -79,7 +79,7 @@ impl Simulator {
     }
 
     /// A frame arrives at the port. With SOURCE_WAITS set, [`Offer::Wait`] asks the caller to let the host catch up and
-    /// to offer the same frame again. A device that is not enabled takes frames without notice.
+    /// to offer the same frame again. A device that is not enabled applies its fail mode.
     pub fn offer(&self, frame: &Frame<'_>) -> Offer {
         self.0.borrow_mut().offer(frame, true)
     }
@@ -208,6 +208,7 @@ impl Core {
 
     fn offer(&mut self, frame: &Frame<'_>, may_wait: bool) -> Offer {
         if !self.is_enabled() {
+            self.pipeline.unattended(frame);
             return Offer::Accepted;
         }
         self.step(|pipeline| pipeline.offer(frame, may_wait))
@@ -234,7 +235,7 @@ impl Core {
         result
     }
 
-    fn capabilities(&self) -> [Capability; 14] {
+    fn capabilities(&self) -> [Capability; 15] {
         let entry = |kind: CapabilityType, value0: u64, value1: u64| Capability {
             kind: kind as u16,
             version: 1,
@@ -260,6 +261,7 @@ impl Core {
             entry(CapabilityType::Ports, 1, LINK_TYPES),
             entry(CapabilityType::Inline, 1, 0),
             entry(CapabilityType::Guards, guards, 0),
+            entry(CapabilityType::Takeover, 1, 0),
         ]
     }
 
@@ -467,18 +469,13 @@ impl Core {
             rings(old) == rings(new) && history(old) == history(new)
         };
         let pipeline = &mut self.pipeline;
-        let unchanged = pipeline.queues.len() == queues.len()
-            && pipeline.queues.iter().zip(&queues).all(|(old, new)| same(old, new))
-            && pipeline.settings.flow_hash == settings.flow_hash
-            && pipeline.flows.capacity() == 1 << wanted.ilog2();
+        let kept = pipeline.settings.flow_hash == settings.flow_hash && pipeline.flows.capacity() == 1 << wanted.ilog2();
+        let unchanged = kept
+            && pipeline.queues.len() == queues.len()
+            && pipeline.queues.iter().zip(&queues).all(|(old, new)| same(old, new));
         pipeline.settings = settings;
         if !unchanged {
-            // Records of other rings mean nothing in these: entries start anew with them.
-            let live = pipeline.flows.used() as u64;
-            pipeline.counters.add(Counter::FlowsForgotten, live);
-            (0..live).for_each(|_| pipeline.counters.lower(Counter::FlowsLive));
-            pipeline.queues = queues;
-            pipeline.flows = FlowTable::new(wanted);
+            pipeline.take_over(queues, wanted, kept);
         }
         Ok(())
     }
@@ -527,7 +524,12 @@ impl Core {
         self.space = ConfigSpace::new(vectors);
         self.msix = Msix::new(usize::from(vectors));
         self.pipeline.bus.master = false;
-        self.reset();
+        // The host let go: what it decided stays (decision 0022).
+        let fail_mode = self.registers.get(r::FAIL_MODE);
+        self.registers = Registers::new(self.config.queues);
+        self.registers.set(r::FAIL_MODE, fail_mode);
+        self.banks = Banks::default();
+        self.pipeline.abandon();
     }
 }
 

@@ -104,6 +104,21 @@ impl<P: PciFunction> Driver<P> {
         Ok(driver)
     }
 
+    /// Check what answers, and take over from a host that is gone: flows that it blocked stay blocked, counters go on, and
+    /// the device has applied its fail mode since (decision 0022). `false`: this device cannot; it was reset.
+    pub fn resume(pci: P) -> Result<(Self, bool), DeviceError> {
+        let mut driver = Self::attach(pci)?;
+        let can = driver.capability(enums::CapabilityType::Takeover).is_some_and(|takeover| takeover.value0 & 1 != 0);
+        if can {
+            driver.disable()?;
+            // What went wrong for the other host is not this one's.
+            driver.pci.write32(BAR, r::ERROR, u32::MAX)?;
+        } else {
+            driver.reset()?;
+        }
+        Ok((driver, can))
+    }
+
     /// Check what answers and leave it as it is: to read identity, capabilities and counters of a device at work.
     pub fn attach(mut pci: P) -> Result<Self, DeviceError> {
         let id = pci.config_read(0)?;

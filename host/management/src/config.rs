@@ -136,6 +136,10 @@ section! {
             |n| n.0 > 0, "at least 1";
         queue_limit: Size = Size(256 << 10), "stream.reassembly.queue-limit",
             "Bytes of a direction that may wait behind a gap.", |n| n.0 >= 1 << 10, "at least 1 KiB";
+        stream_memory: Size = Size(256 << 20), "stream.reassembly.memory",
+            "Bytes that may wait behind gaps in all streams together (64 more for each piece). A stream may hold an eighth of what is \
+             free of it; beyond, what waits is delivered behind a gap, and counted.",
+            |n| n.0 >= 1 << 20, "at least 1 MiB";
         raw_window: Size = Size(2560), "stream.reassembly.raw-window",
             "Delivered bytes that stay visible to payload contents of rules.",
             |n| (64..=1 << 20).contains(&n.0), "64 B to 1 MiB";

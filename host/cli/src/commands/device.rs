@@ -106,6 +106,7 @@ fn meaning(cap: &Capability) -> String {
             format!("{a}; link types: {}", links.join(", "))
         }
         Some(T::Inline) => if cap.value0 == 1 { "two ports can be joined" } else { "tap only" }.to_owned(),
+        Some(T::Takeover) => if cap.value0 & 1 == 1 { "blocks and fail mode outlive the host" } else { "none" }.to_owned(),
         Some(T::Guards) => format!("{} of {} guards", cap.value0.count_ones(), Guard::ALL.len()),
         None => format!("{a}, {b}"),
     }
