@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod acknowledged;
+pub mod budget;
 pub mod config;
 pub mod device;
 pub mod engine;
