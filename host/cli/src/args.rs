@@ -393,6 +393,13 @@ Examples:
   weir device counters --check                                        the bundled example
   weir device counters --rules rules/ --pcap day.pcap --check --json", after_long_help = exit::TABLE)]
     Counters(CountersArguments),
+    /// Try what the contract promises, step by step: registers, tables by DMA, interrupts, the frame path, the fail mode.
+    #[command(after_help = "The device is reset before and after, and must not be in use. Exit code 1 if a step fails.
+
+Examples:
+  weir device selftest
+  weir device selftest --device rtl      a build with `--features rtl`", after_long_help = exit::TABLE)]
+    Selftest(DeviceInfoArguments),
 }
 
 /// `weir device info`

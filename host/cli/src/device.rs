@@ -206,6 +206,16 @@ pub fn rtl() -> Result<weir_rtl::RtlDevice, Failure> {
     })
 }
 
+/// The RTL is not part of this build.
+#[cfg(not(feature = "rtl"))]
+pub fn without_rtl() -> Failure {
+    Failure {
+        code: USAGE,
+        error: anyhow::anyhow!("`--device rtl`: this weir was built without the RTL"),
+        remedy: Some("build with `cargo build --release -p weir --features rtl`; it needs Verilator".to_owned()),
+    }
+}
+
 /// What a device says that it holds.
 pub fn capabilities<N: Nic>(nic: N) -> Result<Vec<(CapabilityType, u64, u64)>, Failure> {
     Ok(Driver::probe(nic).or_internal()?.info().or_internal()?.capabilities)
@@ -278,11 +288,7 @@ impl Behind<'_> {
             #[cfg(feature = "rtl")]
             Device::Rtl => self.run_on(&rtl()?, source, sink, control),
             #[cfg(not(feature = "rtl"))]
-            Device::Rtl => Err(Failure {
-                code: USAGE,
-                error: anyhow::anyhow!("`--device rtl`: this weir was built without the RTL"),
-                remedy: Some("build with `cargo build --release -p weir --features rtl`; it needs Verilator".to_owned()),
-            }),
+            Device::Rtl => Err(without_rtl()),
             Device::None => Err(Failure {
                 code: USAGE,
                 error: anyhow::anyhow!("`--device none` is no device to compare with"),

@@ -3,6 +3,7 @@
 mod history;
 mod info;
 mod queue;
+pub mod selftest;
 mod tables;
 pub mod validate;
 

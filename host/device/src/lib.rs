@@ -13,6 +13,7 @@ pub mod iommu;
 pub mod pci;
 
 pub use dma::DmaMemory;
+pub use driver::selftest;
 pub use driver::{Driver, DriverConfig, HistoryFrame, QueueConfig};
 pub use error::DeviceError;
 pub use iommu::{IommuError, IommuTable, Permission};

@@ -1,6 +1,6 @@
 //! `weir device`: what stands in front of the host, and what it counted.
 
-use super::{configuration, right, table};
+use super::{configuration, right, selftest, table};
 use crate::args::{CountersArguments, Device, DeviceCommand, DeviceInfoArguments};
 use crate::exit::{FINDINGS, Failure, OK, OrExit, USAGE};
 use crate::out::outln;
@@ -23,6 +23,7 @@ pub fn run(command: &DeviceCommand) -> Result<u8, Failure> {
     match command {
         DeviceCommand::Info(arguments) => info(arguments),
         DeviceCommand::Counters(arguments) => counters(arguments),
+        DeviceCommand::Selftest(arguments) => selftest::run(arguments),
     }
 }
 

@@ -10,6 +10,7 @@ mod profile;
 mod rules;
 mod rules_test;
 pub(crate) mod run;
+mod selftest;
 pub mod swaps;
 mod tables;
 mod tables_deploy;
