@@ -87,9 +87,9 @@ impl Wire {
         }
     }
 
-    /// The frame at hand is not sent.
-    pub fn drop_frame(&self) {
-        self.0.borrow_mut().fates.dropped += 1;
+    /// So many frames are not sent.
+    pub fn drop_frames(&self, frames: u64) {
+        self.0.borrow_mut().fates.dropped += frames;
     }
 
     /// Send a frame of the host's own by an interface.
