@@ -94,6 +94,17 @@ impl Simulator {
         self.0.borrow_mut().step(|pipeline| pipeline.idle(time))
     }
 
+    /// Frame time goes on without a frame, for now: what has aged ends by and by, as it would with frames. For a link that is
+    /// idle; [`Simulator::idle`] looks at every entry at once.
+    pub fn pass_time(&self, time: u64) {
+        self.0.borrow_mut().step(|pipeline| pipeline.pass_time(time));
+    }
+
+    /// Frames offered from now on come from this port.
+    pub fn from_port(&self, port: u8) {
+        self.0.borrow_mut().pipeline.port = port;
+    }
+
     /// The source has ended: every flow entry ends and its flow record is written. `false`: rings are full, call again
     /// when the host has caught up.
     pub fn finish(&self, time: u64) -> bool {

@@ -27,4 +27,4 @@ pub mod watchdog;
 
 pub use counters::Violation;
 pub use function::{SimConfig, Simulator};
-pub use pipeline::{Frame, Offer, Transmitted};
+pub use pipeline::{Frame, Offer, TransmitSink, Transmitted};

@@ -16,8 +16,10 @@ const RUN_EXAMPLES: &str = "Examples:
   weir run --rules emerging-all.rules --pcap day.pcap           alerts in log/eve.json, totals in log/stats.json
   weir run --rules rules/ --pcap day.pcap --device none         everything in software, no device
   weir run --rules rules/ --pcap day.pcap --log-dir /var/log/weir --config weir.toml
+  weir run --rules rules/ --tap eth1,eth2                       listen; needs CAP_NET_RAW and CAP_NET_ADMIN
+  weir run --rules rules/ --inline eth1,eth2                    stand between, drop and reject
 
-Ctrl-C ends a run with its summary; a second one ends it at once.";
+Ctrl-C or SIGTERM ends a run with its summary; a second one ends it at once.";
 
 const SURICATA_EXAMPLES: &str = "The device is chosen by WEIR_DEVICE: sim (the default) or none.
 
@@ -40,7 +42,7 @@ pub struct Arguments {
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Inspect a capture: alerts to DIR/eve.json, totals to DIR/stats.json, a summary to the terminal.
+    /// Inspect a capture or live traffic: alerts to DIR/eve.json, totals to DIR/stats.json, a summary to the terminal.
     #[command(after_help = RUN_EXAMPLES, after_long_help = format!("{RUN_EXAMPLES}\n\n{}", exit::TABLE))]
     Run(RunArguments),
     /// Check, count and explain rules.
@@ -460,8 +462,20 @@ pub struct RunArguments {
     #[command(flatten)]
     pub rules: RuleArguments,
     /// Capture file (pcap or pcapng).
-    #[arg(long, value_name = "FILE", required_unless_present = "example")]
+    #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
+    /// Listen to network interfaces; may be repeated, or a list with commas.
+    #[arg(long, value_name = "IF", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "inline", "passes", "rate"])]
+    pub tap: Vec<String>,
+    /// Stand between two network interfaces: frames go from one to the other unless they are dropped or rejected.
+    #[arg(long, value_name = "IF1,IF2", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "passes", "rate"])]
+    pub inline: Vec<String>,
+    /// With --tap or --inline: end after so many frames.
+    #[arg(long, value_name = "N")]
+    pub frames: Option<u64>,
+    /// With --tap or --inline: end after so many seconds.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<u64>,
     /// Run the bundled example: made-up office traffic and a few rules.
     #[arg(long, conflicts_with_all = ["pcap", "rules"])]
     pub example: bool,

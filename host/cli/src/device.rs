@@ -5,10 +5,9 @@ use crate::evidence::{message_evidence, stream_evidence};
 use crate::exchange::{Done, Due, Going, Ready};
 use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
 use crate::pipeline::{GOING_FRAMES, Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
-use crate::settings;
+use crate::{live, settings};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use weir_contract::counters::Counter;
 use weir_contract::enums::CapabilityType;
@@ -20,7 +19,8 @@ use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
 use weir_rules::plan::{Class, Options, Plan, plan};
-use weir_sim::{Frame, Offer, SimConfig, Simulator};
+use weir_live::Wire;
+use weir_sim::{Frame, Offer, SimConfig, Simulator, Transmitted};
 
 /// Tables of a rule set, and the plan behind them.
 pub struct Tables {
@@ -117,6 +117,9 @@ pub fn driver_config(config: &Config, validate: bool) -> DriverConfig {
 /// Frame time that the host may lag behind the device: far less than TIMEOUT_MARGIN.
 const LAG_MAX: u64 = 1_000_000_000;
 
+/// Bytes of frames that wait in a TX ring.
+const TX_BYTES: u64 = 4 << 20;
+
 /// Times the host is asked to catch up for one frame before the run is given up.
 const WAITS_MAX: u32 = 10_000;
 
@@ -132,6 +135,18 @@ pub trait Nic: PciFunction + Clone {
     fn guard_counter(&self, guard: Guard) -> u64;
     /// Conservation identities that do not hold.
     fn broken_identities(&self) -> Vec<String>;
+    /// From now on what it transmits goes out by interfaces; `false`: it cannot.
+    fn transmit_by(&self, _: Option<Wire>) -> bool {
+        false
+    }
+    /// Frames offered from now on come from this port.
+    fn from_port(&self, _: u8) {}
+    /// Frame time goes on without a frame.
+    fn pass_time(&self, _: u64) {}
+    /// The host should look.
+    fn has_work(&self) -> bool {
+        true
+    }
     /// The configuration as far as the device can follow it.
     fn fit(&self, config: DriverConfig) -> DriverConfig {
         config
@@ -157,6 +172,30 @@ impl Nic for Simulator {
 
     fn broken_identities(&self) -> Vec<String> {
         Simulator::broken_identities(self)
+    }
+
+    fn transmit_by(&self, wire: Option<Wire>) -> bool {
+        let sink = wire.map(|wire| -> weir_sim::TransmitSink {
+            Box::new(move |what| match what {
+                Transmitted::Passed(frame) => wire.forward(frame),
+                Transmitted::Forwarded(number, frame) => wire.forward_number(number, frame),
+                Transmitted::Injected(port, frame) => wire.inject(port, frame),
+            })
+        });
+        self.on_transmit(sink);
+        true
+    }
+
+    fn from_port(&self, port: u8) {
+        Simulator::from_port(self, port);
+    }
+
+    fn pass_time(&self, time: u64) {
+        Simulator::pass_time(self, time);
+    }
+
+    fn has_work(&self) -> bool {
+        self.host_has_work()
     }
 }
 
@@ -328,17 +367,28 @@ impl Behind<'_> {
     ) -> Result<RunTotals, Failure> {
         let Behind { loaded, tables, config, validate } = *self;
         let start = Instant::now();
-        let settings = model.fit(driver_config(config, validate));
+        let wire = source.live_mut().and_then(|live| live.wire());
+        let live_source = source.live_mut().is_some();
+        let mut settings = model.fit(driver_config(config, validate));
+        settings.tx_bytes = if wire.is_some() { TX_BYTES } else { 0 };
+        if wire.is_some() && !model.transmit_by(wire.clone()) {
+            return Err(Failure {
+                code: USAGE,
+                error: anyhow::anyhow!("this device does not send by interfaces of this host"),
+                remedy: Some("use --device sim or --device none with --inline".to_owned()),
+            });
+        }
         let vlan_key = settings.vlan_key;
         let mut driver = Driver::probe(model.clone()).or_internal()?;
         driver.set_up(&settings).or_usage()?;
         let epoch = driver.load_tables(&tables.image.bytes).or_input()?;
         driver.activate(epoch).or_internal()?;
-        driver.enable(false).or_internal()?;
+        driver.enable(wire.is_some()).or_internal()?;
         let load = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let cpu = cpu_seconds();
-        let engine_config = settings::engine(config, validate);
+        let mut engine_config = settings::engine(config, validate);
+        engine_config.inline |= wire.is_some();
         let raw_window = engine_config.raw_window;
         let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
         if control.profile.is_some() {
@@ -349,6 +399,9 @@ impl Behind<'_> {
         let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
         runtime.set_messages(message_evidence(loaded, tables));
         runtime.set_epoch(epoch);
+        if wire.is_some() {
+            runtime.set_inline(live::inline(config));
+        }
         let mut sums = Sums::default();
         // What judges, and what is to judge: the first that the run came with, oldest first.
         let mut judges: VecDeque<Option<Arc<Ready>>> = VecDeque::from([None]);
@@ -357,7 +410,10 @@ impl Behind<'_> {
         let mut taken_at = 0;
         let batch = u64::from(config.device.batch);
         let latency = u64::from(config.device.latency) * 1000;
-        while !control.stop.load(Ordering::Relaxed) {
+        if let Some(live) = source.live_mut() {
+            live.announce("behind a simulated NIC: a software model, no hardware is involved");
+        }
+        while source.goes_on(control.stop) {
             let mut result = Ok(());
             let more = source.next(&mut |frame| {
                 last_time = last_time.max(frame.time.0);
@@ -373,6 +429,9 @@ impl Behind<'_> {
                 if last_time.saturating_sub(taken_at) >= latency.min(LAG_MAX) {
                     result = runtime.poll(sink).or_internal();
                     taken_at = last_time;
+                }
+                if let Some(wire) = &wire {
+                    model.from_port(wire.ingress());
                 }
                 let mut waits = 0;
                 while result.is_ok() && model.offer(&offered) == Offer::Wait {
@@ -391,7 +450,21 @@ impl Behind<'_> {
             if !more {
                 break;
             }
-            frames += 1;
+            match source.live_mut().and_then(|live| live.idle()) {
+                Some(now) => {
+                    last_time = last_time.max(now);
+                    model.pass_time(last_time);
+                    runtime.poll(sink).or_internal()?;
+                    runtime.engine_mut().pass_time(last_time, sink);
+                    taken_at = last_time;
+                }
+                None => frames += 1,
+            }
+            // Somebody waits for a frame that the host has to judge.
+            if live_source && model.has_work() {
+                runtime.poll(sink).or_internal()?;
+                taken_at = last_time;
+            }
             if let Some(exchanges) = control.exchanges.as_deref_mut() {
                 if let Some(due) = exchanges.due(frames) {
                     // No more than one exchange waits for a frame to tell of it.
@@ -439,6 +512,10 @@ impl Behind<'_> {
             runtime.poll(sink).or_internal()?;
         }
         runtime.poll(sink).or_internal()?;
+        if let Some(live) = source.live_mut() {
+            live.check(model.counter(Counter::DroppedFrames) + model.counter(Counter::VerdictDrop))?;
+            model.transmit_by(None);
+        }
         let seconds = start.elapsed().as_secs_f64();
         if let (Some(place), Some(profile)) = (&mut control.profile, runtime.engine().rule_profile()) {
             place.clone_from(profile);
@@ -447,6 +524,7 @@ impl Behind<'_> {
         let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
         totals.rules.by_class =
             Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
+        totals.interfaces = source.live_mut().map(|live| live.totals()).unwrap_or_default();
         device_totals(model, &mut totals);
         host_totals(loaded, &runtime, tables, sums, &mut totals);
         totals.named = runtime.engine().statistics();
@@ -493,6 +571,8 @@ fn device_totals<N: Nic>(model: &N, totals: &mut RunTotals) {
     d.diverted_bytes = counter(Counter::DivertedBytes);
     d.dropped_packets = counter(Counter::DroppedFrames);
     d.bypassed_packets = counter(Counter::BypassedFrames);
+    d.denied_packets = counter(Counter::VerdictDrop);
+    d.injected_packets = counter(Counter::InjectedFrames);
     d.flows = counter(Counter::FlowsCreated);
     d.settled = counter(Counter::Settles);
     d.released = counter(Counter::ReleaseDone);

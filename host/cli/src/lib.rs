@@ -16,6 +16,7 @@ pub mod exchange;
 mod firewall;
 mod example;
 pub mod exit;
+pub mod live;
 mod out;
 pub mod pipeline;
 pub mod progress;

@@ -2,6 +2,7 @@
 
 use crate::exchange::{Done, Exchanges, Going};
 use crate::exit::{Failure, INTERNAL, OrExit};
+use crate::live::{self, Live};
 use crate::ruleset;
 use crate::settings;
 use std::collections::BTreeMap;
@@ -129,6 +130,8 @@ pub enum Source {
     Files(Box<Files>),
     /// One source again and again, and no faster than wanted.
     Replay(Box<Replay>),
+    /// Network interfaces.
+    Live(Box<Live>),
 }
 
 /// A source that is played again and again.
@@ -247,7 +250,7 @@ impl Source {
         Source::Memory(capture, 0)
     }
 
-    /// Hands the next frame to `take`; false at the end.
+    /// Hands the next frame to `take`; false at the end. (Live, none may have come for a while: see `live_mut`.)
     pub fn next(&mut self, take: &mut dyn FnMut(&Frame<'_>)) -> Result<bool, Failure> {
         match self {
             Source::File(reader) => {
@@ -265,6 +268,7 @@ impl Source {
                 files.reader = CaptureReader::open(&next).or_input()?;
             },
             Source::Replay(replay) => replay.next(take),
+            Source::Live(live) => live.next(take),
             Source::Memory(capture, at) => {
                 let Some(frame) = capture.frames.get(*at) else { return Ok(false) };
                 *at += 1;
@@ -280,21 +284,39 @@ impl Source {
         }
     }
 
+    /// Network interfaces, if it is those.
+    pub fn live_mut(&mut self) -> Option<&mut Live> {
+        if let Source::Live(live) = self { Some(live) } else { None }
+    }
+
+    /// Whether to ask for the next frame: an interrupted run ends, but what has come by an interface is still taken.
+    pub(crate) fn goes_on(&mut self, stop: &AtomicBool) -> bool {
+        match (stop.load(Ordering::Relaxed), self.live_mut()) {
+            (true, Some(live)) => {
+                live.drain();
+                true
+            }
+            (stopped, _) => !stopped,
+        }
+    }
+
     /// Bytes consumed, and in all.
     pub fn progress(&self) -> (u64, u64) {
         match self {
             Source::File(reader) => (reader.position(), reader.size().unwrap_or(0)),
             Source::Files(files) => (files.before + files.reader.position(), 0),
             Source::Replay(replay) => replay.source.progress(),
+            Source::Live(live) => live.progress(),
             Source::Memory(capture, at) => (*at as u64, capture.frames.len() as u64),
         }
     }
 
     /// What was odd about it, for people.
-    pub fn remarks(&self) -> Vec<String> {
+    pub fn remarks(&mut self) -> Vec<String> {
         let reader = match self {
             Source::File(reader) => reader,
             Source::Replay(replay) => return replay.source.remarks(),
+            Source::Live(live) => return live.remarks(),
             Source::Files(_) | Source::Memory(..) => return Vec::new(),
         };
         let end = reader
@@ -355,8 +377,10 @@ pub fn run_full(
 ) -> Result<RunTotals, Failure> {
     let start = Instant::now();
     let cpu = cpu_seconds();
-    let mut engine =
-        Engine::new(settings::engine(config, validate), Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    let wire = source.live_mut().and_then(|live| live.wire());
+    let mut engine_config = settings::engine(config, validate);
+    engine_config.inline |= wire.is_some();
+    let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
     if control.profile.is_some() {
         engine.profile_rules();
     }
@@ -364,16 +388,28 @@ pub fn run_full(
     let mut frames = 0u64;
     let mut rules = loaded.totals.clone();
     let mut judge = None;
-    while !control.stop.load(Ordering::Relaxed) {
+    if let Some(live) = source.live_mut() {
+        live.announce("no device: the engine inspects every packet");
+    }
+    while source.goes_on(control.stop) {
         let more = source.next(&mut |frame| {
             // Time never runs backwards (reference semantics, section 1).
             last_time = last_time.max(frame.time.0);
             engine.frame(&Frame { time: weir_packet::Time(last_time), ..*frame }, sink);
+            if let Some(wire) = &wire {
+                live::carry_out(&mut engine, wire, frame.data, live::inline(config));
+            }
         })?;
         if !more {
             break;
         }
-        frames += 1;
+        match source.live_mut().and_then(|live| live.idle()) {
+            Some(now) => {
+                last_time = last_time.max(now);
+                engine.pass_time(last_time, sink);
+            }
+            None => frames += 1,
+        }
         if let Some(exchanges) = control.exchanges.as_deref_mut() {
             if let Some(due) = exchanges.due(frames) {
                 let begin = Instant::now();
@@ -398,6 +434,9 @@ pub fn run_full(
         }
     }
     engine.finish(last_time, sink);
+    if let Some(live) = source.live_mut() {
+        live.check(0)?;
+    }
     if let (Some(place), Some(profile)) = (&mut control.profile, engine.rule_profile()) {
         place.clone_from(profile);
     }
@@ -414,6 +453,7 @@ pub fn run_full(
     totals.host.limits = counters.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     totals.seconds.load = loaded.seconds;
     totals.seconds.run = start.elapsed().as_secs_f64();
+    totals.interfaces = source.live_mut().map(|live| live.totals()).unwrap_or_default();
     totals.compute_shares();
     Ok(totals)
 }

@@ -64,6 +64,8 @@ pub struct DriverConfig {
     pub tunnel_ports: Vec<u16>,
     /// Seconds between reports of a long-lived flow, 0: none.
     pub report_interval: u32,
+    /// Bytes of frames that the TX entries of a queue may hold at once; 0: none, on a tap.
+    pub tx_bytes: u64,
 }
 
 impl Default for DriverConfig {
@@ -84,6 +86,7 @@ impl Default for DriverConfig {
             timeouts: [60, 600, 60, 30, 300, 30, 30, 300],
             tunnel_ports: vec![4789, 4790, 6081, 3544, 2152],
             report_interval: 60,
+            tx_bytes: 0,
         }
     }
 }
@@ -264,7 +267,7 @@ impl<P: PciFunction> Driver<P> {
         }
         self.queues.clear();
         for n in 0..config.queues {
-            let queue = Queue::new(&mut self.pci, n, &config.queue, entries)?;
+            let queue = Queue::new(&mut self.pci, n, &config.queue, entries, config.tx_bytes)?;
             self.queues.push(queue);
         }
         self.check()
@@ -366,6 +369,14 @@ impl<P: PciFunction> Driver<P> {
     pub fn command(&mut self, queue: usize, entry: &TxEntry) -> Result<(), DeviceError> {
         match self.queues.get_mut(queue) {
             Some(q) => q.command(&mut self.pci, queue, entry),
+            None => Err(DeviceError::TxStuck { queue }),
+        }
+    }
+
+    /// Put a command with a frame's bytes into a queue's TX ring: FORWARD inline, or INJECT.
+    pub fn send(&mut self, queue: usize, entry: &TxEntry, frame: &[u8]) -> Result<(), DeviceError> {
+        match self.queues.get_mut(queue) {
+            Some(q) => q.send(&mut self.pci, queue, entry, frame),
             None => Err(DeviceError::TxStuck { queue }),
         }
     }

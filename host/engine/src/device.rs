@@ -14,7 +14,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
+use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand, TxFlags};
 use weir_contract::facts;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
@@ -22,8 +22,9 @@ use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord, TxEnt
 use weir_detect::Program;
 use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
 use weir_flow::{FlowId, FlowKey};
-use weir_output::EventSink;
-use weir_packet::{Frame, Time};
+use weir_output::{EventSink, RejectTarget};
+use weir_packet::{Frame, Time, link_types};
+use weir_response::{End, answers};
 
 /// Why the host got a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,10 +68,33 @@ pub struct RuntimeCounters {
     pub history: Amount,
     /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
     pub truncated: u64,
+    /// Inline: diverted frames whose bytes did not come, so that they could not be sent.
+    pub unreadable: u64,
+    /// Inline: frames made for the ends of rejected ones.
+    pub answers: u64,
     /// Flow records taken.
     pub flow_records: u64,
     /// By the protocol class of flows that have ended, none for frames without a flow: all of them, and long ones.
     pub by_class: BTreeMap<Option<u8>, [ClassShare; 2]>,
+}
+
+/// How verdicts are carried out where frames are held until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inline {
+    /// Both ends of a rejected frame are told, whichever the rule names.
+    pub reject_both: bool,
+}
+
+impl Inline {
+    /// Ends that are told.
+    pub fn ends(self, target: RejectTarget) -> &'static [End] {
+        match target {
+            _ if self.reject_both => &[End::Sender, End::Receiver],
+            RejectTarget::Both => &[End::Sender, End::Receiver],
+            RejectTarget::ToClient => &[End::Sender],
+            RejectTarget::ToServer => &[End::Receiver],
+        }
+    }
 }
 
 /// Bytes of the flows of a protocol class.
@@ -173,6 +197,8 @@ pub struct DeviceRuntime<P> {
     /// Exchanges that no frame has told of yet, in their order.
     expected: VecDeque<Expected>,
     retired: Vec<Retired>,
+    /// None on a tap.
+    inline: Option<Inline>,
 }
 
 impl<P: PciFunction> DeviceRuntime<P> {
@@ -209,7 +235,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
             epochs: VecDeque::new(),
             expected: VecDeque::new(),
             retired: Vec::new(),
+            inline: None,
         }
+    }
+
+    /// From now on verdicts are carried out. The driver must have been set up with room for the frames that are sent.
+    pub fn set_inline(&mut self, inline: Inline) {
+        self.inline = Some(inline);
     }
 
     /// The tables that were active before the first frame have this number.
@@ -290,6 +322,11 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// The engine, to let time pass.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
     }
 
     /// The driver.
@@ -450,6 +487,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     ) -> Result<(), DeviceError> {
         let entry = (descriptor.flow_index, descriptor.flow_generation);
         let mut asked = None;
+        let mut readable = false;
         if descriptor.position == c::POSITION_NONE {
             self.counters.truncated += 1;
         } else {
@@ -468,7 +506,10 @@ impl<P: PciFunction> DeviceRuntime<P> {
                 if entry.0 == c::FLOW_NONE {
                     asked = self.ask_for_frame(queue, &frame, sink)?;
                 }
+                // What earlier frames of the flow would have deserved is past.
+                self.engine.take_decision();
                 self.inspect(&frame, sink);
+                readable = true;
             }
             self.frame = frame;
             self.tolerate(read)?;
@@ -482,7 +523,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         for datagram in &pending {
             self.datagram(queue, datagram, sink)?;
         }
-        self.verdict(queue, descriptor)
+        self.verdict(queue, descriptor, id, readable)
     }
 
     /// Release the flow where nothing speaks against it.
@@ -650,7 +691,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
         Ok(())
     }
 
-    fn verdict(&mut self, queue: usize, descriptor: &Descriptor) -> Result<(), DeviceError> {
+    fn verdict(
+        &mut self,
+        queue: usize,
+        descriptor: &Descriptor,
+        id: Option<FlowId>,
+        readable: bool,
+    ) -> Result<(), DeviceError> {
         let entry = TxEntry {
             command: TxCommand::Forward as u8,
             frame_number: descriptor.frame_number,
@@ -658,7 +705,38 @@ impl<P: PciFunction> DeviceRuntime<P> {
             flow_generation: descriptor.flow_generation,
             ..TxEntry::ZERO
         };
-        self.driver.command(queue, &entry)
+        let Some(inline) = self.inline else { return self.driver.command(queue, &entry) };
+        let decision = self.engine.take_decision();
+        if readable && !decision.dropped {
+            return self.driver.send(queue, &entry, &self.frame.data);
+        }
+        self.counters.unreadable += u64::from(!readable);
+        // The device's entries are coarser than flows of ICMP; what of those is dropped stays diverted instead.
+        let flow = id.and_then(|id| self.engine.flow_mut(id));
+        let whole = flow.is_some_and(|flow| flow.data.dropped && !matches!(flow.key.protocol, 1 | 58));
+        let mut flags = if whole { TxFlags::WHOLE_FLOW.0 } else { 0 };
+        flags |= if descriptor.flow_index == c::FLOW_NONE { TxFlags::FLOWLESS.0 } else { 0 };
+        let command = if whole && decision.reject.is_some() { TxCommand::Reset } else { TxCommand::Drop };
+        self.driver.command(queue, &TxEntry { command: command as u8, flags, ..entry })?;
+        match decision.reject {
+            Some(target) if readable && self.frame.link == link_types::ETHERNET => self.reject(queue, inline.ends(target)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The ends of the frame at hand are told. A frame leaves by the port that the other end is not behind.
+    fn reject(&mut self, queue: usize, ends: &[End]) -> Result<(), DeviceError> {
+        let (driver, counters, ingress) = (&mut self.driver, &mut self.counters, self.frame.port);
+        let mut result = Ok(());
+        answers(&self.frame.data, ends, &mut |end, bytes| {
+            let port = if end == End::Sender { ingress } else { u8::from(ingress == 0) };
+            let entry = TxEntry { command: TxCommand::Inject as u8, port, ..TxEntry::ZERO };
+            counters.answers += 1;
+            if result.is_ok() {
+                result = driver.send(queue, &entry, bytes);
+            }
+        });
+        result
     }
 
     /// The device's entry has ended: so has the flow, unless the host saw frames of it that the device could not place.

@@ -5,6 +5,7 @@ use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{FlowName, Inspector, say_protocol, side};
 use crate::statistics::REASSEMBLY_GAP;
+use crate::verdict::Decision;
 use crate::log::{self, Demand, FlowLog};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -276,7 +277,17 @@ impl Engine {
                 }
             }
         }
-        inner.sweep(frame.time.0, sink);
+        inner.sweep(frame.time.0, SWEEP, sink);
+    }
+
+    /// What an inline system does with the frames processed since the last call.
+    pub fn take_decision(&mut self) -> Decision {
+        self.inner.inspector.take_decision()
+    }
+
+    /// Time goes on without a frame: flows whose time-outs have passed end. Changes no result.
+    pub fn pass_time(&mut self, now: u64, sink: &mut dyn EventSink) {
+        self.inner.sweep(now, SWEEP_IDLE, sink);
     }
 
     /// Flows that the last frame's packets belong to, outermost first.
@@ -389,6 +400,10 @@ impl Engine {
         self.inner.flows.len()
     }
 }
+
+/// Flows that are looked at with a frame, and while none comes.
+const SWEEP: usize = 4;
+const SWEEP_IDLE: usize = 1024;
 
 /// Epochs whose settings of parsers are kept for frames that come from history later.
 pub(crate) const EPOCHS_MAX: usize = 4096;
@@ -563,10 +578,10 @@ impl Inner {
     }
 
     /// Reclaim ended flows, a few slots per frame. Changes no result: their time-outs have passed already.
-    fn sweep(&mut self, now: u64, sink: &mut dyn EventSink) {
+    fn sweep(&mut self, now: u64, slots: usize, sink: &mut dyn EventSink) {
         let behind = self.behind_device;
         self.ended.clear();
-        self.flows.sweep(now, 4, |flow| !behind || flow.data.device.entry.is_none(), &mut self.ended);
+        self.flows.sweep(now, slots, |flow| !behind || flow.data.device.entry.is_none(), &mut self.ended);
         for id in std::mem::take(&mut self.ended) {
             self.end(id, FlowEnd::Timeout, now, sink);
         }

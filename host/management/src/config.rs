@@ -51,6 +51,28 @@ choice! {
 }
 
 choice! {
+    /// Who is told of a rejected frame, where frames go through Weir.
+    RejectTold {
+        /// Both ends, whichever the rule names: neither waits for the other then.
+        Both = "both",
+        /// Whom the rule names: `reject` and `rejectsrc` the sender, `rejectdst` the receiver.
+        Rule = "rule",
+    }
+}
+
+choice! {
+    /// What to do about an interface's offloads, which show or send other frames than those of the wire.
+    Offloads {
+        /// Switch them off, and on again at the end.
+        Off = "off",
+        /// Refuse an interface that has one on.
+        Refuse = "refuse",
+        /// Leave them; what can be repaired is repaired.
+        Keep = "keep",
+    }
+}
+
+choice! {
     /// When the bytes of a stream are inspected.
     Inspection {
         /// When they are contiguous, as an inline system must.
@@ -198,6 +220,27 @@ section! {
     InlineSection, inline, INLINE {
         simulate: bool = false, "inline.simulate",
             "Carry out drop and reject on a capture as an inline system would: packets of a dropped flow are not inspected any more.";
+        reject: RejectTold = RejectTold::Both, "inline.reject",
+            "Who gets a reset (TCP) or an ICMP error (all else) for a rejected frame, with `weir run --inline`.";
+    }
+}
+
+section! {
+    /// Network interfaces: `weir run --tap` and `--inline`.
+    LiveSection, live, LIVE {
+        tap: Vec<String> = vec![], "live.tap",
+            "Interfaces to listen to, when the command line names no source.";
+        inline: Vec<String> = vec![], "live.inline",
+            "The two interfaces between which frames go through Weir, when the command line names no source.",
+            |list| matches!(list.len(), 0 | 2), "two interfaces";
+        ring_size: Size = Size(32 << 20), "live.ring-size",
+            "Memory for frames of each interface that wait to be read.", |n| (1 << 20..=4 << 30).contains(&n.0), "1 MiB to 4 GiB";
+        promiscuous: bool = true, "live.promiscuous", "Listen to frames for any address. Inline it is always so.";
+        offloads: Offloads = Offloads::Off, "live.offloads",
+            "Offloads of the interfaces that falsify inspection: GRO, LRO, TSO, GSO, checksums, VLAN stripping and insertion.";
+        idle: u32 = 20, "live.idle",
+            "Milliseconds without a frame after which time goes on: flows age, thresholds run out, the device hears from the host.",
+            |n| (1..=1000).contains(n), "1 to 1000";
     }
 }
 
@@ -311,7 +354,7 @@ section! {
 }
 
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, LIVE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -332,6 +375,8 @@ pub struct Config {
     pub app_layer: AppLayerSection,
     /// `inline.*`
     pub inline: InlineSection,
+    /// `live.*`
+    pub live: LiveSection,
     /// `firewall.*`
     pub firewall: FirewallSection,
     /// `pcre.*`

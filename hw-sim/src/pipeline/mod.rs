@@ -136,6 +136,8 @@ pub struct Pipeline {
     ending: Option<(u32, life::Ending)>,
     waiting: bool,
     sweep_time: u64,
+    /// Port of frames that are offered.
+    pub port: u8,
 }
 
 /// A frame on its way.
@@ -173,6 +175,7 @@ impl Pipeline {
             ending: None,
             waiting: false,
             sweep_time: 0,
+            port: 0,
         }
     }
 

@@ -5,6 +5,7 @@ use crate::args::{Device, RunArguments};
 use crate::deployment::socket::Socket;
 use crate::deployment::{Deployment, Kept, Live, Terms};
 use crate::example;
+use crate::live::{self, Live as Interfaces};
 use crate::exchange::Exchanges;
 use crate::exit::{Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use weir_detect::RuleProfile;
-use weir_management::Config;
+use weir_management::{Checksums, Config};
 use weir_output::summary::group;
 use weir_rules::plan::Options;
 use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
@@ -47,10 +48,20 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         Some(path) => Source::open(path),
         None => Ok(example::traffic()),
     };
-    let validate = pipeline::validates_checksums(&config, &open)?;
-    let mut source = match (arguments.passes, arguments.rate) {
-        (1, None) => open()?,
-        (passes, rate) => Source::replay(Box::new(open), passes, rate)?,
+    let interfaces = live::config(arguments, &config);
+    let inline = interfaces.as_ref().is_some_and(|link| link.mode == weir_live::Mode::Inline);
+    let (validate, mut source) = match interfaces {
+        // What senders left to their cards is completed.
+        Some(link) => (config.capture.checksums != Checksums::Ignore, Source::Live(Box::new(Interfaces::open(link)?))),
+        None if arguments.pcap.is_none() && !arguments.example => return Err(no_source()),
+        None => {
+            let validate = pipeline::validates_checksums(&config, &open)?;
+            let source = match (arguments.passes, arguments.rate) {
+                (1, None) => open()?,
+                (passes, rate) => Source::replay(Box::new(open), passes, rate)?,
+            };
+            (validate, source)
+        }
     };
     let stop = interruptible();
     let mut counts = AlertCollector::counting();
@@ -72,7 +83,9 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         OutputFile::create_directory(&arguments.log_dir).or_internal()?;
         if config.output.eve {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
-            let mut eve = EveWriter::new(file, settings::eve(&config, references(&loaded)));
+            let mut options = settings::eve(&config, references(&loaded));
+            options.inline |= inline;
+            let mut eve = EveWriter::new(file, options);
             let mut sinks = (&mut eve, &mut counts);
             let totals = inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?;
             eve.stats(totals.last_time, &totals);
@@ -112,6 +125,14 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     }
     eve.or_internal()?;
     Ok(OK)
+}
+
+fn no_source() -> Failure {
+    Failure {
+        code: USAGE,
+        error: anyhow::anyhow!("there is nothing to inspect"),
+        remedy: Some("name a capture (--pcap), interfaces (--tap, --inline, or live.tap, live.inline), or --example".to_owned()),
+    }
 }
 
 /// Rules and tables of a bundle; it is noted as accepted once it can be used.
