@@ -7,6 +7,7 @@ use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
 use crate::pipeline::{GOING_FRAMES, Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
 use crate::{live, settings};
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weir_contract::counters::Counter;
@@ -14,7 +15,7 @@ use weir_contract::enums::CapabilityType;
 use weir_contract::guards::Guard;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{Amount, DeviceRuntime, Engine, HostCause, Retired, RuntimeCounters};
+use weir_engine::{Amount, Budget, DeviceRuntime, Engine, HostCause, Overload, Retired, RuntimeCounters};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
@@ -112,6 +113,14 @@ pub fn driver_config(config: &Config, validate: bool) -> DriverConfig {
         report_interval: seconds(d.report_interval),
         ..DriverConfig::default()
     }
+}
+
+/// What becomes of sources that take too much of a host that cannot follow a link.
+pub fn overload(config: &Config) -> Overload {
+    let share = f64::from(config.device.source_share) / 100.0;
+    // Who knew the hash could aim at the counters of others.
+    let secret = RandomState::new().hash_one(0);
+    Overload::new(Budget::new(share, secret), config.device.fail_mode == FailMode::Open)
 }
 
 /// Frame time that the host may lag behind the device: far less than TIMEOUT_MARGIN.
@@ -402,6 +411,9 @@ impl Behind<'_> {
         if wire.is_some() {
             runtime.set_inline(live::inline(config));
         }
+        if live_source {
+            runtime.set_overload(overload(config));
+        }
         let mut sums = Sums::default();
         // What judges, and what is to judge: the first that the run came with, oldest first.
         let mut judges: VecDeque<Option<Arc<Ready>>> = VecDeque::from([None]);
@@ -659,6 +671,9 @@ fn host_totals<N: Nic>(
     h.history_bytes = counted.history.bytes;
     h.history_truncated = counted.truncated;
     h.limits = engine.limits().map(|(name, n)| (name.to_owned(), n)).collect();
+    if counted.over_budget.frames > 0 {
+        h.limits.insert("device.source-share".to_owned(), counted.over_budget.frames);
+    }
     h.by_cause = sums.by_cause;
     h.by_record = counted
         .causes

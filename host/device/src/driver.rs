@@ -326,6 +326,11 @@ impl<P: PciFunction> Driver<P> {
         }
     }
 
+    /// Descriptors of a queue that the host is not done with, and entries of its ring.
+    pub fn backlog(&self, queue: usize) -> (u32, u32) {
+        self.queues.get(queue).map_or((0, 1), Queue::backlog)
+    }
+
     /// The host is done with every descriptor it took from a queue.
     pub fn done(&mut self, queue: usize) -> Result<(), DeviceError> {
         match self.queues.get_mut(queue) {

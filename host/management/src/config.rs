@@ -287,6 +287,10 @@ section! {
         fail_mode: FailMode = FailMode::Open, "device.fail-mode", "What happens to traffic when the host has stopped.";
         watchdog_frames: u32 = 0, "device.watchdog-frames", "Frames without a sign of the host until the fail mode; 0: no limit.";
         watchdog_time: Seconds = Seconds(0), "device.watchdog-time", "Frame time without a sign of the host until the fail mode; 0: no limit.";
+        source_share: u32 = 25, "device.source-share",
+            "Per cent of the host's work that one source (an IPv4 address, a /64 of IPv6) may have while the host lags behind a link: what it \
+             sends beyond meets the fail mode, counted under this name. 100: no limit.",
+            |n| (1..=100).contains(n), "1 to 100";
         batch: u32 = 64, "device.batch",
             "Most frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
         latency: u32 = 100, "device.latency",

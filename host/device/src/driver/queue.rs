@@ -197,6 +197,11 @@ impl Queue {
         Ok(Some(descriptor))
     }
 
+    pub(super) fn backlog(&self) -> (u32, u32) {
+        let producer = self.status.load32(QueueStatus::OFFSET_DESCRIPTOR_PRODUCER).unwrap_or(self.descriptor_next);
+        (producer.wrapping_sub(self.descriptor_done), self.config.descriptors)
+    }
+
     pub(super) fn done<P: PciFunction>(&mut self, pci: &mut P) -> Result<(), DeviceError> {
         if self.descriptor_done != self.descriptor_next {
             self.descriptor_done = self.descriptor_next;
