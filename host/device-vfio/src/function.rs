@@ -1,6 +1,6 @@
 //! The function: registers, mappings, vectors. The one unsafe call of this crate is the DMA mapping.
 
-use crate::iova::IovaSpace;
+
 use crate::sysfs;
 use pci_driver::backends::vfio::VfioPciDevice;
 use pci_driver::device::PciDevice;
@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 use weir_contract::constants::{BAR_REGISTERS, BAR_REGISTERS_SIZE, PCI_DEVICE, PCI_VENDOR, QUEUES_MAX};
-use weir_device::{DeviceError, DmaMemory, PciFunction, Permission};
+use weir_device::{DeviceError, DmaMemory, IovaSpace, PciFunction, Permission};
 
 /// Offset of the command register (PCI 3.0 section 6.2.2).
 const COMMAND: u64 = 0x04;
