@@ -101,6 +101,11 @@ impl DmaMemory {
         self.0.map.as_ptr()
     }
 
+    /// Other clones are alive.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     fn check(&self, offset: usize, length: usize) -> bool {
         offset.checked_add(length).is_some_and(|end| end <= self.len())
     }
