@@ -129,6 +129,8 @@ pub enum Source {
     Files(Box<Files>),
     /// One source again and again, and no faster than wanted.
     Replay(Box<Replay>),
+    /// A device that has frames of its own.
+    Attached(Box<crate::attached::Attached>),
 }
 
 /// A source that is played again and again.
@@ -146,7 +148,7 @@ pub struct Replay {
 }
 
 /// Frames a second.
-struct Pace {
+pub(crate) struct Pace {
     rate: u64,
     begin: Instant,
     frames: u64,
@@ -185,19 +187,32 @@ impl Replay {
 }
 
 impl Pace {
-    /// Until the next frame is due.
-    fn wait(&mut self) {
+    /// So many, from now on.
+    pub(crate) fn new(rate: u64) -> Self {
+        Pace { rate, begin: Instant::now(), frames: 0 }
+    }
+
+    /// How long before the next frame is due; none: it is, and counts as played.
+    pub(crate) fn early(&mut self) -> Option<std::time::Duration> {
         let due = self.begin + std::time::Duration::from_secs_f64(self.frames as f64 / self.rate as f64);
         let now = Instant::now();
         match due.checked_duration_since(now) {
             // Short sleeps are longer than they say.
-            Some(early) if early.as_micros() > 1000 => std::thread::sleep(early),
+            Some(early) if early.as_micros() > 1000 => return Some(early),
             Some(_) => {}
             // What was missed is not made up for at once.
             None if now.duration_since(due).as_secs() >= 1 => (self.begin, self.frames) = (now, 0),
             None => {}
         }
         self.frames += 1;
+        None
+    }
+
+    /// Until the next frame is due.
+    fn wait(&mut self) {
+        while let Some(early) = self.early() {
+            std::thread::sleep(early);
+        }
     }
 }
 
@@ -238,7 +253,7 @@ impl Source {
     ) -> Result<Source, Failure> {
         let source = open()?;
         let left = passes.checked_sub(1);
-        let pace = rate.map(|rate| Pace { rate, begin: Instant::now(), frames: 0 });
+        let pace = rate.map(Pace::new);
         Ok(Source::Replay(Box::new(Replay { open, source, left, frames: 0, offset: 0, times: None, pace })))
     }
 
@@ -265,6 +280,7 @@ impl Source {
                 files.reader = CaptureReader::open(&next).or_input()?;
             },
             Source::Replay(replay) => replay.next(take),
+            Source::Attached(_) => Ok(false),
             Source::Memory(capture, at) => {
                 let Some(frame) = capture.frames.get(*at) else { return Ok(false) };
                 *at += 1;
@@ -286,6 +302,7 @@ impl Source {
             Source::File(reader) => (reader.position(), reader.size().unwrap_or(0)),
             Source::Files(files) => (files.before + files.reader.position(), 0),
             Source::Replay(replay) => replay.source.progress(),
+            Source::Attached(_) => (0, 0),
             Source::Memory(capture, at) => (*at as u64, capture.frames.len() as u64),
         }
     }
@@ -295,6 +312,7 @@ impl Source {
         let reader = match self {
             Source::File(reader) => reader,
             Source::Replay(replay) => return replay.source.remarks(),
+            Source::Attached(attached) => return attached.remarks(),
             Source::Files(_) | Source::Memory(..) => return Vec::new(),
         };
         let end = reader

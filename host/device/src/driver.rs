@@ -99,9 +99,14 @@ pub struct Driver<P> {
 impl<P: PciFunction> Driver<P> {
     /// Check what answers, and bring it to a known state. Nothing is enabled yet.
     pub fn probe(pci: P) -> Result<Self, DeviceError> {
-        let mut driver = Self::attach(pci)?;
-        driver.reset()?;
-        Ok(driver)
+        Self::attach(pci)?.restart()
+    }
+
+    /// Bring an attached device to a known state. Nothing is enabled yet.
+    pub fn restart(mut self) -> Result<Self, DeviceError> {
+        self.reset()?;
+        self.queues.clear();
+        Ok(self)
     }
 
     /// Check what answers and leave it as it is: to read identity, capabilities and counters of a device at work.
