@@ -3,6 +3,8 @@
 //! Place: the driver holds a [`Simulator`] as its PCI function, the run loop holds a clone and offers frames. Stepped by
 //! its callers in one thread: doorbells act at once, what finds no room goes on with the next frame or doorbell.
 
+mod serving;
+
 use crate::banks::Banks;
 use crate::config_space::ConfigSpace;
 use crate::counters::{Counters, Violation};
@@ -54,6 +56,10 @@ struct Core {
     registers: Registers,
     banks: Banks,
     pipeline: Pipeline,
+    /// The source is over.
+    ended: bool,
+    resets: u64,
+    beats: u64,
 }
 
 /// A model; clones name the same one.
@@ -75,6 +81,9 @@ impl Simulator {
             registers: Registers::new(config.queues),
             banks: Banks::default(),
             pipeline: Pipeline::new(settings(&Registers::new(1)), flow::ENTRIES_MIN),
+            ended: false,
+            resets: 0,
+            beats: 0,
         })))
     }
 
@@ -198,6 +207,8 @@ impl Core {
         std::mem::swap(&mut fresh.bus, &mut self.pipeline.bus);
         std::mem::swap(&mut fresh.sink, &mut self.pipeline.sink);
         self.pipeline = fresh;
+        self.ended = false;
+        self.resets += 1;
     }
 
     fn is_enabled(&self) -> bool {
@@ -349,6 +360,7 @@ impl Core {
             (self.pipeline.watchdog.expired(), Status::FAIL_MODE),
             (self.registers.get(r::ERROR) != 0, Status::FAULT),
             (self.registers.get(r::ERROR) == Error::BusMaster as u64, Status::BUS_MASTER_OFF),
+            (self.ended, Status::SOURCE_ENDED),
         ] {
             status |= if set { flag.0 } else { 0 };
         }
@@ -380,6 +392,7 @@ impl Core {
             r::TABLE_LOAD => self.load_tables(),
             r::EPOCH => self.activate(value as u32),
             r::HEARTBEAT => {
+                self.beats += 1;
                 let now = self.pipeline.now;
                 if self.pipeline.watchdog.beat(now) == Change::Ended {
                     self.cause(InterruptCause::WATCHDOG);
@@ -438,7 +451,8 @@ impl Core {
         }
         self.pipeline.settings.inline = kept & Control::INLINE.0 != 0;
         if value & Control::FLUSH.0 != 0 {
-            self.step(Pipeline::flush);
+            let (ended, now) = (self.ended, self.pipeline.now);
+            self.step(|pipeline| if ended { _ = pipeline.finish(now) } else { pipeline.flush() });
         }
     }
 
@@ -531,7 +545,7 @@ impl Core {
     }
 
     fn function_reset(&mut self) {
-        let vectors = self.config.queues as u16 + c::MSIX_VECTOR_QUEUE0;
+        let vectors = self.vectors();
         self.space = ConfigSpace::new(vectors);
         self.msix = Msix::new(usize::from(vectors));
         self.pipeline.bus.master = false;

@@ -5,12 +5,14 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod attached;
 pub mod bundle;
 mod bundle_normal;
 /// The commands; tests call some of them as functions.
 pub mod commands;
 pub mod deployment;
 pub mod device;
+mod epochs;
 pub mod evidence;
 pub mod exchange;
 mod firewall;
@@ -21,6 +23,7 @@ mod out;
 pub mod pipeline;
 pub mod progress;
 pub mod ruleset;
+mod serve;
 pub mod settings;
 pub mod suricata;
 

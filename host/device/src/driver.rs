@@ -103,9 +103,14 @@ pub struct Driver<P> {
 impl<P: PciFunction> Driver<P> {
     /// Check what answers, and bring it to a known state. Nothing is enabled yet.
     pub fn probe(pci: P) -> Result<Self, DeviceError> {
-        let mut driver = Self::attach(pci)?;
-        driver.reset()?;
-        Ok(driver)
+        Self::attach(pci)?.restart()
+    }
+
+    /// Bring an attached device to a known state. Nothing is enabled yet.
+    pub fn restart(mut self) -> Result<Self, DeviceError> {
+        self.reset()?;
+        self.queues.clear();
+        Ok(self)
     }
 
     /// Check what answers, and take over from a host that is gone: flows that it blocked stay blocked, counters go on, and
@@ -280,6 +285,32 @@ impl<P: PciFunction> Driver<P> {
         self.check()
     }
 
+    /// Raise a queue's vector whenever so many descriptors or flow records of it are unread; 0: never.
+    pub fn interrupt_after(&mut self, unread: u32) -> Result<(), DeviceError> {
+        for n in 0..self.queues.len() as u32 {
+            self.pci.write32(BAR, r::queue::at(n, r::queue::DESCRIPTOR_INTERRUPT), unread)?;
+        }
+        Ok(())
+    }
+
+    /// Any vector has been raised; waits for at most `timeout`.
+    pub fn wait(&mut self, timeout: std::time::Duration) -> Result<bool, DeviceError> {
+        self.pci.wait(timeout)
+    }
+
+    /// The source of frames is over: what has been written to the rings by now is all there is.
+    pub fn source_ended(&mut self) -> Result<bool, DeviceError> {
+        match self.pci.read32(BAR, r::STATUS)? {
+            u32::MAX => Err(DeviceError::Removed),
+            status => Ok(status & Status::SOURCE_ENDED.0 != 0),
+        }
+    }
+
+    /// Number and time of the last frame that the device took.
+    pub fn frame(&mut self) -> Result<(u64, u64), DeviceError> {
+        Ok((self.pci.read64(BAR, r::FRAME_NUMBER)?, self.pci.read64(BAR, r::FRAME_TIME)?))
+    }
+
     /// Take no more frames.
     pub fn disable(&mut self) -> Result<(), DeviceError> {
         self.pci.write32(BAR, r::CONTROL, 0)
@@ -289,6 +320,14 @@ impl<P: PciFunction> Driver<P> {
     pub fn flush(&mut self) -> Result<(), DeviceError> {
         let control = self.pci.read32(BAR, r::CONTROL)?;
         self.pci.write32(BAR, r::CONTROL, control | Control::FLUSH.0)
+    }
+
+    /// A flush is under way.
+    pub fn is_flushing(&mut self) -> Result<bool, DeviceError> {
+        match self.pci.read32(BAR, r::CONTROL)? {
+            u32::MAX => Err(DeviceError::Removed),
+            control => Ok(control & Control::FLUSH.0 != 0),
+        }
     }
 
     /// Report and clear an error of the device.
@@ -431,6 +470,15 @@ impl<P: PciFunction> Driver<P> {
     pub fn ring(&mut self, queue: usize) -> Result<(), DeviceError> {
         match self.queues.get_mut(queue) {
             Some(q) => q.ring(&mut self.pci),
+            None => Ok(()),
+        }
+    }
+
+    /// Ring the doorbell of a queue and wait until its commands are carried out, or until they wait for the host
+    /// themselves. What the device wrote meanwhile can be read.
+    pub fn ring_and_wait(&mut self, queue: usize) -> Result<(), DeviceError> {
+        match self.queues.get_mut(queue) {
+            Some(q) => q.ring_and_wait(&mut self.pci),
             None => Ok(()),
         }
     }

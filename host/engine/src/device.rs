@@ -651,7 +651,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         let before: Vec<usize> = self.queues.iter().map(VecDeque::len).collect();
         let key = device_key(key, self.vlan_key);
         self.driver.divert_key(queue, &key)?;
-        self.driver.ring(queue)?;
+        self.driver.ring_and_wait(queue)?;
         self.take(u32::MAX)?;
         // The answer is the HANDOVER that came just now.
         let new = self.queues.iter().zip(before).flat_map(|(queue, before)| queue.iter().skip(before));

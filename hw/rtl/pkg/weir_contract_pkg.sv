@@ -272,6 +272,7 @@ package weir_contract_pkg;
   localparam int unsigned STATUS_FAIL_MODE_BIT = 3;
   localparam int unsigned STATUS_FAULT_BIT = 4;
   localparam int unsigned STATUS_BUS_MASTER_OFF_BIT = 5;
+  localparam int unsigned STATUS_SOURCE_ENDED_BIT = 6;
 
   localparam int unsigned INTERRUPT_CAUSE_ERROR_BIT = 0;
   localparam int unsigned INTERRUPT_CAUSE_TABLE_BIT = 1;

@@ -2,12 +2,14 @@
 
 use super::{configuration, table};
 use crate::args::{Device, DeviceInfoArguments};
+use crate::attached::{self, DeviceName};
 use crate::device::{self, Nic};
 use crate::exit::{FINDINGS, Failure, OK, USAGE};
 use crate::out::outln;
 use crate::{pipeline, ruleset};
 use serde_json::json;
 use std::time::Instant;
+use weir_contract::enums::DeviceKind;
 use weir_device::selftest::{self, Outcome, Step};
 use weir_management::Config;
 use weir_rules::RuleSource;
@@ -16,24 +18,31 @@ use weir_sim::Frame;
 pub fn run(arguments: &DeviceInfoArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
     let image = tables(&config)?;
-    let (steps, what) = match arguments.device {
-        Device::Sim => (on(&device::simulator(&config), &image), "the simulated NIC: a bit-exact software model, no hardware is involved"),
+    let (steps, what, simulated) = match &arguments.device {
+        DeviceName::Local(Device::Sim) => {
+            (on(&device::simulator(&config), &image), attached::what("sim", Some(DeviceKind::Model)), true)
+        }
         #[cfg(feature = "rtl")]
-        Device::Rtl => (on(&device::rtl()?, &image), "the RTL under Verilator: simulated, no hardware is involved"),
+        DeviceName::Local(Device::Rtl) => (on(&device::rtl()?, &image), attached::what("rtl", Some(DeviceKind::Rtl)), true),
         #[cfg(not(feature = "rtl"))]
-        Device::Rtl => return Err(device::without_rtl()),
-        Device::None => {
+        DeviceName::Local(Device::Rtl) => return Err(device::without_rtl()),
+        DeviceName::Local(Device::None) => {
             return Err(Failure {
                 code: USAGE,
                 error: anyhow::anyhow!("`--device none` has nothing to test: the engine works without a device"),
                 remedy: Some("use --device sim".to_owned()),
             });
         }
+        name @ (DeviceName::User(_) | DeviceName::Pci(_)) => {
+            let kind = name.attach()?.and_then(|attached| attached.info().kind);
+            let steps = name.open()?.map(|function| selftest::selftest(function, &image, None, &mut tell)).unwrap_or_default();
+            (steps, attached::what(&name.to_string(), kind), kind != Some(DeviceKind::Card))
+        }
     };
     let failed = steps.iter().filter(|step| matches!(step.outcome, Outcome::Failed(_))).count();
     if arguments.json {
         let all: Vec<_> = steps.iter().map(value).collect();
-        outln!("{:#}", json!({ "device": what, "simulated": true, "steps": all, "failed": failed }));
+        outln!("{:#}", json!({ "device": what, "simulated": simulated, "steps": all, "failed": failed }));
     } else {
         let mut rows = table(&["step", "", "what was seen", "ms"]);
         for step in &steps {
@@ -43,7 +52,7 @@ pub fn run(arguments: &DeviceInfoArguments) -> Result<u8, Failure> {
         }
         outln!("{rows}");
         let skipped = steps.iter().filter(|step| matches!(step.outcome, Outcome::Skipped(_))).count();
-        outln!("{} steps on {what}: {failed} failed, {skipped} skipped.", steps.len());
+        outln!("{what}.\n{} steps: {failed} failed, {skipped} skipped.", steps.len());
     }
     Ok(if failed == 0 { OK } else { FINDINGS })
 }
@@ -61,7 +70,11 @@ fn on<N: Nic>(nic: &N, image: &[u8]) -> Vec<Step> {
         let frame = Frame { number, time, link: weir_packet::link_types::ETHERNET, data, wire_length: data.len() as u32 };
         port.offer(&frame);
     };
-    selftest::selftest(nic.clone(), image, Some(&mut feed), &mut |step| tracing::info!("{}: {:?}", step.name, step.outcome))
+    selftest::selftest(nic.clone(), image, Some(&mut feed), &mut tell)
+}
+
+fn tell(step: &Step) {
+    tracing::info!("{}: {:?}", step.name, step.outcome);
 }
 
 fn said(outcome: &Outcome) -> (&'static str, &str) {

@@ -1831,19 +1831,22 @@ impl Status {
     pub const FAULT: Status = Status(1 << 4);
     /// A DMA was needed while bus mastering was off.
     pub const BUS_MASTER_OFF: Status = Status(1 << 5);
+    /// The source of frames is over (a capture that was played; a wire never is): no more come before a reset. CONTROL.FLUSH then ends entries as aged and hands nothing over, for no frame can complete what they hold.
+    pub const SOURCE_ENDED: Status = Status(1 << 6);
     /// No flag.
     pub const EMPTY: Status = Status(0);
     /// Every flag the contract names.
-    pub const ALL: Status = Status(0x3f);
+    pub const ALL: Status = Status(0x7f);
 
     /// Names by bit.
-    pub const NAMES: [(u32, &'static str); 6] = [
+    pub const NAMES: [(u32, &'static str); 7] = [
         (1 << 0, "ready"),
         (1 << 1, "enabled"),
         (1 << 2, "tables"),
         (1 << 3, "fail_mode"),
         (1 << 4, "fault"),
         (1 << 5, "bus_master_off"),
+        (1 << 6, "source_ended"),
     ];
 
     /// All flags of `other` are set.
