@@ -436,6 +436,8 @@ often a source that can wait lets the host catch up.
 Examples:
   weir sim serve --socket /run/weir-nic.sock --pcap day.pcap
   weir run --rules rules/ --device vfio-user:/run/weir-nic.sock     in another terminal
+  weir sim serve --socket /run/weir-nic.sock --inline eth1,eth2       ports that go on when the host does not
+  weir run --rules rules/ --device vfio-user:/run/weir-nic.sock --set device.inline=true
   qemu-system-x86_64 … -object memory-backend-memfd,id=ram0,size=1G,share=on \\
     -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"/run/weir-nic.sock\"}}'";
 
@@ -454,6 +456,12 @@ pub struct ServeArguments {
     /// At most so many frames in a second.
     #[arg(long, value_name = "FRAMES", requires = "pcap", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
+    /// Network interfaces as ports that are listened to.
+    #[arg(long, value_name = "IF", value_delimiter = ',', conflicts_with_all = ["pcap", "inline"])]
+    pub tap: Vec<String>,
+    /// Two network interfaces as ports that are joined: frames go from one to the other.
+    #[arg(long, value_name = "IF1,IF2", value_delimiter = ',', conflicts_with = "pcap")]
+    pub inline: Vec<String>,
     /// Say nothing but errors.
     #[arg(short, long)]
     pub quiet: bool,

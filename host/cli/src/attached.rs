@@ -5,7 +5,7 @@
 //! wire never is) or when it is interrupted.
 
 use crate::args::Device;
-use crate::device::{Behind, Times, driver_config};
+use crate::device::{Behind, TX_BYTES, Times, driver_config, overload};
 use crate::epochs::Epochs;
 use crate::exit::{Failure, INTERNAL, OrExit};
 use crate::pipeline::{RunControl, Tick, cpu_seconds};
@@ -27,6 +27,8 @@ use weir_vfio_user::UserFunction;
 const SLEEP: Duration = Duration::from_millis(20);
 /// Between two looks at how the run is going.
 const LOOK: Duration = Duration::from_millis(100);
+/// Frame time without a sign of the host until frames meet the fail mode, where they wait for it and nothing else is set.
+const WATCHDOG: u64 = 1_000_000_000;
 /// Longest that a device may take to end its flows.
 const ENDING: Duration = Duration::from_secs(30);
 
@@ -160,18 +162,34 @@ impl Attached {
         };
         let start = Instant::now();
         let mut settings = driver_config(behind.config, behind.validate);
+        let inline = behind.config.device.inline;
         // A capture that is played can wait for the host, a wire cannot.
-        settings.source_waits = self.info.kind != Some(DeviceKind::Card);
-        // (From here on it is at rest: what it did before is nothing to this run.)
-        let mut driver = driver.restart().or_input()?;
+        settings.source_waits = self.info.kind != Some(DeviceKind::Card) && !inline;
+        settings.tx_bytes = if inline { TX_BYTES } else { 0 };
+        if inline && (settings.watchdog_frames, settings.watchdog_time) == (0, 0) {
+            settings.watchdog_time = WATCHDOG;
+        }
+        // A wire was there before this host; what a capture did before is nothing to this run.
+        let mut driver = match inline {
+            true => {
+                let (driver, kept) = driver.take_over().or_input()?;
+                tracing::info!("{}: {}", self.name, if kept { "taken over, with what the host before had blocked" } else { "reset" });
+                driver
+            }
+            false => driver.restart().or_input()?,
+        };
+        let before = driver.counters().or_internal()?;
         driver.set_up(&settings).or_usage()?;
         let epoch = driver.load_tables(&behind.tables.image.bytes).or_input()?;
         driver.activate(epoch).or_internal()?;
         driver.interrupt_after(1).or_internal()?;
-        driver.enable(false).or_internal()?;
+        driver.enable(inline).or_internal()?;
         let load = start.elapsed().as_secs_f64();
         let (start, cpu) = (Instant::now(), cpu_seconds());
-        let mut runtime = behind.runtime(driver, epoch, settings.vlan_key, control.profile.is_some(), false)?;
+        let mut runtime = behind.runtime(driver, epoch, settings.vlan_key, control.profile.is_some(), inline)?;
+        if !settings.source_waits {
+            runtime.set_overload(overload(behind.config));
+        }
         let mut epochs = Epochs::new(behind.loaded, behind.tables);
         let mut frame = (0, 0);
         let mut looked = Instant::now();
@@ -222,7 +240,8 @@ impl Attached {
         let counters = runtime.driver().counters().or_internal()?;
         let guards = runtime.driver().guard_counters().or_internal()?;
         let broken = imbalances(&counters);
-        let value = |counter: Counter| counters.iter().find(|(known, _)| *known == counter).map_or(0, |(_, n)| *n);
+        let of = |all: &[(Counter, u64)], counter: Counter| all.iter().find(|(known, _)| *known == counter).map_or(0, |(_, n)| *n);
+        let value = |counter: Counter| of(&counters, counter).saturating_sub(of(&before, counter));
         let guard = |guard: Guard| guards.get(guard as usize).copied().unwrap_or(0);
         let times = Times { last, load, run, cpu: cpu_seconds() - cpu };
         let totals = behind.totals(&runtime, epochs, (&value, &guard), times);

@@ -127,7 +127,7 @@ pub fn overload(config: &Config) -> Overload {
 pub(crate) const LAG_MAX: u64 = 1_000_000_000;
 
 /// Bytes of frames that wait in a TX ring.
-const TX_BYTES: u64 = 4 << 20;
+pub(crate) const TX_BYTES: u64 = 4 << 20;
 
 /// Times the host is asked to catch up for one frame before the run is given up.
 const WAITS_MAX: u32 = 10_000;

@@ -113,19 +113,23 @@ impl<P: PciFunction> Driver<P> {
         Ok(self)
     }
 
-    /// Check what answers, and take over from a host that is gone: flows that it blocked stay blocked, counters go on, and
-    /// the device has applied its fail mode since (decision 0022). `false`: this device cannot; it was reset.
+    /// Check what answers, and take over from a host that is gone, as [`Driver::take_over`] does.
     pub fn resume(pci: P) -> Result<(Self, bool), DeviceError> {
-        let mut driver = Self::attach(pci)?;
-        let can = driver.capability(enums::CapabilityType::Takeover).is_some_and(|takeover| takeover.value0 & 1 != 0);
-        if can {
-            driver.disable()?;
-            // What went wrong for the other host is not this one's.
-            driver.pci.write32(BAR, r::ERROR, u32::MAX)?;
-        } else {
-            driver.reset()?;
+        Self::attach(pci)?.take_over()
+    }
+
+    /// Take over from a host that is gone: flows that it blocked stay blocked, counters go on, and the device has applied its
+    /// fail mode since (decision 0022). `false`: this device cannot; it was reset.
+    pub fn take_over(mut self) -> Result<(Self, bool), DeviceError> {
+        let takeover = self.capability(enums::CapabilityType::Takeover);
+        if takeover.is_none_or(|takeover| takeover.value0 & 1 == 0) {
+            return Ok((self.restart()?, false));
         }
-        Ok((driver, can))
+        self.disable()?;
+        // What went wrong for the other host is not this one's.
+        self.pci.write32(BAR, r::ERROR, u32::MAX)?;
+        self.queues.clear();
+        Ok((self, true))
     }
 
     /// Check what answers and leave it as it is: to read identity, capabilities and counters of a device at work.

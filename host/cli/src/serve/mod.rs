@@ -1,26 +1,30 @@
 //! `weir sim serve`: the model behind a vfio-user socket.
 //!
-//! Place: joins the socket, `weir_sim::served` (what messages do to the model) and the [`player`] (where frames come from).
+//! Place: joins the socket, `weir_sim::served` (what messages do to the model) and where frames come from: the [`player`] of a
+//! capture, or the [`ports`], which are network interfaces.
 //! One thread: frames come between messages. Invariants: one client at a time, others are told so; a client that says
 //! nothing, half a message or nonsense stops neither frames nor the next client; nothing is left of a client that has gone.
 
 mod player;
+mod ports;
 
 use crate::args::ServeArguments;
 use crate::commands::configuration;
 use crate::commands::run::interruptible;
 use crate::deployment::socket::{is_allowed, listen};
-use crate::device;
-use crate::exit::{Failure, OK, OrExit};
+use crate::exit::{Failure, INTERNAL, OK, OrExit};
 use crate::out::outln;
 use crate::pipeline::Source;
+use crate::{device, live};
 use player::{Open, Player, State};
+use ports::Ports;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use weir_contract::constants as c;
+use weir_live::{LinkConfig, Mode};
 use weir_output::summary::group;
 use weir_sim::Simulator;
 use weir_sim::served::Session;
@@ -62,6 +66,14 @@ pub fn run(arguments: &ServeArguments) -> Result<u8, Failure> {
     let _removed = Removed(arguments.socket.clone());
     listener.set_nonblocking(true).or_internal()?;
     let model = device::simulator(&config);
+    let link = match (&*arguments.inline, &*arguments.tap) {
+        ([], []) => None,
+        ([], tap) => Some(live::link(Mode::Tap, tap.to_vec(), &config, (None, None))),
+        (inline, _) => Some(live::link(Mode::Inline, inline.to_vec(), &config, (None, None))),
+    };
+    // The server sleeps itself.
+    let link = link.map(|link| LinkConfig { idle: Duration::ZERO, ..link });
+    let ports = link.map(|link| Ports::open(link, &model)).transpose()?;
     if !arguments.quiet {
         outln!(
             "Serving a simulated NIC (a software model, no hardware is involved) at {}: PCI {:04x}:{:04x}, {} queues.",
@@ -70,13 +82,35 @@ pub fn run(arguments: &ServeArguments) -> Result<u8, Failure> {
             c::PCI_DEVICE,
             model.vectors() - c::MSIX_VECTOR_QUEUE0
         );
+        let wired = [&arguments.inline, &arguments.tap].into_iter().find(|named| !named.is_empty());
+        if let (Some(named), Some(ports)) = (wired, &ports) {
+            outln!("Its ports are {}; until a host enables it, frames meet the fail mode (closed after power-on).", named.join(" and "));
+            ports.announced().iter().for_each(|remark| eprintln!("note: {remark}"));
+        }
     }
-    let mut server = Server { listener, model, player, client: None, others: Vec::new(), clients: 0 };
+    let mut server = Server { listener, model, player, ports, client: None, others: Vec::new(), clients: 0 };
     server.serve(&stop)?;
+    let frames = server.player.frames() + server.ports.as_ref().map_or(0, Ports::frames);
     if !arguments.quiet {
-        outln!("Served {} clients and {} frames.", group(server.clients), group(server.player.frames()));
+        outln!("Served {} clients and {} frames.", group(server.clients), group(frames));
+        for remark in server.ports.iter_mut().flat_map(Ports::remarks) {
+            outln!("note: {remark}");
+        }
     }
+    accounted(&server.model)?;
     Ok(OK)
+}
+
+/// Frames that are not accounted for at the end are an error.
+fn accounted(model: &Simulator) -> Result<(), Failure> {
+    match model.broken_identities().as_slice() {
+        [] => Ok(()),
+        broken => Err(Failure {
+            code: INTERNAL,
+            error: anyhow::anyhow!("frames are not accounted for: {}", broken.join("; ")),
+            remedy: Some("this is a fault of Weir: please report it".to_owned()),
+        }),
+    }
 }
 
 fn opener(path: &Path, passes: u64) -> Open {
@@ -94,6 +128,7 @@ struct Server {
     listener: UnixListener,
     model: Simulator,
     player: Player,
+    ports: Option<Ports>,
     client: Option<Client>,
     /// Those who came while there was a client, and when.
     others: Vec<(Wire, Instant)>,
@@ -109,9 +144,10 @@ struct Client {
 impl Server {
     fn serve(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
         while !stop.load(Ordering::Relaxed) {
-            let state = match self.player.step(&self.model) {
-                Ok(state) => state,
-                Err(failure) => {
+            let state = match (&mut self.ports, self.player.step(&self.model)) {
+                (Some(ports), _) => ports.step(&self.model)?,
+                (None, Ok(state)) => state,
+                (None, Err(failure)) => {
                     eprintln!("{failure}");
                     self.model.end_source(0);
                     State::Quiet
@@ -132,6 +168,9 @@ impl Server {
                 tracing::info!("the client has gone: {error}");
                 self.client = None;
             }
+            if let Some(ports) = &self.ports {
+                ports.flush();
+            }
         }
         Ok(())
     }
@@ -139,6 +178,7 @@ impl Server {
     fn sleep(&self, time: Duration) -> Result<(), Failure> {
         let mut polled = vec![PollFd::new(&self.listener, PollFlags::IN)];
         polled.extend(self.client.iter().map(|client| PollFd::new(&client.wire, PollFlags::IN)));
+        polled.extend(self.ports.iter().flat_map(Ports::sockets).map(|socket| PollFd::from_borrowed_fd(socket, PollFlags::IN)));
         polled.extend(self.others.iter().map(|(wire, _)| PollFd::new(wire, PollFlags::IN)));
         let limit = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: time.subsec_nanos().into() };
         match poll(&mut polled, Some(&limit)) {
