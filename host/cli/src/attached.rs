@@ -139,6 +139,13 @@ impl Attached {
         self.last.as_ref()
     }
 
+    /// Reads what it has counted until now, and leaves it as it is.
+    pub fn read(&mut self) -> Result<Snapshot, Failure> {
+        let in_use = || Failure { code: INTERNAL, error: anyhow::anyhow!("{} is in use", self.name), remedy: None };
+        let driver = self.driver.as_mut().ok_or_else(in_use)?;
+        Ok((driver.counters().or_internal()?, driver.guard_counters().or_internal()?))
+    }
+
     /// What it is, for people.
     pub fn what(&self) -> String {
         what(&self.name, self.info.kind)
@@ -191,6 +198,9 @@ impl Attached {
             runtime.set_overload(overload(behind.config));
         }
         let mut epochs = Epochs::new(behind.loaded, behind.tables);
+        if inline {
+            eprintln!("Weir is inline; {}.", self.what());
+        }
         let mut frame = (0, 0);
         let mut looked = Instant::now();
         let mut ended = false;
@@ -204,6 +214,7 @@ impl Attached {
             if look {
                 looked = Instant::now();
                 frame = runtime.driver().frame().or_internal()?;
+                runtime.driver().is_at_work().or_internal()?;
                 self.faults += report(runtime.driver())?;
                 let alerts = runtime.engine().counters().alerts;
                 (control.tick)(Tick { progress: (0, 0), frames: frame.0, alerts });

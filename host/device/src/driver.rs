@@ -302,6 +302,15 @@ impl<P: PciFunction> Driver<P> {
         self.pci.wait(timeout)
     }
 
+    /// The device takes frames, as it was told; an error if not.
+    pub fn is_at_work(&mut self) -> Result<(), DeviceError> {
+        match self.pci.read32(BAR, r::STATUS)? {
+            u32::MAX => Err(DeviceError::Removed),
+            status if status & Status::ENABLED.0 == 0 => Err(DeviceError::Stopped),
+            _ => Ok(()),
+        }
+    }
+
     /// The source of frames is over: what has been written to the rings by now is all there is.
     pub fn source_ended(&mut self) -> Result<bool, DeviceError> {
         match self.pci.read32(BAR, r::STATUS)? {

@@ -211,12 +211,16 @@ fn counters(arguments: &CountersArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
     let attached = arguments.device.attach()?;
     let simulated = attached.as_ref().is_none_or(|attached| attached.info().kind != Some(DeviceKind::Card));
+    // Without rules nothing is run: what the device has counted until now is read.
+    let reads = attached.is_some() && arguments.rules.rules.is_empty() && config.rules.files.is_empty();
     let (what, after) = match (&attached, &arguments.pcap) {
+        (Some(attached), _) if reads => (attached.what(), "what it has counted so far".to_owned()),
         (Some(attached), _) => (attached.what(), "its own frames".to_owned()),
         (None, Some(path)) => (format!("From the {SIMULATED}"), path.display().to_string()),
         (None, None) => (format!("From the {SIMULATED}"), "the bundled example".to_owned()),
     };
     let (values, guards) = match attached {
+        Some(mut attached) if reads => attached.read()?,
         Some(attached) => count_attached(attached, arguments, &config)?,
         None => count(arguments, &config)?,
     };
