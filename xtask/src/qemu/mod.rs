@@ -20,8 +20,7 @@ pub const EXAMPLES: &str = "The packages (QEMU and a kernel, about 65 MB to down
 
 Examples:
   cargo xtask qemu                                    the example's traffic; a capture of the shared data as well, if it is there
-  cargo xtask qemu --pcap day.pcap --rules x.rules    a capture and rules of your own
-  cargo xtask qemu --accel kvm                        with hardware virtualisation";
+  cargo xtask qemu --pcap day.pcap --rules x.rules    a capture and rules of your own";
 
 /// Modules of VFIO, in the order in which they load; the one in brackets is there with older kernels alone.
 const MODULES: [&str; 6] = ["irqbypass", "vfio", "vfio_virqfd", "vfio_iommu_type1", "vfio-pci-core", "vfio-pci"];
@@ -38,9 +37,6 @@ pub struct QemuArguments {
     /// Rules.
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
-    /// How the processor is made: tcg (in software) or kvm.
-    #[arg(long, value_name = "KIND", default_value = "tcg", value_parser = ["tcg", "kvm"])]
-    accel: String,
     /// Profile that `weir` is built with.
     #[arg(long, value_name = "PROFILE", default_value = "release")]
     profile: String,
@@ -186,14 +182,10 @@ impl Test<'_> {
 
     fn boot(&self, work: &Path, socket: &Path, initrd: &Path, results: &Path) -> Result<()> {
         let kernel = find_by(&self.packages.join("kernel/boot"), |name| name.starts_with("vmlinuz-"))?.context("no kernel")?;
-        let accel = match self.arguments.accel.as_str() {
-            "kvm" => "q35,accel=kvm,kernel-irqchip=split,memory-backend=ram0",
-            _ => "q35,accel=tcg,kernel-irqchip=off,memory-backend=ram0",
-        };
         let device = serde_json::json!({ "driver": "vfio-user-pci", "id": "nic", "socket": { "type": "unix", "path": socket } });
         let console = work.join("console.log");
         let qemu = Command::new(self.packages.join("qemu"))
-            .args(["-machine", accel, "-cpu", "max", "-smp", "1", "-m", "512"])
+            .args(["-machine", "q35,accel=tcg,kernel-irqchip=off,memory-backend=ram0", "-cpu", "max", "-smp", "1", "-m", "512"])
             .args(["-object", "memory-backend-memfd,id=ram0,size=512M,share=on"])
             .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
             .arg("-serial")
@@ -224,7 +216,7 @@ impl Test<'_> {
 
     /// Compares, and says what came out.
     fn judge(&self, work: &Path, report: &Report, seconds: f64) -> Result<Outcome> {
-        println!("\n{} ({}, {seconds:.1} s)", self.capture.display(), self.arguments.accel);
+        println!("\n{} ({seconds:.1} s in the virtual machine)", self.capture.display());
         let mut good = report.done;
         let mut checks: Vec<(String, bool)> = report.checks.clone();
         let mut compare = |what: String, holds: bool| checks.push((what, holds));
@@ -233,7 +225,6 @@ impl Test<'_> {
         let (mine, theirs) = (alerts(&here("eve.json"))?, alerts(&there("eve.json"))?);
         compare(format!("the same {} alerts in the guest as in process", mine.len()), mine == theirs && !mine.is_empty());
         let (mine, theirs) = (totals(&here("stats.json"))?, totals(&there("stats.json"))?);
-        // Rings of other sizes hand flows over at other times; nothing else may differ.
         let differ: Vec<&String> = mine.iter().filter(|(key, value)| theirs.get(*key) != Some(value)).map(|(key, _)| key).collect();
         compare(format!("the same {} counters in the guest as in process", mine.len()), differ.is_empty() && !mine.is_empty());
         let text = report.files.get("run.txt").cloned().unwrap_or_default();
@@ -253,7 +244,7 @@ impl Test<'_> {
         }
         let entries: Vec<_> = checks.iter().map(|(what, holds)| serde_json::json!({ "check": what, "holds": holds })).collect();
         let json = serde_json::json!({
-            "capture": self.capture, "accel": self.arguments.accel, "seconds": seconds, "good": good, "checks": entries,
+            "capture": self.capture, "seconds": seconds, "good": good, "checks": entries,
         });
         Ok(Outcome { good, json })
     }
