@@ -550,7 +550,7 @@ impl Core {
         self.space = ConfigSpace::new(vectors);
         self.msix = Msix::new(usize::from(vectors));
         self.pipeline.bus.master = false;
-        // The host let go: what it decided stays (decision 0022).
+        // The host let go: what it decided stays (decision 0024).
         let fail_mode = self.registers.get(r::FAIL_MODE);
         self.registers = Registers::new(self.config.queues);
         self.registers.set(r::FAIL_MODE, fail_mode);

@@ -277,6 +277,7 @@ package weir_contract_pkg;
   localparam int unsigned INTERRUPT_CAUSE_ERROR_BIT = 0;
   localparam int unsigned INTERRUPT_CAUSE_TABLE_BIT = 1;
   localparam int unsigned INTERRUPT_CAUSE_WATCHDOG_BIT = 2;
+  localparam int unsigned INTERRUPT_CAUSE_SOURCE_BIT = 3;
 
   localparam int unsigned BLOCK_FLAGS_HOST_ONLY_BIT = 0;
 

@@ -1900,16 +1900,19 @@ impl InterruptCause {
     pub const TABLE: InterruptCause = InterruptCause(1 << 1);
     /// Fail mode began or ended.
     pub const WATCHDOG: InterruptCause = InterruptCause(1 << 2);
+    /// The source of frames is over (STATUS.SOURCE_ENDED).
+    pub const SOURCE: InterruptCause = InterruptCause(1 << 3);
     /// No flag.
     pub const EMPTY: InterruptCause = InterruptCause(0);
     /// Every flag the contract names.
-    pub const ALL: InterruptCause = InterruptCause(0x7);
+    pub const ALL: InterruptCause = InterruptCause(0xf);
 
     /// Names by bit.
-    pub const NAMES: [(u32, &'static str); 3] = [
+    pub const NAMES: [(u32, &'static str); 4] = [
         (1 << 0, "error"),
         (1 << 1, "table"),
         (1 << 2, "watchdog"),
+        (1 << 3, "source"),
     ];
 
     /// All flags of `other` are set.
