@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use weir_management::{Checksums, Config};
-use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, RunTotals, StatsLog, Tee};
+use weir_output::{Captures, EveWriter, EventSink, FastLog, FileStore, OutputFile, RunTotals, StatsLog, Tee};
 
 /// Suricata's version that Weir's behaviour is compared with.
 pub const VERSION: &str = "8.0.8";
@@ -382,7 +382,8 @@ fn inspect_all(
                 fingerprints(loaded, &mut options);
                 options.inline = config.inline.simulate;
                 let mut eve = EveWriter::new(create(file)?, options);
-                eve.reading(&files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>());
+                let names = files.iter().map(|f| f.display().to_string()).collect();
+                eve.reading(Captures { names, starts: source.starts() });
                 eves.push(eve);
             }
             Output::Fast { file } => sinks.push(Box::new(FastLog::new(create(file)?))),
