@@ -1,7 +1,7 @@
 //! The EVE object of a transaction: `http` with version 2.
 
 use super::fields::{Fields, Known};
-use super::frame::{Fact, error_name, setting_name};
+use super::frame::{Fact, error_name, reset_name, setting_name};
 use super::stream::{Side, Stream, content_range};
 use crate::json::Object;
 
@@ -52,7 +52,7 @@ pub fn http(stream: &Stream, out: &mut Vec<u8>) {
 }
 
 fn says_something(side: &Side) -> bool {
-    side.facts.iter().any(|fact| matches!(fact, Fact::Setting(..) | Fact::Error(_) | Fact::Priority(_)))
+    side.facts.iter().any(|fact| matches!(fact, Fact::Setting(..) | Fact::Error(_) | Fact::Reset(_) | Fact::Priority(_)))
 }
 
 /// There is something to tell: acknowledgements, pings and windows of a connection are not.
@@ -99,13 +99,15 @@ fn facts(object: &mut Object<'_>, side: &Side) {
             }
         });
     }
-    for fact in &side.facts {
-        if let Fact::Error(code) = fact {
-            match error_name(*code) {
-                Some(name) => object.text("error_code", Some(name.as_bytes())),
-                None => object.text("error_code", Some(format!("unknown {code}").as_bytes())),
-            }
-            break;
+    let error = side.facts.iter().find_map(|fact| match *fact {
+        Fact::Error(code) => Some((code, error_name(code))),
+        Fact::Reset(code) => Some((code, reset_name(code))),
+        _ => None,
+    });
+    if let Some((code, name)) = error {
+        match name {
+            Some(name) => object.text("error_code", Some(name.as_bytes())),
+            None => object.text("error_code", Some(format!("unknown {code}").as_bytes())),
         }
     }
     if let Some(weight) = side.facts.iter().find_map(|fact| if let Fact::Priority(weight) = fact { Some(*weight) } else { None }) {

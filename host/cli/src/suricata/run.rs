@@ -33,6 +33,13 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
         out!("{}", frames());
         return Ok(OK);
     }
+    if let Some(which) = &arguments.list_keywords {
+        return super::lists::keywords(which);
+    }
+    if arguments.list_app_layer_protos.is_some() {
+        out!("{}", super::lists::protocols());
+        return Ok(OK);
+    }
     if arguments.build_info {
         out!("{}", build_info());
         return Ok(OK);
@@ -211,8 +218,6 @@ fn exists(file: &str, kind: &str, name: Option<&str>) -> Result<(), Failure> {
 /// Options that would change what Weir does, and that it has not.
 fn refuse(arguments: &SuricataArguments) -> Result<(), Failure> {
     let option = match () {
-        () if arguments.list_keywords.is_some() => "--list-keywords",
-        () if arguments.list_app_layer_protos.is_some() => "--list-app-layer-protos",
         () if arguments.pcap_file_continuous => "--pcap-file-continuous",
         () if arguments.pcap_file_delete => "--pcap-file-delete",
         () if !arguments.filter.is_empty() => "a packet filter",
