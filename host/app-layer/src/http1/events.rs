@@ -57,4 +57,5 @@ events! {
     RequestLineInvalid = "request_line_invalid",
     RequestChunkExtension = "request_chunk_extension",
     ResponseChunkExtension = "response_chunk_extension",
+    RequestBodyUnexpected = "request_body_unexpected",
 }

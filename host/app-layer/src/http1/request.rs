@@ -123,7 +123,7 @@ impl Http1State {
         match (chunked, length.flatten()) {
             (true, _) => self.sides[0].at = At::ChunkSize,
             (false, Some(n)) if n > 0 => self.sides[0].at = At::Length(n),
-            _ => self.complete(0),
+            _ => self.ends(0),
         }
     }
 }

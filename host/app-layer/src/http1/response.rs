@@ -136,9 +136,9 @@ impl Http1State {
         // RFC 9112 section 6.3.
         let bodiless = head_request || matches!(status, 204 | 304);
         match (chunked, length) {
-            _ if bodiless => self.complete(1),
+            _ if bodiless => self.ends(1),
             (true, _) => self.sides[1].at = At::ChunkSize,
-            (false, Some(Some(0))) => self.complete(1),
+            (false, Some(Some(0))) => self.ends(1),
             (false, Some(Some(n))) => self.sides[1].at = At::Length(n),
             (false, _) => self.sides[1].at = At::Close,
         }

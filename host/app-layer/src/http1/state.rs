@@ -35,6 +35,8 @@ pub(super) enum At {
     Chunk(u64),
     ChunkEnd,
     Trailers,
+    /// Behind a message, while the delivery lasts that brought its end.
+    Surplus,
     /// Body up to the end of the direction.
     Close,
     /// Response: body of a lost head, up to a line that begins the next response. Whether a line begins here.
@@ -314,6 +316,10 @@ impl Http1State {
                     }
                 }
                 At::Junk => self.head_lost(index),
+                At::Surplus => {
+                    let held = std::mem::take(&mut self.sides[d].partial);
+                    self.surplus_body(d, &held);
+                }
                 At::Unframed(_) => {
                     let held = std::mem::take(&mut self.sides[1].partial);
                     self.body(1, &held);

@@ -200,9 +200,9 @@ impl ProtocolState for Http2State {
             Some((side.dns.as_ref()?, direction))
         });
         match (message, self.transactions.get(index)) {
-            (Some((message, direction)), Some(transaction)) => {
+            (Some((message, direction)), Some(_)) => {
                 out.push(b',');
-                dns::log(message, direction, transaction.id, settings, out)
+                dns::log(message, direction, 0, settings, out)
             }
             _ => true,
         }

@@ -63,6 +63,11 @@ impl Frame {
         self.kind == SETTINGS && self.flags & 1 != 0 && self.length == 0 && self.stream == 0
     }
 
+    /// May come for a stream that is over (RFC 9113 section 5.1).
+    pub fn may_follow_end(&self) -> bool {
+        matches!(self.kind, RST_STREAM | WINDOW_UPDATE | PRIORITY)
+    }
+
     /// Carries a part of a header block.
     pub fn has_block(&self) -> bool {
         matches!(self.kind, HEADERS | PUSH_PROMISE | CONTINUATION)
@@ -214,6 +219,7 @@ pub fn setting_name(id: u16) -> Option<&'static str> {
         4 => "SETTINGSINITIALWINDOWSIZE",
         5 => "SETTINGSMAXFRAMESIZE",
         6 => "SETTINGSMAXHEADERLISTSIZE",
+        8 => "SETTINGSENABLECONNECTPROTOCOL",
         _ => return None,
     })
 }

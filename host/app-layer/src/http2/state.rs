@@ -179,9 +179,9 @@ impl Http2State {
         }
     }
 
-    /// The open transaction of a stream.
-    fn find(&self, number: u32) -> Option<usize> {
-        let open = |t: &Transaction| t.progress != [COMPLETE; 2];
+    /// The open transaction of a stream; `ended`: or one that ended just now.
+    fn find(&self, number: u32, ended: bool) -> Option<usize> {
+        let open = |t: &Transaction| t.progress != [COMPLETE; 2] || ended;
         (0..self.streams.len()).rev().find(|i| self.streams[*i].number == number && open(&self.transactions[*i]))
     }
 
@@ -278,7 +278,7 @@ impl Http2State {
     fn begin(&mut self, d: usize, frame: Frame, prologue: Prologue) {
         let number = prologue.promised.unwrap_or(frame.stream);
         let opens = matches!(frame.kind, frame::HEADERS | frame::PUSH_PROMISE) && number != 0;
-        let mut found = if frame.stream == 0 { None } else { self.find(number) };
+        let mut found = if frame.stream == 0 { None } else { self.find(number, self.config.by_delivery && frame.may_follow_end()) };
         // That settings were understood is no transaction.
         if found.is_none() && !frame.acknowledges() {
             found = self.open(if frame.stream == 0 { 0 } else { number });
