@@ -112,8 +112,8 @@ impl Http1State {
     }
 
     pub(super) fn surplus_body(&mut self, d: usize, bytes: &[u8]) {
-        if let (0, Some(index), false) = (d, self.current(0), bytes.is_empty()) {
-            self.event(0, index, Event::RequestBodyUnexpected);
+        if let (Some(index), false) = (self.current(d), bytes.is_empty()) {
+            self.event(d, index, if d == 0 { Event::RequestBodyUnexpected } else { Event::ResponseBodyUnexpected });
         }
         self.body(d, bytes);
     }

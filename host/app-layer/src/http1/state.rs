@@ -242,9 +242,6 @@ impl Http1State {
             }
             self.advance(d, index, BODY);
         }
-        if self.pairs[index].messages[d].body.failed() {
-            self.event(d, index, Event::GzipDecompressionFailed);
-        }
     }
 
     /// The message of direction `d` is complete.
@@ -262,9 +259,7 @@ impl Http1State {
             multipart.scan(&message.body.data, !message.body.full());
             oddities = multipart.oddities;
         }
-        let failed = message.body.failed();
         self.events(d, index, &[
-            (failed, Event::GzipDecompressionFailed),
             (oddities.invalid_header, Event::MultipartInvalidHeader),
             (oddities.no_data, Event::MultipartNoFileData),
             (oddities.unterminated, Event::MultipartGenericError),
