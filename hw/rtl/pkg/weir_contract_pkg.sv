@@ -254,6 +254,7 @@ package weir_contract_pkg;
   localparam int unsigned STATE_MASK_MIDSTREAM_BIT = 2;
   localparam int unsigned STATE_MASK_CLOSED_BIT = 3;
   localparam int unsigned STATE_MASK_FLOWLESS_BIT = 4;
+  localparam int unsigned STATE_MASK_DECIDING_BIT = 5;
 
   localparam int unsigned RECORD_FLAGS_POSITION_PACKET_BIT = 0;
   localparam int unsigned RECORD_FLAGS_POSITION_STREAM_BIT = 1;

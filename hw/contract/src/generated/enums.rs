@@ -1607,7 +1607,7 @@ impl core::ops::BitOrAssign for DirectionMask {
     }
 }
 
-/// Flow state, for predicates: bit n is FlowState n; a flowless frame has bit FLOWLESS. The frame is judged with the state before and the state after it: both bits are set.
+/// Flow state, for predicates: bit n is FlowState n; a flowless frame has bit FLOWLESS. The frame is judged with the state before and the state after it: both bits are set. DECIDING is set beside them at the one frame whose bytes decide the flow's protocol class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StateMask(pub u8);
 
@@ -1622,18 +1622,21 @@ impl StateMask {
     pub const CLOSED: StateMask = StateMask(1 << 3);
     /// No flow.
     pub const FLOWLESS: StateMask = StateMask(1 << 4);
+    /// The frame decides the protocol class.
+    pub const DECIDING: StateMask = StateMask(1 << 5);
     /// No flag.
     pub const EMPTY: StateMask = StateMask(0);
     /// Every flag the contract names.
-    pub const ALL: StateMask = StateMask(0x1f);
+    pub const ALL: StateMask = StateMask(0x3f);
 
     /// Names by bit.
-    pub const NAMES: [(u8, &'static str); 5] = [
+    pub const NAMES: [(u8, &'static str); 6] = [
         (1 << 0, "new"),
         (1 << 1, "established"),
         (1 << 2, "midstream"),
         (1 << 3, "closed"),
         (1 << 4, "flowless"),
+        (1 << 5, "deciding"),
     ];
 
     /// All flags of `other` are set.
