@@ -572,7 +572,8 @@ package weir_contract_pkg;
 
   localparam int unsigned TX_ENTRY_BYTES = 64;
   typedef struct packed {
-    logic [23:0][7:0] reserved;
+    logic [22:0][7:0] reserved;
+    logic [7:0] told_class;
     logic [63:0] token;
     logic [31:0] flow_generation;
     logic [31:0] flow_index;

@@ -212,7 +212,7 @@ pub enum TxCommand {
     Divert = 4,
     /// Compare and set: ends divert iff the flow is sticky and its last trouble is not after `frame_number`.
     Release = 5,
-    /// `scopes` are the scopes that can still match (0xff: all again). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.
+    /// `scopes` are the scopes that can still match (0xff: all again), `told_class` is the protocol class that its frames are judged by (0: what the device knows itself). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.
     Settle = 6,
     /// Later frames of the flow pass without inspection, counted.
     Bypass = 7,
@@ -275,7 +275,7 @@ impl TxCommand {
             TxCommand::Reset => "Verdict: like Drop with WHOLE_FLOW; the resets themselves are sent with Inject.",
             TxCommand::Divert => "The flow (index and generation, or with BY_KEY the 44-byte key at `data`) is sticky from now on; answered by a HANDOVER descriptor. The host knows bytes of it that the device did not read: direction, state and class of the entry are never narrowed again.",
             TxCommand::Release => "Compare and set: ends divert iff the flow is sticky and its last trouble is not after `frame_number`.",
-            TxCommand::Settle => "`scopes` are the scopes that can still match (0xff: all again). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.",
+            TxCommand::Settle => "`scopes` are the scopes that can still match (0xff: all again), `told_class` is the protocol class that its frames are judged by (0: what the device knows itself). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.",
             TxCommand::Bypass => "Later frames of the flow pass without inspection, counted.",
             TxCommand::Inject => "Transmit the bytes at `data`, `length`, on `port`.",
             TxCommand::Forget => "Free the entry; a flow record follows.",
