@@ -460,12 +460,14 @@ impl<P: PciFunction> Driver<P> {
         self.command(queue, &entry)
     }
 
-    /// Only these scopes can still match in the flow (0xff: all again); its frames are recorded as before.
-    pub fn mask_scopes(&mut self, queue: usize, flow: (u32, u32), scopes: u8) -> Result<(), DeviceError> {
+    /// Only these scopes can still match in the flow (0xff: all again), and its protocol class is this one (0: as the device
+    /// knows); its frames are recorded as before.
+    pub fn settle(&mut self, queue: usize, flow: (u32, u32), scopes: u8, told_class: u8) -> Result<(), DeviceError> {
         let entry = TxEntry {
             command: TxCommand::Settle as u8,
             flags: TxFlags::KEEP_HISTORY.0,
             scopes,
+            told_class,
             flow_index: flow.0,
             flow_generation: flow.1,
             ..TxEntry::ZERO

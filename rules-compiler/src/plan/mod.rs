@@ -193,6 +193,7 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
         if let Some(pattern) = options.patterns.get(index).and_then(Option::as_deref) {
             payload::known_to_wait(&rules[index], &mut choice, pattern);
         }
+        base::decided_streams(&mut choice);
         payload::judged_anew(&mut choice);
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()

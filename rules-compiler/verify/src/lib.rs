@@ -116,7 +116,7 @@ pub fn verify(rules: &[Rule], host: &Host<'_>, image: &[u8]) -> Result<Report, B
     }
     let claims = bits.certificate.as_deref().map(certificate::read).unwrap_or_default();
     let gates = host.gates.clone().unwrap_or_else(|| claims.gates.clone());
-    let mut tables = Tables { bits: &bits, lists: sets::Lists::default() };
+    let mut tables = Tables::new(&bits);
     let mut proofs: Vec<Result<Proof, String>> = Vec::with_capacity(rules.len());
     for (n, rule) in rules.iter().enumerate() {
         let pattern = host.patterns.get(n).copied().flatten();
