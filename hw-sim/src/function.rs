@@ -546,6 +546,7 @@ impl Core {
 
     fn function_reset(&mut self) {
         self.resets += 1;
+        self.ended = false;
         let vectors = self.vectors();
         self.space = ConfigSpace::new(vectors);
         self.msix = Msix::new(usize::from(vectors));

@@ -189,6 +189,23 @@ fn a_counter_that_is_full_blocks_nothing() {
 }
 
 #[test]
+fn the_end_of_a_source_lasts_until_a_reset() {
+    let mut rig = rig();
+    let status = u64::from(weir_contract::registers::STATUS);
+    let ended = |rig: &mut Rig| {
+        rig.write(7, 4, &[6, 0]).unwrap();
+        rig.read(0, status, 4).unwrap()[0] & weir_contract::enums::Status::SOURCE_ENDED.0 as u8 != 0
+    };
+    for reset in [Request::Reset, Request::RegionWrite { offset: 0x40, region: 0, data: &[1, 0, 0, 0] }] {
+        assert!(!ended(&mut rig));
+        rig.model.end_source(5);
+        assert!(ended(&mut rig));
+        rig.ask(reset, None).unwrap();
+    }
+    assert!(!ended(&mut rig));
+}
+
+#[test]
 fn nothing_is_left_of_a_client() {
     let mut rig = rig();
     let memory = DmaMemory::shared(4096).unwrap();
