@@ -61,6 +61,7 @@ fn work(report: &mut Report) -> Result<()> {
     run(report, "list", &["device", "list"])?;
     let device = format!("vfio:{address}");
     run(report, "info", &["device", "info", "--device", &device])?;
+    run(report, "selftest", &["device", "selftest", "--device", &device])?;
     checks::all(&address, report)?;
     // The run itself, as the host says.
     let text = fs::read_to_string("/job/arguments")?;
