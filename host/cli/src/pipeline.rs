@@ -3,6 +3,7 @@
 use crate::exchange::{Done, Exchanges, Going};
 use crate::exit::{Failure, INTERNAL, OrExit};
 use crate::live::{self, Live};
+use crate::planning::Planning;
 use crate::ruleset;
 use crate::settings;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Loaded {
     pub ruleset: Ruleset,
     /// Seconds it took.
     pub seconds: f64,
+    /// How they are planned.
+    pub planning: Planning,
 }
 
 /// Loads rule files and compiles them for the engine.
@@ -58,7 +61,7 @@ pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
     for error in &refused {
         tracing::info!("{error}");
     }
-    Loaded { program: Arc::new(program), totals, refused, ruleset: set, seconds: start.elapsed().as_secs_f64() }
+    Loaded { program: Arc::new(program), totals, refused, ruleset: set, seconds: start.elapsed().as_secs_f64(), planning: Planning::default() }
 }
 
 fn thresholds(set: &Ruleset) -> Vec<ConfigEntry> {
