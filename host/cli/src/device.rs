@@ -2,7 +2,7 @@
 
 use crate::args::Device;
 use crate::evidence::{message_evidence, stream_evidence};
-use crate::exchange::{Done, Due, Going, Ready};
+use crate::exchange::{Done, Due, Exchanges, Going, Ready};
 use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
 use crate::pipeline::{GOING_FRAMES, Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
 use crate::{live, settings};
@@ -381,8 +381,7 @@ impl Behind<'_> {
         let load = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let cpu = cpu_seconds();
-        let mut engine_config = settings::engine(config, validate);
-        engine_config.inline |= wire.is_some();
+        let engine_config = settings::engine(config, validate);
         let raw_window = engine_config.raw_window;
         let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
         if control.profile.is_some() {
@@ -453,6 +452,10 @@ impl Behind<'_> {
                     taken_at = last_time;
                 }
                 None => frames += 1,
+            }
+            runtime.expire_drops(last_time).or_internal()?;
+            if let Some(asked) = control.exchanges.as_deref_mut().and_then(Exchanges::asked) {
+                asked.answer(&mut runtime, last_time);
             }
             // Somebody waits for a frame that the host has to judge.
             if live_source && model.has_work() {

@@ -11,6 +11,7 @@ mod bundle_normal;
 pub mod commands;
 pub mod deployment;
 pub mod device;
+pub mod dropped;
 pub mod evidence;
 pub mod exchange;
 mod firewall;

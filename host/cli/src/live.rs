@@ -43,7 +43,8 @@ pub fn config(arguments: &RunArguments, config: &Config) -> Option<LinkConfig> {
 
 /// How verdicts are carried out.
 pub fn inline(config: &Config) -> Inline {
-    Inline { reject_both: config.inline.reject == RejectTold::Both }
+    let drop_time = config.inline.drop_time.nanoseconds();
+    Inline { reject_both: config.inline.reject == RejectTold::Both, drop_time }
 }
 
 /// Interfaces as a source of frames.

@@ -23,6 +23,7 @@ pub fn run(command: &DeviceCommand) -> Result<u8, Failure> {
     match command {
         DeviceCommand::Info(arguments) => info(arguments),
         DeviceCommand::Counters(arguments) => counters(arguments),
+        DeviceCommand::Flows(arguments) => super::device_flows::run(arguments),
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod audit;
 mod config;
 mod device;
+mod device_flows;
 mod explain;
 mod image_view;
 mod mix;
