@@ -26,25 +26,31 @@ impl Datagram {
 
 /// See above.
 #[derive(Debug, Default)]
-pub struct Denied(VecDeque<(u64, Datagram)>);
+pub struct Denied {
+    datagrams: VecDeque<(u64, Datagram)>,
+    /// Of the last fragment: a datagram made of it does not show its number any more.
+    last: Option<Datagram>,
+}
 
 impl Denied {
     /// A packet was dropped.
     pub fn note(&mut self, packet: &Packet<'_>) {
-        let Some(ip) = packet.ip.as_ref().filter(|ip| ip.reassembled) else { return };
-        if self.0.len() >= DENIED_MAX {
-            self.0.pop_front();
+        let made = packet.ip.as_ref().is_some_and(|ip| ip.reassembled);
+        let Some(datagram) = self.last.filter(|_| made) else { return };
+        if self.datagrams.len() >= DENIED_MAX {
+            self.datagrams.pop_front();
         }
-        self.0.push_back((packet.time.0, Datagram::of(ip)));
+        self.datagrams.push_back((packet.time.0, datagram));
     }
 
-    /// A packet is a fragment of such a datagram.
+    /// A packet has come; it is a fragment of such a datagram.
     pub fn holds(&mut self, packet: &Packet<'_>) -> bool {
-        let Some(ip) = packet.ip.as_ref().filter(|ip| ip.is_fragment && !self.0.is_empty()) else { return false };
-        while self.0.front().is_some_and(|(time, _)| packet.time.0.saturating_sub(*time) > KEPT) {
-            self.0.pop_front();
-        }
+        let Some(ip) = packet.ip.as_ref().filter(|ip| ip.is_fragment) else { return false };
         let datagram = Datagram::of(ip);
-        self.0.iter().any(|(_, denied)| *denied == datagram)
+        self.last = Some(datagram);
+        while self.datagrams.front().is_some_and(|(time, _)| packet.time.0.saturating_sub(*time) > KEPT) {
+            self.datagrams.pop_front();
+        }
+        self.datagrams.iter().any(|(_, denied)| *denied == datagram)
     }
 }
