@@ -20,6 +20,7 @@ pub mod parse;
 pub mod pipeline;
 pub mod queue;
 pub mod registers;
+pub mod served;
 pub mod tables;
 #[doc(hidden)]
 pub mod testing;

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod attached;
 pub mod bundle;
 mod bundle_normal;
 /// The commands; tests call some of them as functions.
@@ -12,6 +13,7 @@ pub mod commands;
 pub mod deployment;
 pub mod device;
 pub mod dropped;
+mod epochs;
 pub mod evidence;
 pub mod exchange;
 mod firewall;
@@ -22,6 +24,7 @@ mod out;
 pub mod pipeline;
 pub mod progress;
 pub mod ruleset;
+mod serve;
 pub mod settings;
 pub mod suricata;
 

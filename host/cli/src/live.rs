@@ -25,7 +25,14 @@ pub fn config(arguments: &RunArguments, config: &Config) -> Option<LinkConfig> {
         _ if !live.tap.is_empty() => (Mode::Tap, live.tap.clone()),
         _ => return None,
     };
-    Some(LinkConfig {
+    let limits = (arguments.frames, arguments.seconds.map(Duration::from_secs));
+    Some(link(mode, interfaces, config, limits))
+}
+
+/// How interfaces are used; `limits`: in frames, and in time.
+pub fn link(mode: Mode, interfaces: Vec<String>, config: &Config, limits: (Option<u64>, Option<Duration>)) -> LinkConfig {
+    let live = &config.live;
+    LinkConfig {
         mode,
         interfaces,
         ring: live.ring_size.bytes(),
@@ -36,9 +43,9 @@ pub fn config(arguments: &RunArguments, config: &Config) -> Option<LinkConfig> {
             Offloads::Keep => weir_live::Offloads::Keep,
         },
         idle: Duration::from_millis(live.idle.into()),
-        frames: arguments.frames,
-        duration: arguments.seconds.map(Duration::from_secs),
-    })
+        frames: limits.0,
+        duration: limits.1,
+    }
 }
 
 /// How verdicts are carried out.
@@ -54,24 +61,29 @@ pub struct Live {
     idle: Option<u64>,
 }
 
-fn failure(error: LiveError) -> Failure {
+pub(crate) fn failure(error: LiveError) -> Failure {
     let remedy = error.remedy();
     let code = if matches!(error, LiveError::System { .. }) { INTERNAL } else { USAGE };
     Failure { code, error: error.into(), remedy: Some(remedy) }
 }
 
+/// Opens interfaces.
+pub fn open(config: LinkConfig) -> Result<Link, Failure> {
+    if config.mode == Mode::Inline && config.interfaces.len() != 2 {
+        return Err(Failure {
+            code: USAGE,
+            error: anyhow::anyhow!("--inline needs two interfaces, not {}", config.interfaces.len()),
+            remedy: Some("name both: --inline eth1,eth2".to_owned()),
+        });
+    }
+    Link::open(config).map_err(failure)
+}
+
 impl Live {
     /// Opens the interfaces.
     pub fn open(config: LinkConfig) -> Result<Live, Failure> {
-        if config.mode == Mode::Inline && config.interfaces.len() != 2 {
-            return Err(Failure {
-                code: USAGE,
-                error: anyhow::anyhow!("--inline needs two interfaces, not {}", config.interfaces.len()),
-                remedy: Some("name both: --inline eth1,eth2".to_owned()),
-            });
-        }
         let interfaces = config.interfaces.clone();
-        Ok(Live { link: Link::open(config).map_err(failure)?, interfaces, idle: None })
+        Ok(Live { link: open(config)?, interfaces, idle: None })
     }
 
     /// Says what runs from now on.
@@ -112,44 +124,12 @@ impl Live {
 
     /// What the operator should know at the end.
     pub fn remarks(&mut self) -> Vec<String> {
-        let mut remarks = Vec::new();
-        for (name, of) in self.link.counters() {
-            if of.lost > 0 {
-                remarks.push(format!("{name}: {} frames were lost because Weir was too slow for them; a larger live.ring-size bridges bursts", of.lost));
-            }
-            if of.unsegmented > 0 {
-                remarks.push(format!(
-                    "{name}: {} frames came as the sender's stack left them to a card, and were cut into {}; `ethtool -K PEER tso off gso off` at the other end spares that",
-                    of.unsegmented, of.segments
-                ));
-            }
-            for (why, n) in &of.refused {
-                remarks.push(format!("{name}: {n} frames were not sent: {why}"));
-            }
-        }
-        remarks
+        remarks(&mut self.link)
     }
 
     /// Totals by interface.
     pub fn totals(&mut self) -> Vec<InterfaceTotals> {
-        let counters = self.link.counters();
-        let totals = counters.into_iter().map(|(name, of)| InterfaceTotals {
-            name,
-            received_packets: of.received,
-            received_bytes: of.received_bytes,
-            lost_packets: of.lost,
-            truncated_packets: of.truncated,
-            unsegmented_packets: of.unsegmented,
-            segments: of.segments,
-            completed_checksums: of.checksums,
-            restored_tags: of.tags,
-            sent_packets: of.sent,
-            sent_bytes: of.sent_bytes,
-            refused_packets: of.refused.into_iter().map(|(why, n)| (why.to_owned(), n)).collect(),
-            waits: of.waits,
-            downs: of.downs,
-        });
-        totals.collect()
+        totals(&mut self.link)
     }
 
     /// Frames that are not accounted for are an error. `dropped`: by the device and its host, where there is one.
@@ -166,6 +146,48 @@ impl Live {
             }),
         }
     }
+}
+
+/// What the operator should know at the end.
+pub(crate) fn remarks(link: &mut Link) -> Vec<String> {
+    let mut remarks = Vec::new();
+    for (name, of) in link.counters() {
+        if of.lost > 0 {
+            remarks.push(format!("{name}: {} frames were lost because Weir was too slow for them; a larger live.ring-size bridges bursts", of.lost));
+        }
+        if of.unsegmented > 0 {
+            remarks.push(format!(
+                "{name}: {} frames came as the sender's stack left them to a card, and were cut into {}; `ethtool -K PEER tso off gso off` at the other end spares that",
+                of.unsegmented, of.segments
+            ));
+        }
+        for (why, n) in &of.refused {
+            remarks.push(format!("{name}: {n} frames were not sent: {why}"));
+        }
+    }
+    remarks
+}
+
+/// Totals by interface.
+fn totals(link: &mut Link) -> Vec<InterfaceTotals> {
+    let counters = link.counters();
+    let totals = counters.into_iter().map(|(name, of)| InterfaceTotals {
+        name,
+        received_packets: of.received,
+        received_bytes: of.received_bytes,
+        lost_packets: of.lost,
+        truncated_packets: of.truncated,
+        unsegmented_packets: of.unsegmented,
+        segments: of.segments,
+        completed_checksums: of.checksums,
+        restored_tags: of.tags,
+        sent_packets: of.sent,
+        sent_bytes: of.sent_bytes,
+        refused_packets: of.refused.into_iter().map(|(why, n)| (why.to_owned(), n)).collect(),
+        waits: of.waits,
+        downs: of.downs,
+    });
+    totals.collect()
 }
 
 /// Without a device: what the engine has decided about the frame at hand.

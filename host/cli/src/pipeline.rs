@@ -132,6 +132,8 @@ pub enum Source {
     Replay(Box<Replay>),
     /// Network interfaces.
     Live(Box<Live>),
+    /// A device that has frames of its own.
+    Attached(Box<crate::attached::Attached>),
 }
 
 /// A source that is played again and again.
@@ -149,7 +151,7 @@ pub struct Replay {
 }
 
 /// Frames a second.
-struct Pace {
+pub(crate) struct Pace {
     rate: u64,
     begin: Instant,
     frames: u64,
@@ -188,19 +190,32 @@ impl Replay {
 }
 
 impl Pace {
-    /// Until the next frame is due.
-    fn wait(&mut self) {
+    /// So many, from now on.
+    pub(crate) fn new(rate: u64) -> Self {
+        Pace { rate, begin: Instant::now(), frames: 0 }
+    }
+
+    /// How long before the next frame is due; none: it is, and counts as played.
+    pub(crate) fn early(&mut self) -> Option<std::time::Duration> {
         let due = self.begin + std::time::Duration::from_secs_f64(self.frames as f64 / self.rate as f64);
         let now = Instant::now();
         match due.checked_duration_since(now) {
             // Short sleeps are longer than they say.
-            Some(early) if early.as_micros() > 1000 => std::thread::sleep(early),
+            Some(early) if early.as_micros() > 1000 => return Some(early),
             Some(_) => {}
             // What was missed is not made up for at once.
             None if now.duration_since(due).as_secs() >= 1 => (self.begin, self.frames) = (now, 0),
             None => {}
         }
         self.frames += 1;
+        None
+    }
+
+    /// Until the next frame is due.
+    fn wait(&mut self) {
+        while let Some(early) = self.early() {
+            std::thread::sleep(early);
+        }
     }
 }
 
@@ -241,7 +256,7 @@ impl Source {
     ) -> Result<Source, Failure> {
         let source = open()?;
         let left = passes.checked_sub(1);
-        let pace = rate.map(|rate| Pace { rate, begin: Instant::now(), frames: 0 });
+        let pace = rate.map(Pace::new);
         Ok(Source::Replay(Box::new(Replay { open, source, left, frames: 0, offset: 0, times: None, pace })))
     }
 
@@ -269,6 +284,7 @@ impl Source {
             },
             Source::Replay(replay) => replay.next(take),
             Source::Live(live) => live.next(take),
+            Source::Attached(_) => Ok(false),
             Source::Memory(capture, at) => {
                 let Some(frame) = capture.frames.get(*at) else { return Ok(false) };
                 *at += 1;
@@ -307,6 +323,7 @@ impl Source {
             Source::Files(files) => (files.before + files.reader.position(), 0),
             Source::Replay(replay) => replay.source.progress(),
             Source::Live(live) => live.progress(),
+            Source::Attached(_) => (0, 0),
             Source::Memory(capture, at) => (*at as u64, capture.frames.len() as u64),
         }
     }
@@ -317,6 +334,7 @@ impl Source {
             Source::File(reader) => reader,
             Source::Replay(replay) => return replay.source.remarks(),
             Source::Live(live) => return live.remarks(),
+            Source::Attached(attached) => return attached.remarks(),
             Source::Files(_) | Source::Memory(..) => return Vec::new(),
         };
         let end = reader

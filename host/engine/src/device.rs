@@ -5,6 +5,9 @@
 //! queues are taken in frame order, so that state shared between flows changes in frame order; every diverted frame gets
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
+pub mod budget;
+pub mod overload;
+
 use crate::engine::{EPOCHS_MAX, Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
 use crate::flow_data::{Answer, DeviceLink, Held};
@@ -25,6 +28,9 @@ use weir_flow::{FlowId, FlowKey};
 use weir_output::{EventSink, RejectTarget};
 use weir_packet::{Frame, Time, link_types};
 use weir_response::{End, answers};
+
+/// Descriptors of a queue that are taken before the device is told that they are done.
+const TAKEN_MAX: u32 = 256;
 
 /// Why the host got a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +78,8 @@ pub struct RuntimeCounters {
     pub unreadable: u64,
     /// Inline: frames made for the ends of rejected ones.
     pub answers: u64,
+    /// Frames that were not inspected because the host lagged behind and their source had had its share.
+    pub over_budget: Amount,
     /// Flow records taken.
     pub flow_records: u64,
     /// By the protocol class of flows that have ended, none for frames without a flow: all of them, and long ones.
@@ -221,6 +229,10 @@ pub struct DeviceRuntime<P> {
     dropped: BTreeMap<(u32, u32), DroppedFlow>,
     /// The same, by the time at which they began, where that matters.
     drops: VecDeque<(u64, (u32, u32))>,
+    /// None: the source of frames waits for the host.
+    overload: Option<overload::Overload>,
+    /// Descriptors taken of each queue since the device was last told so.
+    taken: Vec<u32>,
 }
 
 impl<P: PciFunction> DeviceRuntime<P> {
@@ -239,6 +251,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         let mut gates = engine.flowbits(gates);
         gates.sort_unstable();
         let queues = (0..driver.queues()).map(|_| VecDeque::new()).collect();
+        let taken = vec![0; driver.queues()];
         DeviceRuntime {
             driver,
             engine,
@@ -260,6 +273,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
             inline: None,
             dropped: BTreeMap::new(),
             drops: VecDeque::new(),
+            overload: None,
+            taken,
         }
     }
 
@@ -391,7 +406,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// Take all that waits, in frame order, and answer it.
     pub fn poll(&mut self, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
         loop {
-            self.take()?;
+            self.take(TAKEN_MAX)?;
             // The oldest frame of all queues comes first.
             let next = (0..self.queues.len())
                 .filter_map(|q| self.queues[q].front().map(|w| (w.descriptor.frame_number, q)))
@@ -399,7 +414,15 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let Some((_, queue)) = next else { break };
             let Some(waiting) = self.queues[queue].pop_front() else { break };
             self.process(queue, waiting, sink)?;
+            // A device that fills its rings as fast as they are read must see them emptied, and the host alive.
+            if self.taken[queue] >= TAKEN_MAX && self.queues[queue].is_empty() {
+                self.taken[queue] = 0;
+                self.driver.done(queue)?;
+                self.driver.ring(queue)?;
+                self.driver.heartbeat()?;
+            }
         }
+        self.taken.fill(0);
         for queue in 0..self.queues.len() {
             self.driver.done(queue)?;
             self.driver.ring(queue)?;
@@ -419,9 +442,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
         Ok(())
     }
 
-    fn take(&mut self) -> Result<(), DeviceError> {
+    /// Take descriptors, at most so many of each queue before the device is told that they are done.
+    fn take(&mut self, most: u32) -> Result<(), DeviceError> {
         for queue in 0..self.queues.len() {
-            while let Some(descriptor) = self.driver.next_descriptor(queue)? {
+            while self.taken[queue] < most
+                && let Some(descriptor) = self.driver.next_descriptor(queue)?
+            {
+                self.taken[queue] += 1;
                 self.queues[queue].push_back(Waiting { descriptor, chain: None });
             }
         }
@@ -429,9 +456,12 @@ impl<P: PciFunction> DeviceRuntime<P> {
     }
 
     fn process(&mut self, queue: usize, waiting: Waiting, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
+        let handover = waiting.descriptor.kind == DescriptorKind::Handover as u8;
+        self.enter(waiting.descriptor.epoch);
+        if !handover && !self.admit(queue, &waiting)? {
+            return Ok(());
+        }
         let Waiting { descriptor, chain } = waiting;
-        let handover = descriptor.kind == DescriptorKind::Handover as u8;
-        self.enter(descriptor.epoch);
         let cause = if handover { HostCause::Handover } else { HostCause::History };
         match chain {
             Some(frames) => {
@@ -666,12 +696,12 @@ impl<P: PciFunction> DeviceRuntime<P> {
         number: u64,
         sink: &mut dyn EventSink,
     ) -> Result<Option<(u32, u32)>, DeviceError> {
-        self.take()?;
+        self.take(u32::MAX)?;
         let before: Vec<usize> = self.queues.iter().map(VecDeque::len).collect();
         let key = device_key(key, self.vlan_key);
         self.driver.divert_key(queue, &key)?;
-        self.driver.ring(queue)?;
-        self.take()?;
+        self.driver.ring_and_wait(queue)?;
+        self.take(u32::MAX)?;
         // The answer is the HANDOVER that came just now.
         let new = self.queues.iter().zip(before).flat_map(|(queue, before)| queue.iter().skip(before));
         let answer = new

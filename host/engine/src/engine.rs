@@ -30,6 +30,8 @@ pub struct EngineCounters {
     pub flows: u64,
     /// Packets that got no flow because the table was full (voids a comparison).
     pub flow_table_full: u64,
+    /// Times that a stream gave way to others: the memory of all was short (voids a comparison).
+    pub stream_memory: u64,
     /// What the parsers' limits have kept from inspection.
     pub parsers: Limits,
     /// Alerts raised.
@@ -41,6 +43,7 @@ impl EngineCounters {
     pub fn limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let all = [
             ("flow.max", self.flow_table_full),
+            ("stream.reassembly.memory", self.stream_memory),
             ("app-layer.transactions", self.parsers.transactions),
             ("app-layer.body-limit", self.parsers.bodies),
         ];
@@ -93,7 +96,9 @@ struct Inner {
 
 impl Engine {
     /// An engine over compiled rules; `None` when memory is exhausted.
-    pub fn new(config: EngineConfig, program: Arc<Program>) -> Option<Engine> {
+    pub fn new(mut config: EngineConfig, program: Arc<Program>) -> Option<Engine> {
+        // Settings may be shared; memory is not.
+        config.session.memory = config.session.memory.fresh();
         Some(Engine {
             decoder: Decoder::new(config.decoder.clone()),
             inner: Inner {
@@ -164,7 +169,7 @@ impl Engine {
     /// Counters.
     pub fn counters(&self) -> EngineCounters {
         let inspector = &self.inner.inspector;
-        EngineCounters { alerts: inspector.alerts(), parsers: inspector.limits(), ..self.inner.counters }
+        EngineCounters { alerts: inspector.alerts(), parsers: inspector.limits(), stream_memory: self.inner.config.session.memory.reached(), ..self.inner.counters }
     }
 
     /// Counters by the names that Suricata's statistics have.
@@ -794,7 +799,7 @@ fn tcp(
     let of_host;
     let session_config = match &packet.ip {
         Some(ip) if !config.overlap.is_uniform() => {
-            of_host = SessionConfig { policy: config.overlap.of(ip.destination), ..config.session };
+            of_host = SessionConfig { policy: config.overlap.of(ip.destination), ..config.session.clone() };
             &of_host
         }
         _ => &config.session,

@@ -7,6 +7,7 @@ use crate::sys::{self, Kind};
 use crate::wire::{Fates, Wire};
 use crate::LiveError;
 use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use weir_packet::{Frame, Time, link_types};
 
@@ -127,6 +128,11 @@ impl Link {
     /// Frames go from one interface to the other.
     pub fn is_inline(&self) -> bool {
         self.config.mode == Mode::Inline
+    }
+
+    /// What to wait at for frames, for who waits for other things as well.
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.receivers.iter().map(|receiver| receiver.socket.as_fd())
     }
 
     /// Where frames are sent.

@@ -158,6 +158,10 @@ section! {
             |n| n.0 > 0, "at least 1";
         queue_limit: Size = Size(256 << 10), "stream.reassembly.queue-limit",
             "Bytes of a direction that may wait behind a gap.", |n| n.0 >= 1 << 10, "at least 1 KiB";
+        stream_memory: Size = Size(256 << 20), "stream.reassembly.memory",
+            "Bytes that may wait behind gaps in all streams together (64 more for each piece). A stream may hold an eighth of what is \
+             free of it; beyond, what waits is delivered behind a gap, and counted.",
+            |n| n.0 >= 1 << 20, "at least 1 MiB";
         raw_window: Size = Size(2560), "stream.reassembly.raw-window",
             "Delivered bytes that stay visible to payload contents of rules.",
             |n| (64..=1 << 20).contains(&n.0), "64 B to 1 MiB";
@@ -285,6 +289,13 @@ section! {
         fail_mode: FailMode = FailMode::Open, "device.fail-mode", "What happens to traffic when the host has stopped.";
         watchdog_frames: u32 = 0, "device.watchdog-frames", "Frames without a sign of the host until the fail mode; 0: no limit.";
         watchdog_time: Seconds = Seconds(0), "device.watchdog-time", "Frame time without a sign of the host until the fail mode; 0: no limit.";
+        inline: bool = false, "device.inline",
+            "A device with ports of its own stands between them: frames that it sends to the host wait for a verdict, and what a host before \
+             had blocked stays blocked. (For interfaces of this machine: --inline.)";
+        source_share: u32 = 25, "device.source-share",
+            "Per cent of the host's work that one source (an IPv4 address, a /64 of IPv6) may have while the host lags behind a link: what it \
+             sends beyond meets the fail mode, counted under this name. 100: no limit.",
+            |n| (1..=100).contains(n), "1 to 100";
         batch: u32 = 64, "device.batch",
             "Most frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
         latency: u32 = 100, "device.latency",

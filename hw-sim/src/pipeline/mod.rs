@@ -14,6 +14,7 @@ mod judge;
 mod life;
 mod lookup;
 mod room;
+mod takeover;
 mod tcp;
 mod verdict;
 
@@ -229,19 +230,20 @@ impl Pipeline {
             return Offer::Accepted;
         }
         let mut staged = self.lookup(&taken, &parsed);
+        let entry = staged.slot.and_then(|slot| self.flows.get(slot));
+        let (blocked, bypassed) = entry.map_or((false, false), |entry| (entry.verdict.blocked, entry.verdict.bypassed));
+        // What the host has decided holds whether it lives or not.
+        if blocked {
+            self.drop(DropReason::FlowBlocked, data.len());
+            return Offer::Accepted;
+        }
         let Some((epoch, tables)) = self.bank.clone().filter(|_| !self.watchdog.expired()) else {
             self.fail(&staged, DropReason::FailClosed, BypassReason::FailOpen, data);
             return Offer::Accepted;
         };
-        if let Some(entry) = staged.slot.and_then(|slot| self.flows.get(slot)) {
-            if entry.verdict.blocked {
-                self.drop(DropReason::FlowBlocked, data.len());
-                return Offer::Accepted;
-            }
-            if entry.verdict.bypassed {
-                self.bypass(BypassReason::FlowBypassed, data);
-                return Offer::Accepted;
-            }
+        if bypassed {
+            self.bypass(BypassReason::FlowBypassed, data);
+            return Offer::Accepted;
         }
         let judged = self.judge(&tables, epoch, &taken, &parsed, &mut staged);
         self.verdict(&taken, &staged, &judged, epoch);

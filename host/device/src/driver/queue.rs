@@ -36,6 +36,10 @@ impl Default for QueueConfig {
 /// Offset of the key slots behind the TX ring: one per TX entry.
 const KEY_SLOT: usize = 64;
 
+/// Reads of TX_CONSUMER that a doorbell is waited for. Commands that find no room wait for the host: then more would not
+/// help.
+const DOORBELL_READS: u32 = 64;
+
 pub(super) struct Queue {
     config: QueueConfig,
     number: u32,
@@ -106,11 +110,11 @@ impl Queue {
         power("device.descriptors", config.descriptors.into(), low, high)?;
         power("device.flow_records", config.flow_records.into(), low, high)?;
         power("device.tx", config.tx.into(), low, high)?;
-        let memory = |bytes: u64| {
+        let mut memory = |bytes: u64| {
             usize::try_from(bytes)
                 .map_err(|_| DeviceError::Mapping(format!("{bytes} bytes do not fit this machine's addresses")))
                 .and_then(|n| {
-                    DmaMemory::new(n)
+                    pci.allocate(n)
                         .map_err(|source| DeviceError::Io { what: format!("{n} bytes of ring memory"), source })
                 })
         };
@@ -195,6 +199,11 @@ impl Queue {
         })?;
         self.descriptor_next = self.descriptor_next.wrapping_add(1);
         Ok(Some(descriptor))
+    }
+
+    pub(super) fn backlog(&self) -> (u32, u32) {
+        let producer = self.status.load32(QueueStatus::OFFSET_DESCRIPTOR_PRODUCER).unwrap_or(self.descriptor_next);
+        (producer.wrapping_sub(self.descriptor_done), self.config.descriptors)
     }
 
     pub(super) fn done<P: PciFunction>(&mut self, pci: &mut P) -> Result<(), DeviceError> {
@@ -400,6 +409,18 @@ impl Queue {
         if self.tx_rung != self.tx_next {
             self.tx_rung = self.tx_next;
             pci.write32(BAR, q::at(self.number, q::TX_PRODUCER), self.tx_next)?;
+        }
+        Ok(())
+    }
+
+    /// A doorbell is a posted write: only a read that comes back after it says what became of it.
+    pub(super) fn ring_and_wait<P: PciFunction>(&mut self, pci: &mut P) -> Result<(), DeviceError> {
+        self.ring(pci)?;
+        for _ in 0..DOORBELL_READS {
+            if pci.read32(BAR, q::at(self.number, q::TX_CONSUMER))? == self.tx_next {
+                break;
+            }
+            std::hint::spin_loop();
         }
         Ok(())
     }
