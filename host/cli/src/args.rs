@@ -428,6 +428,15 @@ Examples:
   weir device counters --check                                        the bundled example
   weir device counters --rules rules/ --pcap day.pcap --check --json", after_long_help = exit::TABLE)]
     Counters(CountersArguments),
+    /// Flows that the device of a running Weir drops, and how to let one go.
+    #[command(after_help = "A flow that a rule drops or rejects is dropped in the device's flow table until its entry ages (inline.drop-time: until
+so long after). One that is let go is forgotten by device and host: what comes of it then is a flow whose beginning was not seen.
+
+Examples:
+  weir run --inline eth1,eth2 --rules rules/ --control /run/weir.sock
+  weir device flows --control /run/weir.sock
+  weir device flows --control /run/weir.sock --undo 4711:3", after_long_help = exit::TABLE)]
+    Flows(FlowsArguments),
     /// Try what the contract promises, step by step: registers, tables by DMA, interrupts, the frame path, the fail mode.
     #[command(after_help = "The device is reset before and after, and must not be in use. Exit code 1 if a step fails.
 
@@ -435,6 +444,25 @@ Examples:
   weir device selftest
   weir device selftest --device rtl      a build with `--features rtl`", after_long_help = exit::TABLE)]
     Selftest(DeviceInfoArguments),
+}
+
+/// `weir device flows`
+#[derive(Debug, Args)]
+pub struct FlowsArguments {
+    /// Let this flow go: its number in the list.
+    #[arg(long, value_name = "FLOW", value_parser = flow_number)]
+    pub undo: Option<(u32, u32)>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Which Weir.
+    #[command(flatten)]
+    pub control: ControlArguments,
+}
+
+fn flow_number(text: &str) -> Result<(u32, u32), String> {
+    let numbers = text.split_once(':').and_then(|(entry, generation)| Some((entry.parse().ok()?, generation.parse().ok()?)));
+    numbers.ok_or_else(|| "a flow is named by two numbers, such as 4711:3".to_owned())
 }
 
 /// `weir device list`

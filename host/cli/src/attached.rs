@@ -218,9 +218,13 @@ impl Attached {
                 self.faults += report(runtime.driver())?;
                 let alerts = runtime.engine().counters().alerts;
                 (control.tick)(Tick { progress: (0, 0), frames: frame.0, alerts });
+                runtime.expire_drops(frame.1).or_internal()?;
             }
             if let Some(exchanges) = control.exchanges.as_deref_mut() {
                 epochs.step(&mut runtime, sink, exchanges, frame, look)?;
+                if let Some(asked) = exchanges.asked() {
+                    asked.answer(&mut runtime, frame.1);
+                }
             }
         }
         if !ended {

@@ -3,6 +3,7 @@
 use crate::args::Device;
 use crate::evidence::{message_evidence, stream_evidence};
 use crate::epochs::{Epochs, Sums};
+use crate::exchange::Exchanges;
 use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
 use crate::pipeline::{GOING_FRAMES, Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
 use crate::{live, settings};
@@ -435,6 +436,10 @@ impl Behind<'_> {
                     taken_at = last_time;
                 }
                 None => frames += 1,
+            }
+            runtime.expire_drops(last_time).or_internal()?;
+            if let Some(asked) = control.exchanges.as_deref_mut().and_then(Exchanges::asked) {
+                asked.answer(&mut runtime, last_time);
             }
             // Somebody waits for a frame that the host has to judge.
             if live_source && model.has_work() {

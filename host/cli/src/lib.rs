@@ -13,6 +13,7 @@ pub mod cost;
 pub mod commands;
 pub mod deployment;
 pub mod device;
+pub mod dropped;
 mod epochs;
 pub mod evidence;
 pub mod exchange;

@@ -412,9 +412,11 @@ pub fn run_full(
     let start = Instant::now();
     let cpu = cpu_seconds();
     let wire = source.live_mut().and_then(|live| live.wire());
-    let mut engine_config = settings::engine(config, validate);
-    engine_config.inline |= wire.is_some();
-    let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    let mut engine =
+        Engine::new(settings::engine(config, validate), Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    if wire.is_some() {
+        engine.set_inline();
+    }
     if control.profile.is_some() {
         engine.profile_rules();
     }

@@ -121,6 +121,12 @@ impl Engine {
         })
     }
 
+    /// From now on decisions are carried out.
+    pub fn set_inline(&mut self) {
+        self.inner.config.inline = true;
+        self.inner.inspector.set_inline();
+    }
+
     /// From now on frames come from a device.
     pub fn set_behind_device(&mut self) {
         self.inner.behind_device = true;
@@ -458,6 +464,7 @@ impl Inner {
         self.inspector.statistics.packet(packet);
         let Some((key, source_is_a)) = key_of(packet) else {
             self.inspector.lone_packet(packet, sink);
+            self.inspector.fragment(packet);
             return;
         };
         let now = packet.time.0;

@@ -135,6 +135,9 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             profile::print(profile, &loaded.program);
             outln!("What all rules cost: {}", profile_file.display());
         }
+        if matches!(arguments.device, crate::attached::DeviceName::Local(Device::Sim)) {
+            outln!("The NIC is simulated: a software model in this process, no hardware is involved.");
+        }
         if stop.load(Ordering::Relaxed) {
             outln!("The run was interrupted; the numbers are those of the frames until then.");
         }
