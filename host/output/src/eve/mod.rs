@@ -302,10 +302,9 @@ fn packet_head(
     if packet.ends.is_none() && packet.ether_type != 0 {
         root.object("ether").number("ether_type", u64::from(packet.ether_type));
     }
-    match (flow, &packet.ends) {
-        (Some(flow), _) => community(root, options, &flow.ends, packet.icmp),
-        (None, Some(e)) => community(root, options, e, packet.icmp),
-        _ => {}
+    // It names flows: a packet of none has none.
+    if let Some(flow) = flow {
+        community(root, options, &flow.ends, packet.icmp);
     }
 }
 
@@ -425,5 +424,19 @@ fn verdict(root: &mut Object<'_>, verdict: Verdict) {
             },
         );
         object.array("reject").item_text("tcp-reset");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_belong_to_the_capture_that_holds_them() {
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let captures = Captures { names, starts: Arc::new(Mutex::new(vec![4, 9])) };
+        let of = |frame| captures.of(frame);
+        assert_eq!([1, 3, 4, 8, 9, 100].map(of), [Some("a"), Some("a"), Some("b"), Some("b"), Some("c"), Some("c")]);
+        assert_eq!(Captures::default().of(1), None);
     }
 }
