@@ -126,7 +126,11 @@ impl EventSink for EveWriter {
 
     fn transaction(&mut self, record: &TransactionRecord<'_>) {
         self.at(&record.packet);
-        if !self.options.protocols.contains(record.kind) {
+        let switch = match record.app.protocol {
+            Some(own @ ("http2" | "doh2")) if self.options.apart => own,
+            _ => record.kind,
+        };
+        if !self.options.protocols.contains(switch) {
             return;
         }
         let settings = self.options.protocol_settings.get(record.kind).cloned().unwrap_or_default();
@@ -187,7 +191,9 @@ impl EventSink for EveWriter {
     }
 
     fn wants_transactions(&self, kind: &str) -> bool {
-        self.options.protocols.contains(kind)
+        let protocols = &self.options.protocols;
+        let within = ["http", "dns"].contains(&kind) && ["http2", "doh2"].iter().any(|name| protocols.contains(*name));
+        protocols.contains(kind) || (self.options.apart && within)
     }
 
     fn wants_log(&self) -> bool {
