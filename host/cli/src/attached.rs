@@ -218,9 +218,13 @@ impl Attached {
                 self.faults += report(runtime.driver())?;
                 let alerts = runtime.engine().counters().alerts;
                 (control.tick)(Tick { progress: (0, 0), frames: frame.0, alerts });
+                runtime.expire_drops(frame.1).or_internal()?;
             }
             if let Some(exchanges) = control.exchanges.as_deref_mut() {
                 epochs.step(&mut runtime, sink, exchanges, frame, look)?;
+                if let Some(asked) = exchanges.asked() {
+                    asked.answer(&mut runtime, frame.1);
+                }
             }
         }
         if !ended {
@@ -296,6 +300,41 @@ mod tests {
         for text in ["", "card", "vfio", "vfio:", "vfio-user:", "user:/x"] {
             assert!(text.parse::<DeviceName>().unwrap_err().contains("vfio-user:SOCKET"), "{text}");
         }
+    }
+
+    /// Somebody resets the device in the middle of a run: no frame would come any more, and nobody would know.
+    #[test]
+    fn a_reset_under_the_host_is_noticed() {
+        let mut config = weir_management::Config::default();
+        config.device.inline = true;
+        let source = weir_rules::RuleSource::from_text("a.rules", weir_device::selftest::RULE);
+        let set = crate::ruleset::load_sources(&[source], None, &config).unwrap();
+        let loaded = crate::pipeline::compile(set, &config, Instant::now());
+        let tables = crate::device::tables(&loaded).unwrap();
+        for reset in [true, false] {
+            let (code, error) = disturbed(&config, &loaded, &tables, reset);
+            assert!(code == INTERNAL && error.contains(if reset { "no longer answers" } else { "reset or stopped" }), "{error}");
+        }
+    }
+
+    /// How a run ends whose device another resets, or stops by its register.
+    fn disturbed(config: &weir_management::Config, loaded: &crate::pipeline::Loaded, tables: &crate::device::Tables, reset: bool) -> (u8, String) {
+        let model = crate::device::simulator(config);
+        let mut driver = Driver::attach(Box::new(model.clone()) as Box<dyn PciFunction>).unwrap();
+        let info = driver.info().unwrap();
+        let mut attached = Attached { name: "model".to_owned(), driver: Some(driver), info, last: None, faults: 0 };
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let mut other = model.clone();
+        let mut tick = |_: Tick| match reset {
+            true => other.reset().unwrap(),
+            false => other.write32(0, weir_contract::registers::CONTROL, 0).unwrap(),
+        };
+        let mut control = RunControl::new(&stop, &mut tick);
+        let behind = Behind { loaded, tables, config, validate: true };
+        let begin = Instant::now();
+        let failure = attached.run(&behind, &mut weir_output::NullSink, &mut control).unwrap_err();
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        (failure.code, failure.to_string())
     }
 
     #[test]

@@ -50,7 +50,8 @@ pub fn link(mode: Mode, interfaces: Vec<String>, config: &Config, limits: (Optio
 
 /// How verdicts are carried out.
 pub fn inline(config: &Config) -> Inline {
-    Inline { reject_both: config.inline.reject == RejectTold::Both }
+    let drop_time = config.inline.drop_time.nanoseconds();
+    Inline { reject_both: config.inline.reject == RejectTold::Both, drop_time }
 }
 
 /// Interfaces as a source of frames.

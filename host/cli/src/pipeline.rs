@@ -3,6 +3,7 @@
 use crate::exchange::{Done, Exchanges, Going};
 use crate::exit::{Failure, INTERNAL, OrExit};
 use crate::live::{self, Live};
+use crate::planning::Planning;
 use crate::ruleset;
 use crate::settings;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub struct Loaded {
     pub ruleset: Ruleset,
     /// Seconds it took.
     pub seconds: f64,
+    /// How they are planned.
+    pub planning: Planning,
 }
 
 /// Loads rule files and compiles them for the engine.
@@ -58,7 +61,7 @@ pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
     for error in &refused {
         tracing::info!("{error}");
     }
-    Loaded { program: Arc::new(program), totals, refused, ruleset: set, seconds: start.elapsed().as_secs_f64() }
+    Loaded { program: Arc::new(program), totals, refused, ruleset: set, seconds: start.elapsed().as_secs_f64(), planning: Planning::default() }
 }
 
 fn thresholds(set: &Ruleset) -> Vec<ConfigEntry> {
@@ -409,9 +412,11 @@ pub fn run_full(
     let start = Instant::now();
     let cpu = cpu_seconds();
     let wire = source.live_mut().and_then(|live| live.wire());
-    let mut engine_config = settings::engine(config, validate);
-    engine_config.inline |= wire.is_some();
-    let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    let mut engine =
+        Engine::new(settings::engine(config, validate), Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    if wire.is_some() {
+        engine.set_inline();
+    }
     if control.profile.is_some() {
         engine.profile_rules();
     }

@@ -92,6 +92,24 @@ pub struct RuntimeCounters {
 pub struct Inline {
     /// Both ends of a rejected frame are told, whichever the rule names.
     pub reject_both: bool,
+    /// Frame time for which a flow is dropped; 0: until the device's entry ages.
+    pub drop_time: u64,
+}
+
+/// A flow that is dropped in the device's table.
+#[derive(Debug, Clone)]
+pub struct DroppedFlow {
+    /// Entry and generation.
+    pub entry: (u32, u32),
+    /// The host's key of it.
+    pub key: FlowKey,
+    /// Endpoint a of the key has begun it.
+    pub initiator_is_a: bool,
+    /// Its ends were told.
+    pub rejected: bool,
+    /// Number and time of the frame that was dropped first.
+    pub frame: (u64, u64),
+    queue: usize,
 }
 
 impl Inline {
@@ -210,6 +228,10 @@ pub struct DeviceRuntime<P> {
     retired: Vec<Retired>,
     /// None on a tap.
     inline: Option<Inline>,
+    /// By entry and generation.
+    dropped: BTreeMap<(u32, u32), DroppedFlow>,
+    /// The same, by the time at which they began, where that matters.
+    drops: VecDeque<(u64, (u32, u32))>,
     /// None: the source of frames waits for the host.
     overload: Option<overload::Overload>,
     /// Descriptors taken of each queue since the device was last told so.
@@ -252,6 +274,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
             expected: VecDeque::new(),
             retired: Vec::new(),
             inline: None,
+            dropped: BTreeMap::new(),
+            drops: VecDeque::new(),
             overload: None,
             taken,
         }
@@ -260,6 +284,31 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// From now on verdicts are carried out. The driver must have been set up with room for the frames that are sent.
     pub fn set_inline(&mut self, inline: Inline) {
         self.inline = Some(inline);
+        self.engine.set_inline();
+    }
+
+    /// Flows that the device drops.
+    pub fn dropped(&self) -> impl ExactSizeIterator<Item = &DroppedFlow> {
+        self.dropped.values()
+    }
+
+    /// A dropped flow is let go: its entry and the host's flow are forgotten, and its next frame is one whose beginning was not
+    /// seen. `false`: it is not dropped (any more).
+    pub fn undo_drop(&mut self, entry: (u32, u32)) -> Result<bool, DeviceError> {
+        let Some(flow) = self.dropped.remove(&entry) else { return Ok(false) };
+        self.driver.flow_command(flow.queue, TxCommand::Forget, entry, 0, 0)?;
+        self.driver.ring(flow.queue)?;
+        Ok(true)
+    }
+
+    /// Lets flows go that have been dropped long enough.
+    pub fn expire_drops(&mut self, now: u64) -> Result<(), DeviceError> {
+        let Some(drop_time) = self.inline.map(|inline| inline.drop_time).filter(|time| *time > 0) else { return Ok(()) };
+        while let Some((_, entry)) = self.drops.front().copied().filter(|(since, _)| since.saturating_add(drop_time) <= now) {
+            self.drops.pop_front();
+            self.undo_drop(entry)?;
+        }
+        Ok(())
     }
 
     /// The tables that were active before the first frame have this number.
@@ -757,9 +806,23 @@ impl<P: PciFunction> DeviceRuntime<P> {
         flags |= if descriptor.flow_index == c::FLOW_NONE { TxFlags::FLOWLESS.0 } else { 0 };
         let command = if whole && decision.reject.is_some() { TxCommand::Reset } else { TxCommand::Drop };
         self.driver.command(queue, &TxEntry { command: command as u8, flags, ..entry })?;
+        if whole && descriptor.flow_index != c::FLOW_NONE {
+            self.note_drop(queue, (descriptor.flow_index, descriptor.flow_generation), id, decision.reject.is_some());
+        }
         match decision.reject {
             Some(target) if readable && self.frame.link == link_types::ETHERNET => self.reject(queue, inline.ends(target)),
             _ => Ok(()),
+        }
+    }
+
+    /// The flow of the frame at hand is dropped from now on.
+    fn note_drop(&mut self, queue: usize, entry: (u32, u32), id: Option<FlowId>, rejected: bool) {
+        let Some(flow) = id.and_then(|id| self.engine.flow_mut(id)) else { return };
+        let frame = (self.frame.number, self.frame.time);
+        let dropped =
+            DroppedFlow { entry, key: flow.key, initiator_is_a: flow.initiator_is_a, rejected, frame, queue };
+        if self.dropped.insert(entry, dropped).is_none() && self.inline.is_some_and(|inline| inline.drop_time > 0) {
+            self.drops.push_back((frame.1, entry));
         }
     }
 
@@ -785,6 +848,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             return;
         }
         let entry = (record.flow_index, record.flow_generation);
+        self.dropped.remove(&entry);
         let reached = self.shares.remove(&entry).unwrap_or_default();
         let bytes = record.bytes_to_server.saturating_add(record.bytes_to_client);
         let of_class = self.counters.by_class.entry(Some(record.class)).or_default();

@@ -22,7 +22,7 @@ pub mod verdict;
 pub use config::{EngineConfig, Policy};
 pub use device::budget::Budget;
 pub use device::overload::Overload;
-pub use device::{Amount, ClassShare, DeviceRuntime, HostCause, Inline, Judge, Retired, LONG_FLOW, RuntimeCounters};
+pub use device::{Amount, ClassShare, DeviceRuntime, DroppedFlow, HostCause, Inline, Judge, Retired, LONG_FLOW, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};
 pub use evidence::{Fragment, Pattern, Stream, StreamEvidence, Streams};
 pub use verdict::Decision;

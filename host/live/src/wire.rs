@@ -1,6 +1,7 @@
 //! What is sent, by which interface, and what of it was refused.
 
-use crate::interface::InterfaceCounters;
+use crate::LiveError;
+use crate::interface::{InterfaceCounters, sender};
 use crate::sys;
 use std::cell::RefCell;
 use std::io;
@@ -52,6 +53,15 @@ impl Wire {
         let senders = sockets.into_iter().map(Sender::new).collect();
         let ports = vec![0; REMEMBERED as usize];
         Wire(Rc::new(RefCell::new(Inner { senders, ingress: 0, number: 0, ports, fates: Fates::default() })))
+    }
+
+    /// Sends by these interfaces and listens to none: to play frames onto a link.
+    pub fn open(interfaces: &[&str]) -> Result<Wire, LiveError> {
+        let open = |name: &&str| {
+            let absent = |_| LiveError::Absent { interface: (*name).to_owned(), known: sys::names().join(", ") };
+            sender(name, sys::index(name).map_err(absent)?)
+        };
+        Ok(Wire::new(interfaces.iter().map(open).collect::<Result<_, _>>()?))
     }
 
     /// A frame has come.

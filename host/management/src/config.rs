@@ -224,6 +224,8 @@ section! {
             "Carry out drop and reject on a capture as an inline system would: packets of a dropped flow are not inspected any more.";
         reject: RejectTold = RejectTold::Both, "inline.reject",
             "Who gets a reset (TCP) or an ICMP error (all else) for a rejected frame, with `weir run --inline`.";
+        drop_time: Seconds = Seconds(0), "inline.drop-time",
+            "Time for which the device drops a flow that was dropped or rejected, with `weir run --inline`; 0: until its entry ages.";
     }
 }
 

@@ -27,6 +27,7 @@ pub fn run(command: &DeviceCommand) -> Result<u8, Failure> {
         DeviceCommand::List(arguments) => list(arguments),
         DeviceCommand::Info(arguments) => info(arguments),
         DeviceCommand::Counters(arguments) => counters(arguments),
+        DeviceCommand::Flows(arguments) => super::device_flows::run(arguments),
         DeviceCommand::Selftest(arguments) => selftest::run(arguments),
     }
 }

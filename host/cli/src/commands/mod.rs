@@ -2,7 +2,9 @@
 
 pub mod audit;
 mod config;
+mod cost;
 mod device;
+mod device_flows;
 mod explain;
 mod image_view;
 mod mix;

@@ -5,6 +5,7 @@
 //! decide, `facts` describes packets and flows for records.
 
 mod alert;
+mod denied;
 mod facts;
 mod finish;
 mod firewall;
@@ -16,6 +17,7 @@ use crate::metadata;
 use crate::statistics::Statistics;
 use crate::tags::Tags;
 use crate::verdict::{Decision, Decisions};
+use denied::Denied;
 pub(crate) use facts::{FlowName, end_packet_of, flow_ends, flow_facts, flow_number, packet_facts, say_protocol, side};
 use outcome::Outcome;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ pub struct Inspector {
     decisions: Decisions,
     /// About the frame at hand.
     decision: Decision,
+    denied: Denied,
     tags: Tags,
     /// Those of the firewall.
     firewall_decisions: Decisions,
@@ -85,6 +88,7 @@ impl Inspector {
             link: 0,
             decisions: Decisions::default(),
             decision: Decision::default(),
+            denied: Denied::default(),
             tags: Tags::default(),
             firewall_decisions: Decisions::default(),
             discarded_alerts: 0,
@@ -106,6 +110,11 @@ impl Inspector {
         self.inner.set_program(program);
         self.epoch = epoch;
         before
+    }
+
+    /// From now on decisions are carried out.
+    pub fn set_inline(&mut self) {
+        self.inline = true;
     }
 
     /// What was decided since the last call.

@@ -2,7 +2,7 @@
 //!
 //! Blocks (TPACKET_V3) are handed over when they are full or some milliseconds old: few wake-ups and no waste of room, for
 //! a tap. Slots (TPACKET_V2) are handed over one by one: a frame that somebody waits for is seen at once, for inline use
-//! (decision 0022). Invariant: memory is read or written only between an acquiring load that found it ours and the releasing
+//! (decision 0023). Invariant: memory is read or written only between an acquiring load that found it ours and the releasing
 //! store that gives it back; offsets that the kernel tells are checked against the mapping like anyone else's.
 
 use super::{check, option, set};

@@ -9,6 +9,7 @@ pub mod control;
 pub mod device;
 pub mod engine;
 pub mod frames;
+pub mod live;
 pub mod reassembly;
 pub mod rules;
 pub mod text;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Target> {
     all.extend(capture::targets());
     all.extend(contract::targets());
     all.extend(frames::targets());
+    all.extend(live::targets());
     all.extend(reassembly::targets());
     all.extend(device::targets());
     all.extend(app_layer::targets());
