@@ -12,7 +12,7 @@ use crate::faults::Faults;
 use crate::flow::{self, HostStreams, HostTimeouts};
 use crate::msix::Msix;
 use crate::parse::ParseConfig;
-use crate::pipeline::{Frame, Offer, Pipeline, Settings, TransmitSink};
+use crate::pipeline::{Frame, Offer, Pipeline, Settings, TransmitSink, Watcher};
 use crate::queue::Queue;
 use crate::registers::{Registers, Write, record_error};
 use crate::watchdog::Change;
@@ -155,6 +155,11 @@ impl Simulator {
         self.0.borrow_mut().pipeline.sink = sink;
     }
 
+    /// Let something be told of every frame that is judged. It must not call the model.
+    pub fn on_judge(&self, watcher: Option<Watcher>) {
+        self.0.borrow_mut().pipeline.watcher = watcher;
+    }
+
     /// Arm faults.
     pub fn inject(&self, change: impl FnOnce(&mut Faults)) {
         change(&mut self.0.borrow_mut().pipeline.bus.faults);
@@ -206,6 +211,7 @@ impl Core {
         let mut fresh = Pipeline::new(settings(&self.registers), flow::ENTRIES_MIN);
         std::mem::swap(&mut fresh.bus, &mut self.pipeline.bus);
         std::mem::swap(&mut fresh.sink, &mut self.pipeline.sink);
+        std::mem::swap(&mut fresh.watcher, &mut self.pipeline.watcher);
         self.pipeline = fresh;
         self.ended = false;
         self.resets += 1;
@@ -550,7 +556,7 @@ impl Core {
         self.space = ConfigSpace::new(vectors);
         self.msix = Msix::new(usize::from(vectors));
         self.pipeline.bus.master = false;
-        // The host let go: what it decided stays (decision 0022).
+        // The host let go: what it decided stays (decision 0024).
         let fail_mode = self.registers.get(r::FAIL_MODE);
         self.registers = Registers::new(self.config.queues);
         self.registers.set(r::FAIL_MODE, fail_mode);

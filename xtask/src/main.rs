@@ -1,5 +1,5 @@
 //! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`, `cargo xtask rtl-lockstep`,
-//! `cargo xtask synth`, `cargo xtask formal`, `cargo xtask conformance`, `cargo xtask differential`.
+//! `cargo xtask synth`, `cargo xtask formal`, `cargo xtask conformance`, `cargo xtask differential`, `cargo xtask qemu`.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -8,6 +8,7 @@ mod formal;
 mod lockstep;
 mod machine;
 mod mutants;
+mod qemu;
 mod synth;
 mod yosys;
 
@@ -52,6 +53,9 @@ enum Task {
     /// Prove what the benches of hw/formal assert of the RTL.
     #[command(after_help = formal::EXAMPLES)]
     Formal(formal::FormalArguments),
+    /// Boot a virtual machine with the simulated NIC behind an IOMMU, and run Weir there against the kernel's VFIO.
+    #[command(after_help = qemu::EXAMPLES)]
+    Qemu(qemu::QemuArguments),
 }
 
 fn main() -> ExitCode {
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Task::Conformance(arguments) => return compare::run("verify", &arguments),
         Task::Differential(arguments) => return compare::run("differential", &arguments),
         Task::Formal(arguments) => root().and_then(|root| formal::run(&root, &arguments)),
+        Task::Qemu(arguments) => root().and_then(|root| qemu::run(&root, &arguments)),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

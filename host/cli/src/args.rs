@@ -111,6 +111,18 @@ pub struct RuleArguments {
     pub rules: Vec<PathBuf>,
 }
 
+/// What the planner expects of traffic.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ProfileArguments {
+    /// Plan by this traffic in the place of the built-in statistics: captures, directories of captures, or a file that
+    /// --save-profile wrote. It is run once behind the simulated device. Which alerts are raised does not depend on it.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub profile: Vec<PathBuf>,
+    /// Write what was learned, for later builds: rates and sampled facts of frames, no payload, addresses as networks.
+    #[arg(long, value_name = "FILE", requires = "profile")]
+    pub save_profile: Option<PathBuf>,
+}
+
 /// `weir audit`
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
@@ -128,6 +140,9 @@ pub struct EquivalenceArguments {
     /// Captures, or directories that are searched for them; may be repeated.
     #[arg(long, value_name = "PATH", num_args = 1.., required = true)]
     pub pcap: Vec<PathBuf>,
+    /// Traffic to plan by.
+    #[command(flatten)]
+    pub profile: ProfileArguments,
     /// Look at every N-th capture only.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub every: u32,
@@ -163,6 +178,8 @@ pub enum TablesCommand {
   weir tables build --rules emerging-all.rules -o weir.tables
   weir tables build --rules rules/ --seed 1        the same bytes every time
   weir tables build --rules rules/ --key my.key -o rules.bundle
+  weir tables build --rules rules/ --profile monday.pcap --save-profile site.profile
+  weir tables build --rules rules/ --profile site.profile --max-host-share 15
   weir tables inspect weir.tables", after_long_help = exit::TABLE)]
     Build(BuildTablesArguments),
     /// Check a table image as a device does, and show what it holds.
@@ -368,6 +385,13 @@ pub struct BuildTablesArguments {
     /// Tables that send every frame, for runs that log more than alerts.
     #[arg(long)]
     pub everything: bool,
+    /// Traffic to plan by.
+    #[command(flatten)]
+    pub profile: ProfileArguments,
+    /// Write nothing if more than so many per cent of the frames are expected at the host: exit code 5, and the rules that
+    /// cost most.
+    #[arg(long, value_name = "PERCENT")]
+    pub max_host_share: Option<f64>,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -599,6 +623,13 @@ pub struct RunArguments {
     /// Directory of eve.json and stats.json; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "log")]
     pub log_dir: PathBuf,
+    /// Traffic to plan by.
+    #[command(flatten)]
+    pub profile: ProfileArguments,
+    /// Do not run if more than so many per cent of the frames are expected at the host: exit code 5, and the rules that
+    /// cost most.
+    #[arg(long, value_name = "PERCENT", conflicts_with = "bundle")]
+    pub max_host_share: Option<f64>,
     /// Measure what each rule costs: the most expensive ones to the terminal, all to DIR/rule-profile.json.
     #[arg(long)]
     pub profile_rules: bool,
@@ -624,10 +655,13 @@ pub enum RulesCommand {
     /// Rank rules by what they are expected to send to the host.
     #[command(after_help = "Examples:
   weir rules cost --rules rules/                   every rule above 0.1 %
+  weir rules cost --rules rules/ --profile day.pcap      by traffic of yours
   weir rules cost --rules rules/ --least 0 --top 50")]
     Cost(CostArguments),
-    /// Show what Weir makes of a rule: its conditions, and what the device looks for.
-    #[command(after_help = "Example:\n  weir rules explain 2049400 --rules emerging-all.rules")]
+    /// Show what Weir makes of a rule: its conditions, what the device looks for and why, what that is expected to cost.
+    #[command(after_help = "Exit code 1 when a rule of that number does not load.\n\nExamples:
+  weir rules explain 2049400 --rules emerging-all.rules
+  weir rules explain 2049400 2049401 --rules rules/ --profile site.pcap --json")]
     Explain(ExplainArguments),
     /// Try a rule on captures: does it load, where does it match, and what does it cost behind the (simulated) device?
     #[command(after_help = TEST_HELP)]
@@ -708,7 +742,10 @@ pub struct CostArguments {
     /// At most so many rules.
     #[arg(long, value_name = "N")]
     pub top: Option<usize>,
-    /// One JSON object per rule.
+    /// Traffic to plan by.
+    #[command(flatten)]
+    pub profile: ProfileArguments,
+    /// As one JSON object.
     #[arg(long)]
     pub json: bool,
 }
@@ -736,6 +773,15 @@ pub struct ExplainArguments {
     /// Rules.
     #[command(flatten)]
     pub rules: RuleArguments,
+    /// Traffic to plan by.
+    #[command(flatten)]
+    pub profile: ProfileArguments,
+    /// Do not prove anew that no frame able to match is passed over.
+    #[arg(long)]
+    pub no_proof: bool,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
     /// Configuration.
     #[command(flatten)]
     pub config: ConfigArguments,

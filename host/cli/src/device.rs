@@ -14,7 +14,7 @@ use std::time::Instant;
 use weir_contract::counters::Counter;
 use weir_contract::enums::CapabilityType;
 use weir_contract::guards::Guard;
-use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
+use weir_contract::protocol::{CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
 use weir_engine::{Budget, DeviceRuntime, Engine, HostCause, Overload, RuntimeCounters};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
@@ -22,6 +22,7 @@ use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares}
 use weir_rules::image::{Image, ImageOptions, emit};
 use weir_rules::plan::{Class, Options, Plan, plan};
 use weir_live::Wire;
+use weir_rules::show::PROTOCOLS;
 use weir_sim::{Frame, Offer, SimConfig, Simulator, Transmitted};
 
 /// Tables of a rule set, and the plan behind them.
@@ -59,7 +60,8 @@ pub fn tables_as(loaded: &Loaded, options: &Options, image: &ImageOptions) -> Re
     let start = Instant::now();
     let rules = loaded.program.sources();
     let patterns = loaded.program.stream_patterns().map(|pattern| pattern.map(Into::into)).collect();
-    let mut plan = plan(rules, &Options { patterns, ..options.clone() });
+    let profile = options.profile.clone().or_else(|| loaded.planning.profile.clone());
+    let mut plan = plan(rules, &Options { patterns, profile, ..options.clone() });
     let image = emit(rules, &mut plan, image).or_internal()?;
     Ok(Tables { plan, image, seconds: start.elapsed().as_secs_f64() })
 }
@@ -545,15 +547,13 @@ pub(crate) struct Times {
 
 /// What reached the host by protocol, by the names of EVE.
 fn protocols(counters: &RuntimeCounters) -> BTreeMap<String, ProtocolTotals> {
-    use AppProtocol as P;
-    const KNOWN: [P; 35] = [P::Http, P::Http1, P::Http2, P::Dns, P::Tls, P::Smtp, P::Ftp, P::FtpData, P::Ssh, P::Smb, P::DceRpc, P::Imap, P::Pop3, P::Krb5, P::Snmp, P::Sip, P::Rfb, P::Mqtt, P::Quic, P::Nfs, P::Tftp, P::Dhcp, P::Ntp, P::Ike, P::Rdp, P::Telnet, P::Modbus, P::Dnp3, P::Enip, P::BittorrentDht, P::Pgsql, P::Ldap, P::WebSocket, P::Mdns, P::Doh2];
     let mut out: BTreeMap<String, ProtocolTotals> = BTreeMap::new();
     for (class, shares) in &counters.by_class {
         let name = match *class {
             None => "none".to_owned(),
             Some(CLASS_UNKNOWN) => "unknown".to_owned(),
             Some(CLASS_FAILED) => "failed".to_owned(),
-            Some(class) => match KNOWN.iter().find(|&&protocol| protocol as u8 == class) {
+            Some(class) => match PROTOCOLS.iter().find(|&&protocol| protocol as u8 == class) {
                 Some(&protocol) => weir_app_layer::eve_name(protocol).to_owned(),
                 None => format!("class {class}"),
             },

@@ -8,6 +8,7 @@ pub mod args;
 pub mod attached;
 pub mod bundle;
 mod bundle_normal;
+pub mod cost;
 /// The commands; tests call some of them as functions.
 pub mod commands;
 pub mod deployment;
@@ -22,6 +23,7 @@ pub mod exit;
 pub mod live;
 mod out;
 pub mod pipeline;
+pub mod planning;
 pub mod progress;
 pub mod ruleset;
 mod serve;

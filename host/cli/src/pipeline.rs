@@ -3,11 +3,12 @@
 use crate::exchange::{Done, Exchanges, Going};
 use crate::exit::{Failure, INTERNAL, OrExit};
 use crate::live::{self, Live};
+use crate::planning::Planning;
 use crate::ruleset;
 use crate::settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use weir_capture::CaptureReader;
@@ -30,6 +31,8 @@ pub struct Loaded {
     pub ruleset: Ruleset,
     /// Seconds it took.
     pub seconds: f64,
+    /// How they are planned.
+    pub planning: Planning,
 }
 
 /// Loads rule files and compiles them for the engine.
@@ -58,7 +61,7 @@ pub fn compile(mut set: Ruleset, config: &Config, start: Instant) -> Loaded {
     for error in &refused {
         tracing::info!("{error}");
     }
-    Loaded { program: Arc::new(program), totals, refused, ruleset: set, seconds: start.elapsed().as_secs_f64() }
+    Loaded { program: Arc::new(program), totals, refused, ruleset: set, seconds: start.elapsed().as_secs_f64(), planning: Planning::default() }
 }
 
 fn thresholds(set: &Ruleset) -> Vec<ConfigEntry> {
@@ -225,6 +228,8 @@ pub struct Files {
     rest: std::collections::VecDeque<PathBuf>,
     frames: u64,
     before: u64,
+    /// Number of the first frame of each file behind the first.
+    starts: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Source {
@@ -242,8 +247,17 @@ impl Source {
                 rest: rest.iter().cloned().collect(),
                 frames: 0,
                 before: 0,
+                starts: Arc::default(),
             }))),
             [] => Ok(Source::memory(weir_synth::Capture::default())),
+        }
+    }
+
+    /// Where each file behind the first begins, as far as they have been opened.
+    pub fn starts(&self) -> Arc<Mutex<Vec<u64>>> {
+        match self {
+            Source::Files(files) => Arc::clone(&files.starts),
+            _ => Arc::default(),
         }
     }
 
@@ -281,6 +295,8 @@ impl Source {
                 let Some(next) = files.rest.pop_front() else { return Ok(false) };
                 files.before += files.reader.position();
                 files.reader = CaptureReader::open(&next).or_input()?;
+                let mut starts = files.starts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                starts.push(files.frames + 1);
             },
             Source::Replay(replay) => replay.next(take),
             Source::Live(live) => live.next(take),

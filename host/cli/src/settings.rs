@@ -54,6 +54,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             tls_message_limit: config.app_layer.tls_message_limit.bytes(),
             // The engine knows whether rules ask for them.
             file_digests: false,
+            by_delivery: config.app_layer.by_delivery,
             links: weir_app_layer::config::Links {
                 schemes: weir_app_layer::config::Links::SCHEMES
                     .iter()

@@ -217,6 +217,7 @@ impl PciFunction for VfioFunction {
             Permission::Read => Permissions::Read,
             Permission::Write => Permissions::ReadWrite,
         };
+        memory.touch();
         if let Err(e) = map(&self.device, iova, memory, permissions) {
             self.space.give(iova);
             return Err(DeviceError::Mapping(format!(

@@ -101,6 +101,16 @@ impl DmaMemory {
         self.0.map.as_ptr()
     }
 
+    /// Every page is this process's own from now on. Memory that was never written is the system's one page of zeros: a
+    /// device that is given it to read would go on reading that page after the process had written to its own.
+    pub fn touch(&self) {
+        for page in (0..self.len()).step_by(4096) {
+            if let Some(word) = self.load64(page) {
+                let _ = self.store64(page, word);
+            }
+        }
+    }
+
     /// Other clones are alive.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1

@@ -119,7 +119,7 @@ impl<P: PciFunction> Driver<P> {
     }
 
     /// Take over from a host that is gone: flows that it blocked stay blocked, counters go on, and the device has applied its
-    /// fail mode since (decision 0022). `false`: this device cannot; it was reset.
+    /// fail mode since (decision 0024). `false`: this device cannot; it was reset.
     pub fn take_over(mut self) -> Result<(Self, bool), DeviceError> {
         let takeover = self.capability(enums::CapabilityType::Takeover);
         if takeover.is_none_or(|takeover| takeover.value0 & 1 == 0) {
@@ -289,8 +289,10 @@ impl<P: PciFunction> Driver<P> {
         self.check()
     }
 
-    /// Raise a queue's vector whenever so many descriptors or flow records of it are unread; 0: never.
+    /// Raise a queue's vector whenever so many descriptors or flow records of it are unread, and vector 0 for every cause
+    /// there is; 0: nothing.
     pub fn interrupt_after(&mut self, unread: u32) -> Result<(), DeviceError> {
+        self.pci.write32(BAR, r::INTERRUPT_MASK, if unread == 0 { 0 } else { u32::MAX })?;
         for n in 0..self.queues.len() as u32 {
             self.pci.write32(BAR, r::queue::at(n, r::queue::DESCRIPTOR_INTERRUPT), unread)?;
         }
@@ -458,12 +460,14 @@ impl<P: PciFunction> Driver<P> {
         self.command(queue, &entry)
     }
 
-    /// Only these scopes can still match in the flow (0xff: all again); its frames are recorded as before.
-    pub fn mask_scopes(&mut self, queue: usize, flow: (u32, u32), scopes: u8) -> Result<(), DeviceError> {
+    /// Only these scopes can still match in the flow (0xff: all again), and its protocol class is this one (0: as the device
+    /// knows); its frames are recorded as before.
+    pub fn settle(&mut self, queue: usize, flow: (u32, u32), scopes: u8, told_class: u8) -> Result<(), DeviceError> {
         let entry = TxEntry {
             command: TxCommand::Settle as u8,
             flags: TxFlags::KEEP_HISTORY.0,
             scopes,
+            told_class,
             flow_index: flow.0,
             flow_generation: flow.1,
             ..TxEntry::ZERO

@@ -22,6 +22,7 @@ use weir_contract::facts;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord, TxEntry};
+use weir_contract::protocol::CLASS_UNKNOWN;
 use weir_detect::Program;
 use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
 use weir_flow::{FlowId, FlowKey};
@@ -188,13 +189,15 @@ struct Entry {
     flows: Vec<FlowId>,
     /// Scopes that the device was told can still match.
     scopes: u8,
+    /// Protocol class that it was told; 0: none.
+    class: u8,
     /// How far messages of the newest flow are settled.
     look: Look,
 }
 
 impl Entry {
     fn new(generation: u32, epoch: u32) -> Self {
-        Entry { generation, epoch, flows: Vec::new(), scopes: u8::MAX, look: Look::default() }
+        Entry { generation, epoch, flows: Vec::new(), scopes: u8::MAX, class: 0, look: Look::default() }
     }
 }
 
@@ -647,11 +650,14 @@ impl<P: PciFunction> DeviceRuntime<P> {
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());
         }
+        let mut class = 0;
         if let Some(flow) = self.engine.flow_mut(id) {
             flow.data.device.diverted = false;
+            // Of what it has decided itself the device is sure.
+            class = if descriptor.class == CLASS_UNKNOWN { flow.data.class() } else { 0 };
         }
         let scopes = if let Answer::Mask(scopes) = answer { scopes } else { u8::MAX };
-        self.mask(queue, entry, scopes)?;
+        self.tell(queue, entry, scopes, class)?;
         self.driver.flow_command(queue, TxCommand::Release, entry, descriptor.frame_number, 0)
     }
 
@@ -662,16 +668,19 @@ impl<P: PciFunction> DeviceRuntime<P> {
         held.is_some_and(|held| held.flows.iter().any(|id| self.engine.wants_all_of(*id, &self.gates)))
     }
 
-    /// The scopes that can still match in the flow of an entry. An entry may hold several host flows, one after the other
-    /// (a new connection on old ports; it begins with a frame that always diverts) or at once (ICMP): the answer for the
-    /// newest is widened whenever it is not the same.
-    fn mask(&mut self, queue: usize, entry: (u32, u32), scopes: u8) -> Result<(), DeviceError> {
+    /// The scopes that can still match in the flow of an entry, and its protocol class. An entry may hold several host
+    /// flows, one after the other (a new connection on old ports; it begins with a frame that always diverts) or at once
+    /// (ICMP): the answer for the newest is widened whenever it is not the same.
+    fn tell(&mut self, queue: usize, entry: (u32, u32), scopes: u8, class: u8) -> Result<(), DeviceError> {
         let Some(held) = self.entries.get_mut(&entry.0).filter(|held| held.generation == entry.1) else { return Ok(()) };
-        let scopes = if held.flows.len() > 1 { u8::MAX } else { scopes };
-        if std::mem::replace(&mut held.scopes, scopes) == scopes {
+        held.flows.retain(|id| self.engine.flow_mut(*id).is_some());
+        let (scopes, class) = if held.flows.len() > 1 { (u8::MAX, 0) } else { (scopes, class) };
+        let before = (held.scopes, held.class);
+        (held.scopes, held.class) = (scopes, class);
+        if before == (scopes, class) {
             return Ok(());
         }
-        self.driver.mask_scopes(queue, entry, scopes)
+        self.driver.settle(queue, entry, scopes, class)
     }
 
     /// A datagram that was put together from fragments: first everything older of its flow, which the device holds.

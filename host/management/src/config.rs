@@ -202,6 +202,8 @@ section! {
         inflate_limit: Size = Size(100 << 10), "app-layer.inflate-limit",
             "Bytes that decompression may put out, per body.", |n| n.0 <= 1 << 30, "at most 1 GiB";
         inflate_layers: usize = 4, "app-layer.inflate-layers", "Nested content encodings undone.", |n| *n <= 16, "at most 16";
+        by_delivery: bool = false, "app-layer.by-delivery",
+            "What comes with the last bytes of a message and begins no other belongs to it, as in Suricata; otherwise only the bytes decide, however they come.";
         transactions: usize = 256, "app-layer.transactions", "Open transactions per flow.", |n| *n > 0, "at least 1";
         tls_message_limit: Size = Size(64 << 10), "app-layer.tls.message-limit",
             "Bytes of a TLS handshake message.", |n| (1 << 10..=16 << 20).contains(&n.0), "1 KiB to 16 MiB";

@@ -23,7 +23,7 @@ pub mod time;
 pub mod totals;
 
 pub use collect::{AlertCollector, AlertIdentity};
-pub use eve::{EveOptions, EveWriter};
+pub use eve::{Captures, EveOptions, EveWriter};
 pub use fast::FastLog;
 pub use file::OutputFile;
 pub use file_store::FileStore;

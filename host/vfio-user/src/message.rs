@@ -317,7 +317,9 @@ impl<'a> Request<'a> {
                 input.argument_size(24)?;
                 let (flags, iova, size) = (input.u32()?, input.u64()?, input.u64()?);
                 match flags {
-                    0 => range(iova, size)?,
+                    // Up to the very last address: what is to be taken back is never refused for being large.
+                    0 if size > 0 && iova.checked_add(size - 1).is_some() => {}
+                    0 => return Err(Bad::Range(iova)),
                     UNMAP_ALL if (iova, size) == (0, 0) => {}
                     _ => return Err(Bad::Flags(flags)),
                 }

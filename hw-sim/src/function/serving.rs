@@ -2,6 +2,7 @@
 
 use super::{Core, Simulator};
 use weir_contract::constants as c;
+use weir_contract::enums::InterruptCause;
 use weir_contract::registers as r;
 use weir_device::IommuTable;
 
@@ -36,7 +37,7 @@ impl Simulator {
         let mut core = self.0.borrow_mut();
         core.pipeline.now = core.pipeline.now.max(time);
         core.ended = true;
-        core.msix.raise(c::MSIX_VECTOR_CONTROL);
+        core.cause(InterruptCause::SOURCE);
     }
 
     /// What the device may reach.

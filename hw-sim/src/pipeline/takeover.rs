@@ -1,4 +1,4 @@
-//! A device without a host: its fail mode, what outlives the host, and the rings of the next one (decision 0022).
+//! A device without a host: its fail mode, what outlives the host, and the rings of the next one (decision 0024).
 
 use super::{Frame, Pipeline};
 use crate::flow::FlowTable;

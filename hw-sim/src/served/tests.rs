@@ -19,6 +19,12 @@ fn rig() -> Rig {
 }
 
 impl Rig {
+    /// Every cause raises vector 0.
+    fn listen(&mut self) {
+        self.write(7, 4, &[6, 0]).unwrap();
+        self.write(0, weir_contract::registers::INTERRUPT_MASK.into(), &[0xff; 4]).unwrap();
+    }
+
     /// The answer's body, or its errno.
     fn ask(&mut self, request: Request<'_>, fd: Option<OwnedFd>) -> Result<Vec<u8>, u32> {
         let mut bytes = Vec::new();
@@ -147,6 +153,7 @@ fn vectors_are_told_by_eventfds() {
     let mut rig = rig();
     let fd = counter();
     let set = |flags, start, count| Request::SetIrqs { flags, index: 2, start, count, data: &[] };
+    rig.listen();
     rig.model.end_source(5);
     rig.session.raise();
     assert!(rig.ask(set(0x24, 0, 1), Some(fd.try_clone().unwrap())).is_ok());
@@ -176,6 +183,7 @@ fn a_counter_that_is_full_blocks_nothing() {
     let fd = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty()).unwrap();
     rustix::io::write(&fd, &(u64::MAX - 1).to_ne_bytes()).unwrap();
     rig.ask(Request::SetIrqs { flags: 0x24, index: 2, start: 0, count: 1, data: &[] }, Some(fd)).unwrap();
+    rig.listen();
     rig.model.end_source(5);
     rig.session.raise();
 }

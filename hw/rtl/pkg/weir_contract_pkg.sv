@@ -255,6 +255,7 @@ package weir_contract_pkg;
   localparam int unsigned STATE_MASK_MIDSTREAM_BIT = 2;
   localparam int unsigned STATE_MASK_CLOSED_BIT = 3;
   localparam int unsigned STATE_MASK_FLOWLESS_BIT = 4;
+  localparam int unsigned STATE_MASK_DECIDING_BIT = 5;
 
   localparam int unsigned RECORD_FLAGS_POSITION_PACKET_BIT = 0;
   localparam int unsigned RECORD_FLAGS_POSITION_STREAM_BIT = 1;
@@ -277,6 +278,7 @@ package weir_contract_pkg;
   localparam int unsigned INTERRUPT_CAUSE_ERROR_BIT = 0;
   localparam int unsigned INTERRUPT_CAUSE_TABLE_BIT = 1;
   localparam int unsigned INTERRUPT_CAUSE_WATCHDOG_BIT = 2;
+  localparam int unsigned INTERRUPT_CAUSE_SOURCE_BIT = 3;
 
   localparam int unsigned BLOCK_FLAGS_HOST_ONLY_BIT = 0;
 
@@ -574,7 +576,8 @@ package weir_contract_pkg;
 
   localparam int unsigned TX_ENTRY_BYTES = 64;
   typedef struct packed {
-    logic [23:0][7:0] reserved;
+    logic [22:0][7:0] reserved;
+    logic [7:0] told_class;
     logic [63:0] token;
     logic [31:0] flow_generation;
     logic [31:0] flow_index;

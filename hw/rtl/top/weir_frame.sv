@@ -145,7 +145,8 @@ module weir_frame
   assign waited_o = state_q == WAITED;
   assign scan_empty_o = !payload;
   assign facts_o = facts_of(parsed_i, f_q.staged, f_q.keyed, bank_o,
-                            f_q.has_slot ? f_q.verdict.scopes : 8'hff, addresses_i, ports_i);
+                            f_q.has_slot ? f_q.verdict.scopes : 8'hff,
+                            f_q.has_slot ? f_q.verdict.told_class : 6'd0, addresses_i, ports_i);
   assign texts = (f_q.staged.may_continue ? behind_tail_i : '0) |
                  (f_q.staged.continues ? '0 : alone_i);
   assign scan_continues_o = f_q.staged.continues;

@@ -178,6 +178,8 @@ impl ProtocolState for IkeState {
         match buffer {
             Buffer::IkeInitiatorSpi => BufferState::whole(entry.spi[0].as_bytes()),
             Buffer::IkeResponderSpi => BufferState::whole(entry.spi[1].as_bytes()),
+            // As in Suricata, of version 1.
+            Buffer::IkeKeyExchangePayload | Buffer::IkeNoncePayload if entry.message.major() != 1 => BufferState::Absent,
             Buffer::IkeKeyExchangePayload => BufferState::filled(&entry.message.key_exchange),
             Buffer::IkeNoncePayload => BufferState::filled(&entry.message.nonce),
             Buffer::IkeVendor => entry.vendors.get(instance).map_or(BufferState::Absent, |v| BufferState::whole(v.as_bytes())),
@@ -189,6 +191,7 @@ impl ProtocolState for IkeState {
         let entry = self.messages.of(index, direction)?.as_ref()?;
         let m = &entry.message;
         match name {
+            "ike.nonce_payload_length" | "ike.key_exchange_payload_length" if m.major() != 1 => None,
             "ike.exchtype" => Some(m.exchange.into()),
             "ike.nonce_payload_length" => (!m.nonce.is_empty()).then_some(m.nonce.len() as u64),
             "ike.key_exchange_payload_length" => (!m.key_exchange.is_empty()).then_some(m.key_exchange.len() as u64),

@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod config;
+mod cost;
 mod device;
 mod device_flows;
 mod explain;

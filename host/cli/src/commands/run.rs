@@ -2,6 +2,7 @@
 
 use super::{configuration, profile};
 use crate::args::{Device, RunArguments};
+use crate::attached::DeviceName;
 use crate::deployment::socket::Socket;
 use crate::deployment::{Deployment, Kept, Live, Terms};
 use crate::example;
@@ -10,6 +11,7 @@ use crate::exchange::Exchanges;
 use crate::exit::{Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
+use crate::planning::Planning;
 use crate::{bundle, device, progress, ruleset, settings};
 use std::io::IsTerminal;
 use std::path::Path;
@@ -21,7 +23,7 @@ use weir_bundle::Capacity;
 use weir_management::{Checksums, Config};
 use weir_output::summary::group;
 use weir_rules::plan::Options;
-use weir_output::{AlertCollector, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
+use weir_output::{AlertCollector, EveOptions, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
 
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
@@ -47,7 +49,14 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             made = Some((started.tables, started.everything));
             started.loaded
         }
-        _ => load(arguments, &config)?,
+        _ => {
+            let mut loaded = load(arguments, &config)?;
+            if arguments.device != DeviceName::Local(Device::None) {
+                loaded.planning = Planning::read(&arguments.profile, &loaded, &config, arguments.quiet)?;
+                loaded.planning.most = arguments.max_host_share;
+            }
+            loaded
+        }
     };
     let image = made.as_ref().map_or(0, |(tables, _)| tables.image.bytes.len() as u64);
     let made = made.as_ref().map(|(tables, everything)| (tables, *everything));
@@ -92,8 +101,9 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         OutputFile::create_directory(&arguments.log_dir).or_internal()?;
         if config.output.eve {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
-            let mut options = settings::eve(&config, references(&loaded));
-            options.inline |= inline;
+            let options = settings::eve(&config, references(&loaded));
+            // Where rules can be exchanged, alerts say whose they are.
+            let options = EveOptions { epoch: socket.is_some(), inline: options.inline || inline, ..options };
             let mut eve = EveWriter::new(file, options);
             let mut sinks = (&mut eve, &mut counts);
             let totals = inspect_with(device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?;
@@ -274,6 +284,7 @@ fn inspect_with(
                 Some((tables, _)) => tables,
                 None => {
                     fresh = device::tables_with(loaded, &Options { everything, ..Options::default() })?;
+                    super::cost::enforce(loaded.planning.most, loaded, &fresh, false)?;
                     &fresh
                 }
             };

@@ -240,6 +240,7 @@ fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
 }
 
 fn stream(root: &Node, inline: bool, config: &mut Config) {
+    config.app_layer.by_delivery = true;
     // `auto` follows what becomes of decisions.
     config.stream.inspect = match root.flag("stream.inline").unwrap_or(inline) {
         true => Inspection::Arrival,

@@ -66,6 +66,9 @@ fn what_is_wrong_is_named() {
     assert!(matches!(wrong(map, &|b| b.truncate(31)), Some(Bad::Body(_))));
     assert_eq!(wrong(map, &|b| b[24..].fill(0)), Some(Bad::Range(0x1000)), "nothing");
     assert_eq!(wrong(map, &|b| b[24..].fill(255)), Some(Bad::Range(0x1000)), "beyond all addresses");
+    let rest = Request::DmaUnmap { flags: 0, iova: 0xfef0_0000, size: 0u64.wrapping_sub(0xfef0_0000) };
+    assert_eq!(wrong(rest, &|_| ()), None, "all that is behind an address");
+    assert_eq!(wrong(rest, &|b| b[16] = 1), Some(Bad::Range(0xfef0_0000)));
     let all = Request::DmaUnmap { flags: UNMAP_ALL, iova: 0, size: 0 };
     assert_eq!(wrong(all, &|_| ()), None);
     assert_eq!(wrong(all, &|b| b[8] = 1), Some(Bad::Flags(2)), "all, and yet a range");

@@ -13,6 +13,7 @@ pub mod live;
 pub mod reassembly;
 pub mod rules;
 pub mod text;
+pub mod vfio_user;
 
 use crate::Target;
 
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Target> {
     all.extend(text::targets());
     all.extend(bundle::targets());
     all.extend(control::targets());
+    all.extend(vfio_user::targets());
     all.extend(capture::targets());
     all.extend(contract::targets());
     all.extend(frames::targets());
