@@ -137,7 +137,7 @@ fn the_path_of_a_verdict() {
         "alert udp any any -> any 9050 (content:\"flagged-datagram\"; threshold:type limit, track by_rule, count 1, seconds 3600; sid:1;)",
     );
     let mut rows = Vec::new();
-    println!("| path | diverted | p50 µs | p99 µs | p99.9 µs | kframes/s | Gbit/s | CPU µs/frame | lost |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|");
+    println!("| path | flagged | diverted | p50 µs | p99 µs | p99.9 µs | kframes/s | Gbit/s | CPU µs/frame | lost |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for (path, shares) in [("bridge", &[0][..]), ("none", &[0, 1]), ("sim", &[0, 100, 1])] {
         for &one_in in shares {
             let mut weir = None;
@@ -173,8 +173,9 @@ fn the_path_of_a_verdict() {
             let (kframes, gigabits) = (frames / rate.seconds / 1e3, frames * 8000.0 / rate.seconds / 1e9);
             let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| micros(&latency.delays, share));
             let percent = 100.0 * diverted;
+            let flagged = 100u64.checked_div(one_in).unwrap_or(0);
             println!(
-                "| {path} | {percent:.1} % | {p50:.0} | {p99:.0} | {p999:.0} | {kframes:.0} | {gigabits:.2} | {processor:.1} | {} |",
+                "| {path} | {flagged} % | {percent:.1} % | {p50:.0} | {p99:.0} | {p999:.0} | {kframes:.0} | {gigabits:.2} | {processor:.1} | {} |",
                 latency.lost + rate.lost
             );
             rows.push(serde_json::json!({
