@@ -302,6 +302,41 @@ mod tests {
         }
     }
 
+    /// Somebody resets the device in the middle of a run: no frame would come any more, and nobody would know.
+    #[test]
+    fn a_reset_under_the_host_is_noticed() {
+        let mut config = weir_management::Config::default();
+        config.device.inline = true;
+        let source = weir_rules::RuleSource::from_text("a.rules", weir_device::selftest::RULE);
+        let set = crate::ruleset::load_sources(&[source], None, &config).unwrap();
+        let loaded = crate::pipeline::compile(set, &config, Instant::now());
+        let tables = crate::device::tables(&loaded).unwrap();
+        for reset in [true, false] {
+            let (code, error) = disturbed(&config, &loaded, &tables, reset);
+            assert!(code == INTERNAL && error.contains(if reset { "no longer answers" } else { "reset or stopped" }), "{error}");
+        }
+    }
+
+    /// How a run ends whose device another resets, or stops by its register.
+    fn disturbed(config: &weir_management::Config, loaded: &crate::pipeline::Loaded, tables: &crate::device::Tables, reset: bool) -> (u8, String) {
+        let model = crate::device::simulator(config);
+        let mut driver = Driver::attach(Box::new(model.clone()) as Box<dyn PciFunction>).unwrap();
+        let info = driver.info().unwrap();
+        let mut attached = Attached { name: "model".to_owned(), driver: Some(driver), info, last: None, faults: 0 };
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let mut other = model.clone();
+        let mut tick = |_: Tick| match reset {
+            true => other.reset().unwrap(),
+            false => other.write32(0, weir_contract::registers::CONTROL, 0).unwrap(),
+        };
+        let mut control = RunControl::new(&stop, &mut tick);
+        let behind = Behind { loaded, tables, config, validate: true };
+        let begin = Instant::now();
+        let failure = attached.run(&behind, &mut weir_output::NullSink, &mut control).unwrap_err();
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        (failure.code, failure.to_string())
+    }
+
     #[test]
     fn what_is_not_there_is_named_with_its_remedy() {
         let error = |name: &str| name.parse::<DeviceName>().unwrap().attach().err().unwrap().to_string();

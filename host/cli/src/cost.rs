@@ -93,8 +93,10 @@ impl Askers {
 
     /// Few do, and no frame is flagged for it that is not flagged for what many ask for.
     pub fn is_own(&self, condition: &Condition) -> bool {
+        // Flagged is flagged, whatever could complete a match.
+        let any = |wide: &Record| Record { scopes: u8::MAX, ..*wide };
         let covered = |trigger: &Trigger| {
-            self.shared.get(trigger).is_some_and(|all| all.iter().any(|wide| covers(wide, &condition.record)))
+            self.shared.get(trigger).is_some_and(|all| all.iter().any(|wide| covers(&any(wide), &condition.record)))
         };
         self.of(condition) <= SHARED && !covered(&condition.trigger) && !covered(&Trigger::Frame)
     }

@@ -116,6 +116,8 @@ fn costs_are_ranked_and_a_limit_refuses() {
     let (code, out, _) = place.weir(&[&run[..], &["5"]].concat());
     assert!(code == 5 && out.contains("dear") && !place.0.join("log/stats.json").exists(), "{out}");
     place.good(&[&run[..], &["100"]].concat());
+    let (code, _, error) = place.weir(&[&run[..], &["100", "--device", "none"]].concat());
+    assert!(code == 2 && error.contains("for a device"), "{code} {error}");
 }
 
 #[test]

@@ -358,6 +358,29 @@ fn the_host_is_stopped() {
     bench.end();
 }
 
+/// Stopped in order and started again, under load: nothing is lost, not even what waits for a verdict.
+#[test]
+fn the_host_is_replaced_in_order() {
+    let Some(bench) = Bench::new("replaced") else { return };
+    for (n, text) in ["nothing of interest", "flagged-datagram"].into_iter().enumerate() {
+        let mut host = bench.host(&format!("log-{n}"), &[]);
+        let mut between = Duration::ZERO;
+        let lines = around(&bench, text, || {
+            assert_eq!(host.end(), Some(0), "{}", host.said());
+            let begin = Instant::now();
+            host = bench.host("log-next", &[]);
+            between = begin.elapsed();
+            std::thread::sleep(Duration::from_millis(300));
+        });
+        let (all, run) = lost(&lines);
+        assert_eq!(all, 0, "{lines:?}");
+        report("host replaced in order", &format!("{text}: {all} lost (longest gap {run} ms), {} ms without a host", between.as_millis()));
+        assert_eq!(host.end(), Some(0), "{}", host.said());
+    }
+    assert_eq!(bench.counters()["verdict_abandoned"], 0);
+    bench.end();
+}
+
 /// The process that serves the simulated NIC dies: the host says so and ends; both come back.
 #[test]
 fn the_device_is_gone() {

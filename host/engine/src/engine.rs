@@ -637,10 +637,14 @@ fn begins_midstream(flow: &Flow<FlowData>, packet: &Packet<'_>) -> bool {
         && flow.data.session.as_ref().is_some_and(|session| session.state() == State::None)
 }
 
+/// The next header of an IPv6 fragment.
+const FRAGMENT_HEADER: u8 = 44;
+
 /// Key of a packet's flow; none for frames without IP and for fragments.
 fn key_of(packet: &Packet<'_>) -> Option<(FlowKey, bool)> {
     let ip = packet.ip.as_ref()?;
-    if ip.is_fragment {
+    // A fragment header that cannot be read is still that of a fragment (RFC 8200 section 4.5).
+    if ip.is_fragment || ip.protocol == FRAGMENT_HEADER {
         return None;
     }
     let (source_port, destination_port) = match packet.transport {

@@ -16,8 +16,9 @@ use crate::profile::{KINDS, Profile, SLOTS};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
-use weir_contract::constants::SET_ANY;
+use weir_contract::constants::{GUARDS_MAX, SET_ANY};
 use weir_contract::enums::DirectionMask;
+use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
 
@@ -63,6 +64,8 @@ impl Traffic {
 #[derive(Debug, Clone, Default)]
 pub struct Statistics {
     profile: Option<Arc<Profile>>,
+    /// Shares of each kind's frames that raise a guard, where a profile tells them.
+    guards: Option<Arc<[[f64; GUARDS_MAX]; KINDS]>>,
     /// Windows whose rates were asked for, folded, with their lengths; none: they are not noted.
     asked: Option<RefCell<HashSet<(u64, usize)>>>,
 }
@@ -73,12 +76,14 @@ const ASKED_MAX: usize = 1 << 22;
 impl Statistics {
     /// Of a profile, or the built-in ones.
     pub fn new(profile: Option<Arc<Profile>>) -> Self {
-        Statistics { profile: profile.filter(|p| p.has_rates()), asked: None }
+        let profile = profile.filter(|p| p.has_rates());
+        let guards = profile.as_ref().map(|p| Arc::new(p.guard_rates()));
+        Statistics { profile, guards, asked: None }
     }
 
     /// These, with a note of every window that is asked for.
     pub(super) fn noting() -> Self {
-        Statistics { profile: None, asked: Some(RefCell::default()) }
+        Statistics { asked: Some(RefCell::default()), ..Statistics::default() }
     }
 
     /// Windows that were asked for.
@@ -117,6 +122,13 @@ impl Statistics {
         let one = |table: &[u8]| (-share(table, kind, 0, &folded) / 8.0).exp2();
         let prior = one(BUILT_IN);
         self.profile.as_ref().and_then(|p| p.rate_of_three(kind, prior, one)).unwrap_or(prior)
+    }
+
+    /// What guards cost that a condition needs besides its window: as a profile has it, or `built_in`.
+    pub fn guards(&self, traffic: Traffic, guards: impl IntoIterator<Item = Guard>, built_in: f64) -> f64 {
+        let Some(rates) = &self.guards else { return built_in };
+        let of_kind = |kind: usize, guard: Guard| rates.get(kind).and_then(|r| r.get(guard as usize)).copied().unwrap_or(0.0);
+        guards.into_iter().map(|guard| self.of(traffic, |kind| of_kind(kind, guard))).sum::<f64>().min(1.0)
     }
 
     fn of(&self, traffic: Traffic, rate: impl Fn(usize) -> f64) -> f64 {

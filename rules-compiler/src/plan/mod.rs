@@ -314,8 +314,7 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     let mut complete = complete(rule, builder, &choices);
     if let Some(estimator) = builder.estimator {
         for choice in choices.iter_mut().chain(std::iter::once(&mut complete)) {
-            // Entries of tables are not for nothing.
-            choice.cost = estimator.conditions(&choice.conditions, builder.sets) + 1e-6 * choice.conditions.len() as f64;
+            choice.cost = weighed(choice, estimator, builder.sets);
         }
     }
     match choices.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost)) {
@@ -323,6 +322,32 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         Some(choice) => choice,
         None => complete,
     }
+}
+
+/// What a choice costs beside the plans of other rules, where a profile tells it.
+fn weighed(choice: &Choice, estimator: &Estimator, sets: &Sets) -> f64 {
+    // What stands beside the fragments of a rule (guards that could hide them, announced codings, frames of HTTP/2, undecided
+    // streams) hundreds of rules ask for as well: one more pays a part. The same of what stands beside guards alone.
+    const PART: f64 = 1.0 / 64.0;
+    let coding = |f: &class::Fragment| {
+        http::CODINGS.iter().chain(&http::BROKEN_CODINGS).any(|text| class::Fragment::new(text, false) == Some(*f))
+    };
+    let cost = |is: &dyn Fn(&Trigger) -> bool| {
+        estimator.conditions(choice.conditions.iter().filter(|c| is(&c.trigger)), sets)
+    };
+    let own = |t: &Trigger| matches!(t, Trigger::Fragment(f) if !coding(f));
+    let has = |is: &dyn Fn(&Trigger) -> bool| choice.conditions.iter().any(|c| is(&c.trigger));
+    let guard = |t: &Trigger| matches!(t, Trigger::Guard(_));
+    // Entries of tables are not for nothing.
+    let entries = 1e-6 * choice.conditions.len() as f64;
+    entries
+        + if has(&own) {
+            cost(&own) + PART * cost(&|t| !own(t))
+        } else if has(&guard) {
+            cost(&guard) + PART * cost(&|t| !guard(t))
+        } else {
+            cost(&|_| true)
+        }
 }
 
 /// Conditions of a message's buffer need no hold of the stream, whatever else the rule looks at: it matches when the

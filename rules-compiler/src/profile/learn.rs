@@ -26,7 +26,7 @@ const RUNS_MAX: usize = 1 << 18;
 /// Runs of a table that a profile keeps.
 const KEPT: usize = 8000;
 /// Windows that are kept: those found, or feared, in more than this share of a kind's frames.
-const WORTH: f64 = 1e-5;
+const WORTH: f64 = 1e-4;
 /// Feared: so frequent by their runs.
 const FEARED: f64 = 1e-4;
 

@@ -25,6 +25,7 @@ use crate::plan::Fragment;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
+use weir_contract::constants::GUARDS_MAX;
 
 /// Kinds of traffic that windows are counted by: those of [`crate::plan::cost::Traffic`] but `Any`.
 pub const KINDS: usize = 6;
@@ -120,6 +121,22 @@ impl Profile {
     fn frames_of(&self, kind: usize) -> Option<f64> {
         let frames = *self.head.kinds.get(kind)?;
         (frames > 0 && !self.grams.is_empty()).then_some(frames as f64)
+    }
+
+    /// Shares of each kind's frames that raise a guard, by number. Of a kind of which the sample holds few frames, more.
+    pub fn guard_rates(&self) -> [[f64; GUARDS_MAX]; KINDS] {
+        const FEW: f64 = 64.0;
+        let mut counts = [[0.0; GUARDS_MAX]; KINDS];
+        let mut frames = [0.0; KINDS];
+        for frame in &self.sample {
+            let kind = usize::from(frame.kind);
+            let (Some(own), Some(all)) = (counts.get_mut(kind), frames.get_mut(kind)) else { continue };
+            *all += 1.0;
+            own.iter_mut().enumerate().for_each(|(n, count)| *count += f64::from(frame.guards >> n & 1 != 0));
+        }
+        // As if a few more had come, half a percent of which raise it.
+        counts.iter_mut().zip(frames).for_each(|(own, all)| own.iter_mut().for_each(|n| *n = (*n + FEW * 0.005) / (all + FEW)));
+        counts
     }
 
     /// Parts of the frames with payload by kind; equal ones if there are none.

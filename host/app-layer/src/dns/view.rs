@@ -95,3 +95,36 @@ fn told(o: &mut crate::json::Object<'_>, record: &Record) {
         _ => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &[u8], kind: u16, target: &[u8]) -> Record {
+        Record { name: name.to_vec(), kind, target: target.to_vec(), ..Record::default() }
+    }
+
+    fn all(message: &Message, wanted: Buffer) -> Vec<Vec<u8>> {
+        let at = |n| match buffer(message, Direction::ToClient, wanted, n) {
+            BufferState::Present(view) => Some(view.bytes.to_vec()),
+            _ => None,
+        };
+        (0..20).map_while(at).collect()
+    }
+
+    #[test]
+    fn names_of_a_response_are_those_of_its_records_and_of_what_they_point_to() {
+        let message = Message {
+            flags: 0x8000,
+            questions: vec![record(b"www.a.b", 1, b"")],
+            answers: vec![record(b"www.a.b", 5, b"c.d"), record(b"c.d", 33, b"not.told")],
+            authorities: vec![record(b"d", 6, b"ns.d")],
+            additionals: vec![record(b"x", 1, b""), record(b"", 41, b""), record(b"behind", 1, b"")],
+            ..Message::default()
+        };
+        let names: [&[u8]; 7] = [b"www.a.b", b"www.a.b", b"c.d", b"c.d", b"d", b"ns.d", b"x"];
+        assert_eq!(all(&message, Buffer::DnsResponseName), names);
+        // The root's name ends the list.
+        assert_eq!(all(&message, Buffer::DnsAdditionalsName), [b"x".to_vec()]);
+    }
+}

@@ -104,7 +104,7 @@ pub struct FieldOddities {
     pub name_invalid: bool,
     /// White space between a name and its colon.
     pub space_after_name: bool,
-    /// A line whose end has a CR too many.
+    /// A line of nothing but CR.
     pub deformed_end: bool,
     /// A line without colon.
     pub missing_colon: bool,
@@ -265,11 +265,9 @@ impl Message {
         let mut repetitions = 0;
         while let Some((line, mut next)) = next_line(&head, at, response) {
             if line.is_empty() {
+                oddities.deformed_end |= response && head.get(at..next).is_some_and(|end| end.starts_with(b"\r\r"));
                 at = next;
                 continue;
-            }
-            if response && line.iter().all(|b| *b == b'\r') {
-                oddities.deformed_end = true;
             }
             // Lines that continue this one.
             let mut folded = false;
@@ -310,7 +308,6 @@ impl Message {
                 oddities.name_invalid |= !named.trim_ascii_end().trim_ascii_start().iter().all(|b| is_token(*b))
                     || matches!(raw.last(), Some(0x0b | 0x0c));
             }
-            oddities.deformed_end |= response && line.last() == Some(&b'\r');
             let mut field =
                 Field { name: Span::within(&head, name), value: Span::within(&head, value), ..Field::default() };
             if folded {

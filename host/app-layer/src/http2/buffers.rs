@@ -83,18 +83,18 @@ fn file_view(side: &Side) -> Option<FileView<'_>> {
     if body.received == 0 {
         return None;
     }
-    // What comes with the piece that reaches the limit is cut off; what comes behind it ends the file.
-    let truncated = body.holed || body.overflowed;
+    // Of a file that is longer than what is kept of it, all is counted.
+    let truncated = body.holed;
     let range = side.fields.value(Known::ContentRange).and_then(content_range).and_then(|range| range.part);
     Some(FileView {
         name: std::borrow::Cow::Borrowed(&[]),
-        size: if truncated || body.full() { body.data.len() as u64 } else { body.size() },
+        size: if truncated { body.data.len() as u64 } else { body.size() },
         closed: body.complete && !truncated,
         truncated,
         gaps: body.holed,
         range,
         digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256]
-            .map(|buffer| body.kept_sum(buffer).filter(|_| !truncated || buffer == Buffer::FileSha256)),
+            .map(|buffer| body.sum(buffer).filter(|_| !truncated)),
         content: &body.data,
     })
 }

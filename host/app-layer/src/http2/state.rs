@@ -378,7 +378,7 @@ impl Http2State {
         let side = &mut self.streams[index].sides[d];
         if progress < HEADERS {
             // No header list came: the bytes are looked at as they are.
-            side.body.begin(self.config.http_body_limits[d], 0, 0, None);
+            side.body.begin(self.config.body_limit, 0, 0, None);
             self.transactions[index].progress[d] = HEADERS;
         }
         let before = side.body.data.len();
@@ -454,7 +454,7 @@ impl Http2State {
         self.streams[index].headed = true;
         let side = &mut self.streams[index].sides[s];
         let encoding = side.fields.value(Known::ContentEncoding).map(<[u8]>::to_vec);
-        side.body.begin(self.config.http_body_limits[s], self.config.inflate_limit, self.config.inflate_layers, encoding.as_deref());
+        side.body.begin(self.config.body_limit, self.config.inflate_limit, self.config.inflate_layers, encoding.as_deref());
         if self.config.file_digests {
             side.body.with_digests();
         }

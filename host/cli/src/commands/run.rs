@@ -27,6 +27,14 @@ use weir_output::{AlertCollector, EveOptions, EveWriter, EventSink, NullSink, Ou
 
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
+    let planned = !arguments.profile.profile.is_empty() || arguments.max_host_share.is_some();
+    if planned && (arguments.device == DeviceName::Local(Device::None) || arguments.bundle.is_some()) {
+        return Err(Failure {
+            code: USAGE,
+            error: anyhow::anyhow!("--profile and --max-host-share are for rules that this run plans for a device"),
+            remedy: Some("leave them out; a bundle is planned by `weir tables build --profile`".to_owned()),
+        });
+    }
     let attached = arguments.device.attach()?;
     let interfaces = live::config(arguments, &config);
     let sources = [attached.is_some(), interfaces.is_some(), arguments.pcap.is_some() || arguments.example];
@@ -51,10 +59,8 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         }
         _ => {
             let mut loaded = load(arguments, &config)?;
-            if arguments.device != DeviceName::Local(Device::None) {
-                loaded.planning = Planning::read(&arguments.profile, &loaded, &config, arguments.quiet)?;
-                loaded.planning.most = arguments.max_host_share;
-            }
+            loaded.planning = Planning::read(&arguments.profile, &loaded, &config, arguments.quiet)?;
+            loaded.planning.most = arguments.max_host_share;
             loaded
         }
     };

@@ -126,7 +126,11 @@ impl EventSink for EveWriter {
 
     fn transaction(&mut self, record: &TransactionRecord<'_>) {
         self.at(&record.packet);
-        if !self.options.protocols.contains(record.kind) {
+        let switch = match record.app.protocol {
+            Some(own @ ("http2" | "doh2")) if self.options.apart => own,
+            _ => record.kind,
+        };
+        if !self.options.protocols.contains(switch) {
             return;
         }
         let settings = self.options.protocol_settings.get(record.kind).cloned().unwrap_or_default();
@@ -187,7 +191,9 @@ impl EventSink for EveWriter {
     }
 
     fn wants_transactions(&self, kind: &str) -> bool {
-        self.options.protocols.contains(kind)
+        let protocols = &self.options.protocols;
+        let within = ["http", "dns"].contains(&kind) && ["http2", "doh2"].iter().any(|name| protocols.contains(*name));
+        protocols.contains(kind) || (self.options.apart && within)
     }
 
     fn wants_log(&self) -> bool {
@@ -302,10 +308,9 @@ fn packet_head(
     if packet.ends.is_none() && packet.ether_type != 0 {
         root.object("ether").number("ether_type", u64::from(packet.ether_type));
     }
-    match (flow, &packet.ends) {
-        (Some(flow), _) => community(root, options, &flow.ends, packet.icmp),
-        (None, Some(e)) => community(root, options, e, packet.icmp),
-        _ => {}
+    // It names flows: a packet of none has none.
+    if let Some(flow) = flow {
+        community(root, options, &flow.ends, packet.icmp);
     }
 }
 
@@ -425,5 +430,19 @@ fn verdict(root: &mut Object<'_>, verdict: Verdict) {
             },
         );
         object.array("reject").item_text("tcp-reset");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_belong_to_the_capture_that_holds_them() {
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let captures = Captures { names, starts: Arc::new(Mutex::new(vec![4, 9])) };
+        let of = |frame| captures.of(frame);
+        assert_eq!([1, 3, 4, 8, 9, 100].map(of), [Some("a"), Some("a"), Some("b"), Some("b"), Some("c"), Some("c")]);
+        assert_eq!(Captures::default().of(1), None);
     }
 }
