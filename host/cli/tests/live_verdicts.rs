@@ -137,7 +137,7 @@ fn the_path_of_a_verdict() {
         "alert udp any any -> any 9050 (content:\"flagged-datagram\"; threshold:type limit, track by_rule, count 1, seconds 3600; sid:1;)",
     );
     let mut rows = Vec::new();
-    println!("| path | diverted | p50 µs | p99 µs | p99.9 µs | kframes/s | Gbit/s | lost |\n|---|---:|---:|---:|---:|---:|---:|---:|");
+    println!("| path | flagged | diverted | p50 µs | p99 µs | p99.9 µs | kframes/s | Gbit/s | CPU µs/frame | lost |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
     for (path, shares) in [("bridge", &[0][..]), ("none", &[0, 1]), ("sim", &[0, 100, 1])] {
         for &one_in in shares {
             let mut weir = None;
@@ -157,8 +157,11 @@ fn the_path_of_a_verdict() {
             play(&lab, 200, one_in, 2000, true);
             let latency = play(&lab, 200, one_in, LATENCY_FRAMES, true);
             let rate = play(&lab, 1000, one_in, THROUGHPUT_FRAMES, false);
-            let mut diverted = 0.0;
+            let (mut diverted, mut processor) = (0.0, f64::NAN);
             if let Some(left) = weir.map(|weir| weir.end(true)) {
+                // What a loaded machine changes least.
+                let frames = left.of_interfaces("received_packets") as f64;
+                processor = 1e6 * left.stats["host"]["cpu_seconds"].as_f64().unwrap() / frames;
                 if path == "sim" {
                     let of = |name: &str| left.stats["device"][name].as_f64().unwrap();
                     diverted = of("diverted_packets") / of("received_packets");
@@ -170,20 +173,23 @@ fn the_path_of_a_verdict() {
             let (kframes, gigabits) = (frames / rate.seconds / 1e3, frames * 8000.0 / rate.seconds / 1e9);
             let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| micros(&latency.delays, share));
             let percent = 100.0 * diverted;
+            let flagged = 100u64.checked_div(one_in).unwrap_or(0);
             println!(
-                "| {path} | {percent:.1} % | {p50:.0} | {p99:.0} | {p999:.0} | {kframes:.0} | {gigabits:.2} | {} |",
+                "| {path} | {flagged} % | {percent:.1} % | {p50:.0} | {p99:.0} | {p999:.0} | {kframes:.0} | {gigabits:.2} | {processor:.1} | {} |",
                 latency.lost + rate.lost
             );
             rows.push(serde_json::json!({
                 "path": path, "flagged_one_in": one_in, "diverted_share": diverted, "latency_us": { "p50": p50, "p99": p99, "p99.9": p999 },
                 "frames": { "latency": LATENCY_FRAMES, "throughput": THROUGHPUT_FRAMES }, "kframes_per_second": kframes,
-                "gbit_per_second": gigabits, "lost": latency.lost + rate.lost,
+                "gbit_per_second": gigabits, "cpu_us_per_frame": processor, "lost": latency.lost + rate.lost,
             }));
             assert!(latency.lost == 0, "frames were lost on a path at {PACE} frames/s");
         }
     }
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("\nLoad of the machine, {} processors: {load}", std::thread::available_parallelism().map_or(0, usize::from));
     if let Some(folder) = std::env::var_os("WEIR_PUBLISH") {
-        let text = serde_json::to_string_pretty(&serde_json::json!({ "simulated": true, "pace": PACE, "rows": rows })).unwrap();
+        let text = serde_json::to_string_pretty(&serde_json::json!({ "simulated": true, "pace": PACE, "load_average": load.trim(), "rows": rows })).unwrap();
         std::fs::write(std::path::Path::new(&folder).join("live.json"), text + "\n").unwrap();
     }
 }
