@@ -322,7 +322,8 @@ fn best_offer(
                 });
             }
         }
-        for special in special::offers(form, run, p, directions, builder.options) {
+        for mut special in special::offers(form, run, p, directions, builder.options) {
+            special.price = special.windows.iter().map(rate).fold(special.price, f64::max);
             if cheaper(&best, special.price) {
                 best = Some(special);
             }
