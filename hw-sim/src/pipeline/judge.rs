@@ -1,7 +1,7 @@
 //! Literals, guards and the header table against the records.
 
 use super::lookup::{Staged, first};
-use super::{Pipeline, Taken};
+use super::{Judging, Pipeline, Taken};
 use crate::flow::HeaderMemo;
 use crate::parse::Parsed;
 use crate::tables::Tables;
@@ -96,6 +96,19 @@ impl Pipeline {
             self.counters.count(Counter::FramesHeader);
         }
         self.counters.add(Counter::RecordsHeld, judged.held);
+        if let Some(watcher) = &mut self.watcher {
+            let tail = staged.tail.0.get(..usize::from(staged.tail.1)).filter(|_| staged.may_continue).unwrap_or(&[]);
+            watcher(&Judging {
+                facts: &frame,
+                ends: parsed.ends,
+                ports: parsed.ports,
+                guards,
+                tail,
+                payload,
+                parameters: &tables.parameters,
+                length: taken.data.len(),
+            });
+        }
         judged
     }
 

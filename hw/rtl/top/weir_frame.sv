@@ -528,13 +528,13 @@ module weir_frame
       DECIDE: begin
         sent_q <= 1'b0;
         open_q <= 1'b0;
-        if (uninspected) begin
+        if (f_q.has_slot && f_q.verdict.blocked) begin
+          cause_q <= DROP_BLOCKED;
+          state_q <= FATE;
+        end else if (uninspected) begin
           cause_q <= FAIL_TABLES;
           open_q  <= !config_i.fail_closed;
           state_q <= f_q.has_slot ? MISS : FATE;
-        end else if (f_q.has_slot && f_q.verdict.blocked) begin
-          cause_q <= DROP_BLOCKED;
-          state_q <= FATE;
         end else if (f_q.has_slot && f_q.verdict.bypassed) begin
           cause_q <= BYPASS_FLOW;
           open_q  <= 1'b1;

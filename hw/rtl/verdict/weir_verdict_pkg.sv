@@ -116,11 +116,11 @@ package weir_verdict_pkg;
       VERDICT_FRAME: begin
         divert = i.trouble || s.sticky;
         recorded = !s.unrecorded;
-        if (!i.inspected) begin
+        if (s.blocked) begin
+          r.out.fate = FATE_BLOCKED;
+        end else if (!i.inspected) begin
           r.out.fate = FATE_FAILED;
           miss = 1'b1;
-        end else if (s.blocked) begin
-          r.out.fate = FATE_BLOCKED;
         end else if (s.bypassed) begin
           r.out.fate = FATE_BYPASSED;
         end else begin

@@ -88,11 +88,11 @@ fn step(v: &mut VerdictState, b: &Beat) -> Out {
     };
     let live = !b.stale;
     match b.op {
+        Op::Frame if v.blocked => out.fate = Fate::Blocked as u8,
         Op::Frame if !b.inspected => {
             v.miss(b.number);
             out.fate = Fate::Failed as u8;
         }
-        Op::Frame if v.blocked => out.fate = Fate::Blocked as u8,
         Op::Frame if v.bypassed => out.fate = Fate::Bypassed as u8,
         Op::Frame => {
             let admitted = v.admit(b.number, b.trouble, b.placed);

@@ -323,6 +323,9 @@ fn best_offer(
             }
         }
         for mut special in special::offers(form, run, p, directions, builder.options) {
+            if special.windows.is_empty() {
+                special.price = builder.statistics.guards(traffic, special.guards.iter().copied(), special.price);
+            }
             special.price = special.windows.iter().map(rate).fold(special.price, f64::max);
             if cheaper(&best, special.price) {
                 best = Some(special);

@@ -1026,11 +1026,13 @@ pub enum CapabilityType {
     Inline = 13,
     /// value0 = 64-bit set of guards the device can raise.
     Guards = 14,
+    /// value0 = 1: without a host (function-level reset, CONTROL.ENABLE clear) the device applies FAIL_MODE; that, counters and blocked flows outlive the reset and new rings. Absent: the device takes no frames then, and starts anew.
+    Takeover = 15,
 }
 
 impl CapabilityType {
     /// All values, by number.
-    pub const ALL: [CapabilityType; 14] = [
+    pub const ALL: [CapabilityType; 15] = [
         CapabilityType::Queues,
         CapabilityType::FlowTable,
         CapabilityType::Literals,
@@ -1045,6 +1047,7 @@ impl CapabilityType {
         CapabilityType::Ports,
         CapabilityType::Inline,
         CapabilityType::Guards,
+        CapabilityType::Takeover,
     ];
 
     /// The value with this number, if the contract has one.
@@ -1064,6 +1067,7 @@ impl CapabilityType {
             12 => CapabilityType::Ports,
             13 => CapabilityType::Inline,
             14 => CapabilityType::Guards,
+            15 => CapabilityType::Takeover,
             _ => return None,
         })
     }
@@ -1085,6 +1089,7 @@ impl CapabilityType {
             CapabilityType::Ports => "ports",
             CapabilityType::Inline => "inline",
             CapabilityType::Guards => "guards",
+            CapabilityType::Takeover => "takeover",
         }
     }
 
@@ -1105,6 +1110,7 @@ impl CapabilityType {
             CapabilityType::Ports => "value0 = ports, value1 = link types parsed (bit 0 Ethernet, bit 1 raw IP, bit 2 Linux cooked, bit 3 null/loop).",
             CapabilityType::Inline => "value0 = 1: the device can join two ports.",
             CapabilityType::Guards => "value0 = 64-bit set of guards the device can raise.",
+            CapabilityType::Takeover => "value0 = 1: without a host (function-level reset, CONTROL.ENABLE clear) the device applies FAIL_MODE; that, counters and blocked flows outlive the reset and new rings. Absent: the device takes no frames then, and starts anew.",
         }
     }
 }
@@ -1828,19 +1834,22 @@ impl Status {
     pub const FAULT: Status = Status(1 << 4);
     /// A DMA was needed while bus mastering was off.
     pub const BUS_MASTER_OFF: Status = Status(1 << 5);
+    /// The source of frames is over (a capture that was played; a wire never is): no more come before a reset. CONTROL.FLUSH then ends entries as aged and hands nothing over, for no frame can complete what they hold.
+    pub const SOURCE_ENDED: Status = Status(1 << 6);
     /// No flag.
     pub const EMPTY: Status = Status(0);
     /// Every flag the contract names.
-    pub const ALL: Status = Status(0x3f);
+    pub const ALL: Status = Status(0x7f);
 
     /// Names by bit.
-    pub const NAMES: [(u32, &'static str); 6] = [
+    pub const NAMES: [(u32, &'static str); 7] = [
         (1 << 0, "ready"),
         (1 << 1, "enabled"),
         (1 << 2, "tables"),
         (1 << 3, "fail_mode"),
         (1 << 4, "fault"),
         (1 << 5, "bus_master_off"),
+        (1 << 6, "source_ended"),
     ];
 
     /// All flags of `other` are set.
@@ -1894,16 +1903,19 @@ impl InterruptCause {
     pub const TABLE: InterruptCause = InterruptCause(1 << 1);
     /// Fail mode began or ended.
     pub const WATCHDOG: InterruptCause = InterruptCause(1 << 2);
+    /// The source of frames is over (STATUS.SOURCE_ENDED).
+    pub const SOURCE: InterruptCause = InterruptCause(1 << 3);
     /// No flag.
     pub const EMPTY: InterruptCause = InterruptCause(0);
     /// Every flag the contract names.
-    pub const ALL: InterruptCause = InterruptCause(0x7);
+    pub const ALL: InterruptCause = InterruptCause(0xf);
 
     /// Names by bit.
-    pub const NAMES: [(u32, &'static str); 3] = [
+    pub const NAMES: [(u32, &'static str); 4] = [
         (1 << 0, "error"),
         (1 << 1, "table"),
         (1 << 2, "watchdog"),
+        (1 << 3, "source"),
     ];
 
     /// All flags of `other` are set.
