@@ -246,7 +246,7 @@ impl ParseState {
             // Without a stream there is no parser.
             _ if p.is_unfollowed(streams) => 1 << Detection::Failed.class(),
             _ if !p.intact => u64::MAX,
-            // While both starts are known an undecided flow is of class *unknown* alone (decision 0022).
+            // While both starts are known an undecided flow is of class *unknown* alone (decision 0025).
             Detection::Unknown if !whole || parsed.tcp.is_none() && key.protocol != 17 => u64::MAX,
             known => 1 << known.class(),
         };

@@ -78,7 +78,7 @@ pub fn undecided_datagrams(condition: Condition) -> impl Iterator<Item = Conditi
 }
 
 /// What a record for every frame of an application protocol needs beside itself, so that it may do without the frames of
-/// undecided streams (decision 0022): a record of the frame that decides, whichever end sent it. No rule on a protocol
+/// undecided streams (decision 0025): a record of the frame that decides, whichever end sent it. No rule on a protocol
 /// matches before that frame, and the host reads the ones before it with it.
 pub fn deciding(record: &Record) -> Option<[Record; 2]> {
     if record.transports & TransportMask::TCP.0 == 0 || record.class_mask & FAILED != 0 {

@@ -610,7 +610,7 @@ pub struct TxEntry {
     pub flow_generation: u32,
     /// For the host; the device ignores it.
     pub token: u64,
-    /// SETTLE: protocol class of the flow, where the host knows it and the device may not (decision 0022); 0: what the device knows itself.
+    /// SETTLE: protocol class of the flow, where the host knows it and the device may not (decision 0025); 0: what the device knows itself.
     pub told_class: u8,
     /// 0
     pub reserved: [u8; 23],
