@@ -28,7 +28,7 @@ mod manifest;
 
 pub use history::{Accepted, Attempt, History, HistoryError};
 pub use key::{KeyError, PrivateKey, PublicKey, generate};
-pub use manifest::{Capacity, Manifest, Needs, Part};
+pub use manifest::{Capacity, Manifest, Needs, Part, PlannedBy};
 
 use ed25519_dalek::{Signature, Signer};
 use sha2::{Digest, Sha256};

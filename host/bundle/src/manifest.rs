@@ -94,8 +94,25 @@ pub struct Manifest {
     pub image: String,
     /// Entries of the tables.
     pub needs: Needs,
+    /// Traffic that the tables were planned by; none: the built-in statistics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<PlannedBy>,
     /// Parts, in the order of the file.
     pub parts: Vec<Part>,
+}
+
+/// A profile, by what it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedBy {
+    /// Digest of its file.
+    pub digest: String,
+    /// What it was learned from.
+    pub source: String,
+    /// Frames of that.
+    pub frames: u64,
+    /// When, seconds of Unix time.
+    pub learned: u64,
 }
 
 impl Manifest {

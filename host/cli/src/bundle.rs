@@ -211,6 +211,7 @@ pub fn manifest(
         rules,
         image: weir_bundle::hex(&header.identity),
         needs: Needs::of(&geometry, image.len() as u64),
+        profile: None,
         parts: Vec::new(),
     })
 }
@@ -329,6 +330,7 @@ pub fn unpack(path: &Path, bundle: &Bundle<'_>, config: &Config) -> Result<Start
         addresses: (0, 0),
         prefixes: (bundle.manifest.needs.prefixes_v4 as usize, bundle.manifest.needs.prefixes_v6 as usize),
         widened: Vec::new(),
+        degraded: Default::default(),
     };
     let logical = weir_rules::image::tables::Tables { owners: index.owners, ..Default::default() };
     let tables =

@@ -13,13 +13,17 @@ pub const INPUT: u8 = 3;
 /// A fault of Weir or of the system.
 pub const INTERNAL: u8 = 4;
 
+/// More would reach the host than is allowed.
+pub const TOO_MUCH: u8 = 5;
+
 /// Table of the codes, for help pages.
 pub const TABLE: &str = "Exit codes:
   0  all is well
   1  the command found something: differences between runs, rules that do not load, a failed check
   2  wrong arguments or configuration
   3  input that cannot be used: a capture, a rule file, a table image
-  4  a fault of Weir or of the system";
+  4  a fault of Weir or of the system
+  5  more of the traffic is expected at the host than --max-host-share allows";
 
 /// An error with its exit code.
 #[derive(Debug)]

@@ -27,6 +27,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             one_sided: config.stream.async_oneside,
             depth: config.stream.depth.0,
             queue_limit: config.stream.queue_limit.bytes(),
+            memory: weir_reassembly::Budget::new(config.stream.stream_memory.0).into(),
             policy: segment_policy(config.stream.policy),
             delivery: match config.stream.inspect {
                 Inspection::Arrival => weir_reassembly::Delivery::Arrival,

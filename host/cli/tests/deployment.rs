@@ -145,12 +145,17 @@ fn deployed_rules_judge_and_data_sets_come_with_them() {
     assert_eq!(place.weir(&["tables", "rollback", "--control", "s"]).0, 3, "nothing before it");
     assert_eq!(running.end(), 0);
     let eve = std::fs::read_to_string(place.0.join("log/eve.json")).unwrap();
-    let sids: Vec<u64> = eve
+    let alerts: Vec<Value> = eve
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).unwrap())
         .filter(|event| event["event_type"] == "alert")
-        .map(|event| event["alert"]["signature_id"].as_u64().unwrap())
         .collect();
+    let sids: Vec<u64> = alerts.iter().map(|event| event["alert"]["signature_id"].as_u64().unwrap()).collect();
+    // Each says of which epoch it is, where the schema leaves room for it.
+    for (event, sid) in alerts.iter().zip(&sids) {
+        let epoch = event["alert"]["context"]["weir"]["epoch"].as_u64();
+        assert!(if *sid >= 8003 { epoch == Some(2) } else { matches!(epoch, Some(1 | 3)) }, "{event}");
+    }
     // Epochs follow one another: first, second, first.
     let of_second = |sid: &u64| *sid >= 8003;
     let begin = sids.iter().position(of_second).unwrap();
@@ -185,4 +190,63 @@ fn what_is_refused_changes_nothing() {
     let (code, _, error) = place.weir(&["tables", "status", "--control", "s"]);
     assert_eq!(code, 3, "{error}");
     assert!(error.contains("control socket s") && error.contains("weir run"), "{error}");
+}
+
+/// Bundles with the right signature, whose manifest says that they may not be used here or now: refused with the reason,
+/// and what judged before judges on.
+#[test]
+fn well_signed_bundles_that_may_not_be_used() {
+    use weir_bundle::{Bundle, Manifest, PrivateKey, seal};
+    use weir_contract::constants::{CONTRACT_MAJOR, CONTRACT_MINOR};
+    let place = Place::new("not-here-not-now");
+    let bytes = std::fs::read(place.0.join("2.bundle")).unwrap();
+    let key = PrivateKey::read(&place.0.join("k")).unwrap();
+    let made = |name: &str, change: &dyn Fn(&mut Manifest)| {
+        let bundle = Bundle::open_unverified(&bytes).unwrap();
+        let mut manifest = bundle.manifest.clone();
+        let names: Vec<String> = manifest.parts.iter().map(|part| part.name.clone()).collect();
+        change(&mut manifest);
+        let parts: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), bundle.part(name).unwrap())).collect();
+        place.write(name, seal(manifest, &parts, &key).unwrap());
+    };
+    let running = place.start();
+    place.wait(|place| place.status()["alerts"].as_u64() > Some(0));
+    made("expired.bundle", &|m| (m.created, m.expires) = (1_000, 2_000));
+    place.refused("expired.bundle", &["expired.bundle", "`expires`", "expired at 2000 s"]);
+    made("early.bundle", &|m| (m.created, m.expires) = (m.created + 1_000_000, m.expires + 1_000_000));
+    place.refused("early.bundle", &["`created`", "it is only"]);
+    made("later.bundle", &|m| m.contract = (CONTRACT_MAJOR, CONTRACT_MINOR + 1));
+    place.refused("later.bundle", &["`contract`", "needs contract"]);
+    made("other.bundle", &|m| m.contract = (CONTRACT_MAJOR + 1, 0));
+    place.refused("other.bundle", &["`contract`", "needs contract"]);
+    let geometries: [(&str, fn(&mut weir_bundle::Needs)); 4] = [
+        ("records", |n| n.records = 1 << 40),
+        ("fragments", |n| n.fragments = 1 << 40),
+        ("header_entries", |n| n.header_entries = 1 << 40),
+        ("prefixes_v6", |n| n.prefixes_v6 = 1 << 40),
+    ];
+    for (what, change) in geometries {
+        made("geometry.bundle", &|m| change(&mut m.needs));
+        place.refused("geometry.bundle", &[&format!("`needs.{what}`"), "another geometry"]);
+    }
+    // Cut at each of its borders, and a byte longer than it says.
+    let manifest = u32::from_le_bytes(*bytes[12..].first_chunk().unwrap()) as usize;
+    for length in [0, 7, 31, 32 + manifest / 2, 32 + manifest + 10, bytes.len() - 1] {
+        place.write("cut.bundle", &bytes[..length]);
+        place.refused("cut.bundle", &["at byte"]);
+    }
+    place.write("long.bundle", [&bytes[..], b"x"].concat());
+    place.refused("long.bundle", &["at byte", "too long"]);
+    let alerts = place.status()["alerts"].as_u64().unwrap();
+    place.wait(|place| place.status()["alerts"].as_u64() > Some(alerts));
+    let status = place.status();
+    assert_eq!((status["epoch"].as_u64(), status["bundle"]["version"].as_u64()), (Some(1), Some(1)), "{status}");
+    // The right one is still taken.
+    place.json(&["tables", "deploy", "2.bundle"]);
+    assert_eq!(place.status()["bundle"]["version"], 2);
+    // What was refused is not noted as accepted; what was accepted is a floor after a restart too.
+    assert_eq!(running.end(), 0);
+    let (code, _, error) = place.weir(&["run", "--bundle", "1.bundle", "--public-key", "k.pub", "--pcap", "office.pcap", "--log-dir", "log"]);
+    assert_eq!(code, 3, "{error}");
+    assert!(error.contains("version 1") && error.contains("version 2 was accepted"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Literals, guards and the header table against the records.
 
 use super::lookup::{Staged, first};
-use super::{Pipeline, Taken};
+use super::{Judging, Pipeline, Taken};
 use crate::flow::HeaderMemo;
 use crate::parse::Parsed;
 use crate::tables::Tables;
@@ -96,6 +96,19 @@ impl Pipeline {
             self.counters.count(Counter::FramesHeader);
         }
         self.counters.add(Counter::RecordsHeld, judged.held);
+        if let Some(watcher) = &mut self.watcher {
+            let tail = staged.tail.0.get(..usize::from(staged.tail.1)).filter(|_| staged.may_continue).unwrap_or(&[]);
+            watcher(&Judging {
+                facts: &frame,
+                ends: parsed.ends,
+                ports: parsed.ports,
+                guards,
+                tail,
+                payload,
+                parameters: &tables.parameters,
+                length: taken.data.len(),
+            });
+        }
         judged
     }
 
@@ -221,6 +234,9 @@ impl Pipeline {
                 frame.address_classes = (source.0, destination.0);
                 frame.port_classes = (source.1, destination.1);
                 frame.scopes = entry.verdict.scopes;
+                if entry.verdict.told_class != 0 {
+                    frame.classes = 1 << entry.verdict.told_class;
+                }
             }
             None => {
                 if let Some((source, destination)) = parsed.ends {

@@ -14,6 +14,7 @@ mod judge;
 mod life;
 mod lookup;
 mod room;
+mod takeover;
 mod tcp;
 mod verdict;
 
@@ -35,7 +36,8 @@ use weir_contract::counters::Counter;
 use weir_contract::enums::{BypassReason, DropReason, Error};
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::hash::queue_of;
-use weir_contract::layouts::FlowKey;
+use weir_contract::layouts::{FlowKey, GuardParameters};
+use weir_contract::record::FrameFacts;
 
 /// A frame at the port.
 #[derive(Debug, Clone, Copy)]
@@ -95,6 +97,30 @@ pub enum Transmitted<'a> {
     Injected(u8, &'a [u8]),
 }
 
+/// A frame, as it was judged: for those who want to know what traffic looks like to the device.
+#[derive(Debug, Clone, Copy)]
+pub struct Judging<'a> {
+    /// What records are asked of.
+    pub facts: &'a FrameFacts,
+    /// Source and destination.
+    pub ends: Option<(Address, Address)>,
+    /// Ports.
+    pub ports: (u16, u16),
+    /// Guards that fired.
+    pub guards: u64,
+    /// Folded bytes before the payload, where it may continue its stream.
+    pub tail: &'a [u8],
+    /// Payload that is scanned.
+    pub payload: &'a [u8],
+    /// What guards of text compare with.
+    pub parameters: &'a GuardParameters,
+    /// Captured bytes.
+    pub length: usize,
+}
+
+/// Is told of every frame that is judged.
+pub type Watcher = Box<dyn FnMut(&Judging<'_>)>;
+
 /// Takes what is transmitted.
 pub type TransmitSink = Box<dyn FnMut(Transmitted<'_>)>;
 
@@ -126,6 +152,8 @@ pub struct Pipeline {
     pub watchdog_changed: bool,
     /// Takes what is transmitted.
     pub sink: Option<TransmitSink>,
+    /// Is told of every frame that is judged.
+    pub watcher: Option<Watcher>,
     header: HeaderCache,
     hits: Vec<Hit>,
     scratch: Scratch,
@@ -135,6 +163,8 @@ pub struct Pipeline {
     ending: Option<(u32, life::Ending)>,
     waiting: bool,
     sweep_time: u64,
+    /// Port of frames that are offered.
+    pub port: u8,
 }
 
 /// A frame on its way.
@@ -165,6 +195,7 @@ impl Pipeline {
             error: None,
             watchdog_changed: false,
             sink: None,
+            watcher: None,
             header: HeaderCache::default(),
             hits: Vec::new(),
             scratch: Scratch::default(),
@@ -172,6 +203,7 @@ impl Pipeline {
             ending: None,
             waiting: false,
             sweep_time: 0,
+            port: 0,
         }
     }
 
@@ -226,19 +258,20 @@ impl Pipeline {
             return Offer::Accepted;
         }
         let mut staged = self.lookup(&taken, &parsed);
+        let entry = staged.slot.and_then(|slot| self.flows.get(slot));
+        let (blocked, bypassed) = entry.map_or((false, false), |entry| (entry.verdict.blocked, entry.verdict.bypassed));
+        // What the host has decided holds whether it lives or not.
+        if blocked {
+            self.drop(DropReason::FlowBlocked, data.len());
+            return Offer::Accepted;
+        }
         let Some((epoch, tables)) = self.bank.clone().filter(|_| !self.watchdog.expired()) else {
             self.fail(&staged, DropReason::FailClosed, BypassReason::FailOpen, data);
             return Offer::Accepted;
         };
-        if let Some(entry) = staged.slot.and_then(|slot| self.flows.get(slot)) {
-            if entry.verdict.blocked {
-                self.drop(DropReason::FlowBlocked, data.len());
-                return Offer::Accepted;
-            }
-            if entry.verdict.bypassed {
-                self.bypass(BypassReason::FlowBypassed, data);
-                return Offer::Accepted;
-            }
+        if bypassed {
+            self.bypass(BypassReason::FlowBypassed, data);
+            return Offer::Accepted;
         }
         let judged = self.judge(&tables, epoch, &taken, &parsed, &mut staged);
         self.verdict(&taken, &staged, &judged, epoch);

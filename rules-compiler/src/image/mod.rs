@@ -1,14 +1,16 @@
 //! The table image: what the device loads.
 //!
 //! Place: behind [`crate::plan`]. Layouts, hash and fold are the contract's. Invariants: the image holds, for every
-//! condition of the plan, a record that holds whenever the condition does; capacity never costs soundness (rules are
-//! widened to class C, dearest first, and reported); the same rules, options and seed give the same bytes.
+//! condition of the plan, a record that holds whenever the condition does; capacity never costs soundness (what does not fit is
+//! given up by [`capacity`], cheapest first, and reported); the same rules, options and seed give the same bytes.
 
+pub mod capacity;
 pub mod classes;
 pub mod literal;
 pub mod tables;
 
-use crate::plan::{Class, Fragment, Plan};
+use crate::plan::{Fragment, Plan};
+use capacity::{Degraded, Degrader, Full};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use tables::Tables;
@@ -36,6 +38,10 @@ pub struct Capacity {
     pub prefixes_v4: usize,
     /// Most IPv6 prefixes.
     pub prefixes_v6: usize,
+    /// Most classes of ports.
+    pub port_classes: usize,
+    /// Most classes of addresses.
+    pub address_classes: usize,
 }
 
 impl Default for Capacity {
@@ -48,6 +54,8 @@ impl Default for Capacity {
             header_entries: 1 << 20,
             prefixes_v4: 1 << 22,
             prefixes_v6: 1 << 22,
+            port_classes: 65_534,
+            address_classes: 65_534,
         }
     }
 }
@@ -102,12 +110,6 @@ pub enum ImageError {
         /// Capacity.
         most: usize,
     },
-    /// Too many classes of ports or addresses.
-    #[error("the rules tell more than 65534 classes of {what} apart; merge address or port lists")]
-    TooManyClasses {
-        /// Ports or addresses.
-        what: &'static str,
-    },
     /// Another table is too large, also after widening.
     #[error("{what}: {count} entries, the device holds {most}; load fewer rules or a larger device")]
     TooLarge {
@@ -141,6 +143,8 @@ pub struct ImageReport {
     pub prefixes: (usize, usize),
     /// Rules widened to class C because the device is too small (indices), in the order they were widened.
     pub widened: Vec<usize>,
+    /// What else was given up for that.
+    pub degraded: Degraded,
 }
 
 /// An image and how it came out.
@@ -156,17 +160,16 @@ pub struct Image {
     pub parameters: GuardParameters,
 }
 
-/// Make the image of a plan. Where the device is too small, `plan` is widened (rules to class C).
+/// Make the image of a plan. Where the device is too small, less is asked of frames, and `plan` says so.
 pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<Image, ImageError> {
-    let mut widened = Vec::new();
-    let (tables, geometry) = loop {
+    let mut degrader = Degrader::default();
+    capacity::join_cases(plan);
+    let (tables, ports, addresses) = loop {
         let tables = Tables::new(plan);
-        match fits(&tables, &options.capacity) {
-            Ok(()) => break (tables, Geometry::ZERO),
-            Err((error, excess)) => {
-                let before = widened.len();
-                widen(rules, plan, excess, &mut widened);
-                if widened.len() == before {
+        match fits(&tables, plan, &options.capacity) {
+            Ok((ports, addresses)) => break (tables, ports, addresses),
+            Err((error, full, excess)) => {
+                if !degrader.step(rules, plan, full, excess, &options.capacity) {
                     return Err(error);
                 }
             }
@@ -177,16 +180,6 @@ pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<I
         tables::share(tables.fragments.values().map(Vec::as_slice).chain(tables.guards.iter().map(Vec::as_slice)));
     let range = |list: &[u32]| ranges.get(list).copied().unwrap_or(ListRange::ZERO);
     let fragments: BTreeMap<Fragment, ListRange> = tables.fragments.iter().map(|(f, l)| (*f, range(l))).collect();
-    let ports = classes::ports(plan.sets.ports()).map_err(|_| ImageError::TooManyClasses { what: "ports" })?;
-    let addresses = classes::addresses(plan.sets.addresses()).map_err(|_| ImageError::TooManyClasses { what: "addresses" })?;
-    for (what, count, most) in [
-        ("IPv4 prefixes", addresses.v4.len(), options.capacity.prefixes_v4),
-        ("IPv6 prefixes", addresses.v6.len(), options.capacity.prefixes_v6),
-    ] {
-        if count > most {
-            return Err(ImageError::TooLarge { what, count, most });
-        }
-    }
     let filters = (4..=8)
         .map(|n| literal::build(n, &fragments, &family, options.capacity.bloom_bits_log2, options.capacity.fragments))
         .collect::<Result<Vec<_>, _>>()?;
@@ -205,7 +198,7 @@ pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<I
         port_sets: ports.matrix.sets,
         address_classes: addresses.matrix.classes,
         address_sets: addresses.matrix.sets,
-        ..geometry
+        ..Geometry::ZERO
     };
     let limits = Limits { candidates: options.candidates, list_entries: options.list_entries, ..Limits::ZERO };
     let mut parameters = GuardParameters::ZERO;
@@ -258,7 +251,8 @@ pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<I
         ports: (ports.matrix.sets, ports.matrix.classes),
         addresses: (addresses.matrix.sets, addresses.matrix.classes),
         prefixes: (addresses.v4.len(), addresses.v6.len()),
-        widened,
+        widened: degrader.widened,
+        degraded: degrader.report,
     };
     let bytes = blocks.finish(rules.len() as u32, tables.records.len() as u32, options.created);
     Ok(Image { report: ImageReport { length: bytes.len(), ..report }, bytes, tables, parameters })
@@ -272,44 +266,39 @@ fn fill_set(set: &mut [u64; 4], bytes: impl Iterator<Item = u8>) {
     }
 }
 
-/// What does not fit, and by how many entries.
-fn fits(tables: &Tables, capacity: &Capacity) -> Result<(), (ImageError, usize)> {
+type Classes = (classes::PortClasses, classes::AddressClasses);
+
+/// Classes of ports and addresses, or what does not fit, and by how many entries.
+fn fits(tables: &Tables, plan: &Plan, capacity: &Capacity) -> Result<Classes, (ImageError, Full, usize)> {
     for length in 4..=8 {
         let count = tables.fragments.keys().filter(|f| f.length() == length).count();
         if count > capacity.fragments {
             let error = ImageError::TooManyFragments { length, count, most: capacity.fragments };
-            return Err((error, count - capacity.fragments));
+            return Err((error, Full::Fragments(length), count - capacity.fragments));
         }
     }
+    let too_large = |what, full, count: usize, most: usize| {
+        if count > most { Err((ImageError::TooLarge { what, count, most }, full, count - most)) } else { Ok(()) }
+    };
     let lists: usize = tables.fragments.values().map(Vec::len).sum();
+    // Entries of the header table first: a rule of class C brings more of them.
+    too_large("header-table entries", Full::Header, tables.header.len(), capacity.header_entries)?;
+    too_large("list entries", Full::Lists, lists, capacity.list_entries)?;
+    too_large("records", Full::Records, tables.records.len(), capacity.records)?;
+    let most = capacity.port_classes;
+    let unnumbered = |what, full| (ImageError::TooLarge { what, count: 65_535, most: 65_534 }, full, 1);
+    let ports = classes::ports(plan.sets.ports()).map_err(|_| unnumbered("classes of ports", Full::Ports))?;
+    too_large("classes of ports", Full::Ports, ports.matrix.classes as usize, most)?;
+    let addresses =
+        classes::addresses(plan.sets.addresses()).map_err(|_| unnumbered("classes of addresses", Full::Addresses))?;
     for (what, count, most) in [
-        ("list entries", lists, capacity.list_entries),
-        ("records", tables.records.len(), capacity.records),
-        ("header-table entries", tables.header.len(), capacity.header_entries),
+        ("classes of addresses", addresses.matrix.classes as usize, capacity.address_classes),
+        ("IPv4 prefixes", addresses.v4.len(), capacity.prefixes_v4),
+        ("IPv6 prefixes", addresses.v6.len(), capacity.prefixes_v6),
     ] {
-        if count > most {
-            return Err((ImageError::TooLarge { what, count, most }, count - most));
-        }
+        too_large(what, Full::Addresses, count, most)?;
     }
-    Ok(())
-}
-
-/// Make about `excess` rules complete, those with the highest expected cost first (they divert most already).
-fn widen(rules: &[Rule], plan: &mut Plan, excess: usize, widened: &mut Vec<usize>) {
-    let mut order: Vec<usize> = plan
-        .rules
-        .iter()
-        .filter(|r| !matches!(r.class, Class::Complete | Class::Deferred))
-        .map(|r| r.rule)
-        .collect();
-    order.sort_by(|&a, &b| {
-        let cost = |i: usize| plan.rules.get(i).map_or(0.0, |r| r.cost);
-        cost(b).total_cmp(&cost(a)).then(a.cmp(&b))
-    });
-    for index in order.into_iter().take(excess.max(1)) {
-        crate::plan::widen(rules, plan, index);
-        widened.push(index);
-    }
+    Ok((ports, addresses))
 }
 
 /// Blocks on their way into an image.

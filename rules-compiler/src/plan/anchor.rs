@@ -77,13 +77,13 @@ pub fn anchored(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
 }
 
 /// Bits that a record's anchor fixes.
-pub(super) fn bits_of(record: &Record) -> u32 {
+pub(crate) fn bits_of(record: &Record) -> u32 {
     record.anchor_mask.iter().map(|mask| mask.count_ones()).sum()
 }
 
 /// Share of frames that satisfy an anchor of so many bits. Rules name the headers of protocols, so what is anchored stands
 /// in every message of some: never less than a thousandth, however many bits.
-pub(super) fn share(bits: u32) -> f64 {
+pub(crate) fn share(bits: u32) -> f64 {
     0.5f64.powi(bits.min(40) as i32 / 2).max(1e-3)
 }
 

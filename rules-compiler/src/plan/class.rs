@@ -116,6 +116,11 @@ impl Fragment {
         self.bytes.map(fold)
     }
 
+    /// The same as a number, first byte lowest.
+    pub fn window(&self) -> u64 {
+        u64::from_le_bytes(self.folded())
+    }
+
     /// Bytes, 4 to 8.
     pub fn length(&self) -> usize {
         usize::from(self.length)

@@ -6,11 +6,19 @@
 //! estimated as the geometric mean of two: a chain (share of its first four bytes, times, for each further byte, the share of
 //! the four bytes that end with it over the share of their first three), and the share of its rarest four bytes. The file is made by `tools/learn-statistics.py` from captures; it only
 //! steers the choice, never soundness.
+//!
+//! A profile of some traffic ([`crate::profile`]) has tables of its own in the same shape, and what it counted of single windows;
+//! where it knows a kind of traffic, its rates are taken in the place of the built-in ones.
 
 use super::class::Fragment;
 use super::sets::Sets;
-use weir_contract::constants::SET_ANY;
+use crate::profile::{KINDS, Profile, SLOTS};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::sync::Arc;
+use weir_contract::constants::{GUARDS_MAX, SET_ANY};
 use weir_contract::enums::DirectionMask;
+use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
 
@@ -33,9 +41,6 @@ pub enum Traffic {
     Any,
 }
 
-/// Kinds in the file.
-const KINDS: usize = 6;
-const SLOTS: usize = 1 << 16;
 static BUILT_IN: &[u8] = include_bytes!("statistics.bin");
 
 impl Traffic {
@@ -56,59 +61,106 @@ impl Traffic {
 }
 
 /// The statistics.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Default)]
 pub struct Statistics {
-    bytes: &'static [u8],
+    profile: Option<Arc<Profile>>,
+    /// Shares of each kind's frames that raise a guard, where a profile tells them.
+    guards: Option<Arc<[[f64; GUARDS_MAX]; KINDS]>>,
+    /// Windows whose rates were asked for, folded, with their lengths; none: they are not noted.
+    asked: Option<RefCell<HashSet<(u64, usize)>>>,
 }
 
-impl Default for Statistics {
-    fn default() -> Self {
-        Statistics { bytes: BUILT_IN }
-    }
-}
+/// Most windows that are noted.
+const ASKED_MAX: usize = 1 << 22;
 
 impl Statistics {
+    /// Of a profile, or the built-in ones.
+    pub fn new(profile: Option<Arc<Profile>>) -> Self {
+        let profile = profile.filter(|p| p.has_rates());
+        let guards = profile.as_ref().map(|p| Arc::new(p.guard_rates()));
+        Statistics { profile, guards, asked: None }
+    }
+
+    /// These, with a note of every window that is asked for.
+    pub(super) fn noting() -> Self {
+        Statistics { asked: Some(RefCell::default()), ..Statistics::default() }
+    }
+
+    /// Windows that were asked for.
+    pub(super) fn into_asked(self) -> HashSet<(u64, usize)> {
+        self.asked.map(RefCell::into_inner).unwrap_or_default()
+    }
+
     /// Expected share of the traffic's frames that hold the window.
     pub fn rate(&self, traffic: Traffic, window: &Fragment) -> f64 {
+        if let Some(asked) = &self.asked {
+            let mut asked = asked.borrow_mut();
+            if asked.len() < ASKED_MAX {
+                asked.insert((window.window(), window.length()));
+            }
+        }
+        self.of(traffic, |kind| self.rate_of_kind(kind, window))
+    }
+
+    /// The same of one kind, by its number.
+    pub fn rate_of_kind(&self, kind: usize, window: &Fragment) -> f64 {
         let folded = window.folded();
         let bytes = folded.get(..window.length()).unwrap_or(&folded);
-        match traffic {
-            Traffic::Any => (0..KINDS).map(|k| self.chain(k, bytes)).sum::<f64>() / KINDS as f64,
-            kind => self.chain(kind as usize, bytes),
-        }
+        let prior = chain(BUILT_IN, kind, bytes);
+        let learned = |p: &Arc<Profile>| p.rate(kind, window, prior, |grams| chain(grams, kind, bytes));
+        self.profile.as_ref().and_then(learned).unwrap_or(prior)
     }
 
     /// Expected share of the traffic's frames that hold these three bytes, whatever stands beside them.
     pub fn rate_of_three(&self, traffic: Traffic, three: &[u8]) -> f64 {
+        self.of(traffic, |kind| self.rate_of_three_of_kind(kind, three))
+    }
+
+    /// The same of one kind, by its number.
+    pub fn rate_of_three_of_kind(&self, kind: usize, three: &[u8]) -> f64 {
         let folded: Vec<u8> = three.iter().take(3).map(u8::to_ascii_lowercase).collect();
-        let share = |kind| (-self.share(kind, 0, &folded) / 8.0).exp2();
-        match traffic {
-            Traffic::Any => (0..KINDS).map(share).sum::<f64>() / KINDS as f64,
-            kind => share(kind as usize),
-        }
+        let one = |table: &[u8]| (-share(table, kind, 0, &folded) / 8.0).exp2();
+        let prior = one(BUILT_IN);
+        self.profile.as_ref().and_then(|p| p.rate_of_three(kind, prior, one)).unwrap_or(prior)
     }
 
-    fn chain(&self, kind: usize, bytes: &[u8]) -> f64 {
-        let (mut total, mut least) = (0.0, 0.0f64);
-        for (i, four) in bytes.windows(4).enumerate() {
-            let whole = self.share(kind, 1, four);
-            least = least.max(whole);
-            total += if i == 0 { whole } else { (whole - self.share(kind, 0, &four[..3])).max(0.0) };
-        }
-        // The chain takes what follows three bytes as chance, and words for rarer than they are; the rarest four bytes are a
-        // bound from above. Between the two.
-        (-(total + least) / 16.0).exp2()
+    /// What guards cost that a condition needs besides its window: as a profile has it, or `built_in`.
+    pub fn guards(&self, traffic: Traffic, guards: impl IntoIterator<Item = Guard>, built_in: f64) -> f64 {
+        let Some(rates) = &self.guards else { return built_in };
+        let of_kind = |kind: usize, guard: Guard| rates.get(kind).and_then(|r| r.get(guard as usize)).copied().unwrap_or(0.0);
+        guards.into_iter().map(|guard| self.of(traffic, |kind| of_kind(kind, guard))).sum::<f64>().min(1.0)
     }
 
-    /// -8·log2 of the share of frames with this run.
-    fn share(&self, kind: usize, table: usize, run: &[u8]) -> f64 {
-        let at = (kind * 2 + table) * SLOTS + slot(run);
-        f64::from(self.bytes.get(at).copied().unwrap_or(u8::MAX))
+    fn of(&self, traffic: Traffic, rate: impl Fn(usize) -> f64) -> f64 {
+        match (traffic, &self.profile) {
+            (Traffic::Any, None) => (0..KINDS).map(rate).sum::<f64>() / KINDS as f64,
+            (Traffic::Any, Some(profile)) => profile.parts().iter().enumerate().map(|(kind, part)| part * rate(kind)).sum(),
+            (kind, _) => rate(kind as usize),
+        }
     }
 }
 
+/// Expected share of a kind's frames that hold some bytes, by a table of runs.
+pub(crate) fn chain(table: &[u8], kind: usize, bytes: &[u8]) -> f64 {
+    let (mut total, mut least) = (0.0, 0.0f64);
+    for (i, four) in bytes.windows(4).enumerate() {
+        let whole = share(table, kind, 1, four);
+        least = least.max(whole);
+        total += if i == 0 { whole } else { (whole - share(table, kind, 0, &four[..3])).max(0.0) };
+    }
+    // The chain takes what follows three bytes as chance, and words for rarer than they are; the rarest four bytes are a
+    // bound from above. Between the two.
+    (-(total + least) / 16.0).exp2()
+}
+
+/// -8·log2 of the share of frames with this run.
+fn share(table: &[u8], kind: usize, length: usize, run: &[u8]) -> f64 {
+    let at = (kind * 2 + length) * SLOTS + slot(run);
+    f64::from(table.get(at).copied().unwrap_or(u8::MAX))
+}
+
 /// Slot of a run: FNV-1a, folded to 16 bits.
-fn slot(run: &[u8]) -> usize {
+pub(crate) fn slot(run: &[u8]) -> usize {
     let hash = run.iter().fold(0x811c_9dc5u32, |h, &b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
     (hash ^ (hash >> 15)) as usize & (SLOTS - 1)
 }

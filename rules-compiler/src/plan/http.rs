@@ -322,7 +322,10 @@ fn best_offer(
                 });
             }
         }
-        for special in special::offers(form, run, p, directions, builder.options) {
+        for mut special in special::offers(form, run, p, directions, builder.options) {
+            if special.windows.is_empty() {
+                special.price = builder.statistics.guards(traffic, special.guards.iter().copied(), special.price);
+            }
             if cheaper(&best, special.price) {
                 best = Some(special);
             }

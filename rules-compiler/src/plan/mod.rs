@@ -39,6 +39,8 @@ pub mod upgrade;
 pub use class::{Class, Condition, Fragment, RulePlan, Trigger, printable};
 pub use sets::Sets;
 
+use crate::profile::Profile;
+use crate::profile::estimate::Estimator;
 use cost::Statistics;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -78,6 +80,8 @@ pub struct Options {
     /// By rule: the bytes that the host looks for in a stream's window before it evaluates the rule on it. Where the
     /// device's fragment is part of them, the host knows after a hit whether the rule waits for more. Empty: not known.
     pub patterns: Vec<Option<Box<[u8]>>>,
+    /// Traffic whose rates are taken in the place of the built-in ones.
+    pub profile: Option<Arc<Profile>>,
 }
 
 impl Default for Options {
@@ -96,6 +100,7 @@ impl Default for Options {
             gates: true,
             held_handshakes: true,
             patterns: Vec::new(),
+            profile: None,
         }
     }
 }
@@ -145,6 +150,8 @@ pub struct Builder<'a> {
     pub sets: &'a mut Sets,
     /// What the host looks for in streams for the rule at hand.
     pub pattern: Option<&'a [u8]>,
+    /// What conditions cost, where a profile tells it.
+    pub estimator: Option<&'a Estimator>,
 }
 
 /// A possible plan of a rule.
@@ -166,9 +173,22 @@ pub struct Choice {
 
 /// Plan all rules.
 pub fn plan(rules: &[Rule], options: &Options) -> Plan {
-    let statistics = Statistics::default();
+    plan_by(rules, options, &Statistics::new(options.profile.clone()))
+}
+
+/// Windows that the planner looks at when it plans these rules, folded, with their lengths: what a profile should count.
+pub fn candidates(rules: &[Rule], options: &Options) -> std::collections::HashSet<(u64, usize)> {
+    let statistics = Statistics::noting();
+    plan_by(rules, options, &statistics);
+    statistics.into_asked()
+}
+
+fn plan_by(rules: &[Rule], options: &Options, statistics: &Statistics) -> Plan {
     let mut sets = Sets::default();
-    let mut builder = Builder { options, statistics: &statistics, sets: &mut sets, pattern: None };
+    let with_rates = options.profile.clone().filter(|profile| profile.has_rates());
+    let estimator = with_rates.map(|profile| Estimator::new(profile, statistics.clone()));
+    let mut builder =
+        Builder { options, statistics, sets: &mut sets, pattern: None, estimator: estimator.as_ref() };
     let mut out = Plan {
         rules: Vec::with_capacity(rules.len()),
         common: Vec::new(),
@@ -193,6 +213,7 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
         if let Some(pattern) = options.patterns.get(index).and_then(Option::as_deref) {
             payload::known_to_wait(&rules[index], &mut choice, pattern);
         }
+        base::decided_streams(&mut choice);
         payload::judged_anew(&mut choice);
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()
@@ -290,12 +311,43 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         choices.push(header);
     }
     choices.retain(|c| builder.options.class(c.class));
-    let complete = complete(rule, builder, &choices);
+    let mut complete = complete(rule, builder, &choices);
+    if let Some(estimator) = builder.estimator {
+        for choice in choices.iter_mut().chain(std::iter::once(&mut complete)) {
+            choice.cost = weighed(choice, estimator, builder.sets);
+        }
+    }
     match choices.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost)) {
         // A fragment, however frequent, is never worse than every frame.
         Some(choice) => choice,
         None => complete,
     }
+}
+
+/// What a choice costs beside the plans of other rules, where a profile tells it.
+fn weighed(choice: &Choice, estimator: &Estimator, sets: &Sets) -> f64 {
+    // What stands beside the fragments of a rule (guards that could hide them, announced codings, frames of HTTP/2, undecided
+    // streams) hundreds of rules ask for as well: one more pays a part. The same of what stands beside guards alone.
+    const PART: f64 = 1.0 / 64.0;
+    let coding = |f: &class::Fragment| {
+        http::CODINGS.iter().chain(&http::BROKEN_CODINGS).any(|text| class::Fragment::new(text, false) == Some(*f))
+    };
+    let cost = |is: &dyn Fn(&Trigger) -> bool| {
+        estimator.conditions(choice.conditions.iter().filter(|c| is(&c.trigger)), sets)
+    };
+    let own = |t: &Trigger| matches!(t, Trigger::Fragment(f) if !coding(f));
+    let has = |is: &dyn Fn(&Trigger) -> bool| choice.conditions.iter().any(|c| is(&c.trigger));
+    let guard = |t: &Trigger| matches!(t, Trigger::Guard(_));
+    // Entries of tables are not for nothing.
+    let entries = 1e-6 * choice.conditions.len() as f64;
+    entries
+        + if has(&own) {
+            cost(&own) + PART * cost(&|t| !own(t))
+        } else if has(&guard) {
+            cost(&guard) + PART * cost(&|t| !guard(t))
+        } else {
+            cost(&|_| true)
+        }
 }
 
 /// Conditions of a message's buffer need no hold of the stream, whatever else the rule looks at: it matches when the
@@ -430,7 +482,8 @@ pub fn widen(rules: &[Rule], plan: &mut Plan, index: usize) {
     let (Some(rule), Some(planned)) = (rules.get(index), plan.rules.get_mut(index)) else { return };
     let options = Options::default();
     let statistics = Statistics::default();
-    let mut builder = Builder { options: &options, statistics: &statistics, sets: &mut plan.sets, pattern: None };
+    let mut builder =
+        Builder { options: &options, statistics: &statistics, sets: &mut plan.sets, pattern: None, estimator: None };
     let choice = complete(rule, &mut builder, &[]);
     planned.class = Class::Complete;
     planned.reason = "the device is too small for its fragment".to_owned();

@@ -116,7 +116,7 @@ pub fn verify(rules: &[Rule], host: &Host<'_>, image: &[u8]) -> Result<Report, B
     }
     let claims = bits.certificate.as_deref().map(certificate::read).unwrap_or_default();
     let gates = host.gates.clone().unwrap_or_else(|| claims.gates.clone());
-    let mut tables = Tables { bits: &bits, lists: sets::Lists::default() };
+    let mut tables = Tables::new(&bits);
     let mut proofs: Vec<Result<Proof, String>> = Vec::with_capacity(rules.len());
     for (n, rule) in rules.iter().enumerate() {
         let pattern = host.patterns.get(n).copied().flatten();
@@ -162,6 +162,34 @@ pub fn verify(rules: &[Rule], host: &Host<'_>, image: &[u8]) -> Result<Report, B
         }
     }
     Ok(report)
+}
+
+/// What is known of one rule: how it is proven, or what is not caught. The same question as [`verify`] asks of all.
+pub fn verify_one(rules: &[Rule], host: &Host<'_>, image: &[u8], index: usize) -> Result<Result<Proof, String>, Broken> {
+    let bits = Bits::read(image)?;
+    let gates = match &host.gates {
+        Some(gates) => gates.clone(),
+        None => bits.certificate.as_deref().map(certificate::read).unwrap_or_default().gates,
+    };
+    let mut tables = Tables::new(&bits);
+    let Some(rule) = rules.get(index) else { return Ok(Err("there is no such rule".to_owned())) };
+    let mut own = |n: usize| {
+        let pattern = host.patterns.get(n).copied().flatten();
+        rules.get(n).map_or(Ok(Proof::Never), |rule| prove(rule, pattern, &mut tables))
+    };
+    let cause = match own(index) {
+        Ok(proof) => return Ok(Ok(proof)),
+        Err(_) if state::may_wait(rule) => return Ok(Ok(Proof::Deferred)),
+        Err(cause) => cause,
+    };
+    let setters = state::setters(rules);
+    for op in rule.flowbits.iter().filter(|op| op.operation == BitOperation::IsSet && !op.names.is_empty()) {
+        let mut all = op.names.iter().filter_map(|name| setters.get(name)).flatten().filter(|s| **s != index);
+        if op.names.iter().all(|name| gates.contains(&**name)) && all.all(|s| own(*s).is_ok()) {
+            return Ok(Ok(Proof::Gated));
+        }
+    }
+    Ok(Err(cause))
 }
 
 /// Word by word what is not caught.

@@ -9,6 +9,7 @@ use crate::exchange::Ready;
 use crate::exit::{FINDINGS, Failure, INPUT, OK, OrExit};
 use crate::out::outln;
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
+use crate::planning::{Planning, is_flag};
 use crate::{progress, ruleset};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use weir_management::Config;
 use weir_output::{AlertCollector, AlertIdentity, EventSink, NullSink, RunTotals};
 use weir_rules::image::ImageOptions;
 use weir_rules::plan::Options;
+use weir_rules::profile::Part;
 
 /// Runs the command.
 pub fn run(command: &AuditCommand) -> Result<u8, Failure> {
@@ -112,10 +114,12 @@ pub fn compare_swapped(
 fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
     let captures = captures(&arguments.pcap)?;
-    let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
+    let mut loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
+    loaded.planning = Planning::read(&arguments.profile, &loaded, &config, arguments.quiet)?;
     let everything = device::needs_everything(&config);
-    let options = Options { everything, ..Options::default() };
+    let options = Options { everything, profile: loaded.planning.profile.clone(), ..Options::default() };
     let tables = device::tables_with(&loaded, &options)?;
+    let expected = loaded.planning.expected(&tables);
     let mut swaps = arguments.swaps.map(|every| swaps(every, arguments, &config, &options)).transpose()?;
     let chosen: Vec<&PathBuf> = captures.iter().step_by(arguments.every as usize).collect();
     let bar = if arguments.quiet {
@@ -125,6 +129,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     };
     let (mut alerts, mut differences, mut unreadable) = (0usize, 0usize, 0usize);
     let (mut received, mut host) = ((0u64, 0u64), (0u64, 0u64));
+    let (mut flagged, mut diverted) = ((0u64, 0u64), (0u64, 0u64));
     let (mut entries, mut protocols) = (Vec::new(), Protocols::default());
     for path in &chosen {
         bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
@@ -154,6 +159,12 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         received.1 += totals.device.received_bytes;
         host.0 += totals.host.packets;
         host.1 += totals.host.bytes;
+        diverted.0 += totals.device.diverted_packets;
+        diverted.1 += totals.device.diverted_bytes;
+        for (_, amount) in totals.host.by_cause.iter().filter(|(name, _)| is_flag(name)) {
+            flagged.0 += amount.packets;
+            flagged.1 += amount.bytes;
+        }
         if found > 0 || !arguments.quiet {
             bar.suspend(|| print_capture(path, &compared, arguments.show));
         }
@@ -171,6 +182,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     }
     let percent = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
     let (packets, bytes) = (percent(host.0, received.0), percent(host.1, received.1));
+    let part = |of: (u64, u64)| Part { frames: percent(of.0, received.0) / 100.0, bytes: percent(of.1, received.1) / 100.0 };
     if let Some(path) = &arguments.json {
         let all = json!({
             "captures": chosen.len() - unreadable,
@@ -179,6 +191,9 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
             "differences": differences,
             "host_share_packets": packets / 100.0,
             "host_share_bytes": bytes / 100.0,
+            "measured": Measured { flagged: part(flagged), diverted: part(diverted), host: part(host) },
+            "expected": expected,
+            "planned_by": loaded.planning.describe(),
             "protocols": protocols.to_json(),
             "swaps": swaps.as_ref().map(swaps_json),
             "entries": entries,
@@ -189,6 +204,15 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         "{} captures, {unreadable} unreadable, {alerts} alerts, {differences} differences, host share {packets:.2} % of \
          packets, {bytes:.2} % of bytes",
         chosen.len() - unreadable
+    );
+    outln!(
+        "Flagged {:.2} % of packets, diverted {:.2} %; expected were {:.2} % and {:.2} %, and a host share of {:.2} %, by {}",
+        percent(flagged.0, received.0),
+        percent(diverted.0, received.0),
+        100.0 * expected.flagged.frames,
+        100.0 * expected.diverted.frames,
+        100.0 * expected.host.frames,
+        loaded.planning.describe()
     );
     if let Some(line) = protocols.line() {
         outln!("{line}");
@@ -206,6 +230,14 @@ fn swaps(every: u64, arguments: &EquivalenceArguments, config: &Config, options:
     let first = load(&paths)?;
     let tables = device::tables_with(&first, options)?;
     Ok(Swaps::new(every, [Ready::new(other, Some(other_tables)), Ready::new(first, Some(tables))]))
+}
+
+/// Shares of all captures.
+#[derive(serde::Serialize)]
+struct Measured {
+    flagged: Part,
+    diverted: Part,
+    host: Part,
 }
 
 /// Milliseconds: median, 99th percentile, greatest.

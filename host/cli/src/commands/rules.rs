@@ -1,14 +1,15 @@
 //! `weir rules`
 
 use super::{configuration, explain, right, table};
-use crate::args::{CheckArguments, CostArguments, RulesCommand, StatsArguments};
+use crate::args::{CheckArguments, RulesCommand, StatsArguments};
 use crate::exit::{FINDINGS, Failure, OK};
 use crate::out::outln;
-use crate::{device, pipeline, ruleset};
+use crate::ruleset;
 use comfy_table::Cell;
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
-use weir_ir::{Action, Rule, RuleProtocol};
+use weir_ir::Rule;
+use weir_rules::show;
 use weir_output::summary::{group, percent, visible};
 use weir_rules::diag::{render_json, render_text};
 use weir_rules::{Diagnostic, Ruleset, Severity};
@@ -17,7 +18,7 @@ pub fn run(command: &RulesCommand) -> Result<u8, Failure> {
     match command {
         RulesCommand::Check(arguments) => check(arguments),
         RulesCommand::Stats(arguments) => stats(arguments),
-        RulesCommand::Cost(arguments) => cost(arguments),
+        RulesCommand::Cost(arguments) => super::cost::run(arguments),
         RulesCommand::Explain(arguments) => explain::run(arguments),
         RulesCommand::Test(arguments) => super::rules_test::run(arguments),
     }
@@ -90,8 +91,8 @@ fn stats(arguments: &StatsArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
     let set = ruleset::load_rules(&ruleset::paths(&arguments.rules, &config)?, &config, None)?;
     let groups = [
-        ("protocol", count(set.rules.iter().map(|r| protocol_name(r.header.protocol)))),
-        ("action", count(set.rules.iter().map(|r| action_name(r.action).to_owned()))),
+        ("protocol", count(set.rules.iter().map(|r| show::protocol(r.header.protocol).to_owned()))),
+        ("action", count(set.rules.iter().map(|r| show::action(r.action).to_owned()))),
         ("buffer", count(set.rules.iter().flat_map(buffers))),
         ("feature", count(set.rules.iter().flat_map(features))),
         ("rejected because", ruleset::rejected_by_cause(&set)),
@@ -127,83 +128,6 @@ fn stats(arguments: &StatsArguments) -> Result<u8, Failure> {
     }
     outln!("{}", verdict(&set));
     Ok(OK)
-}
-
-/// Rules by the share of frames that the built-in statistics expect them to send to the host.
-fn cost(arguments: &CostArguments) -> Result<u8, Failure> {
-    let config = configuration(&arguments.config)?;
-    let loaded = pipeline::load(&ruleset::paths(&arguments.rules, &config)?, &config)?;
-    let tables = device::tables(&loaded)?;
-    let sources = loaded.program.sources();
-    let mut order: Vec<_> = tables.plan.rules.iter().filter(|r| r.cost >= arguments.least / 100.0).collect();
-    order.sort_by(|a, b| b.cost.total_cmp(&a.cost).then(a.rule.cmp(&b.rule)));
-    let listed = order.iter().take(arguments.top.unwrap_or(usize::MAX));
-    let rows = listed.filter_map(|planned| Some((*planned, sources.get(planned.rule)?)));
-    if arguments.json {
-        for (planned, rule) in rows {
-            let value = serde_json::json!({
-                "gid": rule.identity.gid, "sid": rule.identity.sid, "class": planned.class.letter().to_string(),
-                "expected_share": planned.cost, "reason": planned.reason, "msg": &*rule.meta.message,
-            });
-            outln!("{value}");
-        }
-        return Ok(OK);
-    }
-    let mut out = table(&["sid", "class", "expected", "the device checks", "signature"]);
-    for (planned, rule) in rows {
-        out.add_row([
-            right(rule.identity.sid.to_string()),
-            Cell::new(planned.class.letter()),
-            right(format!("{:.4} %", 100.0 * planned.cost.min(1.0))),
-            Cell::new(visible(&planned.reason)),
-            Cell::new(visible(&rule.meta.message)),
-        ]);
-    }
-    outln!("{out}");
-    outln!(
-        "{} of {} rules are expected to send {} % of the frames or more to the host. Expectations come from built-in byte \
-         statistics; `weir run` shows in stats.json what rules cost on traffic of yours.",
-        group(order.len() as u64),
-        group(tables.plan.rules.len() as u64),
-        arguments.least
-    );
-    Ok(OK)
-}
-
-/// The protocol word of a header.
-pub fn protocol_name(protocol: RuleProtocol) -> String {
-    match protocol {
-        RuleProtocol::Ip => "ip",
-        RuleProtocol::Ipv4 => "ipv4",
-        RuleProtocol::Ipv6 => "ipv6",
-        RuleProtocol::Tcp => "tcp",
-        RuleProtocol::TcpPacket => "tcp-pkt",
-        RuleProtocol::TcpStream => "tcp-stream",
-        RuleProtocol::Udp => "udp",
-        RuleProtocol::Icmp => "icmp",
-        RuleProtocol::Icmpv4 => "icmpv4",
-        RuleProtocol::Icmpv6 => "icmpv6",
-        RuleProtocol::Sctp => "sctp",
-        RuleProtocol::PacketHeader => "pkthdr",
-        RuleProtocol::Arp => "arp",
-        RuleProtocol::Ether => "ether",
-        RuleProtocol::App(app) => app.name(),
-    }
-    .to_owned()
-}
-
-/// The action word.
-pub fn action_name(action: Action) -> &'static str {
-    match action {
-        Action::Pass => "pass",
-        Action::Drop => "drop",
-        Action::Reject => "reject",
-        Action::RejectDestination => "rejectdst",
-        Action::RejectBoth => "rejectboth",
-        Action::Alert => "alert",
-        Action::Config => "config",
-        Action::Accept => "accept",
-    }
 }
 
 fn buffers(rule: &Rule) -> Vec<String> {

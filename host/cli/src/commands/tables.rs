@@ -4,6 +4,7 @@ use super::{configuration, right, table};
 use crate::args::{BuildTablesArguments, InspectTablesArguments, TablesCommand};
 use crate::exit::{Failure, INPUT, OK, OrExit};
 use crate::out::outln;
+use crate::planning::Planning;
 use crate::{bundle, device, pipeline, ruleset};
 use comfy_table::Cell;
 use serde_json::json;
@@ -15,7 +16,7 @@ use weir_contract::enums::{BlockFlags, BlockType, TableError};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::ImageHeader;
 use weir_output::summary::{group, percent};
-use weir_rules::image::{ImageOptions, random_seed};
+use weir_rules::image::{ImageOptions, ImageReport, random_seed};
 use weir_rules::plan::{Class, Options};
 use weir_sim::literal::LengthTable;
 use weir_sim::tables::Tables;
@@ -52,7 +53,8 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
     let begin = std::time::Instant::now();
     let inputs = ruleset::Inputs::gather(ruleset::sources(&paths)?, &paths, &config)?;
     let (set, files) = inputs.load_keeping()?;
-    let loaded = pipeline::compile(set, &config, begin);
+    let mut loaded = pipeline::compile(set, &config, begin);
+    loaded.planning = Planning::read(&arguments.profile, &loaded, &config, arguments.json)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let image_options = match arguments.seed {
         Some(seed) => ImageOptions { seed, ..ImageOptions::default() },
@@ -60,13 +62,20 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
     };
     let everything = arguments.everything || device::needs_everything(&config);
     let tables = device::tables_as(&loaded, &Options { everything, ..Options::default() }, &image_options)?;
+    super::cost::enforce(arguments.max_host_share, &loaded, &tables, arguments.json)?;
     // What cannot be loaded must not be written.
     Tables::load(&tables.image.bytes).or_internal()?;
     let sealed = match &key {
         Some(key) => {
             let (program, ruleset) = bundle::pack(&inputs, &files, &loaded, &tables, everything)?;
             let image = tables.image.bytes.as_slice();
-            let manifest = bundle::manifest(image, loaded.totals.loaded, ruleset, arguments.bundle_version, arguments.expires)?;
+            let mut manifest = bundle::manifest(image, loaded.totals.loaded, ruleset, arguments.bundle_version, arguments.expires)?;
+            manifest.profile = loaded.planning.profile.as_ref().map(|profile| weir_bundle::PlannedBy {
+                digest: profile.digest.clone(),
+                source: profile.head.source.clone(),
+                frames: profile.head.frames,
+                learned: profile.head.created,
+            });
             let parts = [(bundle::TABLES, image), (bundle::PROGRAM, program.as_slice())];
             Some(weir_bundle::seal(manifest, &parts, key).map_err(|e| bundle::refused(&arguments.output, e))?)
         }
@@ -87,6 +96,8 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
             "image": report,
             "bytes": output.len(),
             "bundle": sealed.is_some(),
+            "planned_by": loaded.planning.describe(),
+            "expected": loaded.planning.expected(&tables),
             "seconds": seconds,
         });
         outln!("{value:#}");
@@ -120,9 +131,16 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
         sizes.add_row([Cell::new(name), right(group(n as u64))]);
     }
     outln!("{sizes}");
-    if !report.widened.is_empty() {
-        outln!("{} rules became class C because the device is too small for their fragments.", report.widened.len());
+    for line in given_up(report) {
+        outln!("The device is too small: {line}.");
     }
+    let expected = loaded.planning.expected(&tables);
+    outln!(
+        "Planned by {}: {} of the frames are expected at the host, {} of them flagged by a record.",
+        loaded.planning.describe(),
+        percent(expected.host.frames),
+        percent(expected.flagged.frames)
+    );
     outln!(
         "{}: {}{} bytes from {} rules ({} rejected) in {seconds:.2} s",
         arguments.output.display(),
@@ -132,6 +150,24 @@ fn build(arguments: &BuildTablesArguments) -> Result<u8, Failure> {
         group(loaded.totals.rejected),
     );
     Ok(OK)
+}
+
+/// What was given up because the device is too small.
+fn given_up(report: &ImageReport) -> Vec<String> {
+    let d = &report.degraded;
+    let mut lines = Vec::new();
+    if d.shortened > 0 {
+        lines.push(format!("{} rules look for shorter fragments", group(d.shortened as u64)));
+    }
+    if d.unplaced > 0 {
+        lines.push(format!("{} rules look for their fragments at any place", group(d.unplaced as u64)));
+    }
+    if !report.widened.is_empty() {
+        lines.push(format!("{} rules became class C", group(report.widened.len() as u64)));
+    }
+    lines.extend(d.loosened.iter().map(|step| format!("records ask for less ({step})")));
+    lines.extend(d.enlarged.iter().cloned());
+    lines
 }
 
 /// Written beside the target and moved there, so that a file of that name is always whole.
@@ -315,6 +351,10 @@ fn print_manifest(path: &Path, s: &Signed) {
     let left = if m.expires <= bundle::now() { "EXPIRED".to_owned() } else { format!("{days} days left") };
     outln!("  digest {}\n  made by Weir {} at {}, expires at {} (seconds of Unix time; {left})", s.digest, m.made_by, m.created, m.expires);
     outln!("  {} rules, digest {}; needs contract {}.{}", group(m.rules), m.ruleset, m.contract.0, m.contract.1);
+    match &m.profile {
+        None => outln!("  planned by the built-in statistics"),
+        Some(p) => outln!("  planned by profile {} ({}, {} frames, learned at {})", p.digest, p.source, group(p.frames), p.learned),
+    }
     for part in &m.parts {
         outln!("  part {}: {} bytes, SHA-256 {}", part.name, group(part.length), part.sha256);
     }

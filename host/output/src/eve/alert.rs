@@ -17,7 +17,8 @@ pub fn alert(line: &mut Vec<u8>, options: &EveOptions, record: &AlertRecord<'_>)
     if let Some(transaction) = record.app.transaction {
         root.number("tx_id", transaction);
     }
-    rule(&mut root, options, record.rule, &record.packet, record.blocked, (record.engine, record.context));
+    let epoch = options.epoch.then_some(record.epoch);
+    rule(&mut root, options, record.rule, &record.packet, record.blocked, (record.engine, record.context, epoch));
     if let Some(hook) = record.hook {
         root.object("firewall").text("hook", hook);
     }
@@ -69,7 +70,7 @@ pub(super) fn rule(
     rule: &Rule,
     packet: &PacketFacts<'_>,
     blocked: bool,
-    (engine, context): (Option<&str>, &[u8]),
+    (engine, context, epoch): (Option<&str>, &[u8], Option<u32>),
 ) {
     let mut alert = root.object("alert");
     if let Some(engine) = engine {
@@ -114,8 +115,13 @@ pub(super) fn rule(
             references.item_text(&options.references.render(system, text));
         }
     }
-    if !context.is_empty() {
-        alert.object("context").members(context);
+    if !context.is_empty() || epoch.is_some() {
+        let mut members = alert.object("context");
+        members.members(context);
+        if let Some(epoch) = epoch {
+            // The schema lets `context` hold what it does not name, and nothing else of an alert.
+            members.object("weir").number("epoch", u64::from(epoch));
+        }
     }
     if options.rule_text {
         alert.text("rule", &rule.source.text);

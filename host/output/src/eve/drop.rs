@@ -37,6 +37,6 @@ pub fn drop_packet(line: &mut Vec<u8>, options: &EveOptions, record: &DropRecord
         verdict(&mut root, record.verdict);
     }
     if let (true, Some(rule)) = (options.drop_alerts, record.rule) {
-        super::alert::rule(&mut root, options, rule, &record.packet, true, (None, &[]));
+        super::alert::rule(&mut root, options, rule, &record.packet, true, (None, &[], None));
     }
 }

@@ -26,6 +26,8 @@ pub struct EveOptions {
     pub packet: bool,
     /// `metadata` of the rule.
     pub rule_metadata: bool,
+    /// The epoch of the tables and rules that an alert is of.
+    pub epoch: bool,
     /// `reference` of the rule.
     pub rule_reference: bool,
     /// The rule's text.
@@ -99,6 +101,7 @@ impl Default for EveOptions {
             payload_limit: 4096,
             packet: false,
             rule_metadata: true,
+            epoch: false,
             rule_reference: true,
             rule_text: false,
             app_layer: true,

@@ -1,10 +1,11 @@
 //! Bundles: manifest, parts and the host's program.
 
 use crate::Target;
+use weir_rules::profile::Profile;
 use weir_bundle::{Bundle, Manifest, Needs, PrivateKey, seal};
 
 /// The targets of this room.
-pub fn targets() -> [Target; 2] {
+pub fn targets() -> [Target; 3] {
     let dictionary: &[&[u8]] =
         &[b"WEIRBNDL", b"\"parts\"", b"\"sha256\"", b"\"length\"", b"\"version\"", b"\"expires\"", b"\"needs\""];
     [
@@ -26,7 +27,29 @@ pub fn targets() -> [Target; 2] {
                 || vec![program()],
             )
         },
+        Target::new(
+            "profile",
+            "any bytes as a profile, checksum made right: refused, or it is written as it was read",
+            |bytes| {
+                for bytes in [bytes.to_vec(), summed(bytes)] {
+                    if let Ok(profile) = Profile::decode(&bytes) {
+                        let again = Profile::decode(&profile.encode()).expect("what was read can be written");
+                        assert_eq!(again.sample, profile.sample);
+                    }
+                }
+            },
+            || vec![Profile::default().encode(), b"WEIRPROF\x01\0\0\0".to_vec()],
+        ),
     ]
+}
+
+/// With the right checksum, and its body packed.
+fn summed(bytes: &[u8]) -> Vec<u8> {
+    let packed = pack(bytes.get(16..).unwrap_or_default());
+    let mut out = b"WEIRPROF\x01\0\0\0".to_vec();
+    out.extend(weir_contract::crc::crc32c(&packed).to_le_bytes());
+    out.extend(packed);
+    out
 }
 
 fn key() -> PrivateKey {
@@ -43,6 +66,7 @@ fn sealed() -> Vec<u8> {
         ruleset: String::new(),
         rules: 1,
         image: String::new(),
+        profile: None,
         needs: Needs {
             image: 1,
             records: 1,
