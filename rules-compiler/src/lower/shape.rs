@@ -33,10 +33,10 @@ impl Lowering<'_, '_> {
         self.check_raw_header()
     }
 
-    /// The raw header is that of a request or of a response.
+    /// The raw header is that of a request or of a response; as in Suricata, what transforms make of it may be of either.
     fn check_raw_header(&self) -> Lowered {
         let one_sided = self.draft.rule.flow.as_ref().is_some_and(|flow| flow.to_server || flow.to_client);
-        let raw = self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::HttpHeaderRaw);
+        let raw = self.draft.rule.buffers.iter().position(|b| b.buffer == Buffer::HttpHeaderRaw && b.transforms.is_empty());
         match raw {
             Some(entry) if !one_sided && !self.draft.rule.transactional => Err(Fault::new(
                 self.span_of((entry, 0)),
