@@ -12,6 +12,10 @@ const COMMAND_WRITABLE: u16 = MEMORY_SPACE | BUS_MASTER | INTERRUPT_DISABLE;
 /// Offset of the PCI Express device control register in its capability, and its reset bit.
 const DEVICE_CONTROL: usize = 0x08;
 const FUNCTION_LEVEL_RESET: u16 = 1 << 15;
+/// Power state in the power management control register, and the bit that says that it keeps registers (PCI Bus Power
+/// Management 1.2 section 3.2.4).
+const POWER_STATE: u16 = 3;
+const NO_SOFT_RESET: u16 = 1 << 3;
 /// BARs: number and size.
 const BARS: [(usize, u64); 2] =
     [(c::BAR_REGISTERS as usize, c::BAR_REGISTERS_SIZE), (c::BAR_MSIX as usize, c::BAR_MSIX_SIZE)];
@@ -50,6 +54,7 @@ impl ConfigSpace {
         space.bytes[0x34] = c::PCI_CAP_POWER as u8;
         space.put16(power, 0x01 | c::PCI_CAP_MSIX << 8);
         space.put16(power + 2, 3);
+        space.put16(power + 4, NO_SOFT_RESET);
         space.put16(msix, 0x11 | c::PCI_CAP_EXPRESS << 8);
         space.put16(msix + 2, vectors.saturating_sub(1) & 0x7ff);
         space.put32(msix + 4, c::MSIX_TABLE_OFFSET | u32::from(c::BAR_MSIX));
@@ -99,7 +104,7 @@ impl ConfigSpace {
             let size = self.get16(msix + 2) & 0x7ff;
             self.put16(msix + 2, size | (value >> 16) as u16 & 0xc000);
         } else if at == power + 4 {
-            self.put16(power + 4, value as u16 & 3);
+            self.put16(power + 4, value as u16 & POWER_STATE | NO_SOFT_RESET);
         } else if at == express + DEVICE_CONTROL {
             effect.reset = value as u16 & FUNCTION_LEVEL_RESET != 0;
             self.put16(express + DEVICE_CONTROL, value as u16 & !FUNCTION_LEVEL_RESET);
@@ -118,14 +123,19 @@ impl ConfigSpace {
         effect
     }
 
-    /// Memory space enabled.
+    /// Memory space enabled, and power on.
     pub fn memory_enabled(&self) -> bool {
-        self.get16(COMMAND) & MEMORY_SPACE != 0
+        self.get16(COMMAND) & MEMORY_SPACE != 0 && self.is_powered()
     }
 
-    /// Bus mastering enabled.
+    /// Bus mastering enabled, and power on.
     pub fn bus_master(&self) -> bool {
-        self.get16(COMMAND) & BUS_MASTER != 0
+        self.get16(COMMAND) & BUS_MASTER != 0 && self.is_powered()
+    }
+
+    /// Power state D0.
+    fn is_powered(&self) -> bool {
+        self.get16(usize::from(c::PCI_CAP_POWER) + 4) & POWER_STATE == 0
     }
 }
 
@@ -173,5 +183,11 @@ mod tests {
         assert!(s.write(c::PCI_CAP_EXPRESS + 8, 1 << 15).reset);
         s.write(0, 0);
         assert_eq!(s.read(0) as u16, c::PCI_VENDOR, "read-only");
+        let power = c::PCI_CAP_POWER + 4;
+        assert_eq!(s.read(power), 8);
+        s.write(power, 3);
+        assert!(s.read(power) == 11 && !s.bus_master() && !s.memory_enabled());
+        s.write(power, 0);
+        assert!(s.bus_master() && s.memory_enabled());
     }
 }

@@ -50,7 +50,7 @@ impl Bus {
             return Err(DmaFault::Read(iova));
         }
         self.iommu.read(iova, into).map_err(|e| match e {
-            IommuError::NotMapped(at) | IommuError::NotWritable(at) => DmaFault::Read(at),
+            IommuError::NotMapped(at) | IommuError::NotWritable(at) | IommuError::NotReadable(at) => DmaFault::Read(at),
         })
     }
 
@@ -64,7 +64,7 @@ impl Bus {
             return Err(DmaFault::Write(iova));
         }
         self.iommu.write(iova, from).map_err(|e| match e {
-            IommuError::NotMapped(at) | IommuError::NotWritable(at) => DmaFault::Write(at),
+            IommuError::NotMapped(at) | IommuError::NotWritable(at) | IommuError::NotReadable(at) => DmaFault::Write(at),
         })
     }
 }

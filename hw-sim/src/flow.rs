@@ -95,6 +95,8 @@ pub struct VerdictState {
     pub last_trouble: u64,
     /// Scopes that can still match; 0xff: all.
     pub scopes: u8,
+    /// Protocol class that the host has told; 0: none.
+    pub told_class: u8,
     /// Frames are not recorded.
     pub unrecorded: bool,
     /// Position of the flow's newest record.
@@ -119,6 +121,7 @@ impl Default for VerdictState {
             sticky: false,
             last_trouble: 0,
             scopes: u8::MAX,
+            told_class: 0,
             unrecorded: false,
             previous: c::POSITION_NONE,
             chain_first: c::POSITION_NONE,
@@ -190,8 +193,9 @@ impl VerdictState {
     }
 
     /// SETTLE.
-    pub fn settle(&mut self, scopes: u8, keep_history: bool) {
+    pub fn settle(&mut self, scopes: u8, told_class: u8, keep_history: bool) {
         self.scopes = scopes;
+        self.told_class = told_class & 63;
         self.unrecorded = scopes != u8::MAX && !keep_history;
         if self.is_settled() {
             self.take_chain();

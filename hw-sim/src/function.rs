@@ -3,11 +3,13 @@
 //! Place: the driver holds a [`Simulator`] as its PCI function, the run loop holds a clone and offers frames. Stepped by
 //! its callers in one thread: doorbells act at once, what finds no room goes on with the next frame or doorbell.
 
+mod serving;
+
 use crate::banks::Banks;
 use crate::config_space::ConfigSpace;
 use crate::counters::{Counters, Violation};
 use crate::faults::Faults;
-use crate::flow::{self, FlowTable, HostStreams, HostTimeouts};
+use crate::flow::{self, HostStreams, HostTimeouts};
 use crate::msix::Msix;
 use crate::parse::ParseConfig;
 use crate::pipeline::{Frame, Offer, Pipeline, Settings, TransmitSink, Watcher};
@@ -54,6 +56,10 @@ struct Core {
     registers: Registers,
     banks: Banks,
     pipeline: Pipeline,
+    /// The source is over.
+    ended: bool,
+    resets: u64,
+    beats: u64,
 }
 
 /// A model; clones name the same one.
@@ -75,11 +81,14 @@ impl Simulator {
             registers: Registers::new(config.queues),
             banks: Banks::default(),
             pipeline: Pipeline::new(settings(&Registers::new(1)), flow::ENTRIES_MIN),
+            ended: false,
+            resets: 0,
+            beats: 0,
         })))
     }
 
     /// A frame arrives at the port. With SOURCE_WAITS set, [`Offer::Wait`] asks the caller to let the host catch up and
-    /// to offer the same frame again. A device that is not enabled takes frames without notice.
+    /// to offer the same frame again. A device that is not enabled applies its fail mode.
     pub fn offer(&self, frame: &Frame<'_>) -> Offer {
         self.0.borrow_mut().offer(frame, true)
     }
@@ -92,6 +101,17 @@ impl Simulator {
     /// Frame time goes on without a frame. `false`: rings are full, call again when the host has caught up.
     pub fn idle(&self, time: u64) -> bool {
         self.0.borrow_mut().step(|pipeline| pipeline.idle(time))
+    }
+
+    /// Frame time goes on without a frame, for now: what has aged ends by and by, as it would with frames. For a link that is
+    /// idle; [`Simulator::idle`] looks at every entry at once.
+    pub fn pass_time(&self, time: u64) {
+        self.0.borrow_mut().step(|pipeline| pipeline.pass_time(time));
+    }
+
+    /// Frames offered from now on come from this port.
+    pub fn from_port(&self, port: u8) {
+        self.0.borrow_mut().pipeline.port = port;
     }
 
     /// The source has ended: every flow entry ends and its flow record is written. `false`: rings are full, call again
@@ -193,6 +213,8 @@ impl Core {
         std::mem::swap(&mut fresh.sink, &mut self.pipeline.sink);
         std::mem::swap(&mut fresh.watcher, &mut self.pipeline.watcher);
         self.pipeline = fresh;
+        self.ended = false;
+        self.resets += 1;
     }
 
     fn is_enabled(&self) -> bool {
@@ -214,6 +236,7 @@ impl Core {
 
     fn offer(&mut self, frame: &Frame<'_>, may_wait: bool) -> Offer {
         if !self.is_enabled() {
+            self.pipeline.unattended(frame);
             return Offer::Accepted;
         }
         self.step(|pipeline| pipeline.offer(frame, may_wait))
@@ -240,7 +263,7 @@ impl Core {
         result
     }
 
-    fn capabilities(&self) -> [Capability; 14] {
+    fn capabilities(&self) -> [Capability; 15] {
         let entry = |kind: CapabilityType, value0: u64, value1: u64| Capability {
             kind: kind as u16,
             version: 1,
@@ -266,6 +289,7 @@ impl Core {
             entry(CapabilityType::Ports, 1, LINK_TYPES),
             entry(CapabilityType::Inline, 1, 0),
             entry(CapabilityType::Guards, guards, 0),
+            entry(CapabilityType::Takeover, 1, 0),
         ]
     }
 
@@ -342,6 +366,7 @@ impl Core {
             (self.pipeline.watchdog.expired(), Status::FAIL_MODE),
             (self.registers.get(r::ERROR) != 0, Status::FAULT),
             (self.registers.get(r::ERROR) == Error::BusMaster as u64, Status::BUS_MASTER_OFF),
+            (self.ended, Status::SOURCE_ENDED),
         ] {
             status |= if set { flag.0 } else { 0 };
         }
@@ -373,6 +398,7 @@ impl Core {
             r::TABLE_LOAD => self.load_tables(),
             r::EPOCH => self.activate(value as u32),
             r::HEARTBEAT => {
+                self.beats += 1;
                 let now = self.pipeline.now;
                 if self.pipeline.watchdog.beat(now) == Change::Ended {
                     self.cause(InterruptCause::WATCHDOG);
@@ -431,7 +457,8 @@ impl Core {
         }
         self.pipeline.settings.inline = kept & Control::INLINE.0 != 0;
         if value & Control::FLUSH.0 != 0 {
-            self.step(Pipeline::flush);
+            let (ended, now) = (self.ended, self.pipeline.now);
+            self.step(|pipeline| if ended { _ = pipeline.finish(now) } else { pipeline.flush() });
         }
     }
 
@@ -473,18 +500,13 @@ impl Core {
             rings(old) == rings(new) && history(old) == history(new)
         };
         let pipeline = &mut self.pipeline;
-        let unchanged = pipeline.queues.len() == queues.len()
-            && pipeline.queues.iter().zip(&queues).all(|(old, new)| same(old, new))
-            && pipeline.settings.flow_hash == settings.flow_hash
-            && pipeline.flows.capacity() == 1 << wanted.ilog2();
+        let kept = pipeline.settings.flow_hash == settings.flow_hash && pipeline.flows.capacity() == 1 << wanted.ilog2();
+        let unchanged = kept
+            && pipeline.queues.len() == queues.len()
+            && pipeline.queues.iter().zip(&queues).all(|(old, new)| same(old, new));
         pipeline.settings = settings;
         if !unchanged {
-            // Records of other rings mean nothing in these: entries start anew with them.
-            let live = pipeline.flows.used() as u64;
-            pipeline.counters.add(Counter::FlowsForgotten, live);
-            (0..live).for_each(|_| pipeline.counters.lower(Counter::FlowsLive));
-            pipeline.queues = queues;
-            pipeline.flows = FlowTable::new(wanted);
+            pipeline.take_over(queues, wanted, kept);
         }
         Ok(())
     }
@@ -529,11 +551,18 @@ impl Core {
     }
 
     fn function_reset(&mut self) {
-        let vectors = self.config.queues as u16 + c::MSIX_VECTOR_QUEUE0;
+        self.resets += 1;
+        self.ended = false;
+        let vectors = self.vectors();
         self.space = ConfigSpace::new(vectors);
         self.msix = Msix::new(usize::from(vectors));
         self.pipeline.bus.master = false;
-        self.reset();
+        // The host let go: what it decided stays (decision 0024).
+        let fail_mode = self.registers.get(r::FAIL_MODE);
+        self.registers = Registers::new(self.config.queues);
+        self.registers.set(r::FAIL_MODE, fail_mode);
+        self.banks = Banks::default();
+        self.pipeline.abandon();
     }
 }
 

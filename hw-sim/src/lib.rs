@@ -20,6 +20,7 @@ pub mod parse;
 pub mod pipeline;
 pub mod queue;
 pub mod registers;
+pub mod served;
 pub mod tables;
 #[doc(hidden)]
 pub mod testing;
@@ -27,4 +28,4 @@ pub mod watchdog;
 
 pub use counters::Violation;
 pub use function::{SimConfig, Simulator};
-pub use pipeline::{Frame, Judging, Offer, Transmitted, Watcher};
+pub use pipeline::{Frame, Judging, Offer, TransmitSink, Transmitted, Watcher};

@@ -8,11 +8,11 @@ use common::*;
 use std::time::Duration;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{Error, Status, TableError};
+use weir_contract::enums::{Error, Status, TableError, TxCommand, TxFlags};
 use weir_contract::guards::Guard;
-use weir_contract::layouts::{AddressPrefixV4, Record};
+use weir_contract::layouts::{AddressPrefixV4, Record, TxEntry};
 use weir_contract::registers as r;
-use weir_device::{DeviceError, Driver, PciFunction};
+use weir_device::{DeviceError, Driver, DriverConfig, PciFunction};
 use weir_sim::faults::Countdown;
 use weir_sim::tables::Tables;
 use weir_sim::testing::ImageBuilder;
@@ -245,6 +245,81 @@ fn reset_starts_anew() {
     assert_eq!(rig.model.counter(Counter::ReceivedFrames), 0);
     assert_eq!(driver.epoch().unwrap(), 0);
     rig.model.check().unwrap();
+}
+
+/// Host killed: the kernel resets the function. What the host blocked stays blocked, and the rest meets the fail mode that
+/// it had set; the next host takes over, with every frame accounted for.
+#[test]
+fn blocks_and_fail_mode_outlive_the_host() {
+    for (fail_open, reset) in [(true, true), (true, false), (false, true), (false, false)] {
+        let image = builder(b"attack").build();
+        let shape = Shape { fail_open, ..Shape::default() };
+        let mut rig = Rig::new(&shape, &image);
+        rig.answer = false;
+        let number = rig.step(&udp(CLIENT, SERVER, b"attack"));
+        let flow = rig.flow_of_last();
+        let whole = TxEntry { command: TxCommand::Drop as u8, flags: TxFlags::WHOLE_FLOW.0, frame_number: number, flow_index: flow.0, flow_generation: flow.1, ..TxEntry::ZERO };
+        rig.raw(&whole);
+        // Two frames have no verdict when the host dies; one flow was only watched.
+        let other = End(CLIENT.0, CLIENT.1 + 1);
+        rig.step(&udp(other, SERVER, b"attack"));
+        rig.step(&udp(other, SERVER, b"more"));
+        rig.step(&udp(End(CLIENT.0, CLIENT.1 + 2), SERVER, b"harmless"));
+        assert_eq!(rig.model.counter(Counter::InFlight), 2);
+        if reset {
+            rig.driver.pci().reset().unwrap();
+        } else {
+            rig.driver.disable().unwrap();
+        }
+        let counts = |rig: &Rig| [Counter::DroppedFlowBlocked, Counter::BypassedFailOpen, Counter::DroppedFailClosed].map(|c| rig.model.counter(c));
+        for (n, bytes) in [b"blocked".as_slice(), b"blocked too"].iter().enumerate() {
+            rig.send(&udp(CLIENT, SERVER, bytes));
+            rig.send(&udp(other, SERVER, b"attack"));
+            let n = n as u64 + 1;
+            assert_eq!(counts(&rig), if fail_open { [n, n, 0] } else { [n, 0, n] });
+        }
+        let received = rig.model.counter(Counter::ReceivedFrames);
+        let mut rig = rig.succeed(&shape, &image);
+        assert_eq!(rig.model.counter(Counter::ReceivedFrames), received);
+        assert_eq!((rig.model.counter(Counter::VerdictAbandoned), rig.model.counter(Counter::InFlight)), (2, 0));
+        assert_eq!(rig.model.counter(Counter::FlowsLive), 1, "the blocked one");
+        let before = rig.descriptors.len();
+        rig.step(&udp(CLIENT, SERVER, b"attack"));
+        assert_eq!((rig.descriptors.len(), counts(&rig)[0]), (before, 3));
+        // Flows that the other host knew begin anew: what is looked for is found.
+        let number = rig.step(&udp(other, SERVER, b"attack"));
+        assert_eq!((rig.descriptors.len(), rig.last().frame_number), (before + 1, number));
+        // The host may lift a block, by the name that its predecessor knew.
+        rig.now(TxCommand::Forget, flow, 0, 0);
+        rig.step(&udp(CLIENT, SERVER, b"attack"));
+        assert_eq!((rig.descriptors.len(), counts(&rig)[0]), (before + 2, 3));
+        rig.finish();
+    }
+}
+
+/// Entries that another hash has put in their places are of no use.
+#[test]
+fn another_table_begins_anew() {
+    let image = builder(b"attack").build();
+    let mut rig = Rig::new(&Shape::default(), &image);
+    let number = rig.step(&udp(CLIENT, SERVER, b"attack"));
+    let flow = rig.flow_of_last();
+    rig.answer = false;
+    rig.raw(&TxEntry { command: TxCommand::Reset as u8, frame_number: number, flow_index: flow.0, flow_generation: flow.1, ..TxEntry::ZERO });
+    let next = Shape { flow_entries: 512, ..Shape::default() };
+    let (model, number, time) = (rig.model.clone(), rig.number, rig.time);
+    drop(rig);
+    let (mut driver, _) = Driver::resume(model.clone()).unwrap();
+    driver.set_up(&DriverConfig { flow_entries: 512, queue: next.queue, ..DriverConfig::default() }).unwrap();
+    let epoch = driver.load_tables(&image).unwrap();
+    driver.activate(epoch).unwrap();
+    driver.enable(false).unwrap();
+    assert_eq!((model.counter(Counter::FlowsLive), model.counter(Counter::FlowsForgotten)), (0, 1));
+    let data = udp(CLIENT, SERVER, b"attack");
+    let frame = weir_sim::Frame { number: number + 1, time, link: 1, data: &data, wire_length: data.len() as u32 };
+    assert_eq!(model.offer(&frame), weir_sim::Offer::Accepted);
+    assert!(driver.next_descriptor(0).unwrap().is_some());
+    model.check().unwrap();
 }
 
 #[test]

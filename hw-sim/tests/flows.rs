@@ -408,3 +408,30 @@ fn an_entry_whose_time_is_up_has_ended_before_the_sweep_meets_it() {
         assert_eq!((kind, r.descriptors.len()), (Some(want as u8), if late { 1 } else { 2 }));
     }
 }
+
+/// An idle link: what has aged ends by and by, and the host's beats count at the time they come.
+#[test]
+fn time_passes_without_frames() {
+    let mut r = rig(|_| ());
+    r.step(&udp(CLIENT, SERVER, b"x"));
+    // A round of the sweep takes sixteen seconds.
+    for _ in 0..4 * (360 + 20) {
+        r.time += SECOND / 4;
+        r.model.pass_time(r.time);
+        r.drain();
+    }
+    assert_eq!((r.model.counter(Counter::FlowsLive), r.model.counter(Counter::FlowsAged)), (0, 1));
+    r.model.check().unwrap();
+}
+
+#[test]
+fn records_name_the_port_of_their_frame() {
+    let mut r = rig(|b| b.literal(b"evil.exe", packet()));
+    for port in [0, 1] {
+        r.model.from_port(port);
+        r.step(&udp(CLIENT, SERVER, b"evil.exe"));
+        let mut frame = weir_device::HistoryFrame::default();
+        r.driver.read_frame(0, r.last().position, &mut frame).unwrap();
+        assert_eq!((frame.port, frame.number), (port, r.number));
+    }
+}

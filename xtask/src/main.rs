@@ -1,12 +1,14 @@
 //! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`, `cargo xtask rtl-lockstep`,
-//! `cargo xtask synth`, `cargo xtask formal`.
+//! `cargo xtask synth`, `cargo xtask formal`, `cargo xtask conformance`, `cargo xtask differential`, `cargo xtask qemu`.
 #![forbid(unsafe_code)]
 
 mod bench;
+mod compare;
 mod formal;
 mod lockstep;
 mod machine;
 mod mutants;
+mod qemu;
 mod synth;
 mod yosys;
 
@@ -42,9 +44,18 @@ enum Task {
     /// Put the RTL together with Yosys for UltraScale+ and report what it costs.
     #[command(after_help = synth::EXAMPLES)]
     Synth(synth::SynthArguments),
+    /// Run a directory of cases in suricata-verify's format through `weir suricata`: pass, fail and skip with reasons.
+    #[command(disable_help_flag = true, after_help = compare::CONFORMANCE_EXAMPLES)]
+    Conformance(compare::Forwarded),
+    /// Compare Weir's alerts with those of a real Suricata, as (flow, signature, count).
+    #[command(disable_help_flag = true, after_help = compare::DIFFERENTIAL_EXAMPLES)]
+    Differential(compare::Forwarded),
     /// Prove what the benches of hw/formal assert of the RTL.
     #[command(after_help = formal::EXAMPLES)]
     Formal(formal::FormalArguments),
+    /// Boot a virtual machine with the simulated NIC behind an IOMMU, and run Weir there against the kernel's VFIO.
+    #[command(after_help = qemu::EXAMPLES)]
+    Qemu(qemu::QemuArguments),
 }
 
 fn main() -> ExitCode {
@@ -54,7 +65,10 @@ fn main() -> ExitCode {
         Task::RtlMutants(arguments) => root().and_then(|root| mutants::run(&root, &arguments)),
         Task::RtlLockstep(arguments) => root().and_then(|root| lockstep::run(&root, &arguments)),
         Task::Synth(arguments) => root().and_then(|root| synth::run(&root, &arguments)),
+        Task::Conformance(arguments) => return compare::run("verify", &arguments),
+        Task::Differential(arguments) => return compare::run("differential", &arguments),
         Task::Formal(arguments) => root().and_then(|root| formal::run(&root, &arguments)),
+        Task::Qemu(arguments) => root().and_then(|root| qemu::run(&root, &arguments)),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

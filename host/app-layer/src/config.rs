@@ -43,6 +43,10 @@ pub struct AppLayerConfig {
     pub tls_message_limit: usize,
     /// Compute digests of files: some rule asks for them.
     pub file_digests: bool,
+    /// What belongs together is decided by deliveries where Suricata does so: what comes with the last bytes of an HTTP/1
+    /// message and begins no other belongs to its body; a frame that closes a stream of HTTP/2 belongs to the stream that the
+    /// same delivery ended. Otherwise it is decided by the bytes alone.
+    pub by_delivery: bool,
     /// Links of mails.
     pub links: Links,
     /// Frames that rules or records ask for: bit n stands for the buffer with [`weir_ir::Buffer::frame_number`] n.
@@ -69,6 +73,7 @@ impl Default for AppLayerConfig {
             transactions: 256,
             tls_message_limit: 64 * 1024,
             file_digests: false,
+            by_delivery: false,
             links: Links::default(),
             frames: 0,
             disabled: 0,

@@ -165,7 +165,7 @@ mod tests {
             BufferState::Present(view) => assert_eq!((view.bytes, view.complete), (&b"abcd"[..], true)),
             other => panic!("{other:?}"),
         }
-        assert_eq!(bytes(buffer(&files, false, Buffer::FileMagic, 0)).as_deref(), Some(&b"ASCII text"[..]));
+        assert_eq!(bytes(buffer(&files, false, Buffer::FileMagic, 0)).as_deref(), Some(&b"ASCII text, with no line terminators"[..]));
         let md5 = bytes(buffer(&files, false, Buffer::FileMd5, 0)).expect("whole");
         assert_eq!(crate::digest::hex(&md5), crate::digest::md5_hex(b"abcdef"));
         assert!(matches!(buffer(&files, false, Buffer::FileName, 1), BufferState::NotYet));

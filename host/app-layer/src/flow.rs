@@ -161,16 +161,19 @@ impl AppLayerFlow {
         }
     }
 
-    /// The protocol before it changed; the present one if it has not.
+    /// The protocol before it changed; none if it has not.
     pub fn original_protocol(&self) -> Option<AppProtocol> {
         // HTTP/2 turns out to carry DNS within the same parser.
-        let began = self.protocol().map(|p| if p == AppProtocol::Doh2 { AppProtocol::Http2 } else { p });
-        self.original.or(began)
+        let carries = self.protocol() == Some(AppProtocol::Doh2);
+        self.original.or(carries.then_some(AppProtocol::Http2))
     }
 
     /// What is known of each direction: its own bytes decide, once they have come. The first datagram of a direction
     /// may say that it is of no protocol, while the other direction has not spoken.
     pub fn detection_by_side(&self) -> [Detection; 2] {
+        if self.carrier.is_none() {
+            return [Detection::Unknown; 2];
+        }
         [Direction::ToServer, Direction::ToClient].map(|direction| {
             let d = direction as usize;
             if self.side_failed[d] {

@@ -3,6 +3,7 @@
 /// Append `bytes` as a JSON string. Valid UTF-8 stays; other bytes become `\\xHH` as Suricata prints them.
 pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
+    let text = std::str::from_utf8(bytes).is_ok();
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
@@ -13,6 +14,10 @@ pub(crate) fn string(bytes: &[u8], out: &mut Vec<u8>) {
                 '\t' => out.extend_from_slice(b"\\t"),
                 c if (c as u32) < 0x20 || c as u32 == 0x7f => {
                     out.extend_from_slice(format!("\\u{:04x}", c as u32).as_bytes());
+                }
+                // What is no text as a whole is text in none of its parts.
+                c if !c.is_ascii() && !text => {
+                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| out.extend_from_slice(format!("\\\\x{b:02x}").as_bytes()));
                 }
                 c => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
             }

@@ -88,6 +88,10 @@ pub(crate) fn describe(bytes: &[u8]) -> &'static str {
     if bytes.is_empty() {
         return "empty";
     }
+    // The text that scanners are tried with (eicar.org).
+    if bytes.starts_with(b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*") {
+        return "EICAR virus test files";
+    }
     if bytes.starts_with(b"MZ") {
         return executable(bytes);
     }
@@ -201,7 +205,7 @@ fn text(bytes: &[u8]) -> &'static str {
     // file(1) looks for these anywhere in the beginning.
     let html = [&b"<!doctype html"[..], b"<html", b"<head", b"<title", b"<body", b"<script", b"<style", b"<table", b"<a href="];
     if html.iter().any(|tag| memchr::memmem::find(&lower, tag).is_some()) {
-        return if ascii { "HTML document, ASCII text" } else { "HTML document, Unicode text, UTF-8 text" };
+        return lines(start, if ascii { HTML_LINES } else { HTML_UTF8_LINES });
     }
     if begins.starts_with(b"<svg") {
         return "SVG Scalable Vector Graphics image";
@@ -209,14 +213,44 @@ fn text(bytes: &[u8]) -> &'static str {
     if begins.starts_with(b"{\"") || begins.starts_with(b"[{\"") {
         return "JSON text data";
     }
-    let crlf = memchr::memmem::find(start, b"\r\n").is_some();
     let whole = start.get(..start.len().saturating_sub(3)).unwrap_or(start);
-    match (ascii, crlf, std::str::from_utf8(start).is_ok() || std::str::from_utf8(whole).is_ok()) {
-        (true, true, _) => "ASCII text, with CRLF line terminators",
-        (true, false, _) => "ASCII text",
-        (false, _, true) => "Unicode text, UTF-8 text",
-        (false, _, false) => "ISO-8859 text",
+    match (ascii, std::str::from_utf8(start).is_ok() || std::str::from_utf8(whole).is_ok()) {
+        (true, _) => lines(start, ASCII_LINES),
+        (false, true) => lines(start, UTF8_LINES),
+        (false, false) => lines(start, LATIN_LINES),
     }
+}
+
+/// A kind of text by how its lines end: by LF, by CRLF, by both, not at all.
+type Lines = [&'static str; 4];
+macro_rules! by_lines {
+    ($kind:literal) => {
+        [
+            $kind,
+            concat!($kind, ", with CRLF line terminators"),
+            concat!($kind, ", with CRLF, LF line terminators"),
+            concat!($kind, ", with no line terminators"),
+        ]
+    };
+}
+const ASCII_LINES: Lines = by_lines!("ASCII text");
+const UTF8_LINES: Lines = by_lines!("Unicode text, UTF-8 text");
+const LATIN_LINES: Lines = by_lines!("ISO-8859 text");
+const HTML_LINES: Lines = by_lines!("HTML document, ASCII text");
+const HTML_UTF8_LINES: Lines = by_lines!("HTML document, Unicode text, UTF-8 text");
+
+fn lines(start: &[u8], words: Lines) -> &'static str {
+    let ends = memchr::memchr_iter(b'\n', start);
+    let (crlf, lf) = ends.fold((false, false), |(crlf, lf), at| match at.checked_sub(1).and_then(|before| start.get(before)) {
+        Some(b'\r') => (true, lf),
+        _ => (crlf, true),
+    });
+    words[match (crlf, lf) {
+        (false, true) => 0,
+        (true, false) => 1,
+        (true, true) => 2,
+        (false, false) => 3,
+    }]
 }
 
 #[cfg(test)]
@@ -254,9 +288,10 @@ mod tests {
             (archive(b"a.txt", b""), "Zip archive data"),
             (archive(b"META-INF/MANIFEST.MF", b""), "Java archive data (JAR)"),
             (archive(b"[Content_Types].xml", b"...word/document.xml"), "Microsoft Word 2007+"),
-            (b"<!DOCTYPE HTML><p>".to_vec(), "HTML document, ASCII text"),
+            (b"<!DOCTYPE HTML><p>\n".to_vec(), "HTML document, ASCII text"),
+            (b"<!DOCTYPE HTML>\r\n<p>\n".to_vec(), "HTML document, ASCII text, with CRLF, LF line terminators"),
             (b"hello\r\n".to_vec(), "ASCII text, with CRLF line terminators"),
-            ("gr\u{fc}n".as_bytes().to_vec(), "Unicode text, UTF-8 text"),
+            ("gr\u{fc}n".as_bytes().to_vec(), "Unicode text, UTF-8 text, with no line terminators"),
             (b"\x01\x02\x03".to_vec(), "data"),
             (Vec::new(), "empty"),
         ] {

@@ -1,5 +1,6 @@
 //! Arguments: names are fixed by the design, so that scripts can rely on them.
 
+use crate::attached::DeviceName;
 use crate::exit;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -16,8 +17,12 @@ const RUN_EXAMPLES: &str = "Examples:
   weir run --rules emerging-all.rules --pcap day.pcap           alerts in log/eve.json, totals in log/stats.json
   weir run --rules rules/ --pcap day.pcap --device none         everything in software, no device
   weir run --rules rules/ --pcap day.pcap --log-dir /var/log/weir --config weir.toml
+  weir run --rules rules/ --tap eth1,eth2                       listen; needs CAP_NET_RAW and CAP_NET_ADMIN
+  weir run --rules rules/ --inline eth1,eth2                    stand between, drop and reject
+  weir run --rules rules/ --device vfio-user:/run/weir-nic.sock  frames come from `weir sim serve --pcap`
+  weir run --rules rules/ --device vfio:0000:03:00.0            a function that `weir device list` shows
 
-Ctrl-C ends a run with its summary; a second one ends it at once.";
+Ctrl-C or SIGTERM ends a run with its summary; a second one ends it at once.";
 
 const SURICATA_EXAMPLES: &str = "The device is chosen by WEIR_DEVICE: sim (the default) or none.
 
@@ -40,7 +45,7 @@ pub struct Arguments {
 /// Commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Inspect a capture: alerts to DIR/eve.json, totals to DIR/stats.json, a summary to the terminal.
+    /// Inspect a capture or live traffic: alerts to DIR/eve.json, totals to DIR/stats.json, a summary to the terminal.
     #[command(after_help = RUN_EXAMPLES, after_long_help = format!("{RUN_EXAMPLES}\n\n{}", exit::TABLE))]
     Run(RunArguments),
     /// Check, count and explain rules.
@@ -52,6 +57,9 @@ pub enum Command {
     /// Ask a device what it is and what it counted.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// Serve the simulated NIC to another process: to `weir run --device vfio-user:SOCKET`, or to a virtual machine.
+    #[command(subcommand)]
+    Sim(SimCommand),
     /// Prove what Weir promises on captures of your own.
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -408,23 +416,118 @@ pub struct InspectTablesArguments {
 /// `weir device`
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
+    /// PCI functions of this machine that Weir can use: address, driver, IOMMU group, and what is missing.
+    List(DeviceListArguments),
     /// Kind, contract version and capabilities.
     Info(DeviceInfoArguments),
     /// All counters after a capture, and whether every frame is accounted for.
-    #[command(after_help = "The simulated NIC lives inside of one command, so it counts the traffic given here.
+    #[command(after_help = "The simulated NIC lives inside of one command, so it counts the traffic given here; a device that has frames of its
+own counts those until its source ends or Ctrl-C.
 
 Examples:
   weir device counters --check                                        the bundled example
   weir device counters --rules rules/ --pcap day.pcap --check --json", after_long_help = exit::TABLE)]
     Counters(CountersArguments),
+    /// Flows that the device of a running Weir drops, and how to let one go.
+    #[command(after_help = "A flow that a rule drops or rejects is dropped in the device's flow table until its entry ages (inline.drop-time: until
+so long after). One that is let go is forgotten by device and host: what comes of it then is a flow whose beginning was not seen.
+
+Examples:
+  weir run --inline eth1,eth2 --rules rules/ --control /run/weir.sock
+  weir device flows --control /run/weir.sock
+  weir device flows --control /run/weir.sock --undo 4711:3", after_long_help = exit::TABLE)]
+    Flows(FlowsArguments),
+    /// Try what the contract promises, step by step: registers, tables by DMA, interrupts, the frame path, the fail mode.
+    #[command(after_help = "The device is reset before and after, and must not be in use. Exit code 1 if a step fails.
+
+Examples:
+  weir device selftest
+  weir device selftest --device rtl      a build with `--features rtl`", after_long_help = exit::TABLE)]
+    Selftest(DeviceInfoArguments),
+}
+
+/// `weir device flows`
+#[derive(Debug, Args)]
+pub struct FlowsArguments {
+    /// Let this flow go: its number in the list.
+    #[arg(long, value_name = "FLOW", value_parser = flow_number)]
+    pub undo: Option<(u32, u32)>,
+    /// As one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Which Weir.
+    #[command(flatten)]
+    pub control: ControlArguments,
+}
+
+fn flow_number(text: &str) -> Result<(u32, u32), String> {
+    let numbers = text.split_once(':').and_then(|(entry, generation)| Some((entry.parse().ok()?, generation.parse().ok()?)));
+    numbers.ok_or_else(|| "a flow is named by two numbers, such as 4711:3".to_owned())
+}
+
+/// `weir device list`
+#[derive(Debug, Args)]
+pub struct DeviceListArguments {
+    /// As one JSON array.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `weir sim`
+#[derive(Debug, Subcommand)]
+pub enum SimCommand {
+    /// Listen at a Unix socket as a vfio-user device: one client at a time, again and again, until Ctrl-C or SIGTERM.
+    #[command(after_help = SERVE_HELP, after_long_help = exit::TABLE)]
+    Serve(ServeArguments),
+}
+
+const SERVE_HELP: &str = "The frames of --pcap begin to come once the client's driver has enabled the device, and again after each reset.
+The configuration is the model's: device.queues and device.flow-entries are its size, device.latency and device.batch how
+often a source that can wait lets the host catch up.
+
+Examples:
+  weir sim serve --socket /run/weir-nic.sock --pcap day.pcap
+  weir run --rules rules/ --device vfio-user:/run/weir-nic.sock     in another terminal
+  weir sim serve --socket /run/weir-nic.sock --inline eth1,eth2       ports that go on when the host does not
+  weir run --rules rules/ --device vfio-user:/run/weir-nic.sock --set device.inline=true
+  qemu-system-x86_64 … -object memory-backend-memfd,id=ram0,size=1G,share=on \\
+    -device '{\"driver\":\"vfio-user-pci\",\"socket\":{\"type\":\"unix\",\"path\":\"/run/weir-nic.sock\"}}'";
+
+/// `weir sim serve`
+#[derive(Debug, Args)]
+pub struct ServeArguments {
+    /// Socket to listen at, mode 0600: the user that serves, and root, may attach.
+    #[arg(long, value_name = "SOCKET")]
+    pub socket: PathBuf,
+    /// Capture that is played into the port (pcap or pcapng); without it no frames come.
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
+    /// Play the capture N times, an hour of frame time after each other; 0: until the end.
+    #[arg(long = "loop", value_name = "N", default_value_t = 1, requires = "pcap")]
+    pub passes: u64,
+    /// At most so many frames in a second.
+    #[arg(long, value_name = "FRAMES", requires = "pcap", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rate: Option<u64>,
+    /// Network interfaces as ports that are listened to.
+    #[arg(long, value_name = "IF", value_delimiter = ',', conflicts_with_all = ["pcap", "inline"])]
+    pub tap: Vec<String>,
+    /// Two network interfaces as ports that are joined: frames go from one to the other.
+    #[arg(long, value_name = "IF1,IF2", value_delimiter = ',', conflicts_with = "pcap")]
+    pub inline: Vec<String>,
+    /// Say nothing but errors.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Configuration.
+    #[command(flatten)]
+    pub config: ConfigArguments,
 }
 
 /// `weir device info`
 #[derive(Debug, Args)]
 pub struct DeviceInfoArguments {
-    /// Which device.
-    #[arg(long, value_enum, default_value = "sim")]
-    pub device: Device,
+    /// Which device: sim, vfio-user:SOCKET or vfio:ADDRESS.
+    #[arg(long, value_name = "DEVICE", default_value = "sim")]
+    pub device: DeviceName,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -436,9 +539,9 @@ pub struct DeviceInfoArguments {
 /// `weir device counters`
 #[derive(Debug, Args)]
 pub struct CountersArguments {
-    /// Which device.
-    #[arg(long, value_enum, default_value = "sim")]
-    pub device: Device,
+    /// Which device: sim, vfio-user:SOCKET or vfio:ADDRESS.
+    #[arg(long, value_name = "DEVICE", default_value = "sim")]
+    pub device: DeviceName,
     /// Rules.
     #[command(flatten)]
     pub rules: RuleArguments,
@@ -477,8 +580,20 @@ pub struct RunArguments {
     #[command(flatten)]
     pub rules: RuleArguments,
     /// Capture file (pcap or pcapng).
-    #[arg(long, value_name = "FILE", required_unless_present = "example")]
+    #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
+    /// Listen to network interfaces; may be repeated, or a list with commas.
+    #[arg(long, value_name = "IF", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "inline", "passes", "rate"])]
+    pub tap: Vec<String>,
+    /// Stand between two network interfaces: frames go from one to the other unless they are dropped or rejected.
+    #[arg(long, value_name = "IF1,IF2", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "passes", "rate"])]
+    pub inline: Vec<String>,
+    /// With --tap or --inline: end after so many frames.
+    #[arg(long, value_name = "N")]
+    pub frames: Option<u64>,
+    /// With --tap or --inline: end after so many seconds.
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<u64>,
     /// Run the bundled example: made-up office traffic and a few rules.
     #[arg(long, conflicts_with_all = ["pcap", "rules"])]
     pub example: bool,
@@ -501,9 +616,10 @@ pub struct RunArguments {
     /// At most so many frames in a second.
     #[arg(long, value_name = "FRAMES", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
-    /// What inspects in front of the host.
-    #[arg(long, value_enum, default_value = "sim")]
-    pub device: Device,
+    /// What inspects in front of the host: sim, rtl or none; or a device that has frames of its own, in the place of
+    /// --pcap: vfio-user:SOCKET (a simulated NIC that `weir sim serve` serves) or vfio:ADDRESS (a PCI function).
+    #[arg(long, value_name = "DEVICE", default_value = "sim")]
+    pub device: DeviceName,
     /// Directory of eve.json and stats.json; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "log")]
     pub log_dir: PathBuf,

@@ -2,26 +2,28 @@
 
 use crate::args::Device;
 use crate::evidence::{message_evidence, stream_evidence};
-use crate::exchange::{Done, Due, Going, Ready};
+use crate::epochs::{Epochs, Sums};
+use crate::exchange::Exchanges;
 use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
 use crate::pipeline::{GOING_FRAMES, Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
-use crate::settings;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use crate::{live, settings};
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use weir_contract::counters::Counter;
 use weir_contract::enums::CapabilityType;
 use weir_contract::guards::Guard;
 use weir_contract::protocol::{CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{Amount, DeviceRuntime, Engine, HostCause, Retired, RuntimeCounters};
+use weir_engine::{Budget, DeviceRuntime, Engine, HostCause, Overload, RuntimeCounters};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
 use weir_rules::plan::{Class, Options, Plan, plan};
+use weir_live::Wire;
 use weir_rules::show::PROTOCOLS;
-use weir_sim::{Frame, Offer, SimConfig, Simulator};
+use weir_sim::{Frame, Offer, SimConfig, Simulator, Transmitted};
 
 /// Tables of a rule set, and the plan behind them.
 pub struct Tables {
@@ -116,8 +118,19 @@ pub fn driver_config(config: &Config, validate: bool) -> DriverConfig {
     }
 }
 
+/// What becomes of sources that take too much of a host that cannot follow a link.
+pub fn overload(config: &Config) -> Overload {
+    let share = f64::from(config.device.source_share) / 100.0;
+    // Who knew the hash could aim at the counters of others.
+    let secret = RandomState::new().hash_one(0);
+    Overload::new(Budget::new(share, secret), config.device.fail_mode == FailMode::Open)
+}
+
 /// Frame time that the host may lag behind the device: far less than TIMEOUT_MARGIN.
-const LAG_MAX: u64 = 1_000_000_000;
+pub(crate) const LAG_MAX: u64 = 1_000_000_000;
+
+/// Bytes of frames that wait in a TX ring.
+pub(crate) const TX_BYTES: u64 = 4 << 20;
 
 /// Times the host is asked to catch up for one frame before the run is given up.
 const WAITS_MAX: u32 = 10_000;
@@ -134,6 +147,18 @@ pub trait Nic: PciFunction + Clone {
     fn guard_counter(&self, guard: Guard) -> u64;
     /// Conservation identities that do not hold.
     fn broken_identities(&self) -> Vec<String>;
+    /// From now on what it transmits goes out by interfaces; `false`: it cannot.
+    fn transmit_by(&self, _: Option<Wire>) -> bool {
+        false
+    }
+    /// Frames offered from now on come from this port.
+    fn from_port(&self, _: u8) {}
+    /// Frame time goes on without a frame.
+    fn pass_time(&self, _: u64) {}
+    /// The host should look.
+    fn has_work(&self) -> bool {
+        true
+    }
     /// The configuration as far as the device can follow it.
     fn fit(&self, config: DriverConfig) -> DriverConfig {
         config
@@ -159,6 +184,30 @@ impl Nic for Simulator {
 
     fn broken_identities(&self) -> Vec<String> {
         Simulator::broken_identities(self)
+    }
+
+    fn transmit_by(&self, wire: Option<Wire>) -> bool {
+        let sink = wire.map(|wire| -> weir_sim::TransmitSink {
+            Box::new(move |what| match what {
+                Transmitted::Passed(frame) => wire.forward(frame),
+                Transmitted::Forwarded(number, frame) => wire.forward_number(number, frame),
+                Transmitted::Injected(port, frame) => wire.inject(port, frame),
+            })
+        });
+        self.on_transmit(sink);
+        true
+    }
+
+    fn from_port(&self, port: u8) {
+        Simulator::from_port(self, port);
+    }
+
+    fn pass_time(&self, time: u64) {
+        Simulator::pass_time(self, time);
+    }
+
+    fn has_work(&self) -> bool {
+        self.host_has_work()
     }
 }
 
@@ -208,6 +257,16 @@ pub fn rtl() -> Result<weir_rtl::RtlDevice, Failure> {
     })
 }
 
+/// The RTL is not part of this build.
+#[cfg(not(feature = "rtl"))]
+pub fn without_rtl() -> Failure {
+    Failure {
+        code: USAGE,
+        error: anyhow::anyhow!("`--device rtl`: this weir was built without the RTL"),
+        remedy: Some("build with `cargo build --release -p weir --features rtl`; it needs Verilator".to_owned()),
+    }
+}
+
 /// What a device says that it holds.
 pub fn capabilities<N: Nic>(nic: N) -> Result<Vec<(CapabilityType, u64, u64)>, Failure> {
     Ok(Driver::probe(nic).or_internal()?.info().or_internal()?.capabilities)
@@ -231,31 +290,6 @@ pub struct Behind<'a> {
     pub validate: bool,
 }
 
-/// The device's tables and the host's program become those of another epoch, from the next frame on. Whatever goes wrong,
-/// those before stay.
-fn exchange<N: Nic>(runtime: &mut DeviceRuntime<N>, due: &Due, frames: u64) -> Done {
-    let begin = Instant::now();
-    let mut done = Done { epoch: due.epoch, frames, load: Duration::ZERO, switch: Duration::ZERO, result: Ok(()) };
-    let Some((_, tables)) = due.ready.both() else {
-        let error = anyhow::anyhow!("the rules come without tables");
-        done.result = Err(Failure { code: INTERNAL, error, remedy: None });
-        return done;
-    };
-    let loaded = runtime.driver().load_tables(&tables.image.bytes);
-    done.load = begin.elapsed();
-    let begin = Instant::now();
-    done.result = loaded.and_then(|epoch| {
-        runtime.expect(epoch, due.ready.judge(due.epoch));
-        let result = runtime.driver().activate(epoch);
-        if result.is_err() {
-            runtime.unexpect(epoch);
-        }
-        result
-    }).or_input();
-    done.switch = begin.elapsed();
-    done
-}
-
 impl Behind<'_> {
     /// Inspects a source behind a NIC of its own.
     pub fn run(
@@ -275,16 +309,15 @@ impl Behind<'_> {
         sink: &mut dyn EventSink,
         control: &mut RunControl<'_>,
     ) -> Result<RunTotals, Failure> {
+        if let Source::Attached(attached) = source {
+            return attached.run(self, sink, control);
+        }
         match device {
             Device::Sim => self.run(source, sink, control),
             #[cfg(feature = "rtl")]
             Device::Rtl => self.run_on(&rtl()?, source, sink, control),
             #[cfg(not(feature = "rtl"))]
-            Device::Rtl => Err(Failure {
-                code: USAGE,
-                error: anyhow::anyhow!("`--device rtl`: this weir was built without the RTL"),
-                remedy: Some("build with `cargo build --release -p weir --features rtl`; it needs Verilator".to_owned()),
-            }),
+            Device::Rtl => Err(without_rtl()),
             Device::None => Err(Failure {
                 code: USAGE,
                 error: anyhow::anyhow!("`--device none` is no device to compare with"),
@@ -324,36 +357,40 @@ impl Behind<'_> {
     ) -> Result<RunTotals, Failure> {
         let Behind { loaded, tables, config, validate } = *self;
         let start = Instant::now();
-        let settings = model.fit(driver_config(config, validate));
+        let wire = source.live_mut().and_then(|live| live.wire());
+        let live_source = source.live_mut().is_some();
+        let mut settings = model.fit(driver_config(config, validate));
+        settings.tx_bytes = if wire.is_some() { TX_BYTES } else { 0 };
+        if wire.is_some() && !model.transmit_by(wire.clone()) {
+            return Err(Failure {
+                code: USAGE,
+                error: anyhow::anyhow!("this device does not send by interfaces of this host"),
+                remedy: Some("use --device sim or --device none with --inline".to_owned()),
+            });
+        }
         let vlan_key = settings.vlan_key;
         let mut driver = Driver::probe(model.clone()).or_internal()?;
         driver.set_up(&settings).or_usage()?;
         let epoch = driver.load_tables(&tables.image.bytes).or_input()?;
         driver.activate(epoch).or_internal()?;
-        driver.enable(false).or_internal()?;
+        driver.enable(wire.is_some()).or_internal()?;
         let load = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let cpu = cpu_seconds();
-        let engine_config = settings::engine(config, validate);
-        let raw_window = engine_config.raw_window;
-        let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
-        if control.profile.is_some() {
-            engine.profile_rules();
+        let mut runtime = self.runtime(driver, epoch, vlan_key, control.profile.is_some(), wire.is_some())?;
+        if live_source {
+            runtime.set_overload(overload(config));
         }
-        let gates = tables.plan.gates.iter().map(|name| &**name);
-        let evidence = stream_evidence(loaded, tables);
-        let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
-        runtime.set_messages(message_evidence(loaded, tables));
-        runtime.set_epoch(epoch);
-        let mut sums = Sums::default();
-        // What judges, and what is to judge: the first that the run came with, oldest first.
-        let mut judges: VecDeque<Option<Arc<Ready>>> = VecDeque::from([None]);
+        let mut epochs = Epochs::new(loaded, tables);
         let mut last_time = 0;
         let mut frames = 0u64;
         let mut taken_at = 0;
         let batch = u64::from(config.device.batch);
         let latency = u64::from(config.device.latency) * 1000;
-        while !control.stop.load(Ordering::Relaxed) {
+        if let Some(live) = source.live_mut() {
+            live.announce("behind a simulated NIC: a software model, no hardware is involved");
+        }
+        while source.goes_on(control.stop) {
             let mut result = Ok(());
             let more = source.next(&mut |frame| {
                 last_time = last_time.max(frame.time.0);
@@ -369,6 +406,9 @@ impl Behind<'_> {
                 if last_time.saturating_sub(taken_at) >= latency.min(LAG_MAX) {
                     result = runtime.poll(sink).or_internal();
                     taken_at = last_time;
+                }
+                if let Some(wire) = &wire {
+                    model.from_port(wire.ingress());
                 }
                 let mut waits = 0;
                 while result.is_ok() && model.offer(&offered) == Offer::Wait {
@@ -387,33 +427,28 @@ impl Behind<'_> {
             if !more {
                 break;
             }
-            frames += 1;
+            match source.live_mut().and_then(|live| live.idle()) {
+                Some(now) => {
+                    last_time = last_time.max(now);
+                    model.pass_time(last_time);
+                    runtime.poll(sink).or_internal()?;
+                    runtime.engine_mut().pass_time(last_time, sink);
+                    taken_at = last_time;
+                }
+                None => frames += 1,
+            }
+            runtime.expire_drops(last_time).or_internal()?;
+            if let Some(asked) = control.exchanges.as_deref_mut().and_then(Exchanges::asked) {
+                asked.answer(&mut runtime, last_time);
+            }
+            // Somebody waits for a frame that the host has to judge.
+            if live_source && model.has_work() {
+                runtime.poll(sink).or_internal()?;
+                taken_at = last_time;
+            }
             if let Some(exchanges) = control.exchanges.as_deref_mut() {
-                if let Some(due) = exchanges.due(frames) {
-                    // No more than one exchange waits for a frame to tell of it.
-                    if runtime.is_expecting() {
-                        runtime.poll(sink).or_internal()?;
-                        runtime.settle();
-                    }
-                    let done = exchange(&mut runtime, &due, frames);
-                    if done.result.is_ok() {
-                        judges.push_back(Some(due.ready));
-                    }
-                    exchanges.done(done);
-                }
-                for retired in runtime.take_retired() {
-                    let judge = sums.close((loaded, tables), &mut judges, &retired);
-                    exchanges.retired(retired.epoch, retired.program, judge);
-                }
-                if frames.is_multiple_of(GOING_FRAMES) {
-                    exchanges.going(&|| Going {
-                        frames,
-                        time: last_time,
-                        alerts: runtime.engine().counters().alerts,
-                        epoch: runtime.engine().epoch(),
-                        flows: runtime.engine().flows_by_epoch().to_vec(),
-                    });
-                }
+                let tell = frames.is_multiple_of(GOING_FRAMES);
+                epochs.step(&mut runtime, sink, exchanges, (frames, last_time), tell)?;
             }
             if frames.is_multiple_of(batch) {
                 runtime.poll(sink).or_internal()?;
@@ -424,36 +459,90 @@ impl Behind<'_> {
             }
         }
         runtime.poll(sink).or_internal()?;
-        runtime.settle();
-        for retired in runtime.take_retired() {
-            sums.close((loaded, tables), &mut judges, &retired);
-        }
-        let last = judges.pop_front().flatten();
-        let (loaded, tables) = last.as_deref().and_then(Ready::both).unwrap_or((loaded, tables));
+        epochs.settle(&mut runtime);
         runtime.finish(last_time, sink).or_internal()?;
         while !model.finish(last_time) {
             runtime.poll(sink).or_internal()?;
         }
         runtime.poll(sink).or_internal()?;
+        if let Some(live) = source.live_mut() {
+            live.check(model.counter(Counter::DroppedFrames) + model.counter(Counter::VerdictDrop))?;
+            model.transmit_by(None);
+        }
         let seconds = start.elapsed().as_secs_f64();
         if let (Some(place), Some(profile)) = (&mut control.profile, runtime.engine().rule_profile()) {
             place.clone_from(profile);
         }
         (control.tick)(Tick { progress: source.progress(), frames, alerts: runtime.engine().counters().alerts });
-        let mut totals = RunTotals { rules: loaded.totals.clone(), last_time, ..RunTotals::default() };
-        totals.rules.by_class =
-            Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
-        device_totals(model, &mut totals);
-        host_totals(loaded, &runtime, tables, sums, &mut totals);
-        totals.named = runtime.engine().statistics();
-        totals.datasets = runtime.engine().saved_datasets();
-        totals.protocols = protocols(runtime.counters());
-        totals.host.cpu_seconds = cpu_seconds() - cpu;
-        totals.seconds.load = loaded.seconds + tables.seconds + load;
-        totals.seconds.run = seconds;
-        totals.compute_shares();
+        let times = Times { last: last_time, load, run: seconds, cpu: cpu_seconds() - cpu };
+        let counter = |counter| model.counter(counter);
+        let guard = |guard| model.guard_counter(guard);
+        let mut totals = self.totals(&runtime, epochs, (&counter, &guard), times);
+        totals.interfaces = source.live_mut().map(|live| live.totals()).unwrap_or_default();
         Ok(totals)
     }
+
+    /// Driver, engine and what the tables look for, together: `epoch` is what the device calls the tables; `inline`: verdicts are
+    /// carried out.
+    pub(crate) fn runtime<P: PciFunction>(
+        &self,
+        driver: Driver<P>,
+        epoch: u32,
+        vlan_key: bool,
+        profile: bool,
+        inline: bool,
+    ) -> Result<DeviceRuntime<P>, Failure> {
+        let Behind { loaded, tables, config, validate } = *self;
+        let mut engine_config = settings::engine(config, validate);
+        engine_config.inline |= inline;
+        let raw_window = engine_config.raw_window;
+        let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        if profile {
+            engine.profile_rules();
+        }
+        let gates = tables.plan.gates.iter().map(|name| &**name);
+        let evidence = stream_evidence(loaded, tables);
+        let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
+        runtime.set_messages(message_evidence(loaded, tables));
+        runtime.set_epoch(epoch);
+        if inline {
+            runtime.set_inline(live::inline(config));
+        }
+        Ok(runtime)
+    }
+
+    /// What a run adds up to; `device`: its counters.
+    pub(crate) fn totals<P: PciFunction>(
+        &self,
+        runtime: &DeviceRuntime<P>,
+        epochs: Epochs<'_>,
+        device: (&dyn Fn(Counter) -> u64, &dyn Fn(Guard) -> u64),
+        times: Times,
+    ) -> RunTotals {
+        epochs.last(|loaded, tables, sums| {
+            let mut totals = RunTotals { rules: loaded.totals.clone(), last_time: times.last, ..RunTotals::default() };
+            totals.rules.by_class =
+                Class::ALL.iter().map(|&class| (class.letter().to_string(), tables.plan.count(class) as u64)).collect();
+            device_totals(device.0, device.1, &mut totals);
+            host_totals(loaded, runtime, tables, sums, &mut totals);
+            totals.named = runtime.engine().statistics();
+            totals.datasets = runtime.engine().saved_datasets();
+            totals.protocols = protocols(runtime.counters());
+            totals.host.cpu_seconds = times.cpu;
+            totals.seconds.load = self.loaded.seconds + self.tables.seconds + times.load;
+            totals.seconds.run = times.run;
+            totals.compute_shares();
+            totals
+        })
+    }
+}
+
+/// Times of a run: frame time of the last frame; seconds to load, to run, and of the processor.
+pub(crate) struct Times {
+    pub(crate) last: u64,
+    pub(crate) load: f64,
+    pub(crate) run: f64,
+    pub(crate) cpu: f64,
 }
 
 /// What reached the host by protocol, by the names of EVE.
@@ -477,8 +566,7 @@ fn protocols(counters: &RuntimeCounters) -> BTreeMap<String, ProtocolTotals> {
     out
 }
 
-fn device_totals<N: Nic>(model: &N, totals: &mut RunTotals) {
-    let counter = |counter| model.counter(counter);
+fn device_totals(counter: &dyn Fn(Counter) -> u64, guard_counter: &dyn Fn(Guard) -> u64, totals: &mut RunTotals) {
     let d = &mut totals.device;
     d.received_packets = counter(Counter::ReceivedFrames);
     d.received_bytes = counter(Counter::ReceivedBytes);
@@ -487,76 +575,21 @@ fn device_totals<N: Nic>(model: &N, totals: &mut RunTotals) {
     d.diverted_bytes = counter(Counter::DivertedBytes);
     d.dropped_packets = counter(Counter::DroppedFrames);
     d.bypassed_packets = counter(Counter::BypassedFrames);
+    d.denied_packets = counter(Counter::VerdictDrop);
+    d.injected_packets = counter(Counter::InjectedFrames);
     d.flows = counter(Counter::FlowsCreated);
     d.settled = counter(Counter::Settles);
     d.released = counter(Counter::ReleaseDone);
     d.guards = Guard::ALL
         .iter()
-        .map(|&guard| (guard.name().to_owned(), model.guard_counter(guard)))
+        .map(|&guard| (guard.name().to_owned(), guard_counter(guard)))
         .filter(|(_, n)| *n > 0)
         .collect();
 }
 
-/// What the epochs of a run sent to the host.
-#[derive(Default)]
-struct Sums {
-    by_cause: BTreeMap<String, Cause>,
-    /// By gid and sid: class, reason and amount.
-    by_rule: BTreeMap<(u32, u32), (char, String, Cause)>,
-}
-
-impl Sums {
-    /// Adds an epoch that is over, of the oldest of `judges`, which is taken off; `first`: what the run came with, where that
-    /// is none.
-    fn close(
-        &mut self,
-        first: (&Loaded, &Tables),
-        judges: &mut VecDeque<Option<Arc<Ready>>>,
-        retired: &Retired,
-    ) -> Option<Arc<Ready>> {
-        let judge = judges.pop_front().flatten();
-        if let Some((loaded, tables)) = judge.as_deref().map_or(Some(first), Ready::both) {
-            self.add(loaded, tables, &retired.causes, &retired.records);
-        }
-        judge
-    }
-
-    fn add(
-        &mut self,
-        loaded: &Loaded,
-        tables: &Tables,
-        causes: &BTreeMap<HostCause, Amount>,
-        records: &HashMap<u32, Amount>,
-    ) {
-        let add = |sum: &mut Cause, amount: &Amount| {
-            sum.packets += amount.frames;
-            sum.bytes += amount.bytes;
-        };
-        for (cause, amount) in causes {
-            let name = match cause {
-                HostCause::Guard(n) => Guard::from_raw(*n).map_or("guard", Guard::name).to_owned(),
-                HostCause::Record(id) => class_of(tables, *id),
-                HostCause::Sticky => "sticky".to_owned(),
-                HostCause::History => "history".to_owned(),
-                HostCause::Handover => "handover".to_owned(),
-            };
-            add(self.by_cause.entry(name).or_default(), amount);
-        }
-        let rules = loaded.program.sources();
-        for (record, amount) in records {
-            let owner = tables.image.tables.owners.get(*record as usize).and_then(|owners| owners.first());
-            let Some(rule) = owner.map(|rule| *rule as usize) else { continue };
-            let (Some(source), Some(planned)) = (rules.get(rule), tables.plan.rules.get(rule)) else { continue };
-            let sum = self.by_rule.entry((source.identity.gid, source.identity.sid));
-            let sum = sum.or_insert_with(|| (planned.class.letter(), planned.reason.clone(), Cause::default()));
-            add(&mut sum.2, amount);
-        }
-    }
-}
-
-fn host_totals<N: Nic>(
+fn host_totals<P: PciFunction>(
     loaded: &Loaded,
-    runtime: &DeviceRuntime<N>,
+    runtime: &DeviceRuntime<P>,
     tables: &Tables,
     mut sums: Sums,
     totals: &mut RunTotals,
@@ -573,6 +606,9 @@ fn host_totals<N: Nic>(
     h.history_bytes = counted.history.bytes;
     h.history_truncated = counted.truncated;
     h.limits = engine.limits().map(|(name, n)| (name.to_owned(), n)).collect();
+    if counted.over_budget.frames > 0 {
+        h.limits.insert("device.source-share".to_owned(), counted.over_budget.frames);
+    }
     h.by_cause = sums.by_cause;
     h.by_record = counted
         .causes
@@ -598,10 +634,3 @@ fn host_totals<N: Nic>(
 
 /// Rules listed in the totals.
 const COSTS_MAX: usize = 20;
-
-/// Class of the first rule that a record belongs to.
-fn class_of(tables: &Tables, record: u32) -> String {
-    let owner = tables.image.tables.owners.get(record as usize).and_then(|owners| owners.first());
-    let rule = owner.and_then(|rule| tables.plan.rules.get(*rule as usize));
-    rule.map_or_else(|| "always".to_owned(), |rule| format!("class {}", rule.class.letter()))
-}

@@ -5,6 +5,7 @@
 //! be freed elsewhere.
 
 use crate::device::Tables;
+use crate::dropped::Asked;
 use crate::evidence::{message_evidence, stream_evidence};
 use crate::exit::Failure;
 use crate::pipeline::Loaded;
@@ -100,6 +101,10 @@ pub trait Exchanges {
     /// comes without `ready`.
     fn retired(&mut self, epoch: u32, program: Arc<Program>, ready: Option<Arc<Ready>>) {
         let _ = (epoch, program, ready);
+    }
+    /// Something is asked about flows that the device drops.
+    fn asked(&mut self) -> Option<Asked> {
+        None
     }
     /// Every few hundred frames.
     fn going(&mut self, going: &dyn Fn() -> Going) {

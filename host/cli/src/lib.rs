@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+pub mod attached;
 pub mod bundle;
 mod bundle_normal;
 pub mod cost;
@@ -12,16 +13,20 @@ pub mod cost;
 pub mod commands;
 pub mod deployment;
 pub mod device;
+pub mod dropped;
+mod epochs;
 pub mod evidence;
 pub mod exchange;
 mod firewall;
 mod example;
 pub mod exit;
+pub mod live;
 mod out;
 pub mod pipeline;
 pub mod planning;
 pub mod progress;
 pub mod ruleset;
+mod serve;
 pub mod settings;
 pub mod suricata;
 

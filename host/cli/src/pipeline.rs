@@ -2,12 +2,13 @@
 
 use crate::exchange::{Done, Exchanges, Going};
 use crate::exit::{Failure, INTERNAL, OrExit};
+use crate::live::{self, Live};
 use crate::planning::Planning;
 use crate::ruleset;
 use crate::settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use weir_capture::CaptureReader;
@@ -132,6 +133,10 @@ pub enum Source {
     Files(Box<Files>),
     /// One source again and again, and no faster than wanted.
     Replay(Box<Replay>),
+    /// Network interfaces.
+    Live(Box<Live>),
+    /// A device that has frames of its own.
+    Attached(Box<crate::attached::Attached>),
 }
 
 /// A source that is played again and again.
@@ -149,7 +154,7 @@ pub struct Replay {
 }
 
 /// Frames a second.
-struct Pace {
+pub(crate) struct Pace {
     rate: u64,
     begin: Instant,
     frames: u64,
@@ -188,19 +193,32 @@ impl Replay {
 }
 
 impl Pace {
-    /// Until the next frame is due.
-    fn wait(&mut self) {
+    /// So many, from now on.
+    pub(crate) fn new(rate: u64) -> Self {
+        Pace { rate, begin: Instant::now(), frames: 0 }
+    }
+
+    /// How long before the next frame is due; none: it is, and counts as played.
+    pub(crate) fn early(&mut self) -> Option<std::time::Duration> {
         let due = self.begin + std::time::Duration::from_secs_f64(self.frames as f64 / self.rate as f64);
         let now = Instant::now();
         match due.checked_duration_since(now) {
             // Short sleeps are longer than they say.
-            Some(early) if early.as_micros() > 1000 => std::thread::sleep(early),
+            Some(early) if early.as_micros() > 1000 => return Some(early),
             Some(_) => {}
             // What was missed is not made up for at once.
             None if now.duration_since(due).as_secs() >= 1 => (self.begin, self.frames) = (now, 0),
             None => {}
         }
         self.frames += 1;
+        None
+    }
+
+    /// Until the next frame is due.
+    fn wait(&mut self) {
+        while let Some(early) = self.early() {
+            std::thread::sleep(early);
+        }
     }
 }
 
@@ -210,6 +228,8 @@ pub struct Files {
     rest: std::collections::VecDeque<PathBuf>,
     frames: u64,
     before: u64,
+    /// Number of the first frame of each file behind the first.
+    starts: Arc<Mutex<Vec<u64>>>,
 }
 
 impl Source {
@@ -227,8 +247,17 @@ impl Source {
                 rest: rest.iter().cloned().collect(),
                 frames: 0,
                 before: 0,
+                starts: Arc::default(),
             }))),
             [] => Ok(Source::memory(weir_synth::Capture::default())),
+        }
+    }
+
+    /// Where each file behind the first begins, as far as they have been opened.
+    pub fn starts(&self) -> Arc<Mutex<Vec<u64>>> {
+        match self {
+            Source::Files(files) => Arc::clone(&files.starts),
+            _ => Arc::default(),
         }
     }
 
@@ -241,7 +270,7 @@ impl Source {
     ) -> Result<Source, Failure> {
         let source = open()?;
         let left = passes.checked_sub(1);
-        let pace = rate.map(|rate| Pace { rate, begin: Instant::now(), frames: 0 });
+        let pace = rate.map(Pace::new);
         Ok(Source::Replay(Box::new(Replay { open, source, left, frames: 0, offset: 0, times: None, pace })))
     }
 
@@ -250,7 +279,7 @@ impl Source {
         Source::Memory(capture, 0)
     }
 
-    /// Hands the next frame to `take`; false at the end.
+    /// Hands the next frame to `take`; false at the end. (Live, none may have come for a while: see `live_mut`.)
     pub fn next(&mut self, take: &mut dyn FnMut(&Frame<'_>)) -> Result<bool, Failure> {
         match self {
             Source::File(reader) => {
@@ -266,8 +295,12 @@ impl Source {
                 let Some(next) = files.rest.pop_front() else { return Ok(false) };
                 files.before += files.reader.position();
                 files.reader = CaptureReader::open(&next).or_input()?;
+                let mut starts = files.starts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                starts.push(files.frames + 1);
             },
             Source::Replay(replay) => replay.next(take),
+            Source::Live(live) => live.next(take),
+            Source::Attached(_) => Ok(false),
             Source::Memory(capture, at) => {
                 let Some(frame) = capture.frames.get(*at) else { return Ok(false) };
                 *at += 1;
@@ -283,21 +316,41 @@ impl Source {
         }
     }
 
+    /// Network interfaces, if it is those.
+    pub fn live_mut(&mut self) -> Option<&mut Live> {
+        if let Source::Live(live) = self { Some(live) } else { None }
+    }
+
+    /// Whether to ask for the next frame: an interrupted run ends, but what has come by an interface is still taken.
+    pub(crate) fn goes_on(&mut self, stop: &AtomicBool) -> bool {
+        match (stop.load(Ordering::Relaxed), self.live_mut()) {
+            (true, Some(live)) => {
+                live.drain();
+                true
+            }
+            (stopped, _) => !stopped,
+        }
+    }
+
     /// Bytes consumed, and in all.
     pub fn progress(&self) -> (u64, u64) {
         match self {
             Source::File(reader) => (reader.position(), reader.size().unwrap_or(0)),
             Source::Files(files) => (files.before + files.reader.position(), 0),
             Source::Replay(replay) => replay.source.progress(),
+            Source::Live(live) => live.progress(),
+            Source::Attached(_) => (0, 0),
             Source::Memory(capture, at) => (*at as u64, capture.frames.len() as u64),
         }
     }
 
     /// What was odd about it, for people.
-    pub fn remarks(&self) -> Vec<String> {
+    pub fn remarks(&mut self) -> Vec<String> {
         let reader = match self {
             Source::File(reader) => reader,
             Source::Replay(replay) => return replay.source.remarks(),
+            Source::Live(live) => return live.remarks(),
+            Source::Attached(attached) => return attached.remarks(),
             Source::Files(_) | Source::Memory(..) => return Vec::new(),
         };
         let end = reader
@@ -358,8 +411,12 @@ pub fn run_full(
 ) -> Result<RunTotals, Failure> {
     let start = Instant::now();
     let cpu = cpu_seconds();
+    let wire = source.live_mut().and_then(|live| live.wire());
     let mut engine =
         Engine::new(settings::engine(config, validate), Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+    if wire.is_some() {
+        engine.set_inline();
+    }
     if control.profile.is_some() {
         engine.profile_rules();
     }
@@ -367,16 +424,28 @@ pub fn run_full(
     let mut frames = 0u64;
     let mut rules = loaded.totals.clone();
     let mut judge = None;
-    while !control.stop.load(Ordering::Relaxed) {
+    if let Some(live) = source.live_mut() {
+        live.announce("no device: the engine inspects every packet");
+    }
+    while source.goes_on(control.stop) {
         let more = source.next(&mut |frame| {
             // Time never runs backwards (reference semantics, section 1).
             last_time = last_time.max(frame.time.0);
             engine.frame(&Frame { time: weir_packet::Time(last_time), ..*frame }, sink);
+            if let Some(wire) = &wire {
+                live::carry_out(&mut engine, wire, frame.data, live::inline(config));
+            }
         })?;
         if !more {
             break;
         }
-        frames += 1;
+        match source.live_mut().and_then(|live| live.idle()) {
+            Some(now) => {
+                last_time = last_time.max(now);
+                engine.pass_time(last_time, sink);
+            }
+            None => frames += 1,
+        }
         if let Some(exchanges) = control.exchanges.as_deref_mut() {
             if let Some(due) = exchanges.due(frames) {
                 let begin = Instant::now();
@@ -401,6 +470,9 @@ pub fn run_full(
         }
     }
     engine.finish(last_time, sink);
+    if let Some(live) = source.live_mut() {
+        live.check(0)?;
+    }
     if let (Some(place), Some(profile)) = (&mut control.profile, engine.rule_profile()) {
         place.clone_from(profile);
     }
@@ -417,6 +489,7 @@ pub fn run_full(
     totals.host.limits = counters.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     totals.seconds.load = loaded.seconds;
     totals.seconds.run = start.elapsed().as_secs_f64();
+    totals.interfaces = source.live_mut().map(|live| live.totals()).unwrap_or_default();
     totals.compute_shares();
     Ok(totals)
 }

@@ -27,6 +27,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             one_sided: config.stream.async_oneside,
             depth: config.stream.depth.0,
             queue_limit: config.stream.queue_limit.bytes(),
+            memory: weir_reassembly::Budget::new(config.stream.stream_memory.0).into(),
             policy: segment_policy(config.stream.policy),
             delivery: match config.stream.inspect {
                 Inspection::Arrival => weir_reassembly::Delivery::Arrival,
@@ -53,6 +54,7 @@ pub fn engine(config: &Config, validate: bool) -> weir_engine::EngineConfig {
             tls_message_limit: config.app_layer.tls_message_limit.bytes(),
             // The engine knows whether rules ask for them.
             file_digests: false,
+            by_delivery: config.app_layer.by_delivery,
             links: weir_app_layer::config::Links {
                 schemes: weir_app_layer::config::Links::SCHEMES
                     .iter()

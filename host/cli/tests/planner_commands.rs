@@ -180,3 +180,18 @@ fn images_that_a_device_would_refuse() {
         }
     }
 }
+
+/// What is tried, and that it is on a simulated device, stands in both forms.
+#[test]
+fn a_device_is_tried_before_it_is_trusted() {
+    let place = Place::empty("selftest");
+    let (code, out, error) = place.weir(&["device", "selftest", "--set", "device.queues=4"]);
+    assert_eq!(code, 0, "{out}{error}");
+    for part in ["damaged tables", "over 4 queues", "simulated NIC", "0 failed"] {
+        assert!(out.contains(part), "{part} is not in\n{out}");
+    }
+    let (code, out, _) = place.weir(&["device", "selftest", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, value["failed"].as_u64(), value["simulated"].as_bool()), (0, Some(0), Some(true)));
+    assert_eq!(place.weir(&["device", "selftest", "--device", "none"]).0, 2);
+}

@@ -20,7 +20,7 @@ pub struct FlowFacts {
     pub established: bool,
     /// Protocol detection.
     pub protocol: Detection,
-    /// What it said before a declared protocol change (else the same).
+    /// What it said before a declared protocol change; unknown if there was none.
     pub original_protocol: Detection,
     /// What each direction's bytes alone say.
     pub protocol_by_side: [Detection; 2],

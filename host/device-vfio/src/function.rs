@@ -1,6 +1,6 @@
 //! The function: registers, mappings, vectors. The one unsafe call of this crate is the DMA mapping.
 
-use crate::iova::IovaSpace;
+
 use crate::sysfs;
 use pci_driver::backends::vfio::VfioPciDevice;
 use pci_driver::device::PciDevice;
@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 use std::time::Duration;
 use weir_contract::constants::{BAR_REGISTERS, BAR_REGISTERS_SIZE, PCI_DEVICE, PCI_VENDOR, QUEUES_MAX};
-use weir_device::{DeviceError, DmaMemory, PciFunction, Permission};
+use weir_device::{DeviceError, DmaMemory, IovaSpace, PciFunction, Permission};
 
 /// Offset of the command register (PCI 3.0 section 6.2.2).
 const COMMAND: u64 = 0x04;
@@ -139,6 +139,32 @@ impl VfioFunction {
         move |source| DeviceError::Io { what: format!("{address}: {what}"), source }
     }
 
+    /// One of these vectors has been raised; waits for at most `timeout`.
+    fn listen(&self, vectors: &[OwnedFd], timeout: Duration) -> Result<bool, DeviceError> {
+        let limit = Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        let mut polled: Vec<PollFd<'_>> = vectors.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        match poll(&mut polled, Some(&limit)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(false),
+            Ok(_) => {}
+            Err(e) => return Err(self.io("waiting for an interrupt")(e.into())),
+        }
+        let mut raised = false;
+        for (fd, polled) in vectors.iter().zip(&polled) {
+            if polled.revents().is_empty() {
+                continue;
+            }
+            match rustix::io::read(fd, &mut [0u8; 8]) {
+                Ok(_) => raised = true,
+                Err(rustix::io::Errno::AGAIN) => {}
+                Err(e) => return Err(self.io("reading an interrupt")(e.into())),
+            }
+        }
+        Ok(raised)
+    }
+
     fn check(&self, bar: u8, offset: u32) -> Result<u64, DeviceError> {
         if bar != BAR_REGISTERS || !offset.is_multiple_of(4) || u64::from(offset) + 4 > BAR_REGISTERS_SIZE {
             return Err(DeviceError::Backend(format!("{}: no register at BAR {bar} offset {offset:#x}", self.address)));
@@ -174,6 +200,10 @@ impl PciFunction for VfioFunction {
         self.registers.region().write_le_u32(offset, value).map_err(self.io("writing a register"))
     }
 
+    fn allocate(&mut self, length: usize) -> io::Result<DmaMemory> {
+        DmaMemory::huge(length)
+    }
+
     fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError> {
         let iommu = self.device.iommu();
         let (ranges, alignment) = (iommu.valid_iova_ranges().to_vec(), iommu.alignment() as u64);
@@ -187,6 +217,7 @@ impl PciFunction for VfioFunction {
             Permission::Read => Permissions::Read,
             Permission::Write => Permissions::ReadWrite,
         };
+        memory.touch();
         if let Err(e) = map(&self.device, iova, memory, permissions) {
             self.space.give(iova);
             return Err(DeviceError::Mapping(format!(
@@ -220,22 +251,11 @@ impl PciFunction for VfioFunction {
                 self.vectors.len()
             )));
         };
-        let limit = Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        let mut polled = [PollFd::new(fd, PollFlags::IN)];
-        match poll(&mut polled, Some(&limit)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(false),
-            Ok(_) => {}
-            Err(e) => return Err(self.io("waiting for an interrupt")(e.into())),
-        }
-        let mut count = [0u8; 8];
-        match rustix::io::read(fd, &mut count) {
-            Ok(_) => Ok(true),
-            Err(rustix::io::Errno::AGAIN) => Ok(false),
-            Err(e) => Err(self.io("reading an interrupt")(e.into())),
-        }
+        self.listen(std::slice::from_ref(fd), timeout)
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Result<bool, DeviceError> {
+        self.listen(&self.vectors, timeout)
     }
 
     fn reset(&mut self) -> Result<(), DeviceError> {

@@ -8,7 +8,6 @@
 #![deny(unsafe_code)]
 
 mod function;
-mod iova;
 mod sysfs;
 
 pub use function::VfioFunction;

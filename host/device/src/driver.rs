@@ -3,6 +3,7 @@
 mod history;
 mod info;
 mod queue;
+pub mod selftest;
 mod tables;
 pub mod validate;
 
@@ -63,6 +64,8 @@ pub struct DriverConfig {
     pub tunnel_ports: Vec<u16>,
     /// Seconds between reports of a long-lived flow, 0: none.
     pub report_interval: u32,
+    /// Bytes of frames that the TX entries of a queue may hold at once; 0: none, on a tap.
+    pub tx_bytes: u64,
 }
 
 impl Default for DriverConfig {
@@ -83,6 +86,7 @@ impl Default for DriverConfig {
             timeouts: [60, 600, 60, 30, 300, 30, 30, 300],
             tunnel_ports: vec![4789, 4790, 6081, 3544, 2152],
             report_interval: 60,
+            tx_bytes: 0,
         }
     }
 }
@@ -99,9 +103,33 @@ pub struct Driver<P> {
 impl<P: PciFunction> Driver<P> {
     /// Check what answers, and bring it to a known state. Nothing is enabled yet.
     pub fn probe(pci: P) -> Result<Self, DeviceError> {
-        let mut driver = Self::attach(pci)?;
-        driver.reset()?;
-        Ok(driver)
+        Self::attach(pci)?.restart()
+    }
+
+    /// Bring an attached device to a known state. Nothing is enabled yet.
+    pub fn restart(mut self) -> Result<Self, DeviceError> {
+        self.reset()?;
+        self.queues.clear();
+        Ok(self)
+    }
+
+    /// Check what answers, and take over from a host that is gone, as [`Driver::take_over`] does.
+    pub fn resume(pci: P) -> Result<(Self, bool), DeviceError> {
+        Self::attach(pci)?.take_over()
+    }
+
+    /// Take over from a host that is gone: flows that it blocked stay blocked, counters go on, and the device has applied its
+    /// fail mode since (decision 0024). `false`: this device cannot; it was reset.
+    pub fn take_over(mut self) -> Result<(Self, bool), DeviceError> {
+        let takeover = self.capability(enums::CapabilityType::Takeover);
+        if takeover.is_none_or(|takeover| takeover.value0 & 1 == 0) {
+            return Ok((self.restart()?, false));
+        }
+        self.disable()?;
+        // What went wrong for the other host is not this one's.
+        self.pci.write32(BAR, r::ERROR, u32::MAX)?;
+        self.queues.clear();
+        Ok((self, true))
     }
 
     /// Check what answers and leave it as it is: to read identity, capabilities and counters of a device at work.
@@ -248,7 +276,7 @@ impl<P: PciFunction> Driver<P> {
         }
         self.queues.clear();
         for n in 0..config.queues {
-            let queue = Queue::new(&mut self.pci, n, &config.queue, entries)?;
+            let queue = Queue::new(&mut self.pci, n, &config.queue, entries, config.tx_bytes)?;
             self.queues.push(queue);
         }
         self.check()
@@ -261,6 +289,43 @@ impl<P: PciFunction> Driver<P> {
         self.check()
     }
 
+    /// Raise a queue's vector whenever so many descriptors or flow records of it are unread, and vector 0 for every cause
+    /// there is; 0: nothing.
+    pub fn interrupt_after(&mut self, unread: u32) -> Result<(), DeviceError> {
+        self.pci.write32(BAR, r::INTERRUPT_MASK, if unread == 0 { 0 } else { u32::MAX })?;
+        for n in 0..self.queues.len() as u32 {
+            self.pci.write32(BAR, r::queue::at(n, r::queue::DESCRIPTOR_INTERRUPT), unread)?;
+        }
+        Ok(())
+    }
+
+    /// Any vector has been raised; waits for at most `timeout`.
+    pub fn wait(&mut self, timeout: std::time::Duration) -> Result<bool, DeviceError> {
+        self.pci.wait(timeout)
+    }
+
+    /// The device takes frames, as it was told; an error if not.
+    pub fn is_at_work(&mut self) -> Result<(), DeviceError> {
+        match self.pci.read32(BAR, r::STATUS)? {
+            u32::MAX => Err(DeviceError::Removed),
+            status if status & Status::ENABLED.0 == 0 => Err(DeviceError::Stopped),
+            _ => Ok(()),
+        }
+    }
+
+    /// The source of frames is over: what has been written to the rings by now is all there is.
+    pub fn source_ended(&mut self) -> Result<bool, DeviceError> {
+        match self.pci.read32(BAR, r::STATUS)? {
+            u32::MAX => Err(DeviceError::Removed),
+            status => Ok(status & Status::SOURCE_ENDED.0 != 0),
+        }
+    }
+
+    /// Number and time of the last frame that the device took.
+    pub fn frame(&mut self) -> Result<(u64, u64), DeviceError> {
+        Ok((self.pci.read64(BAR, r::FRAME_NUMBER)?, self.pci.read64(BAR, r::FRAME_TIME)?))
+    }
+
     /// Take no more frames.
     pub fn disable(&mut self) -> Result<(), DeviceError> {
         self.pci.write32(BAR, r::CONTROL, 0)
@@ -270,6 +335,14 @@ impl<P: PciFunction> Driver<P> {
     pub fn flush(&mut self) -> Result<(), DeviceError> {
         let control = self.pci.read32(BAR, r::CONTROL)?;
         self.pci.write32(BAR, r::CONTROL, control | Control::FLUSH.0)
+    }
+
+    /// A flush is under way.
+    pub fn is_flushing(&mut self) -> Result<bool, DeviceError> {
+        match self.pci.read32(BAR, r::CONTROL)? {
+            u32::MAX => Err(DeviceError::Removed),
+            control => Ok(control & Control::FLUSH.0 != 0),
+        }
     }
 
     /// Report and clear an error of the device.
@@ -305,6 +378,11 @@ impl<P: PciFunction> Driver<P> {
             Some(q) => q.next_descriptor(queue),
             None => Ok(None),
         }
+    }
+
+    /// Descriptors of a queue that the host is not done with, and entries of its ring.
+    pub fn backlog(&self, queue: usize) -> (u32, u32) {
+        self.queues.get(queue).map_or((0, 1), Queue::backlog)
     }
 
     /// The host is done with every descriptor it took from a queue.
@@ -354,6 +432,14 @@ impl<P: PciFunction> Driver<P> {
         }
     }
 
+    /// Put a command with a frame's bytes into a queue's TX ring: FORWARD inline, or INJECT.
+    pub fn send(&mut self, queue: usize, entry: &TxEntry, frame: &[u8]) -> Result<(), DeviceError> {
+        match self.queues.get_mut(queue) {
+            Some(q) => q.send(&mut self.pci, queue, entry, frame),
+            None => Err(DeviceError::TxStuck { queue }),
+        }
+    }
+
     /// Command naming a flow.
     pub fn flow_command(
         &mut self,
@@ -374,12 +460,14 @@ impl<P: PciFunction> Driver<P> {
         self.command(queue, &entry)
     }
 
-    /// Only these scopes can still match in the flow (0xff: all again); its frames are recorded as before.
-    pub fn mask_scopes(&mut self, queue: usize, flow: (u32, u32), scopes: u8) -> Result<(), DeviceError> {
+    /// Only these scopes can still match in the flow (0xff: all again), and its protocol class is this one (0: as the device
+    /// knows); its frames are recorded as before.
+    pub fn settle(&mut self, queue: usize, flow: (u32, u32), scopes: u8, told_class: u8) -> Result<(), DeviceError> {
         let entry = TxEntry {
             command: TxCommand::Settle as u8,
             flags: TxFlags::KEEP_HISTORY.0,
             scopes,
+            told_class,
             flow_index: flow.0,
             flow_generation: flow.1,
             ..TxEntry::ZERO
@@ -399,6 +487,15 @@ impl<P: PciFunction> Driver<P> {
     pub fn ring(&mut self, queue: usize) -> Result<(), DeviceError> {
         match self.queues.get_mut(queue) {
             Some(q) => q.ring(&mut self.pci),
+            None => Ok(()),
+        }
+    }
+
+    /// Ring the doorbell of a queue and wait until its commands are carried out, or until they wait for the host
+    /// themselves. What the device wrote meanwhile can be read.
+    pub fn ring_and_wait(&mut self, queue: usize) -> Result<(), DeviceError> {
+        match self.queues.get_mut(queue) {
+            Some(q) => q.ring_and_wait(&mut self.pci),
             None => Ok(()),
         }
     }

@@ -58,6 +58,9 @@ pub enum DeviceError {
         /// Detail.
         detail: u64,
     },
+    /// Somebody has reset the device, or stopped it, under this host.
+    #[error("the device was reset or stopped under this host: its frames meet the fail mode; start again (a supervisor does)")]
+    Stopped,
     /// The device wrote something that cannot be.
     #[error("queue {queue}: the device wrote an impossible {what}: {value:#x}")]
     Lying {

@@ -97,6 +97,10 @@ impl<P: PciFunction> PciFunction for Faulty<P> {
         if self.write() { self.inner.write32(bar, offset, value) } else { Ok(()) }
     }
 
+    fn allocate(&mut self, length: usize) -> std::io::Result<DmaMemory> {
+        self.inner.allocate(length)
+    }
+
     fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError> {
         self.mappings += 1;
         let n = self.mappings;
@@ -115,6 +119,13 @@ impl<P: PciFunction> PciFunction for Faulty<P> {
             return Ok(false);
         }
         self.inner.interrupt(vector, timeout)
+    }
+
+    fn wait(&mut self, timeout: Duration) -> Result<bool, DeviceError> {
+        if self.faults.contains(&Fault::NoInterrupts) {
+            return Ok(false);
+        }
+        self.inner.wait(timeout)
     }
 
     fn reset(&mut self) -> Result<(), DeviceError> {

@@ -10,10 +10,13 @@ pub mod driver;
 pub mod error;
 pub mod fault;
 pub mod iommu;
+pub mod iova;
 pub mod pci;
 
 pub use dma::DmaMemory;
+pub use driver::selftest;
 pub use driver::{Driver, DriverConfig, HistoryFrame, QueueConfig};
 pub use error::DeviceError;
-pub use iommu::{IommuError, IommuTable, Permission};
+pub use iommu::{IommuError, IommuTable, Map, MapError, Permission};
+pub use iova::IovaSpace;
 pub use pci::PciFunction;

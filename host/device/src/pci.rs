@@ -26,12 +26,22 @@ pub trait PciFunction {
         self.write32(bar, offset, value as u32)?;
         self.write32(bar, offset + 4, (value >> 32) as u32)
     }
+    /// Memory of at least `length` bytes that [`PciFunction::map`] can make reachable for this device.
+    fn allocate(&mut self, length: usize) -> std::io::Result<DmaMemory> {
+        DmaMemory::new(length)
+    }
     /// Make `memory` reachable for the device; gives its IOVA.
     fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError>;
     /// Take a mapping back. The device can no longer reach the memory when this returns.
     fn unmap(&mut self, iova: u64) -> Result<(), DeviceError>;
     /// A vector has been raised since the last call; waits for at most `timeout`.
     fn interrupt(&mut self, vector: u16, timeout: Duration) -> Result<bool, DeviceError>;
+    /// Any vector has been raised since it was last asked about; waits for at most `timeout`. A function that is stepped
+    /// by its caller has nothing to wait for.
+    fn wait(&mut self, timeout: Duration) -> Result<bool, DeviceError> {
+        let _ = timeout;
+        Ok(true)
+    }
     /// Function-level reset: mappings stay, registers return to their reset values.
     fn reset(&mut self) -> Result<(), DeviceError>;
 }
@@ -49,6 +59,9 @@ impl<P: PciFunction + ?Sized> PciFunction for Box<P> {
     fn write32(&mut self, bar: u8, offset: u32, value: u32) -> Result<(), DeviceError> {
         (**self).write32(bar, offset, value)
     }
+    fn allocate(&mut self, length: usize) -> std::io::Result<DmaMemory> {
+        (**self).allocate(length)
+    }
     fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError> {
         (**self).map(memory, permission)
     }
@@ -57,6 +70,9 @@ impl<P: PciFunction + ?Sized> PciFunction for Box<P> {
     }
     fn interrupt(&mut self, vector: u16, timeout: Duration) -> Result<bool, DeviceError> {
         (**self).interrupt(vector, timeout)
+    }
+    fn wait(&mut self, timeout: Duration) -> Result<bool, DeviceError> {
+        (**self).wait(timeout)
     }
     fn reset(&mut self) -> Result<(), DeviceError> {
         (**self).reset()

@@ -449,3 +449,39 @@ fn faults_never_hang_or_panic() {
         assert!(result.is_err() || n > accesses - 40, "removed at access {n} of {accesses}");
     }
 }
+
+/// Bytes that go out are untouched until the device has taken the entry that names them.
+#[test]
+fn frames_stay_until_the_device_has_taken_them() {
+    let device = Device::new();
+    let mut driver = Driver::probe(device.clone()).unwrap();
+    driver.set_up(&DriverConfig { tx_bytes: 1 << 19, ..config() }).unwrap();
+    driver.enable(true).unwrap();
+    let base = device.get64(q::at(0, q::TX_BASE));
+    let (mut sent, mut taken, mut state) = (std::collections::VecDeque::new(), 0u32, 1u64);
+    for n in 0..3000u64 {
+        let length = weir_contract::hash::splitmix64(&mut state) as usize % 60_000;
+        let frame: Vec<u8> = (0..length).map(|i| (i as u64 * 7 + n) as u8).collect();
+        // The ring of entries and that of bytes both make the driver wait: the device takes some first.
+        let bytes: usize = sent.iter().map(Vec::len).sum();
+        while sent.len() >= 8 || bytes + 2 * length > 1 << 18 && !sent.is_empty() {
+            let expected: Vec<u8> = sent.pop_front().unwrap();
+            let mut raw = [0u8; TxEntry::SIZE];
+            device.0.borrow().iommu.read(base + u64::from(taken % 16) * 64, &mut raw).unwrap();
+            let entry = TxEntry::from_bytes(&raw);
+            let mut read = vec![0; entry.length as usize];
+            device.0.borrow().iommu.read(entry.data, &mut read).unwrap();
+            assert!(read == expected, "frame {taken}");
+            taken += 1;
+            device.status(QueueStatus::OFFSET_TX_CONSUMER, taken.into(), 4);
+            if bytes + 2 * length > 1 << 18 && sent.len() < 4 {
+                break;
+            }
+        }
+        let entry = TxEntry { command: TxCommand::Inject as u8, ..TxEntry::ZERO };
+        driver.send(0, &entry, &frame).unwrap();
+        sent.push_back(frame);
+    }
+    let tap = ready().1.send(0, &TxEntry::ZERO, b"x");
+    assert!(matches!(tap, Err(DeviceError::TxStuck { .. })), "a tap has no room for frames that go out");
+}

@@ -5,6 +5,9 @@
 //! queues are taken in frame order, so that state shared between flows changes in frame order; every diverted frame gets
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
+pub mod budget;
+pub mod overload;
+
 use crate::engine::{EPOCHS_MAX, Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
 use crate::flow_data::{Answer, DeviceLink, Held};
@@ -14,16 +17,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
+use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand, TxFlags};
 use weir_contract::facts;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord, TxEntry};
+use weir_contract::protocol::CLASS_UNKNOWN;
 use weir_detect::Program;
 use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
 use weir_flow::{FlowId, FlowKey};
-use weir_output::EventSink;
-use weir_packet::{Frame, Time};
+use weir_output::{EventSink, RejectTarget};
+use weir_packet::{Frame, Time, link_types};
+use weir_response::{End, answers};
+
+/// Descriptors of a queue that are taken before the device is told that they are done.
+const TAKEN_MAX: u32 = 256;
 
 /// Why the host got a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,10 +75,53 @@ pub struct RuntimeCounters {
     pub history: Amount,
     /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
     pub truncated: u64,
+    /// Inline: diverted frames whose bytes did not come, so that they could not be sent.
+    pub unreadable: u64,
+    /// Inline: frames made for the ends of rejected ones.
+    pub answers: u64,
+    /// Frames that were not inspected because the host lagged behind and their source had had its share.
+    pub over_budget: Amount,
     /// Flow records taken.
     pub flow_records: u64,
     /// By the protocol class of flows that have ended, none for frames without a flow: all of them, and long ones.
     pub by_class: BTreeMap<Option<u8>, [ClassShare; 2]>,
+}
+
+/// How verdicts are carried out where frames are held until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inline {
+    /// Both ends of a rejected frame are told, whichever the rule names.
+    pub reject_both: bool,
+    /// Frame time for which a flow is dropped; 0: until the device's entry ages.
+    pub drop_time: u64,
+}
+
+/// A flow that is dropped in the device's table.
+#[derive(Debug, Clone)]
+pub struct DroppedFlow {
+    /// Entry and generation.
+    pub entry: (u32, u32),
+    /// The host's key of it.
+    pub key: FlowKey,
+    /// Endpoint a of the key has begun it.
+    pub initiator_is_a: bool,
+    /// Its ends were told.
+    pub rejected: bool,
+    /// Number and time of the frame that was dropped first.
+    pub frame: (u64, u64),
+    queue: usize,
+}
+
+impl Inline {
+    /// Ends that are told.
+    pub fn ends(self, target: RejectTarget) -> &'static [End] {
+        match target {
+            _ if self.reject_both => &[End::Sender, End::Receiver],
+            RejectTarget::Both => &[End::Sender, End::Receiver],
+            RejectTarget::ToClient => &[End::Sender],
+            RejectTarget::ToServer => &[End::Receiver],
+        }
+    }
 }
 
 /// Bytes of the flows of a protocol class.
@@ -138,13 +189,15 @@ struct Entry {
     flows: Vec<FlowId>,
     /// Scopes that the device was told can still match.
     scopes: u8,
+    /// Protocol class that it was told; 0: none.
+    class: u8,
     /// How far messages of the newest flow are settled.
     look: Look,
 }
 
 impl Entry {
     fn new(generation: u32, epoch: u32) -> Self {
-        Entry { generation, epoch, flows: Vec::new(), scopes: u8::MAX, look: Look::default() }
+        Entry { generation, epoch, flows: Vec::new(), scopes: u8::MAX, class: 0, look: Look::default() }
     }
 }
 
@@ -173,6 +226,16 @@ pub struct DeviceRuntime<P> {
     /// Exchanges that no frame has told of yet, in their order.
     expected: VecDeque<Expected>,
     retired: Vec<Retired>,
+    /// None on a tap.
+    inline: Option<Inline>,
+    /// By entry and generation.
+    dropped: BTreeMap<(u32, u32), DroppedFlow>,
+    /// The same, by the time at which they began, where that matters.
+    drops: VecDeque<(u64, (u32, u32))>,
+    /// None: the source of frames waits for the host.
+    overload: Option<overload::Overload>,
+    /// Descriptors taken of each queue since the device was last told so.
+    taken: Vec<u32>,
 }
 
 impl<P: PciFunction> DeviceRuntime<P> {
@@ -191,6 +254,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         let mut gates = engine.flowbits(gates);
         gates.sort_unstable();
         let queues = (0..driver.queues()).map(|_| VecDeque::new()).collect();
+        let taken = vec![0; driver.queues()];
         DeviceRuntime {
             driver,
             engine,
@@ -209,7 +273,42 @@ impl<P: PciFunction> DeviceRuntime<P> {
             epochs: VecDeque::new(),
             expected: VecDeque::new(),
             retired: Vec::new(),
+            inline: None,
+            dropped: BTreeMap::new(),
+            drops: VecDeque::new(),
+            overload: None,
+            taken,
         }
+    }
+
+    /// From now on verdicts are carried out. The driver must have been set up with room for the frames that are sent.
+    pub fn set_inline(&mut self, inline: Inline) {
+        self.inline = Some(inline);
+        self.engine.set_inline();
+    }
+
+    /// Flows that the device drops.
+    pub fn dropped(&self) -> impl ExactSizeIterator<Item = &DroppedFlow> {
+        self.dropped.values()
+    }
+
+    /// A dropped flow is let go: its entry and the host's flow are forgotten, and its next frame is one whose beginning was not
+    /// seen. `false`: it is not dropped (any more).
+    pub fn undo_drop(&mut self, entry: (u32, u32)) -> Result<bool, DeviceError> {
+        let Some(flow) = self.dropped.remove(&entry) else { return Ok(false) };
+        self.driver.flow_command(flow.queue, TxCommand::Forget, entry, 0, 0)?;
+        self.driver.ring(flow.queue)?;
+        Ok(true)
+    }
+
+    /// Lets flows go that have been dropped long enough.
+    pub fn expire_drops(&mut self, now: u64) -> Result<(), DeviceError> {
+        let Some(drop_time) = self.inline.map(|inline| inline.drop_time).filter(|time| *time > 0) else { return Ok(()) };
+        while let Some((_, entry)) = self.drops.front().copied().filter(|(since, _)| since.saturating_add(drop_time) <= now) {
+            self.drops.pop_front();
+            self.undo_drop(entry)?;
+        }
+        Ok(())
     }
 
     /// The tables that were active before the first frame have this number.
@@ -292,6 +391,11 @@ impl<P: PciFunction> DeviceRuntime<P> {
         &self.engine
     }
 
+    /// The engine, to let time pass.
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
+
     /// The driver.
     pub fn driver(&mut self) -> &mut Driver<P> {
         &mut self.driver
@@ -305,7 +409,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// Take all that waits, in frame order, and answer it.
     pub fn poll(&mut self, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
         loop {
-            self.take()?;
+            self.take(TAKEN_MAX)?;
             // The oldest frame of all queues comes first.
             let next = (0..self.queues.len())
                 .filter_map(|q| self.queues[q].front().map(|w| (w.descriptor.frame_number, q)))
@@ -313,7 +417,15 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let Some((_, queue)) = next else { break };
             let Some(waiting) = self.queues[queue].pop_front() else { break };
             self.process(queue, waiting, sink)?;
+            // A device that fills its rings as fast as they are read must see them emptied, and the host alive.
+            if self.taken[queue] >= TAKEN_MAX && self.queues[queue].is_empty() {
+                self.taken[queue] = 0;
+                self.driver.done(queue)?;
+                self.driver.ring(queue)?;
+                self.driver.heartbeat()?;
+            }
         }
+        self.taken.fill(0);
         for queue in 0..self.queues.len() {
             self.driver.done(queue)?;
             self.driver.ring(queue)?;
@@ -333,9 +445,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
         Ok(())
     }
 
-    fn take(&mut self) -> Result<(), DeviceError> {
+    /// Take descriptors, at most so many of each queue before the device is told that they are done.
+    fn take(&mut self, most: u32) -> Result<(), DeviceError> {
         for queue in 0..self.queues.len() {
-            while let Some(descriptor) = self.driver.next_descriptor(queue)? {
+            while self.taken[queue] < most
+                && let Some(descriptor) = self.driver.next_descriptor(queue)?
+            {
+                self.taken[queue] += 1;
                 self.queues[queue].push_back(Waiting { descriptor, chain: None });
             }
         }
@@ -343,9 +459,12 @@ impl<P: PciFunction> DeviceRuntime<P> {
     }
 
     fn process(&mut self, queue: usize, waiting: Waiting, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
+        let handover = waiting.descriptor.kind == DescriptorKind::Handover as u8;
+        self.enter(waiting.descriptor.epoch);
+        if !handover && !self.admit(queue, &waiting)? {
+            return Ok(());
+        }
         let Waiting { descriptor, chain } = waiting;
-        let handover = descriptor.kind == DescriptorKind::Handover as u8;
-        self.enter(descriptor.epoch);
         let cause = if handover { HostCause::Handover } else { HostCause::History };
         match chain {
             Some(frames) => {
@@ -450,6 +569,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     ) -> Result<(), DeviceError> {
         let entry = (descriptor.flow_index, descriptor.flow_generation);
         let mut asked = None;
+        let mut readable = false;
         if descriptor.position == c::POSITION_NONE {
             self.counters.truncated += 1;
         } else {
@@ -468,7 +588,10 @@ impl<P: PciFunction> DeviceRuntime<P> {
                 if entry.0 == c::FLOW_NONE {
                     asked = self.ask_for_frame(queue, &frame, sink)?;
                 }
+                // What earlier frames of the flow would have deserved is past.
+                self.engine.take_decision();
                 self.inspect(&frame, sink);
+                readable = true;
             }
             self.frame = frame;
             self.tolerate(read)?;
@@ -482,7 +605,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         for datagram in &pending {
             self.datagram(queue, datagram, sink)?;
         }
-        self.verdict(queue, descriptor)
+        self.verdict(queue, descriptor, id, readable)
     }
 
     /// Release the flow where nothing speaks against it.
@@ -527,11 +650,14 @@ impl<P: PciFunction> DeviceRuntime<P> {
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());
         }
+        let mut class = 0;
         if let Some(flow) = self.engine.flow_mut(id) {
             flow.data.device.diverted = false;
+            // Of what it has decided itself the device is sure.
+            class = if descriptor.class == CLASS_UNKNOWN { flow.data.class() } else { 0 };
         }
         let scopes = if let Answer::Mask(scopes) = answer { scopes } else { u8::MAX };
-        self.mask(queue, entry, scopes)?;
+        self.tell(queue, entry, scopes, class)?;
         self.driver.flow_command(queue, TxCommand::Release, entry, descriptor.frame_number, 0)
     }
 
@@ -542,16 +668,19 @@ impl<P: PciFunction> DeviceRuntime<P> {
         held.is_some_and(|held| held.flows.iter().any(|id| self.engine.wants_all_of(*id, &self.gates)))
     }
 
-    /// The scopes that can still match in the flow of an entry. An entry may hold several host flows, one after the other
-    /// (a new connection on old ports; it begins with a frame that always diverts) or at once (ICMP): the answer for the
-    /// newest is widened whenever it is not the same.
-    fn mask(&mut self, queue: usize, entry: (u32, u32), scopes: u8) -> Result<(), DeviceError> {
+    /// The scopes that can still match in the flow of an entry, and its protocol class. An entry may hold several host
+    /// flows, one after the other (a new connection on old ports; it begins with a frame that always diverts) or at once
+    /// (ICMP): the answer for the newest is widened whenever it is not the same.
+    fn tell(&mut self, queue: usize, entry: (u32, u32), scopes: u8, class: u8) -> Result<(), DeviceError> {
         let Some(held) = self.entries.get_mut(&entry.0).filter(|held| held.generation == entry.1) else { return Ok(()) };
-        let scopes = if held.flows.len() > 1 { u8::MAX } else { scopes };
-        if std::mem::replace(&mut held.scopes, scopes) == scopes {
+        held.flows.retain(|id| self.engine.flow_mut(*id).is_some());
+        let (scopes, class) = if held.flows.len() > 1 { (u8::MAX, 0) } else { (scopes, class) };
+        let before = (held.scopes, held.class);
+        (held.scopes, held.class) = (scopes, class);
+        if before == (scopes, class) {
             return Ok(());
         }
-        self.driver.mask_scopes(queue, entry, scopes)
+        self.driver.settle(queue, entry, scopes, class)
     }
 
     /// A datagram that was put together from fragments: first everything older of its flow, which the device holds.
@@ -576,12 +705,12 @@ impl<P: PciFunction> DeviceRuntime<P> {
         number: u64,
         sink: &mut dyn EventSink,
     ) -> Result<Option<(u32, u32)>, DeviceError> {
-        self.take()?;
+        self.take(u32::MAX)?;
         let before: Vec<usize> = self.queues.iter().map(VecDeque::len).collect();
         let key = device_key(key, self.vlan_key);
         self.driver.divert_key(queue, &key)?;
-        self.driver.ring(queue)?;
-        self.take()?;
+        self.driver.ring_and_wait(queue)?;
+        self.take(u32::MAX)?;
         // The answer is the HANDOVER that came just now.
         let new = self.queues.iter().zip(before).flat_map(|(queue, before)| queue.iter().skip(before));
         let answer = new
@@ -650,7 +779,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
         Ok(())
     }
 
-    fn verdict(&mut self, queue: usize, descriptor: &Descriptor) -> Result<(), DeviceError> {
+    fn verdict(
+        &mut self,
+        queue: usize,
+        descriptor: &Descriptor,
+        id: Option<FlowId>,
+        readable: bool,
+    ) -> Result<(), DeviceError> {
         let entry = TxEntry {
             command: TxCommand::Forward as u8,
             frame_number: descriptor.frame_number,
@@ -658,7 +793,52 @@ impl<P: PciFunction> DeviceRuntime<P> {
             flow_generation: descriptor.flow_generation,
             ..TxEntry::ZERO
         };
-        self.driver.command(queue, &entry)
+        let Some(inline) = self.inline else { return self.driver.command(queue, &entry) };
+        let decision = self.engine.take_decision();
+        if readable && !decision.dropped {
+            return self.driver.send(queue, &entry, &self.frame.data);
+        }
+        self.counters.unreadable += u64::from(!readable);
+        // The device's entries are coarser than flows of ICMP; what of those is dropped stays diverted instead.
+        let flow = id.and_then(|id| self.engine.flow_mut(id));
+        let whole = flow.is_some_and(|flow| flow.data.dropped && !matches!(flow.key.protocol, 1 | 58));
+        let mut flags = if whole { TxFlags::WHOLE_FLOW.0 } else { 0 };
+        flags |= if descriptor.flow_index == c::FLOW_NONE { TxFlags::FLOWLESS.0 } else { 0 };
+        let command = if whole && decision.reject.is_some() { TxCommand::Reset } else { TxCommand::Drop };
+        self.driver.command(queue, &TxEntry { command: command as u8, flags, ..entry })?;
+        if whole && descriptor.flow_index != c::FLOW_NONE {
+            self.note_drop(queue, (descriptor.flow_index, descriptor.flow_generation), id, decision.reject.is_some());
+        }
+        match decision.reject {
+            Some(target) if readable && self.frame.link == link_types::ETHERNET => self.reject(queue, inline.ends(target)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The flow of the frame at hand is dropped from now on.
+    fn note_drop(&mut self, queue: usize, entry: (u32, u32), id: Option<FlowId>, rejected: bool) {
+        let Some(flow) = id.and_then(|id| self.engine.flow_mut(id)) else { return };
+        let frame = (self.frame.number, self.frame.time);
+        let dropped =
+            DroppedFlow { entry, key: flow.key, initiator_is_a: flow.initiator_is_a, rejected, frame, queue };
+        if self.dropped.insert(entry, dropped).is_none() && self.inline.is_some_and(|inline| inline.drop_time > 0) {
+            self.drops.push_back((frame.1, entry));
+        }
+    }
+
+    /// The ends of the frame at hand are told. A frame leaves by the port that the other end is not behind.
+    fn reject(&mut self, queue: usize, ends: &[End]) -> Result<(), DeviceError> {
+        let (driver, counters, ingress) = (&mut self.driver, &mut self.counters, self.frame.port);
+        let mut result = Ok(());
+        answers(&self.frame.data, ends, &mut |end, bytes| {
+            let port = if end == End::Sender { ingress } else { u8::from(ingress == 0) };
+            let entry = TxEntry { command: TxCommand::Inject as u8, port, ..TxEntry::ZERO };
+            counters.answers += 1;
+            if result.is_ok() {
+                result = driver.send(queue, &entry, bytes);
+            }
+        });
+        result
     }
 
     /// The device's entry has ended: so has the flow, unless the host saw frames of it that the device could not place.
@@ -668,6 +848,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             return;
         }
         let entry = (record.flow_index, record.flow_generation);
+        self.dropped.remove(&entry);
         let reached = self.shares.remove(&entry).unwrap_or_default();
         let bytes = record.bytes_to_server.saturating_add(record.bytes_to_client);
         let of_class = self.counters.by_class.entry(Some(record.class)).or_default();

@@ -5,6 +5,7 @@ use crate::config::EngineConfig;
 use crate::flow_data::{Bedroom, DeviceLink, FlowData};
 use crate::inspect::{FlowName, Inspector, say_protocol, side};
 use crate::statistics::REASSEMBLY_GAP;
+use crate::verdict::Decision;
 use crate::log::{self, Demand, FlowLog};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct EngineCounters {
     pub flows: u64,
     /// Packets that got no flow because the table was full (voids a comparison).
     pub flow_table_full: u64,
+    /// Times that a stream gave way to others: the memory of all was short (voids a comparison).
+    pub stream_memory: u64,
     /// What the parsers' limits have kept from inspection.
     pub parsers: Limits,
     /// Alerts raised.
@@ -40,6 +43,7 @@ impl EngineCounters {
     pub fn limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let all = [
             ("flow.max", self.flow_table_full),
+            ("stream.reassembly.memory", self.stream_memory),
             ("app-layer.transactions", self.parsers.transactions),
             ("app-layer.body-limit", self.parsers.bodies),
         ];
@@ -92,7 +96,9 @@ struct Inner {
 
 impl Engine {
     /// An engine over compiled rules; `None` when memory is exhausted.
-    pub fn new(config: EngineConfig, program: Arc<Program>) -> Option<Engine> {
+    pub fn new(mut config: EngineConfig, program: Arc<Program>) -> Option<Engine> {
+        // Settings may be shared; memory is not.
+        config.session.memory = config.session.memory.fresh();
         Some(Engine {
             decoder: Decoder::new(config.decoder.clone()),
             inner: Inner {
@@ -113,6 +119,12 @@ impl Engine {
                 demand: None,
             },
         })
+    }
+
+    /// From now on decisions are carried out.
+    pub fn set_inline(&mut self) {
+        self.inner.config.inline = true;
+        self.inner.inspector.set_inline();
     }
 
     /// From now on frames come from a device.
@@ -157,7 +169,7 @@ impl Engine {
     /// Counters.
     pub fn counters(&self) -> EngineCounters {
         let inspector = &self.inner.inspector;
-        EngineCounters { alerts: inspector.alerts(), parsers: inspector.limits(), ..self.inner.counters }
+        EngineCounters { alerts: inspector.alerts(), parsers: inspector.limits(), stream_memory: self.inner.config.session.memory.reached(), ..self.inner.counters }
     }
 
     /// Counters by the names that Suricata's statistics have.
@@ -271,7 +283,17 @@ impl Engine {
                 }
             }
         }
-        inner.sweep(frame.time.0, sink);
+        inner.sweep(frame.time.0, SWEEP, sink);
+    }
+
+    /// What an inline system does with the frames processed since the last call.
+    pub fn take_decision(&mut self) -> Decision {
+        self.inner.inspector.take_decision()
+    }
+
+    /// Time goes on without a frame: flows whose time-outs have passed end. Changes no result.
+    pub fn pass_time(&mut self, now: u64, sink: &mut dyn EventSink) {
+        self.inner.sweep(now, SWEEP_IDLE, sink);
     }
 
     /// Flows that the last frame's packets belong to, outermost first.
@@ -385,6 +407,10 @@ impl Engine {
     }
 }
 
+/// Flows that are looked at with a frame, and while none comes.
+const SWEEP: usize = 4;
+const SWEEP_IDLE: usize = 1024;
+
 /// Epochs whose settings of parsers are kept for frames that come from history later.
 pub(crate) const EPOCHS_MAX: usize = 4096;
 
@@ -438,6 +464,7 @@ impl Inner {
         self.inspector.statistics.packet(packet);
         let Some((key, source_is_a)) = key_of(packet) else {
             self.inspector.lone_packet(packet, sink);
+            self.inspector.fragment(packet);
             return;
         };
         let now = packet.time.0;
@@ -558,10 +585,10 @@ impl Inner {
     }
 
     /// Reclaim ended flows, a few slots per frame. Changes no result: their time-outs have passed already.
-    fn sweep(&mut self, now: u64, sink: &mut dyn EventSink) {
+    fn sweep(&mut self, now: u64, slots: usize, sink: &mut dyn EventSink) {
         let behind = self.behind_device;
         self.ended.clear();
-        self.flows.sweep(now, 4, |flow| !behind || flow.data.device.entry.is_none(), &mut self.ended);
+        self.flows.sweep(now, slots, |flow| !behind || flow.data.device.entry.is_none(), &mut self.ended);
         for id in std::mem::take(&mut self.ended) {
             self.end(id, FlowEnd::Timeout, now, sink);
         }
@@ -610,10 +637,14 @@ fn begins_midstream(flow: &Flow<FlowData>, packet: &Packet<'_>) -> bool {
         && flow.data.session.as_ref().is_some_and(|session| session.state() == State::None)
 }
 
+/// The next header of an IPv6 fragment.
+const FRAGMENT_HEADER: u8 = 44;
+
 /// Key of a packet's flow; none for frames without IP and for fragments.
 fn key_of(packet: &Packet<'_>) -> Option<(FlowKey, bool)> {
     let ip = packet.ip.as_ref()?;
-    if ip.is_fragment {
+    // A fragment header that cannot be read is still that of a fragment (RFC 8200 section 4.5).
+    if ip.is_fragment || ip.protocol == FRAGMENT_HEADER {
         return None;
     }
     let (source_port, destination_port) = match packet.transport {
@@ -772,7 +803,7 @@ fn tcp(
     let of_host;
     let session_config = match &packet.ip {
         Some(ip) if !config.overlap.is_uniform() => {
-            of_host = SessionConfig { policy: config.overlap.of(ip.destination), ..config.session };
+            of_host = SessionConfig { policy: config.overlap.of(ip.destination), ..config.session.clone() };
             &of_host
         }
         _ => &config.session,

@@ -395,6 +395,16 @@ impl FlowData {
         }
     }
 
+    /// The protocol class of the flow's streams where it is known for good, else 0: what the device is told whose own
+    /// knowledge ended with a lost segment (decision 0025). A class is of the first bytes: a protocol that changed, or turned
+    /// out to carry another one, keeps it.
+    pub fn class(&self) -> u8 {
+        if self.session.is_none() || self.app.undecided() || self.app.upgraded() {
+            return 0;
+        }
+        self.app.original_protocol().map_or(Detection::Failed, Detection::Known).class()
+    }
+
     /// The device has the flow back.
     pub fn is_released(&self) -> bool {
         self.device.entry.is_some() && !self.device.diverted

@@ -20,7 +20,10 @@ pub mod statistics;
 pub mod verdict;
 
 pub use config::{EngineConfig, Policy};
-pub use device::{Amount, ClassShare, DeviceRuntime, HostCause, Judge, Retired, LONG_FLOW, RuntimeCounters};
+pub use device::budget::Budget;
+pub use device::overload::Overload;
+pub use device::{Amount, ClassShare, DeviceRuntime, DroppedFlow, HostCause, Inline, Judge, Retired, LONG_FLOW, RuntimeCounters};
 pub use engine::{Engine, EngineCounters};
 pub use evidence::{Fragment, Pattern, Stream, StreamEvidence, Streams};
+pub use verdict::Decision;
 pub use messages::{MessageEvidence, Wait};

@@ -63,6 +63,17 @@ impl DropReason {
     }
 }
 
+/// What an inline system does with a frame.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// One of its packets is dropped.
+    pub dropped: bool,
+    /// So are later ones of the flow.
+    pub whole_flow: bool,
+    /// Who is told.
+    pub reject: Option<RejectTarget>,
+}
+
 /// Packets by what was decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decisions {

@@ -51,6 +51,28 @@ choice! {
 }
 
 choice! {
+    /// Who is told of a rejected frame, where frames go through Weir.
+    RejectTold {
+        /// Both ends, whichever the rule names: neither waits for the other then.
+        Both = "both",
+        /// Whom the rule names: `reject` and `rejectsrc` the sender, `rejectdst` the receiver.
+        Rule = "rule",
+    }
+}
+
+choice! {
+    /// What to do about an interface's offloads, which show or send other frames than those of the wire.
+    Offloads {
+        /// Switch them off, and on again at the end.
+        Off = "off",
+        /// Refuse an interface that has one on.
+        Refuse = "refuse",
+        /// Leave them; what can be repaired is repaired.
+        Keep = "keep",
+    }
+}
+
+choice! {
     /// When the bytes of a stream are inspected.
     Inspection {
         /// When they are contiguous, as an inline system must.
@@ -136,6 +158,10 @@ section! {
             |n| n.0 > 0, "at least 1";
         queue_limit: Size = Size(256 << 10), "stream.reassembly.queue-limit",
             "Bytes of a direction that may wait behind a gap.", |n| n.0 >= 1 << 10, "at least 1 KiB";
+        stream_memory: Size = Size(256 << 20), "stream.reassembly.memory",
+            "Bytes that may wait behind gaps in all streams together (64 more for each piece). A stream may hold an eighth of what is \
+             free of it; beyond, what waits is delivered behind a gap, and counted.",
+            |n| n.0 >= 1 << 20, "at least 1 MiB";
         raw_window: Size = Size(2560), "stream.reassembly.raw-window",
             "Delivered bytes that stay visible to payload contents of rules.",
             |n| (64..=1 << 20).contains(&n.0), "64 B to 1 MiB";
@@ -176,6 +202,8 @@ section! {
         inflate_limit: Size = Size(100 << 10), "app-layer.inflate-limit",
             "Bytes that decompression may put out, per body.", |n| n.0 <= 1 << 30, "at most 1 GiB";
         inflate_layers: usize = 4, "app-layer.inflate-layers", "Nested content encodings undone.", |n| *n <= 16, "at most 16";
+        by_delivery: bool = false, "app-layer.by-delivery",
+            "What comes with the last bytes of a message and begins no other belongs to it, as in Suricata; otherwise only the bytes decide, however they come.";
         transactions: usize = 256, "app-layer.transactions", "Open transactions per flow.", |n| *n > 0, "at least 1";
         tls_message_limit: Size = Size(64 << 10), "app-layer.tls.message-limit",
             "Bytes of a TLS handshake message.", |n| (1 << 10..=16 << 20).contains(&n.0), "1 KiB to 16 MiB";
@@ -194,6 +222,29 @@ section! {
     InlineSection, inline, INLINE {
         simulate: bool = false, "inline.simulate",
             "Carry out drop and reject on a capture as an inline system would: packets of a dropped flow are not inspected any more.";
+        reject: RejectTold = RejectTold::Both, "inline.reject",
+            "Who gets a reset (TCP) or an ICMP error (all else) for a rejected frame, with `weir run --inline`.";
+        drop_time: Seconds = Seconds(0), "inline.drop-time",
+            "Time for which the device drops a flow that was dropped or rejected, with `weir run --inline`; 0: until its entry ages.";
+    }
+}
+
+section! {
+    /// Network interfaces: `weir run --tap` and `--inline`.
+    LiveSection, live, LIVE {
+        tap: Vec<String> = vec![], "live.tap",
+            "Interfaces to listen to, when the command line names no source.";
+        inline: Vec<String> = vec![], "live.inline",
+            "The two interfaces between which frames go through Weir, when the command line names no source.",
+            |list| matches!(list.len(), 0 | 2), "two interfaces";
+        ring_size: Size = Size(32 << 20), "live.ring-size",
+            "Memory for frames of each interface that wait to be read.", |n| (1 << 20..=4 << 30).contains(&n.0), "1 MiB to 4 GiB";
+        promiscuous: bool = true, "live.promiscuous", "Listen to frames for any address. Inline it is always so.";
+        offloads: Offloads = Offloads::Off, "live.offloads",
+            "Offloads of the interfaces that falsify inspection: GRO, LRO, TSO, GSO, checksums, VLAN stripping and insertion.";
+        idle: u32 = 20, "live.idle",
+            "Milliseconds without a frame after which time goes on: flows age, thresholds run out, the device hears from the host.",
+            |n| (1..=1000).contains(n), "1 to 1000";
     }
 }
 
@@ -240,6 +291,13 @@ section! {
         fail_mode: FailMode = FailMode::Open, "device.fail-mode", "What happens to traffic when the host has stopped.";
         watchdog_frames: u32 = 0, "device.watchdog-frames", "Frames without a sign of the host until the fail mode; 0: no limit.";
         watchdog_time: Seconds = Seconds(0), "device.watchdog-time", "Frame time without a sign of the host until the fail mode; 0: no limit.";
+        inline: bool = false, "device.inline",
+            "A device with ports of its own stands between them: frames that it sends to the host wait for a verdict, and what a host before \
+             had blocked stays blocked. (For interfaces of this machine: --inline.)";
+        source_share: u32 = 25, "device.source-share",
+            "Per cent of the host's work that one source (an IPv4 address, a /64 of IPv6) may have while the host lags behind a link: what it \
+             sends beyond meets the fail mode, counted under this name. 100: no limit.",
+            |n| (1..=100).contains(n), "1 to 100";
         batch: u32 = 64, "device.batch",
             "Most frames offered to the simulated device between two visits of the host.", |n| (1..=65_536).contains(n), "1 to 65536";
         latency: u32 = 100, "device.latency",
@@ -307,7 +365,7 @@ section! {
 }
 
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, LIVE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -328,6 +386,8 @@ pub struct Config {
     pub app_layer: AppLayerSection,
     /// `inline.*`
     pub inline: InlineSection,
+    /// `live.*`
+    pub live: LiveSection,
     /// `firewall.*`
     pub firewall: FirewallSection,
     /// `pcre.*`

@@ -1,6 +1,6 @@
 //! Messages of the control socket: one line of JSON each way.
 //!
-//! Place: between `weir tables deploy|status|rollback|history` and a running Weir. Pure: bytes in, messages out. Invariants:
+//! Place: between `weir tables deploy|status|rollback|history`, `weir device flows` and a running Weir. Pure: bytes in, messages out. Invariants:
 //! every message is bounded and says its version; what is not understood is refused, never guessed. The reference is
 //! docs/reference/control.md.
 
@@ -30,6 +30,13 @@ pub enum Command {
     Status {},
     /// What was tried.
     History {},
+    /// Flows that the device drops.
+    Flows {},
+    /// Let such a flow go.
+    UndoDrop {
+        /// Its entry in the device's flow table, and which of those that had it before and after.
+        flow: (u32, u32),
+    },
 }
 
 /// Why something was refused: place, cause, remedy.

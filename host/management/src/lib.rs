@@ -18,7 +18,7 @@ mod value;
 
 pub use config::{
     AppLayerSection, CaptureSection, Checksums, Config, DefragSection, DeviceSection, EncryptionHandling, ExceptionPolicy, FailMode,
-    FlowSection, InlineSection, Inspection, OutputSection, OverlapPolicy, PcreSection, RulesSection, StreamSection,
+    FlowSection, InlineSection, Inspection, LiveSection, Offloads, OutputSection, OverlapPolicy, PcreSection, RejectTold, RulesSection, StreamSection,
 };
 pub use error::{ConfigError, Origin, Problem};
 pub use key::{Key, keys};

@@ -26,6 +26,8 @@ pub fn line(out: &mut Vec<u8>, record: &AlertRecord<'_>) {
     let rule = record.rule;
     let t = civil(record.packet.time);
     let id = rule.identity;
+    let message: &str = &rule.meta.message;
+    let message = if message.is_empty() { "(null)" } else { message };
     let _ = write!(
         out,
         "{:02}/{:02}/{:04}-{:02}:{:02}:{:02}.{:06}  {}[**] [{}:{}:{}] {} [**] [Classification: {}] [Priority: {}] {{",
@@ -40,7 +42,7 @@ pub fn line(out: &mut Vec<u8>, record: &AlertRecord<'_>) {
         id.gid,
         id.sid,
         id.rev,
-        rule.meta.message,
+        message,
         rule.meta.class_description.as_deref().unwrap_or("(null)"),
         rule.meta.priority,
     );

@@ -23,7 +23,7 @@ pub mod time;
 pub mod totals;
 
 pub use collect::{AlertCollector, AlertIdentity};
-pub use eve::{EveOptions, EveWriter};
+pub use eve::{Captures, EveOptions, EveWriter};
 pub use fast::FastLog;
 pub use file::OutputFile;
 pub use file_store::FileStore;
@@ -36,7 +36,7 @@ pub use reference::ReferencePrefixes;
 pub use stats_log::StatsLog;
 pub use summary::{RuleCount, Summary};
 pub use tee::{Log, Tee};
-pub use totals::{Cause, DeviceTotals, HostTotals, ProtocolTotals, RuleCost, RuleTotals, RunTotals, Seconds, Shares};
+pub use totals::{Cause, DeviceTotals, HostTotals, InterfaceTotals, ProtocolTotals, RuleCost, RuleTotals, RunTotals, Seconds, Shares};
 
 use std::path::PathBuf;
 

@@ -92,6 +92,25 @@ impl<'a> Summary<'a> {
         Ok(())
     }
 
+    fn interfaces(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.totals.interfaces.is_empty() {
+            return Ok(());
+        }
+        let mut table = self.table(&["interface", "received", "lost", "sent", "refused", "repaired", "down"]);
+        for of in &self.totals.interfaces {
+            table.add_row(vec![
+                Cell::new(visible(&of.name)),
+                number(of.received_packets),
+                number(of.lost_packets + of.truncated_packets),
+                number(of.sent_packets),
+                number(of.refused_packets.values().sum()),
+                number(of.unsegmented_packets + of.completed_checksums + of.restored_tags),
+                number(of.downs),
+            ]);
+        }
+        writeln!(f, "{table}")
+    }
+
     fn device(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (device, host) = (&self.totals.device, &self.totals.host);
         if device.received_packets == 0 {
@@ -111,7 +130,12 @@ impl<'a> Summary<'a> {
             ("read by the host from history", host.history_packets),
         ];
         let unusual =
-            [("dropped by the device", device.dropped_packets), ("bypassed (fail-open)", device.bypassed_packets)];
+            [
+            ("dropped by the device", device.dropped_packets),
+            ("dropped by the host", device.denied_packets),
+            ("bypassed (fail-open)", device.bypassed_packets),
+            ("made by the host", device.injected_packets),
+        ];
         for (name, n) in always.into_iter().chain(unusual.into_iter().filter(|&(_, n)| n > 0)) {
             table.add_row(vec![Cell::new(name), number(n), share(n)]);
         }
@@ -152,6 +176,7 @@ impl<'a> Summary<'a> {
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.alerts(f)?;
+        self.interfaces(f)?;
         self.device(f)?;
         let totals = self.totals;
         if !totals.host.limits.is_empty() {

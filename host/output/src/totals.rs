@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 /// Counters of the device; all zero with `--device none`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -24,6 +28,12 @@ pub struct DeviceTotals {
     pub dropped_packets: u64,
     /// Passed unseen because of the fail mode.
     pub bypassed_packets: u64,
+    /// Inline: diverted frames that the host dropped.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub denied_packets: u64,
+    /// Inline: frames made by the host, such as resets.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub injected_packets: u64,
     /// Frames in which a guard fired, by guard.
     pub guards: BTreeMap<String, u64>,
     /// Flows the device created.
@@ -32,6 +42,41 @@ pub struct DeviceTotals {
     pub settled: u64,
     /// Releases that succeeded.
     pub released: u64,
+}
+
+/// A network interface; all of it zero for captures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterfaceTotals {
+    /// Name.
+    pub name: String,
+    /// Frames read.
+    pub received_packets: u64,
+    /// Their bytes, as inspected.
+    pub received_bytes: u64,
+    /// Frames that the kernel lost because they were not read in time.
+    pub lost_packets: u64,
+    /// Frames of which not all bytes came; inline they are not forwarded.
+    pub truncated_packets: u64,
+    /// Frames that a sender's stack left to a card to cut.
+    pub unsegmented_packets: u64,
+    /// Frames cut out of them.
+    pub segments: u64,
+    /// Checksums that a sender's stack left to a card, completed.
+    pub completed_checksums: u64,
+    /// VLAN tags put back.
+    pub restored_tags: u64,
+    /// Frames sent.
+    pub sent_packets: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Frames not sent, by cause.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused_packets: BTreeMap<String, u64>,
+    /// Times that it had to be waited for until it took more.
+    pub waits: u64,
+    /// Times it went down.
+    pub downs: u64,
 }
 
 /// Why the host got something.
@@ -165,6 +210,9 @@ pub struct RunTotals {
     pub device: DeviceTotals,
     /// Host.
     pub host: HostTotals,
+    /// Network interfaces.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<InterfaceTotals>,
     /// Rules.
     pub rules: RuleTotals,
     /// Times.

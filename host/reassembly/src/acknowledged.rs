@@ -7,6 +7,7 @@
 
 use super::{Session, SessionConfig, State, Stream, StreamSink, deliver};
 use crate::event::{StreamEvent, StreamEvents};
+use crate::queue::Queue;
 use weir_contract::sequence::distance;
 
 impl Session {
@@ -28,11 +29,12 @@ impl Session {
         if s.ended || s.depth_reached || offset >= config.depth {
             return false;
         }
-        let queue = s.queue.get_or_insert_with(Box::default);
+        let queue = s.queue.get_or_insert_with(|| Box::new(Queue::new(&config.memory)));
         if queue.insert(config.policy, offset, new) {
             events.insert(StreamEvent::ReassemblyOverlapDifferentData);
         }
         if queue.exceeds(config.queue_limit) {
+            queue.count_pressure();
             self.drain(config, d, events, sink);
             self.declare_gap(config, d, u64::MAX, events, sink);
         }

@@ -3,10 +3,11 @@
 //! Place: after the flow table, before the parsers. A [`Session`] is fed every TCP packet of a flow, in frame order; it
 //! hands contiguous bytes to a [`StreamSink`] the moment they are contiguous (reference semantics 2.6), borrowed from
 //! the packet where nothing waited, or when they are acknowledged ([`Delivery::Acknowledged`]). Bytes once delivered are final; policies decide only between bytes that wait
-//! behind a gap. Bounded: per direction `queue_limit` bytes wait, `depth` bytes are delivered.
+//! behind a gap. Bounded: per direction `queue_limit` bytes wait (all sessions together: [`Budget`]), `depth` bytes are delivered.
 //! It does not defragment, verify checksums, or time out.
 #![forbid(unsafe_code)]
 
+mod budget;
 mod event;
 mod policy;
 mod queue;
@@ -15,6 +16,7 @@ mod session;
 pub mod testing;
 mod window;
 
+pub use budget::Budget;
 pub use event::{StreamEvent, StreamEvents};
 pub use policy::OverlapPolicy;
 pub use session::{Delivery, PacketResult, Session, SessionConfig, State, StreamSink};

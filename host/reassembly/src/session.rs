@@ -5,9 +5,11 @@ mod acknowledged;
 #[path = "one_sided.rs"]
 mod one_sided;
 
+use crate::budget::Budget;
 use crate::event::{StreamEvent, StreamEvents};
 use crate::policy::OverlapPolicy;
 use crate::queue::Queue;
+use std::sync::Arc;
 use weir_contract::constants::TAIL_LENGTH;
 use weir_contract::fold::fold;
 use weir_contract::sequence::{SegmentClass, SequenceState, distance};
@@ -39,7 +41,7 @@ pub enum Delivery {
 }
 
 /// Limits and policies.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SessionConfig {
     /// Follow sessions whose SYN was not seen.
     pub midstream: bool,
@@ -49,6 +51,8 @@ pub struct SessionConfig {
     pub depth: u64,
     /// Bytes that may wait behind a gap, per direction.
     pub queue_limit: usize,
+    /// Memory of what waits, of all sessions together.
+    pub memory: Arc<Budget>,
     /// Overlap policy.
     pub policy: OverlapPolicy,
     /// When bytes are delivered.
@@ -69,6 +73,7 @@ impl Default for SessionConfig {
             one_sided: false,
             depth: 1 << 20,
             queue_limit: 256 << 10,
+            memory: Arc::default(),
             policy: OverlapPolicy::Bsd,
             delivery: Delivery::Arrival,
         }
@@ -453,7 +458,7 @@ impl Session {
                 self.state = State::SynSent;
                 if !payload.is_empty() && payload.len() <= config.queue_limit {
                     self.syn_payload = payload.len() as u32;
-                    self.streams[d].queue.get_or_insert_with(Box::default).insert(config.policy, 0, payload);
+                    self.streams[d].queue.get_or_insert_with(|| Box::new(Queue::new(&config.memory))).insert(config.policy, 0, payload);
                 }
             }
             (State::None, true) => {
@@ -576,7 +581,7 @@ impl Session {
     fn hold(&mut self, config: &SessionConfig, d: usize, sequence: u32, payload: &[u8]) {
         let s = &mut self.streams[d];
         let Ok(offset) = u64::try_from(distance(sequence, s.base)) else { return };
-        let queue = s.queue.get_or_insert_with(Box::default);
+        let queue = s.queue.get_or_insert_with(|| Box::new(Queue::new(&config.memory)));
         if offset > config.queue_limit as u64 || queue.exceeds(config.queue_limit.saturating_sub(payload.len())) {
             return;
         }
@@ -793,11 +798,12 @@ impl Session {
             return false;
         }
         let offset = s.delivered + relative as u64;
-        let queue = s.queue.get_or_insert_with(Box::default);
+        let queue = s.queue.get_or_insert_with(|| Box::new(Queue::new(&config.memory)));
         if queue.insert(config.policy, offset, payload) {
             events.insert(StreamEvent::ReassemblyOverlapDifferentData);
         }
         if queue.exceeds(config.queue_limit) {
+            queue.count_pressure();
             self.declare_gap(config, d, u64::MAX, events, sink);
         }
         false

@@ -102,6 +102,31 @@ fn queue_limit_declares_the_gap() {
     assert_eq!(r.sink.data[0], b"0123456789abc");
 }
 
+/// Streams that hold back what fills their gaps do not take the memory of the others.
+#[test]
+fn streams_share_their_memory() {
+    let memory = std::sync::Arc::new(crate::Budget::new(1 << 20));
+    let mut rigs: Vec<Rig> = (0..3000)
+        .map(|_| {
+            let mut r = open();
+            r.config.memory = memory.clone();
+            for n in 0..4u32 {
+                r.send(0, 105 + 1000 * n, 500, ACK, &[n as u8; 1000]);
+                assert!(memory.used() <= 1 << 20, "{}", memory.used());
+            }
+            r
+        })
+        .collect();
+    assert!(memory.used() > 1 << 19 && memory.reached() > 1000, "{} {}", memory.used(), memory.reached());
+    // Who gave way has its bytes, behind a gap; the first ones still wait for what is missing.
+    assert!(rigs[2999].sink.gaps.contains(&(0, 0, 5)) && rigs[2999].sink.data[0].len() >= 1000);
+    assert!(rigs[0].sink.gaps.is_empty() && rigs[0].sink.data[0].is_empty());
+    rigs[0].send(0, 100, 500, ACK, b"start");
+    assert_eq!(rigs[0].sink.data[0].len(), 4005);
+    drop(rigs);
+    assert_eq!(memory.used(), 0);
+}
+
 #[test]
 fn depth_stops_delivery() {
     let mut r = open();

@@ -128,7 +128,7 @@ impl Pipeline {
             TxCommand::Release if v.release(entry.frame_number) => Counter::ReleaseDone,
             TxCommand::Release => Counter::ReleaseRefused,
             TxCommand::Settle => {
-                v.settle(entry.scopes, entry.flags & TxFlags::KEEP_HISTORY.0 != 0);
+                v.settle(entry.scopes, entry.told_class, entry.flags & TxFlags::KEEP_HISTORY.0 != 0);
                 Counter::Settles
             }
             TxCommand::Bypass => {

@@ -234,6 +234,9 @@ impl Pipeline {
                 frame.address_classes = (source.0, destination.0);
                 frame.port_classes = (source.1, destination.1);
                 frame.scopes = entry.verdict.scopes;
+                if entry.verdict.told_class != 0 {
+                    frame.classes = 1 << entry.verdict.told_class;
+                }
             }
             None => {
                 if let Some((source, destination)) = parsed.ends {

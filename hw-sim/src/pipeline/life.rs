@@ -125,6 +125,15 @@ impl Pipeline {
         !self.is_flushing() && self.sweep_slots(slots)
     }
 
+    /// Frame time goes on without a frame, in steps: the sweep does as much as it would have with frames.
+    pub fn pass_time(&mut self, time: u64) {
+        self.now = self.now.max(time);
+        self.resume();
+        if !self.is_flushing() {
+            self.sweep();
+        }
+    }
+
     /// The capture is over: every entry ends and is reported. Nothing is handed over: a flow that is not diverted now
     /// holds nothing that could match. `false`: call again when the host has caught up.
     pub fn finish(&mut self, time: u64) -> bool {

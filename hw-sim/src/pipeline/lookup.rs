@@ -238,13 +238,16 @@ impl ParseState {
         let whole = p.intact && p.start_lost == [false; 2];
         if whole && p.decided == Detection::Unknown {
             p.decided = p.detector.answer();
+            if p.decided != Detection::Unknown {
+                staged.states |= StateMask::DECIDING.0;
+            }
         }
         staged.classes = match p.decided {
             // Without a stream there is no parser.
             _ if p.is_unfollowed(streams) => 1 << Detection::Failed.class(),
             _ if !p.intact => u64::MAX,
-            // The host's parser may still read the bytes of an undecided stream, but not those of a datagram.
-            Detection::Unknown if key.protocol != 17 || !whole => u64::MAX,
+            // While both starts are known an undecided flow is of class *unknown* alone (decision 0025).
+            Detection::Unknown if !whole || parsed.tcp.is_none() && key.protocol != 17 => u64::MAX,
             known => 1 << known.class(),
         };
         staged

@@ -14,6 +14,7 @@ mod judge;
 mod life;
 mod lookup;
 mod room;
+mod takeover;
 mod tcp;
 mod verdict;
 
@@ -162,6 +163,8 @@ pub struct Pipeline {
     ending: Option<(u32, life::Ending)>,
     waiting: bool,
     sweep_time: u64,
+    /// Port of frames that are offered.
+    pub port: u8,
 }
 
 /// A frame on its way.
@@ -200,6 +203,7 @@ impl Pipeline {
             ending: None,
             waiting: false,
             sweep_time: 0,
+            port: 0,
         }
     }
 
@@ -254,19 +258,20 @@ impl Pipeline {
             return Offer::Accepted;
         }
         let mut staged = self.lookup(&taken, &parsed);
+        let entry = staged.slot.and_then(|slot| self.flows.get(slot));
+        let (blocked, bypassed) = entry.map_or((false, false), |entry| (entry.verdict.blocked, entry.verdict.bypassed));
+        // What the host has decided holds whether it lives or not.
+        if blocked {
+            self.drop(DropReason::FlowBlocked, data.len());
+            return Offer::Accepted;
+        }
         let Some((epoch, tables)) = self.bank.clone().filter(|_| !self.watchdog.expired()) else {
             self.fail(&staged, DropReason::FailClosed, BypassReason::FailOpen, data);
             return Offer::Accepted;
         };
-        if let Some(entry) = staged.slot.and_then(|slot| self.flows.get(slot)) {
-            if entry.verdict.blocked {
-                self.drop(DropReason::FlowBlocked, data.len());
-                return Offer::Accepted;
-            }
-            if entry.verdict.bypassed {
-                self.bypass(BypassReason::FlowBypassed, data);
-                return Offer::Accepted;
-            }
+        if bypassed {
+            self.bypass(BypassReason::FlowBypassed, data);
+            return Offer::Accepted;
         }
         let judged = self.judge(&tables, epoch, &taken, &parsed, &mut staged);
         self.verdict(&taken, &staged, &judged, epoch);

@@ -34,6 +34,7 @@ impl Pipeline {
             wire_length: taken.frame.wire_length,
             epoch,
             link: taken.frame.link,
+            port: self.port,
             ..HistoryHeader::ZERO
         };
         let mut class = 0;

@@ -55,7 +55,21 @@ impl Default for Shape {
 impl Rig {
     pub fn new(shape: &Shape, image: &[u8]) -> Rig {
         let model = Simulator::new(SimConfig { queues: 8, flow_entries: shape.flow_entries });
-        let mut driver = Driver::probe(model.clone()).unwrap();
+        let driver = Driver::probe(model.clone()).unwrap();
+        Rig::with(shape, image, model, driver)
+    }
+
+    /// Another host takes the device of this one over, which is gone.
+    pub fn succeed(self, shape: &Shape, image: &[u8]) -> Rig {
+        let (model, number, time) = (self.model.clone(), self.number, self.time);
+        drop(self);
+        let (driver, kept) = Driver::resume(model.clone()).unwrap();
+        assert!(kept);
+        model.check().unwrap();
+        Rig { number, time, ..Rig::with(shape, image, model, driver) }
+    }
+
+    fn with(shape: &Shape, image: &[u8], model: Simulator, mut driver: Driver<Simulator>) -> Rig {
         driver
             .set_up(&DriverConfig {
                 queues: shape.queues,

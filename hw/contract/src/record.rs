@@ -31,9 +31,10 @@ pub struct FrameFacts {
     pub version: u8,
     /// `DirectionMask`: one bit if the direction is sure, else both. Flowless: both.
     pub directions: u8,
-    /// `StateMask` bits of the flow before and after the frame; FLOWLESS without a flow.
+    /// `StateMask` bits of the flow before and after the frame; DECIDING if it decides the class; FLOWLESS without a flow.
     pub states: u8,
-    /// Protocol classes the flow may have, bit n = class n: all ones while nothing is known or the entry is not intact.
+    /// Protocol classes the flow may have, bit n = class n: *unknown* alone while detection waits for more bytes, all ones
+    /// where bytes of a start were lost or the entry is not intact.
     pub classes: u64,
     /// IP protocol behind extension headers; none if there is no IP packet.
     pub protocol: Option<u8>,

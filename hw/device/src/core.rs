@@ -17,7 +17,7 @@ pub const FLOW_ENTRIES: u32 = 1 << 13;
 /// Descriptors of a ring, at most, and diverted frames without a verdict.
 pub const DESCRIPTORS_MAX: u32 = 1 << 15;
 /// Counters of the contract, then those of the guards.
-pub const COUNTERS: usize = 70 + 64;
+pub const COUNTERS: usize = weir_contract::counters::Counter::COUNT + weir_contract::constants::GUARDS_MAX as usize;
 
 const IN: usize = 304;
 const OUT: usize = 216;

@@ -410,10 +410,13 @@ package weir_flow_pkg;
     if (s.intact && !shared) g.directions = d ? 8'd2 : 8'd1;
     // What is lost after the answer does not change it.
     whole = s.intact && s.start_lost == '0;
-    if (whole && s.decided == CLASS_UNKNOWN) s.decided = s.detector.answer;
+    if (whole && s.decided == CLASS_UNKNOWN) begin
+      s.decided = s.detector.answer;
+      if (s.decided != CLASS_UNKNOWN) g.states[STATE_MASK_DECIDING_BIT] = 1'b1;
+    end
     if (unfollowed) begin
       g.classes = 64'd1 << CLASS_FAILED;
-    end else if (s.intact && (s.decided != CLASS_UNKNOWN || (udp && whole))) begin
+    end else if (s.intact && (s.decided != CLASS_UNKNOWN || ((udp || p.tcp) && whole))) begin
       g.classes = 64'd1 << s.decided[5:0];
     end
 

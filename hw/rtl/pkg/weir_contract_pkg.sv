@@ -199,7 +199,8 @@ package weir_contract_pkg;
     CAPABILITY_TYPE_HISTORY = 16'd11,
     CAPABILITY_TYPE_PORTS = 16'd12,
     CAPABILITY_TYPE_INLINE = 16'd13,
-    CAPABILITY_TYPE_GUARDS = 16'd14
+    CAPABILITY_TYPE_GUARDS = 16'd14,
+    CAPABILITY_TYPE_TAKEOVER = 16'd15
   } capability_type_e;
 
   localparam int unsigned FRAME_FLAGS_TO_CLIENT_BIT = 0;
@@ -254,6 +255,7 @@ package weir_contract_pkg;
   localparam int unsigned STATE_MASK_MIDSTREAM_BIT = 2;
   localparam int unsigned STATE_MASK_CLOSED_BIT = 3;
   localparam int unsigned STATE_MASK_FLOWLESS_BIT = 4;
+  localparam int unsigned STATE_MASK_DECIDING_BIT = 5;
 
   localparam int unsigned RECORD_FLAGS_POSITION_PACKET_BIT = 0;
   localparam int unsigned RECORD_FLAGS_POSITION_STREAM_BIT = 1;
@@ -271,10 +273,12 @@ package weir_contract_pkg;
   localparam int unsigned STATUS_FAIL_MODE_BIT = 3;
   localparam int unsigned STATUS_FAULT_BIT = 4;
   localparam int unsigned STATUS_BUS_MASTER_OFF_BIT = 5;
+  localparam int unsigned STATUS_SOURCE_ENDED_BIT = 6;
 
   localparam int unsigned INTERRUPT_CAUSE_ERROR_BIT = 0;
   localparam int unsigned INTERRUPT_CAUSE_TABLE_BIT = 1;
   localparam int unsigned INTERRUPT_CAUSE_WATCHDOG_BIT = 2;
+  localparam int unsigned INTERRUPT_CAUSE_SOURCE_BIT = 3;
 
   localparam int unsigned BLOCK_FLAGS_HOST_ONLY_BIT = 0;
 
@@ -413,7 +417,8 @@ package weir_contract_pkg;
   localparam int unsigned COUNTER_WATCHDOG_EXPIRED = 67;
   localparam int unsigned COUNTER_DMA_FAULTS = 68;
   localparam int unsigned COUNTER_REGISTER_FAULTS = 69;
-  localparam int unsigned COUNTER_COUNT = 70;
+  localparam int unsigned COUNTER_VERDICT_ABANDONED = 70;
+  localparam int unsigned COUNTER_COUNT = 71;
 
   localparam logic [15:0] REG_MAGIC = 16'h0000;
   localparam logic [15:0] REG_VERSION = 16'h0004;
@@ -571,7 +576,8 @@ package weir_contract_pkg;
 
   localparam int unsigned TX_ENTRY_BYTES = 64;
   typedef struct packed {
-    logic [23:0][7:0] reserved;
+    logic [22:0][7:0] reserved;
+    logic [7:0] told_class;
     logic [63:0] token;
     logic [31:0] flow_generation;
     logic [31:0] flow_index;

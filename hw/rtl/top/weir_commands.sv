@@ -160,6 +160,7 @@ module weir_commands
         verdict_o.beat.op = op;
         verdict_o.beat.keep_history = entry_q.flags[TX_FLAGS_KEEP_HISTORY_BIT];
         verdict_o.beat.scopes = entry_q.scopes;
+        verdict_o.beat.told_class = entry_q.told_class[5:0];
         verdict_o.beat.bound = entry_q.frame_number;
         if (verdict_i.valid) begin
           unique case (op)

@@ -315,6 +315,7 @@ package weir_core_pkg;
   // Facts of a frame for the records. `classes`: addresses and ports of source and destination.
   function automatic frame_facts_t facts_of(input parsed_t p, input staged_t g, input logic keyed,
                                             input logic bank, input logic [7:0] scopes,
+                                            input logic [5:0] told_class,
                                             input logic [1:0][15:0] addresses,
                                             input logic [1:0][15:0] ports);
     frame_facts_t f;
@@ -342,7 +343,7 @@ package weir_core_pkg;
     f.bank = bank;
     f.directions = g.directions;
     f.states = g.states;
-    f.classes = g.classes;
+    f.classes = told_class != '0 ? 64'd1 << told_class : g.classes;
     f.has_protocol = p.has_ends;
     f.protocol = p.protocol;
     f.has_tcp_flags = p.tcp;

@@ -145,7 +145,8 @@ module weir_frame
   assign waited_o = state_q == WAITED;
   assign scan_empty_o = !payload;
   assign facts_o = facts_of(parsed_i, f_q.staged, f_q.keyed, bank_o,
-                            f_q.has_slot ? f_q.verdict.scopes : 8'hff, addresses_i, ports_i);
+                            f_q.has_slot ? f_q.verdict.scopes : 8'hff,
+                            f_q.has_slot ? f_q.verdict.told_class : 6'd0, addresses_i, ports_i);
   assign texts = (f_q.staged.may_continue ? behind_tail_i : '0) |
                  (f_q.staged.continues ? '0 : alone_i);
   assign scan_continues_o = f_q.staged.continues;
@@ -527,13 +528,13 @@ module weir_frame
       DECIDE: begin
         sent_q <= 1'b0;
         open_q <= 1'b0;
-        if (uninspected) begin
+        if (f_q.has_slot && f_q.verdict.blocked) begin
+          cause_q <= DROP_BLOCKED;
+          state_q <= FATE;
+        end else if (uninspected) begin
           cause_q <= FAIL_TABLES;
           open_q  <= !config_i.fail_closed;
           state_q <= f_q.has_slot ? MISS : FATE;
-        end else if (f_q.has_slot && f_q.verdict.blocked) begin
-          cause_q <= DROP_BLOCKED;
-          state_q <= FATE;
         end else if (f_q.has_slot && f_q.verdict.bypassed) begin
           cause_q <= BYPASS_FLOW;
           open_q  <= 1'b1;

@@ -19,6 +19,7 @@ package weir_verdict_pkg;
     logic        blocked;       // dropped as a whole
     logic        unrecorded;    // frames are not recorded
     logic [7:0]  scopes;        // that can still match
+    logic [5:0]  told_class;    // protocol class that the host has told, 0 without
     logic [63:0] last_trouble;  // frame
     logic [63:0] previous;      // newest record
     logic [63:0] chain_first;   // oldest record of the chain
@@ -33,6 +34,7 @@ package weir_verdict_pkg;
       blocked: 1'b0,
       unrecorded: 1'b0,
       scopes: 8'hff,
+      told_class: '0,
       last_trouble: '0,
       previous: POSITION_NONE,
       chain_first: POSITION_NONE,
@@ -56,6 +58,7 @@ package weir_verdict_pkg;
     logic        stale;         // command: for another generation
     logic        keep_history;  // SETTLE
     logic [7:0]  scopes;        // SETTLE
+    logic [5:0]  told_class;    // SETTLE
     logic        inspected;     // frame: tables and host are there
     logic        trouble;       // frame: a record held
     logic        placed;        // frame: there is room for its record, at `position`
@@ -113,11 +116,11 @@ package weir_verdict_pkg;
       VERDICT_FRAME: begin
         divert = i.trouble || s.sticky;
         recorded = !s.unrecorded;
-        if (!i.inspected) begin
+        if (s.blocked) begin
+          r.out.fate = FATE_BLOCKED;
+        end else if (!i.inspected) begin
           r.out.fate = FATE_FAILED;
           miss = 1'b1;
-        end else if (s.blocked) begin
-          r.out.fate = FATE_BLOCKED;
         end else if (s.bypassed) begin
           r.out.fate = FATE_BYPASSED;
         end else begin
@@ -155,6 +158,7 @@ package weir_verdict_pkg;
         r.out.done = !i.stale;
         if (r.out.done) begin
           s.scopes = i.scopes;
+          s.told_class = i.told_class;
           s.unrecorded = i.scopes != 8'hff && !i.keep_history;
           take = s.unrecorded;
         end

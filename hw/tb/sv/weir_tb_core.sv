@@ -20,7 +20,7 @@ module weir_tb_core
     input  wire logic [QUEUES*16*8-1:0]            host_i,
     input  wire logic [304*8-1:0]                  in_data_i,
     output logic      [216*8-1:0]                  out_data_o,
-    output logic      [(70+64)*64-1:0]             counters_o
+    output logic      [(weir_contract_pkg::COUNTER_COUNT+weir_contract_pkg::GUARDS_MAX)*64-1:0] counters_o
 );
 
   typedef struct packed {

@@ -45,6 +45,7 @@ struct Beat {
     stale: bool,
     keep_history: bool,
     scopes: u8,
+    told_class: u8,
     inspected: bool,
     trouble: bool,
     placed: bool,
@@ -87,11 +88,11 @@ fn step(v: &mut VerdictState, b: &Beat) -> Out {
     };
     let live = !b.stale;
     match b.op {
+        Op::Frame if v.blocked => out.fate = Fate::Blocked as u8,
         Op::Frame if !b.inspected => {
             v.miss(b.number);
             out.fate = Fate::Failed as u8;
         }
-        Op::Frame if v.blocked => out.fate = Fate::Blocked as u8,
         Op::Frame if v.bypassed => out.fate = Fate::Bypassed as u8,
         Op::Frame => {
             let admitted = v.admit(b.number, b.trouble, b.placed);
@@ -117,7 +118,7 @@ fn step(v: &mut VerdictState, b: &Beat) -> Out {
         Op::Release => out.done = live && v.release(b.bound),
         Op::Settle if live => {
             let chain = v.chain();
-            v.settle(b.scopes, b.keep_history);
+            v.settle(b.scopes, b.told_class, b.keep_history);
             out.done = true;
             if v.is_settled() {
                 out.chain = chain;
@@ -153,7 +154,7 @@ fn item(b: &Beat) -> Vec<u8> {
     let mut w = BitWriter::default();
     w.number(b.bound, 64).number(b.position, 64).number(b.number, 64);
     w.number(b.room.into(), 1).number(b.placed.into(), 1).number(b.trouble.into(), 1).number(b.inspected.into(), 1);
-    w.number(b.scopes.into(), 8).number(b.keep_history.into(), 1).number(b.stale.into(), 1);
+    w.number(b.told_class.into(), 6).number(b.scopes.into(), 8).number(b.keep_history.into(), 1).number(b.stale.into(), 1);
     w.number(b.created.into(), 1).number(b.op as u64, 4);
     let mut out = w.into_bytes(32);
     out.push(b.slot as u8);
@@ -169,13 +170,14 @@ fn result(bytes: &[u8]) -> (Out, VerdictState) {
     let fate = r.number(3) as u8;
     let out = Out { fate, done, record, lost, newly, sticky, hole, previous, chain: Chain { head, count, oldest } };
     let (chain_count, chain_first, previous) = (r.number(32) as u32, r.number(64), r.number(64));
-    let (last_trouble, scopes) = (r.number(64), r.number(8) as u8);
+    let (last_trouble, told_class, scopes) = (r.number(64), r.number(6) as u8, r.number(8) as u8);
     let (unrecorded, blocked, bypassed, hole) = (r.flag(), r.flag(), r.flag(), r.flag());
     let (diverted, sticky) = (r.flag(), r.flag());
     let state = VerdictState {
         sticky,
         last_trouble,
         scopes,
+        told_class,
         unrecorded,
         previous,
         chain_first,
@@ -213,6 +215,7 @@ fn traffic(r: &mut Random, slots: u64, count: usize) -> Vec<Beat> {
                 stale: stale && op != Op::Frame,
                 keep_history: r.once_in(2),
                 scopes: r.of(&[0xff, 0xff, 0x20, 0]),
+                told_class: r.of(&[0, 0, 5, 63]),
                 inspected: !r.once_in(30),
                 trouble: r.once_in(8),
                 placed: !r.once_in(20),

@@ -240,7 +240,7 @@ pub enum FlowSide {
     ToClient,
     /// Either reaches the number.
     Either,
-    /// Sum of both.
+    /// Each of both does.
     Both,
 }
 

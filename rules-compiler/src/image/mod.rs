@@ -79,7 +79,7 @@ pub struct ImageOptions {
 
 impl Default for ImageOptions {
     fn default() -> Self {
-        ImageOptions { seed: 0, created: 0, candidates: 1024, list_entries: 8192, capacity: Capacity::default(), host_blocks: true }
+        ImageOptions { seed: 0, created: 0, candidates: 4608, list_entries: 8192, capacity: Capacity::default(), host_blocks: true }
     }
 }
 

@@ -4,12 +4,14 @@
 //! does, and out of fragment and guard lists where a record of the header table does: the frame is diverted anyway, in
 //! the same scopes. Guards that the contract marks `always` lead to a record that always holds, whatever the rules are.
 
+use crate::plan::base::deciding;
 use crate::plan::{Condition, Fragment, Plan, Trigger};
 use std::collections::{BTreeMap, HashMap};
 use weir_contract::constants::{GUARDS_MAX, SET_ANY};
 use weir_contract::enums::{RecordFlags, Scopes};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{ListRange, Record};
+use weir_contract::protocol::CLASS_UNKNOWN;
 
 /// The logical content of the tables.
 #[derive(Debug, Clone, Default)]
@@ -89,7 +91,17 @@ impl Header {
         for r in records {
             by_sets.entry(set_ids(r)).or_default().push(*r);
         }
-        Header { by_sets }
+        let mut out = Header { by_sets };
+        // Where the frame that decides is caught whichever end sends it, a stream that is undecided yet needs no record.
+        let all: Vec<Record> = out.by_sets.values().flatten().copied().collect();
+        for record in all {
+            let caught = deciding(&record).is_some_and(|both| both.iter().all(|deciding| out.covers(deciding)));
+            if caught {
+                let undecided = Record { class_mask: record.class_mask | 1 << CLASS_UNKNOWN, ..record };
+                out.by_sets.entry(set_ids(&record)).or_default().push(undecided);
+            }
+        }
+        out
     }
 
     fn covers(&self, narrow: &Record) -> bool {

@@ -404,7 +404,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("luaxform", &[], "", Unsupported("Lua scripts are not run")),
     keyword("replace", &[], "", Unsupported("packets are not rewritten")),
     keyword("bypass", &[], "", Bypass),
-    keyword("nfq_set_mark", &[], "", Unsupported("packets are not marked for netfilter")),
+    keyword("nfq_set_mark", &[], "mark/mask", Ignored),
     keyword("config", &[], "logging disable,type tx|flow,scope tx|flow", Config),
     keyword("frame", &[], "[protocol.]name", Frame),
     keyword("geoip", &[], "", Unsupported("no location database is read")),

@@ -298,7 +298,13 @@ impl Lowering<'_, '_> {
                         Cause::Conflict,
                         format!("`{name}` {value} is less than the content's length, {length}"),
                         format!("write `{name}:{length};` or more"),
-                    ));
+                    )
+                    .known_as(match position {
+                        Position::Depth => format!("depth:{value} smaller than content of len {length}."),
+                        _ => format!(
+                            "within argument \"{value}\" is less than the content length \"{length}\" which is invalid, since this will never match.  Invalidating signature"
+                        ),
+                    }));
                 }
                 Position::Depth | Position::Offset if !(0..=65_535).contains(&value) => {
                     return wrong(

@@ -20,6 +20,7 @@ impl Lowering<'_, '_> {
         self.check_empty_sticky();
         self.check_base64()?;
         self.check_letter_case()?;
+        self.check_shapes()?;
         self.check_transformed()?;
         self.check_sizes()?;
         self.check_payload_size()?;
@@ -34,7 +35,7 @@ impl Lowering<'_, '_> {
         Ok(())
     }
 
-    fn span_of(&self, place: Place) -> Span {
+    pub(super) fn span_of(&self, place: Place) -> Span {
         self.draft.spans.iter().find(|(p, _)| *p == place).map_or(Span::default(), |(_, span)| *span)
     }
 
@@ -75,7 +76,7 @@ impl Lowering<'_, '_> {
 
     /// Some buffers are lower (upper) case by nature: contents are brought to it, or can never match.
     fn check_letter_case(&mut self) -> Lowered {
-        let mut redundant = Vec::new();
+        let mut redundant = None;
         let mut fault = None;
         for (entry, buffer) in self.draft.rule.buffers.iter_mut().enumerate() {
             if !buffer.transforms.is_empty() {
@@ -87,10 +88,8 @@ impl Lowering<'_, '_> {
                 match buffer.buffer {
                     Buffer::HttpHost => {
                         if content.nocase {
-                            redundant.push((entry, index));
-                            content.bytes = content.bytes.to_ascii_lowercase().into();
-                            content.nocase = false;
-                        } else if has_upper && !content.negated {
+                            redundant.get_or_insert((entry, index));
+                        } else if has_upper {
                             fault.get_or_insert((entry, index));
                         }
                     }
@@ -110,9 +109,17 @@ impl Lowering<'_, '_> {
                 }
             }
         }
-        for place in redundant {
-            let span = self.span_of(place);
-            self.warn(span, Cause::Style, "`http.host` is lower case; `nocase` has no effect", "remove `nocase`");
+        if let Some(place) = redundant {
+            return Err(Fault::new(
+                self.span_of(place),
+                Cause::Conflict,
+                "`http.host` is lower case; `nocase` has no effect",
+                "remove `nocase`, or use `http.host.raw`",
+            )
+            .known_as(format!(
+                "rule {}: http.host keyword specified along with \"nocase\". The hostname buffer is normalized to lowercase, specifying nocase is redundant.",
+                self.draft.rule.identity.sid
+            )));
         }
         match fault {
             Some(place) => Err(Fault::new(
@@ -189,6 +196,7 @@ impl Lowering<'_, '_> {
                 fault.get_or_insert((
                     (entry, 0),
                     format!("the sizes asked of `{}` exclude each other", buffer.buffer.name()),
+                    "sizes exclude each other".to_owned(),
                 ));
                 continue;
             }
@@ -196,22 +204,29 @@ impl Lowering<'_, '_> {
                 if let Match::Content(content) = item {
                     let end = least_end(content);
                     if !content.negated && end > most {
+                        let known = match buffer.buffer {
+                            Buffer::HttpUri | Buffer::HttpUriRaw => {
+                                format!("depth or urilen {most} smaller than content len {end}")
+                            }
+                            _ => format!("signature can't match as required content length {end} exceeds bsize value: {most}"),
+                        };
                         let message = format!(
                             "the content ends at byte {end} or later, but `{}` has at most {most} bytes",
                             buffer.buffer.name()
                         );
-                        fault.get_or_insert(((entry, index), message));
+                        fault.get_or_insert(((entry, index), message, known));
                     }
                 }
             }
         }
         match fault {
-            Some((place, message)) => Err(Fault::new(
+            Some((place, message, known)) => Err(Fault::new(
                 self.span_of(place),
                 Cause::Conflict,
                 message,
                 "correct `bsize` (or `urilen`), or the content",
-            )),
+            )
+            .known_as(known)),
             None => Ok(()),
         }
     }

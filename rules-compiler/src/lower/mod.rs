@@ -22,6 +22,7 @@ mod number;
 mod packet;
 mod pcre;
 mod reputation;
+mod shape;
 mod state;
 #[cfg(test)]
 mod tests;

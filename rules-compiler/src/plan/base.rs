@@ -5,9 +5,10 @@
 //! ends that the rule header is compared with, and its ports and addresses narrow in the order of the rule. Two cases
 //! get both orders: `<>`, and rules whose buffers belong to different directions.
 
-use super::class::Condition;
+use super::Choice;
+use super::class::{Condition, Trigger};
 use super::sets::Sets;
-use weir_contract::enums::{DirectionMask, IpMask, Scopes, TransportMask};
+use weir_contract::enums::{DirectionMask, IpMask, Scopes, StateMask, TransportMask};
 use weir_contract::layouts::Record;
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED, CLASS_UNKNOWN};
 use weir_contract::record::can_hold;
@@ -74,6 +75,70 @@ pub fn undecided_datagrams(condition: Condition) -> impl Iterator<Item = Conditi
     };
     // What no frame satisfies (an HTTP buffer behind a UDP header) needs no record, and a device refuses tables that hold one.
     [Some(first), second].into_iter().flatten().filter(|c| can_hold(&c.record))
+}
+
+/// What a record for every frame of an application protocol needs beside itself, so that it may do without the frames of
+/// undecided streams (decision 0025): a record of the frame that decides, whichever end sent it. No rule on a protocol
+/// matches before that frame, and the host reads the ones before it with it.
+pub fn deciding(record: &Record) -> Option<[Record; 2]> {
+    if record.transports & TransportMask::TCP.0 == 0 || record.class_mask & FAILED != 0 {
+        return None;
+    }
+    let own = Record {
+        class_mask: record.class_mask & !UNKNOWN,
+        scopes: record.scopes,
+        transports: TransportMask::TCP.0,
+        versions: record.versions,
+        states: StateMask::DECIDING.0,
+        directions: record.directions,
+        source_ports: record.source_ports,
+        destination_ports: record.destination_ports,
+        source_addresses: record.source_addresses,
+        destination_addresses: record.destination_addresses,
+        payload_min: 1,
+        ..Record::ALWAYS
+    };
+    let exchanged = match own.directions & BOTH {
+        TO_SERVER => TO_CLIENT,
+        TO_CLIENT => TO_SERVER,
+        both => both,
+    };
+    let other = Record {
+        directions: exchanged,
+        source_ports: own.destination_ports,
+        destination_ports: own.source_ports,
+        source_addresses: own.destination_addresses,
+        destination_addresses: own.source_addresses,
+        ..own
+    };
+    Some([own, other])
+}
+
+/// A record for every frame of a protocol as two of decided streams; see [`deciding`].
+pub fn decided_streams(choice: &mut Choice) {
+    let mut more = Vec::new();
+    for condition in choice.conditions.iter_mut().filter(|c| c.trigger == Trigger::Frame) {
+        let Some(deciding) = deciding(&condition.record) else { continue };
+        // One that holds for every frame of the flow holds for this one.
+        let record = &condition.record;
+        let every = Record {
+            class_mask: record.class_mask,
+            transports: record.transports,
+            states: record.states,
+            payload_min: record.payload_min.min(1),
+            ..deciding[0]
+        };
+        if every != *record || deciding[0] != deciding[1] {
+            more.extend(deciding.map(|record| Condition { trigger: Trigger::Frame, record }));
+        }
+        let datagrams = condition.record.transports & !TransportMask::TCP.0;
+        if datagrams != 0 {
+            more.push(Condition { trigger: Trigger::Frame, record: Record { transports: datagrams, ..condition.record } });
+            condition.record.transports = TransportMask::TCP.0;
+        }
+        condition.record.class_mask &= !UNKNOWN;
+    }
+    choice.conditions.extend(more);
 }
 
 /// Protocols whose parsers fill a buffer; none: not bound to one. Fingerprints of hellos are made over TCP and in QUIC.

@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn servers_answer_hellos_that_were_flagged() {
-        let hellos = "alert tls 10.0.0.0/8 any -> any any (flow:to_server; ja3.hash; content:\"x\";";
+        let hellos = "alert tls 10.0.0.0/8 any -> any any (flow:to_server; ja3.hash; content:\"0123456789abcdef0123456789abcdef\";";
         let server =
             "alert tls any any -> 10.0.0.0/8 any (flow:to_client; tls.cert_subject; content:\"CN=evil.example\";";
         let with = Options::default();
@@ -114,7 +114,7 @@ mod tests {
         ] {
             assert!(!narrowed(hellos, other), "{other}");
         }
-        let some = "alert tls 10.0.0.0/8 any -> any 443 (flow:to_server; ja3.hash; content:\"x\";";
+        let some = "alert tls 10.0.0.0/8 any -> any 443 (flow:to_server; ja3.hash; content:\"0123456789abcdef0123456789abcdef\";";
         assert!(!narrowed(some, server), "hellos to other ports are not flagged");
         let without = Options { held_handshakes: false, ..Options::default() };
         assert!(bounds(hellos, server, &without).iter().all(|b| *b == u16::MAX));

@@ -326,6 +326,7 @@ fn best_offer(
             if special.windows.is_empty() {
                 special.price = builder.statistics.guards(traffic, special.guards.iter().copied(), special.price);
             }
+            special.price = special.windows.iter().map(rate).fold(special.price, f64::max);
             if cheaper(&best, special.price) {
                 best = Some(special);
             }

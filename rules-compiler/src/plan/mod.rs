@@ -213,6 +213,7 @@ fn plan_by(rules: &[Rule], options: &Options, statistics: &Statistics) -> Plan {
         if let Some(pattern) = options.patterns.get(index).and_then(Option::as_deref) {
             payload::known_to_wait(&rules[index], &mut choice, pattern);
         }
+        base::decided_streams(&mut choice);
         payload::judged_anew(&mut choice);
         let conditions = if options.omit_classes.contains(&choice.class) {
             Vec::new()

@@ -49,7 +49,7 @@ pub fn conditions(rules: &[Rule]) -> Vec<Condition> {
         .iter()
         .filter_map(|&(word, class, directions)| {
             let record = Record {
-                class_mask: base::classes_of(class),
+                class_mask: base::classes(class),
                 scopes: Scopes::APP.0 | Scopes::HANDSHAKE.0,
                 transports: TransportMask::TCP.0,
                 versions: IpMask::V4.0 | IpMask::V6.0,

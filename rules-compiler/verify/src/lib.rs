@@ -116,7 +116,7 @@ pub fn verify(rules: &[Rule], host: &Host<'_>, image: &[u8]) -> Result<Report, B
     }
     let claims = bits.certificate.as_deref().map(certificate::read).unwrap_or_default();
     let gates = host.gates.clone().unwrap_or_else(|| claims.gates.clone());
-    let mut tables = Tables { bits: &bits, lists: sets::Lists::default() };
+    let mut tables = Tables::new(&bits);
     let mut proofs: Vec<Result<Proof, String>> = Vec::with_capacity(rules.len());
     for (n, rule) in rules.iter().enumerate() {
         let pattern = host.patterns.get(n).copied().flatten();
@@ -171,7 +171,7 @@ pub fn verify_one(rules: &[Rule], host: &Host<'_>, image: &[u8], index: usize) -
         Some(gates) => gates.clone(),
         None => bits.certificate.as_deref().map(certificate::read).unwrap_or_default().gates,
     };
-    let mut tables = Tables { bits: &bits, lists: sets::Lists::default() };
+    let mut tables = Tables::new(&bits);
     let Some(rule) = rules.get(index) else { return Ok(Err("there is no such rule".to_owned())) };
     let mut own = |n: usize| {
         let pattern = host.patterns.get(n).copied().flatten();

@@ -278,7 +278,7 @@ fn narrowed(kind: &str, e: &mut Editor, r: &mut Record) -> Option<String> {
             Some(format!("versions {:#x}", r.versions))
         }
         "narrow flow states" => {
-            r.states = one_bit_less(e, r.states.into(), 0x1f)? as u8;
+            r.states = one_bit_less(e, r.states.into(), if r.states & 0x1f == 0 { 0x3f } else { 0x1f })? as u8;
             Some(format!("states {:#x}", r.states))
         }
         "narrow scopes" => {

@@ -46,6 +46,8 @@ pub struct Need {
     pub protocol: (u8, u8),
     /// Most stream bytes of the other direction.
     pub reverse: u64,
+    /// The frame with which the class is decided.
+    pub deciding: bool,
 }
 
 pub const fn bit(p: P) -> u64 {
@@ -384,6 +386,7 @@ pub fn needs(rule: &Rule, bits: &Bits, lists: &mut Lists, frame: Frame, own_side
             icmp_code: (0, 255),
             protocol: (0, 255),
             reverse: reverse(rule, directions),
+            deciding: false,
         };
         if frame == Frame::Matching {
             match rule.packet.iter().try_fold(need, |need, c| need.given(c)) {

@@ -3,11 +3,13 @@
 use crate::image::Bits;
 use crate::need::{BOTH, Need, TCP, read_by};
 use crate::place::{Cell, FAR};
-use crate::sets::Lists;
+use crate::sets::{ListId, Lists};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use weir_contract::constants::PATTERN_REST;
 use weir_contract::enums::{DirectionMask, RecordFlags, Scopes, StateMask, TransportMask};
 use weir_contract::layouts::Record;
-use weir_contract::protocol::{AppProtocol as P, CLASS_UNKNOWN};
+use weir_contract::protocol::{AppProtocol as P, CLASS_FAILED, CLASS_UNKNOWN};
 
 /// What a position in the payload counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +119,11 @@ impl Window {
     }
 }
 
+/// States of a flow, one of which every frame has.
+const STATES: u8 = StateMask::ALL.0 & !StateMask::DECIDING.0;
+/// The class of streams that are not decided.
+const UNKNOWN: u64 = 1 << CLASS_UNKNOWN;
+
 /// Classes that are caught, by scope.
 type Cover = [u64; 8];
 
@@ -137,6 +144,17 @@ pub struct Tables<'a> {
     pub bits: &'a Bits,
     /// Lists.
     pub lists: Lists,
+    /// What is caught of the frames that decide, by versions, directions, ports and addresses of the streams.
+    decided: RefCell<HashMap<Ends, Cover>>,
+}
+
+type Ends = (u8, u8, (ListId, ListId), (ListId, ListId));
+
+impl<'a> Tables<'a> {
+    /// Of an image.
+    pub fn new(bits: &'a Bits) -> Self {
+        Tables { bits, lists: Lists::default(), decided: RefCell::default() }
+    }
 }
 
 impl Tables<'_> {
@@ -149,7 +167,7 @@ impl Tables<'_> {
         r.transports & need.transport != 0
             && subset(need.directions, r.directions)
             && subset(need.versions, r.versions)
-            && subset(StateMask::ALL.0, r.states)
+            && (subset(STATES, r.states) || need.deciding && r.states & StateMask::DECIDING.0 != 0)
             && self.lists.port_row_holds(need.ports.0, r.source_ports)
             && self.lists.port_row_holds(need.ports.1, r.destination_ports)
             && self.lists.address_row_holds(need.addresses.0, r.source_addresses)
@@ -188,6 +206,48 @@ impl Tables<'_> {
         }
     }
 
+    /// What is caught of the frames with which streams get their class, whichever end sends them.
+    fn deciding(&self, need: &Need) -> Cover {
+        let key = (need.versions, need.directions, need.ports, need.addresses);
+        if let Some(known) = self.decided.borrow().get(&key) {
+            return *known;
+        }
+        let exchanged = if need.directions == BOTH { BOTH } else { BOTH & !need.directions };
+        let own =
+            Need { deciding: true, classes: u64::MAX, payload: (1, FAR), flags: (0, 0), reverse: u64::MAX, ..*need };
+        let mut caught = [u64::MAX; 8];
+        for need in [own, Need { directions: exchanged, ..own.turned() }] {
+            let mut cover = Cover::default();
+            self.add(&mut cover, &self.bits.header, &need, Unit::Message, None, &Known::default());
+            caught.iter_mut().zip(cover).for_each(|(all, of_one)| *all &= of_one);
+        }
+        self.decided.borrow_mut().insert(key, caught);
+        caught
+    }
+
+    /// Classes of the need: those of a protocol's streams may be undecided when the frame comes.
+    fn wanted(need: &Need) -> u64 {
+        let of_protocol = need.transport == TCP && need.classes & 1 << CLASS_FAILED == 0;
+        need.classes | if of_protocol { UNKNOWN } else { 0 }
+    }
+
+    /// A stream is of no protocol before the frame that decides: no rule on one matches before it, and the host reads what
+    /// came before with it. So undecided streams are caught where that frame is, in every class that they may get.
+    fn add_undecided(&self, cover: &mut Cover, need: &Need) {
+        if need.transport != TCP || need.classes & 1 << CLASS_FAILED != 0 {
+            return;
+        }
+        let mut caught = self.deciding(need);
+        // There is one such frame: nothing is compared anew with the next.
+        let at = |scope: Scopes| scope.0.trailing_zeros() as usize;
+        if need.scopes & Scopes::STREAM.0 != 0 {
+            caught[at(Scopes::PACKET)] &= caught[at(Scopes::STREAM)];
+        }
+        for (classes, deciding) in cover.iter_mut().zip(caught) {
+            *classes |= if need.classes & !UNKNOWN & !deciding == 0 { UNKNOWN } else { 0 };
+        }
+    }
+
     /// Every class of the need is caught in every scope of it.
     fn enough(need: &Need, cover: &Cover, by: By) -> bool {
         let of = |scope: Scopes| cover.get(scope.0.trailing_zeros() as usize).copied().unwrap_or(0);
@@ -204,7 +264,7 @@ impl Tables<'_> {
             if by == By::Frame || by == By::Guard {
                 caught |= of(Scopes::ALWAYS);
             }
-            need.classes & !caught == 0
+            Self::wanted(need) & !caught == 0
         })
     }
 
@@ -218,6 +278,7 @@ impl Tables<'_> {
     pub fn frames(&self, need: &Need, unit: Unit, known: &Known) -> bool {
         let mut cover = Cover::default();
         self.add(&mut cover, &self.bits.header, need, unit, None, known);
+        self.add_undecided(&mut cover, need);
         Self::enough(need, &cover, By::Frame)
     }
 
@@ -246,6 +307,7 @@ impl Tables<'_> {
         };
         let mut cover = Cover::default();
         self.add(&mut cover, &self.bits.header, &hello, Unit::Message, None, &Known::default());
+        self.add_undecided(&mut cover, &hello);
         let caught = cover.get(Scopes::HANDSHAKE.0.trailing_zeros() as usize).copied().unwrap_or(0);
         if classes & !caught == 0 { Need { reverse: 0, ..*need } } else { *need }
     }
@@ -258,6 +320,7 @@ impl Tables<'_> {
             return true;
         }
         self.add(&mut cover, &self.bits.header, need, unit, None, known);
+        self.add_undecided(&mut cover, need);
         Self::enough(need, &cover, By::Guard)
     }
 
@@ -282,6 +345,7 @@ impl Tables<'_> {
         }
         // Records that the header table makes needless are left out of lists.
         self.add(&mut cover, &self.bits.header, need, unit, None, known);
+        self.add_undecided(&mut cover, need);
         Self::enough(need, &cover, by)
     }
 }

@@ -8,7 +8,7 @@ use crate::prove::Tables;
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_contract::enums::{DirectionMask, IpMask, Scopes};
-use weir_contract::protocol::AppProtocol as P;
+use weir_contract::protocol::{AppProtocol as P, CLASS_UNKNOWN};
 use weir_ir::{Action, AddressSet, AppLayerCondition, BitOperation, Event, Match, PortSet, Rule};
 
 /// The rule has no output and no effect outside of its flow, and matches only in flows whose frames are kept: the host
@@ -77,7 +77,7 @@ pub fn changes(rules: &[Rule], tables: &mut Tables<'_>) -> Vec<String> {
             transport: TCP,
             versions: IpMask::V4.0 | IpMask::V6.0,
             directions: *directions,
-            classes: read_by(*protocol),
+            classes: read_by(*protocol) | 1 << CLASS_UNKNOWN,
             scopes: Scopes::APP.0 | Scopes::HANDSHAKE.0,
             ports: (ports, ports),
             addresses: (addresses, addresses),
@@ -87,6 +87,7 @@ pub fn changes(rules: &[Rule], tables: &mut Tables<'_>) -> Vec<String> {
             icmp_code: (0, 255),
             protocol: (0, 255),
             reverse: u64::MAX,
+            deciding: false,
         };
         for word in *words {
             if !Also::Word(word, need).caught(tables) {

@@ -23,7 +23,7 @@ fn unproven(hellos: &str, with_hellos: bool) -> Vec<usize> {
 
 #[test]
 fn are_looked_for_in_the_tables() {
-    let hellos = "flow:to_server; ja3.hash; content:\"x\";";
+    let hellos = "flow:to_server; ja3.hash; content:\"0123456789abcdef0123456789abcdef\";";
     assert!(unproven(hellos, true).is_empty());
     assert_eq!(unproven(hellos, false), [0, 1], "without the hellos' record nothing holds the flow");
 }

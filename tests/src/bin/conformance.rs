@@ -73,7 +73,7 @@ fn run(options: &Options) -> Result<ExitCode> {
         if let Some(trouble) = &outcome.trouble {
             println!("{name}: {trouble}");
         }
-        let ours = std::mem::take(&mut outcome.pairs);
+        let ours = std::mem::take(&mut outcome.pairs).into_keys().collect();
         Ok((Case { name, theirs, ours }, outcome))
     }) {
         let (case, outcome) = outcome?;
@@ -170,7 +170,7 @@ fn judge(
                 let differing = case.differing();
                 let asked: BTreeSet<u32> = differing.intersection(&rules.loaded).copied().collect();
                 let settled = case.theirs.iter().filter(|pair| !asked.contains(&pair.0)).cloned();
-                settled.chain(pairs.into_iter().filter(|pair| asked.contains(&pair.0))).collect()
+                settled.chain(pairs.into_keys().filter(|pair| asked.contains(&pair.0))).collect()
             }
         };
         tally.add(&case.name, &theirs, &case.ours);

@@ -1,6 +1,6 @@
 //! Runs small rules, a few for each keyword, through Weir and through Suricata on the same captures.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,16 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use weir_tests::compare::suricata::{Answer, Suricata};
 use weir_tests::compare::tally::Tally;
-use weir_tests::compare::{Pairs, command, engine};
+use weir_tests::compare::{Counts, command, engine};
 
-/// Compare keyword by keyword: the rules in tests/differential, run by Weir and by Suricata on captures spread over all
-/// categories of the shared data.
+/// Compare what Weir and a real Suricata alert on, as (flow, signature, count): given rules on given captures, or, keyword by
+/// keyword, the rules in tests/differential on captures spread over all categories of the shared data.
 #[derive(Parser, Debug)]
 #[command(name = "differential", after_help = command::EXIT_HELP)]
 struct Options {
     /// Rule files or directories instead of tests/differential
     #[arg(long, value_name = "PATH", num_args = 1..)]
     rules: Vec<PathBuf>,
+    /// Captures, or directories of them, instead of the shared data's
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pcap: Vec<PathBuf>,
     /// Captures of each category (0: all)
     #[arg(long, value_name = "N", default_value_t = 25)]
     per_category: usize,
@@ -67,10 +70,14 @@ fn run(options: &Options) -> Result<ExitCode> {
     if !rejected.is_empty() {
         println!("rejected by Suricata, not compared: {rejected:?}");
     }
-    let captures = choose(&data.join("pcaps"), options)?;
-    let results = command::each("captures", &captures, common.jobs, |at, name| -> Result<(Pairs, Answer)> {
+    let captures = match options.pcap.is_empty() {
+        true => choose(&data.join("pcaps"), options)?,
+        false => given(&options.pcap)?,
+    };
+    let results = command::each("captures", &captures, common.jobs, |at, name| -> Result<(Counts, Answer)> {
+        // (A given path that is absolute stays what it is.)
         let capture = data.join("pcaps").join(name);
-        let (mut ours, mut theirs) = (Pairs::new(), Pairs::new());
+        let (mut ours, mut theirs) = (Counts::new(), Counts::new());
         for (number, (rules, file, text)) in groups.iter().enumerate() {
             ours.extend(engine::run(rules, &capture)?.pairs);
             let cached = options.cache.as_deref().map(|folder| cached(folder, &suricata, text, name));
@@ -87,7 +94,7 @@ fn run(options: &Options) -> Result<ExitCode> {
                 unreadable => return Ok((ours, unreadable)),
             }
         }
-        ours.retain(|pair| !rejected.contains(&pair.0));
+        ours.retain(|pair, _| !rejected.contains(&pair.0));
         Ok((ours, Answer::Pairs(theirs)))
     });
     for (_, file, _) in &groups {
@@ -101,16 +108,16 @@ fn run(options: &Options) -> Result<ExitCode> {
             all.unreadable.push(name.clone());
             continue;
         };
-        all.add(name, &theirs, &ours);
-        let mut split: BTreeMap<String, (Pairs, Pairs)> = BTreeMap::new();
-        for pair in theirs {
-            split.entry(family(rules.message(pair.0))).or_default().0.insert(pair);
+        all.add_counted(name, &theirs, &ours);
+        let mut split: BTreeMap<String, (Counts, Counts)> = BTreeMap::new();
+        for (pair, count) in theirs {
+            split.entry(family(rules.message(pair.0))).or_default().0.insert(pair, count);
         }
-        for pair in ours {
-            split.entry(family(rules.message(pair.0))).or_default().1.insert(pair);
+        for (pair, count) in ours {
+            split.entry(family(rules.message(pair.0))).or_default().1.insert(pair, count);
         }
         for (family, (theirs, ours)) in split {
-            families.entry(family).or_default().add(name, &theirs, &ours);
+            families.entry(family).or_default().add_counted(name, &theirs, &ours);
         }
     }
     all.print(common.rows, |sid| rules.message(sid).to_owned());
@@ -142,6 +149,22 @@ fn rule_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     files.retain(|file| file.extension().is_some_and(|e| e == "rules"));
     files.sort();
     Ok(files)
+}
+
+/// The captures that were named, those of directories by name, as absolute paths.
+fn given(paths: &[PathBuf]) -> Result<Vec<String>> {
+    let mut found = vec![];
+    for path in paths {
+        let path = path.canonicalize().with_context(|| format!("--pcap {}", path.display()))?;
+        if path.is_dir() {
+            let mut below: Vec<PathBuf> = std::fs::read_dir(&path)?.map(|e| e.map(|e| e.path())).collect::<std::io::Result<_>>()?;
+            below.sort();
+            found.extend(given(&below)?);
+        } else {
+            found.push(path.to_string_lossy().into_owned());
+        }
+    }
+    Ok(found)
 }
 
 /// Captures spread evenly over each category, in the order of their names.
@@ -177,8 +200,8 @@ fn cached(folder: &Path, suricata: &Suricata, rules: &str, capture: &str) -> Pat
 
 fn read_cached(path: &Path) -> Option<Answer> {
     let text = std::fs::read_to_string(path).ok()?;
-    match serde_json::from_str::<Option<Pairs>>(&text).ok()? {
-        Some(pairs) => Some(Answer::Pairs(pairs)),
+    match serde_json::from_str::<Option<Vec<_>>>(&text).ok()? {
+        Some(pairs) => Some(Answer::Pairs(pairs.into_iter().collect())),
         None => Some(Answer::Unreadable(String::new())),
     }
 }
@@ -188,7 +211,7 @@ fn write_cached(path: &Path, answer: &Answer) -> Result<()> {
         std::fs::create_dir_all(folder)?;
     }
     let pairs = match answer {
-        Answer::Pairs(pairs) => Some(pairs),
+        Answer::Pairs(pairs) => Some(pairs.iter().collect::<Vec<_>>()),
         Answer::Unreadable(_) => None,
     };
     std::fs::write(path, serde_json::to_string(&pairs)?)?;

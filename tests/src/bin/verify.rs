@@ -19,9 +19,9 @@ use weir_tests::verify::{Case, Outcome, Runner, classes, equivalence};
 #[derive(Debug, Parser)]
 #[command(max_term_width = 110)]
 struct Arguments {
-    /// Directory of the cases. Default: data/suricata-verify/tests below $WEIR_SHARED.
-    #[arg(long, value_name = "DIR")]
-    cases: Option<PathBuf>,
+    /// Directory of the cases, or one with `tests` in it. Default: data/suricata-verify below $WEIR_SHARED, or below ../shared.
+    #[arg(long, alias = "cases", value_name = "DIR")]
+    suite: Option<PathBuf>,
     /// Table of the cases with Suricata's own result. Default: INDEX.tsv beside the cases, where there is one.
     #[arg(long, value_name = "FILE")]
     index: Option<PathBuf>,
@@ -62,7 +62,7 @@ struct Arguments {
     /// Print what differs in each case that fails.
     #[arg(short, long)]
     verbose: bool,
-    /// No progress bar.
+    /// No progress bar, and no line for a case that passes.
     #[arg(short, long)]
     quiet: bool,
 }
@@ -79,10 +79,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<bool> {
-    let shared = std::env::var_os("WEIR_SHARED").map(PathBuf::from);
-    let below = |path: &str| shared.as_ref().map(|s| s.join(path));
-    let root = arguments.cases.clone().or_else(|| below("data/suricata-verify/tests"));
-    let root = root.context("name the cases with --cases, or set WEIR_SHARED")?.canonicalize()?;
+    let shared = std::env::var_os("WEIR_SHARED").map_or_else(|| weir_tests::workspace().join("../shared"), PathBuf::from);
+    let below = |path: &str| Some(shared.join(path)).filter(|path| path.exists());
+    let root = arguments.suite.clone().or_else(|| below("data/suricata-verify"));
+    let root = root.context("name the cases with --suite, or set WEIR_SHARED")?;
+    let root = root.canonicalize().with_context(|| format!("--suite {}", root.display()))?;
+    let root = if root.join("tests").is_dir() { root.join("tests") } else { root };
     let rule_config = arguments.rule_config.clone().or_else(|| below("data/rules"));
     let rule_config = rule_config.context("name classification.config's directory with --rule-config")?.canonicalize()?;
     let weir = match &arguments.weir {
@@ -259,15 +261,24 @@ fn report(
     arguments: &Arguments,
 ) -> Result<bool> {
     let mut causes: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
-    let mut passed = 0;
+    let (mut passed, mut skipped) = (0, 0);
     for (name, outcome) in results {
         match outcome {
-            Outcome::Passed => passed += 1,
-            Outcome::Skipped(reason) => causes.entry(("skip", reason)).or_default().push(name),
+            Outcome::Passed => {
+                passed += 1;
+                if !arguments.quiet {
+                    println!("pass {name}");
+                }
+            }
+            Outcome::Skipped(reason) => {
+                skipped += 1;
+                println!("skip {name}: {reason}");
+                causes.entry(("skip", reason)).or_default().push(name);
+            }
             Outcome::Failed { cause, details } => {
+                println!("fail {name}: {cause}");
                 causes.entry(("fail", cause)).or_default().push(name);
                 if arguments.verbose {
-                    println!("{name}: {cause}");
                     details.iter().for_each(|line| println!("    {line}"));
                 }
             }
@@ -283,7 +294,12 @@ fn report(
     }
     println!("{table}");
     let share = 100.0 * f64::from(passed) / results.len().max(1) as f64;
-    println!("{passed} of {} cases pass ({share:.1} %), device {}", results.len(), arguments.device);
+    let failed = results.len() - passed as usize - skipped;
+    println!(
+        "{passed} of {} cases pass ({share:.1} %), {failed} fail, {skipped} are skipped, device {}",
+        results.len(),
+        arguments.device
+    );
     let narrow = alerting.values().filter(|complete| !**complete).count();
     let of_alerting = 100.0 * narrow as f64 / alerting.len().max(1) as f64;
     println!("{narrow} of {} alerting cases that pass have no rule of class C ({of_alerting:.1} %)", alerting.len());

@@ -1,6 +1,6 @@
 //! Weir's side: rules to a program, a capture to pairs.
 
-use super::{Pairs, flow_of};
+use super::{Counts, flow_of};
 use anyhow::{Context, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -118,8 +118,8 @@ impl Rules {
 
 /// What the engine said of a capture.
 pub struct Outcome {
-    /// Pairs.
-    pub pairs: Pairs,
+    /// Pairs, and how often each alerted.
+    pub pairs: Counts,
     /// Frames read.
     pub frames: u64,
     /// Their bytes.
@@ -155,10 +155,9 @@ pub fn run(rules: &Rules, path: &Path) -> Result<Outcome> {
     }
     engine.finish(last, &mut sink);
     let counters = engine.counters();
-    let pairs = sink
-        .alerts
-        .iter()
-        .map(|alert| (alert.rule.sid, alert.packet.as_ref().map_or_else(String::new, flow_of)))
-        .collect();
+    let mut pairs = Counts::new();
+    for alert in &sink.alerts {
+        *pairs.entry((alert.rule.sid, alert.packet.as_ref().map_or_else(String::new, flow_of))).or_default() += 1;
+    }
     Ok(Outcome { pairs, frames: counters.frames, bytes: counters.bytes, trouble })
 }

@@ -10,7 +10,7 @@ pub mod engine;
 pub mod suricata;
 pub mod tally;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use weir_output::Endpoints;
 
@@ -18,6 +18,8 @@ use weir_output::Endpoints;
 pub type Pair = (u32, String);
 /// Pairs of one capture.
 pub type Pairs = BTreeSet<Pair>;
+/// How often each alerted.
+pub type Counts = BTreeMap<Pair, u32>;
 
 /// Name of a flow: the protocol as EVE has it, ports only where the protocol has them.
 fn flow_name(mut ends: [(String, u16); 2], protocol: &str) -> String {

@@ -3,7 +3,7 @@
 //! A run of its own matters: a process that reads several captures carries thresholds, host bits and flows from one to
 //! the next.
 
-use super::{Pairs, flow_of_fields};
+use super::{Counts, flow_of_fields};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,8 +23,8 @@ pub struct Suricata {
 /// What it said of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// Pairs.
-    Pairs(Pairs),
+    /// Pairs, and how often each alerted.
+    Pairs(Counts),
     /// It cannot read the capture.
     Unreadable(String),
 }
@@ -133,8 +133,8 @@ impl Suricata {
 }
 
 /// Alerts of an EVE log.
-fn pairs_of(eve: &str) -> Result<Pairs> {
-    let mut pairs = Pairs::new();
+fn pairs_of(eve: &str) -> Result<Counts> {
+    let mut pairs = Counts::new();
     for line in eve.lines().filter(|line| line.contains("\"event_type\":\"alert\"")) {
         let event: serde_json::Value = serde_json::from_str(line).context("a line of eve.json is no JSON")?;
         let Some(sid) = event["alert"]["signature_id"].as_u64().and_then(|sid| u32::try_from(sid).ok()) else {
@@ -142,7 +142,7 @@ fn pairs_of(eve: &str) -> Result<Pairs> {
         };
         let end = |address: &str, port: &str| (event[address].as_str(), event[port].as_u64());
         let ends = [end("src_ip", "src_port"), end("dest_ip", "dest_port")];
-        pairs.insert((sid, flow_of_fields(ends, event["proto"].as_str())));
+        *pairs.entry((sid, flow_of_fields(ends, event["proto"].as_str()))).or_default() += 1;
     }
     Ok(pairs)
 }
@@ -158,7 +158,7 @@ mod tests {
             r#"{"event_type":"alert","src_ip":"10.0.0.2","src_port":80,"dest_ip":"10.0.0.1","dest_port":9,"proto":"TCP","alert":{"signature_id":5}}"#, "\n",
             r#"{"event_type":"alert","alert":{"signature_id":6}}"#, "\n",
         );
-        let expected = [(5, "10.0.0.1:9 10.0.0.2:80 TCP".to_owned()), (6, String::new())];
+        let expected = [((5, "10.0.0.1:9 10.0.0.2:80 TCP".to_owned()), 1), ((6, String::new()), 1)];
         assert_eq!(pairs_of(eve).unwrap(), expected.into_iter().collect());
         assert!(pairs_of("{\"event_type\":\"alert\"").is_err());
     }

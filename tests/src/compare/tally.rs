@@ -1,6 +1,6 @@
 //! Counting: found, missed and extra pairs, by signature.
 
-use super::Pairs;
+use super::{Counts, Pairs};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub struct Tally {
     pub found: usize,
     /// Pairs only we have.
     pub surplus: usize,
+    /// Of those that both have, pairs that both have equally often; none where counts are not known.
+    pub as_often: Option<usize>,
     /// Captures that the other engine cannot read; they count nowhere else.
     pub unreadable: Vec<String>,
     missed: BTreeMap<u32, Vec<String>>,
@@ -50,6 +52,13 @@ impl Tally {
         }
     }
 
+    /// Count one capture, with how often each pair alerted.
+    pub fn add_counted(&mut self, capture: &str, theirs: &Counts, ours: &Counts) {
+        self.add(capture, &theirs.keys().cloned().collect(), &ours.keys().cloned().collect());
+        let same = theirs.iter().filter(|(pair, count)| ours.get(*pair) == Some(count)).count();
+        *self.as_often.get_or_insert(0) += same;
+    }
+
     /// Percentage of expected pairs that we have (100 of none).
     pub fn found_share(&self) -> f64 {
         if self.expected == 0 { 100.0 } else { 100.0 * self.found as f64 / self.expected as f64 }
@@ -68,8 +77,9 @@ impl Tally {
 
     /// One line.
     pub fn summary(&self) -> String {
+        let as_often = self.as_often.map_or_else(String::new, |n| format!("; {n} of those found as often"));
         format!(
-            "{} captures, {} pairs: found {} ({:.2} %), missed {}, extra {} ({:.2} %)",
+            "{} captures, {} pairs: found {} ({:.2} %), missed {}, extra {} ({:.2} %){as_often}",
             self.captures,
             self.expected,
             self.found,
@@ -109,6 +119,7 @@ impl Tally {
             "pairs": self.expected,
             "found": self.found,
             "found_percent": self.found_share(),
+            "found_as_often": self.as_often,
             "missed": self.expected - self.found,
             "extra": self.surplus,
             "extra_percent": self.extra_share(),
@@ -134,5 +145,9 @@ mod tests {
         assert!(!tally.holds(Bars { min_found: Some(75.1), max_extra: None }));
         assert!(!tally.holds(Bars { min_found: None, max_extra: Some(24.9) }));
         assert_eq!(tally.json()["missed_by_signature"][0]["sid"], 3);
+        let counts = |list: &[(u32, u32)]| list.iter().map(|(sid, n)| ((*sid, "flow".to_owned()), *n)).collect::<Counts>();
+        let mut tally = Tally::default();
+        tally.add_counted("a", &counts(&[(1, 1), (2, 2), (3, 1)]), &counts(&[(1, 1), (2, 1)]));
+        assert_eq!((tally.found, tally.as_often), (2, Some(1)));
     }
 }

@@ -31,6 +31,8 @@ impl ProtocolState for FtpState {
     fn buffer(&self, index: usize, direction: Direction, buffer: Buffer, instance: usize) -> BufferState<'_> {
         let Some(exchange) = self.exchanges.get(index) else { return BufferState::Absent };
         match (buffer, direction) {
+            // A greeting answers no command.
+            (Buffer::FtpReply | Buffer::FtpCompletionCode, _) if exchange.greets() => BufferState::Absent,
             (Buffer::FtpCommand, Direction::ToServer) => BufferState::filled(&exchange.name),
             (Buffer::FtpCommandData, Direction::ToServer) => BufferState::filled(&exchange.argument),
             (Buffer::FtpReply, Direction::ToClient) => of(exchange.replies.get(instance).map(Vec::as_slice), exchange.done),

@@ -43,6 +43,13 @@ pub(super) struct Exchange {
     pub done: bool,
 }
 
+impl Exchange {
+    /// What the server says before any command.
+    pub fn greets(&self) -> bool {
+        self.verb.is_none()
+    }
+}
+
 /// FTP control connection of one flow.
 pub struct FtpState {
     config: Arc<AppLayerConfig>,

@@ -4,7 +4,6 @@ use super::events::NAMES;
 use super::message::{Known, Message};
 use super::multipart::parameter;
 use super::state::{At, HEADERS, Http1State, LINE};
-use super::uri::last_segment;
 use crate::{
     BufferState, BufferView, COMPLETE, Direction, FileView, Input, Limits, LogSettings, ProtocolState, Rest, Transaction, Upgrade, file,
 };
@@ -112,7 +111,7 @@ impl Http1State {
         match body(m) {
             BufferState::Present(_) if name => BufferState::filled(m.file_name(|| {
                 let disposition = m.header(Known::ContentDisposition).and_then(|value| parameter(value, b"filename"));
-                disposition.unwrap_or_else(|| last_segment(&pair.messages[0].uri).to_vec())
+                disposition.unwrap_or_else(|| last_path(&pair.messages[0].uri).to_vec())
             })),
             BufferState::Present(view) if buffer == Buffer::FileMagic => file::kind(view.bytes, view.complete),
             state if buffer == Buffer::FileData => state,

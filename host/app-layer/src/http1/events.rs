@@ -12,7 +12,6 @@ macro_rules! events {
 }
 
 events! {
-    GzipDecompressionFailed = "gzip_decompression_failed",
     RequestFieldMissingColon = "request_field_missing_colon",
     ResponseFieldMissingColon = "response_field_missing_colon",
     InvalidRequestChunkLength = "invalid_request_chunk_len",
@@ -24,12 +23,9 @@ events! {
     DuplicateResponseContentLength = "duplicate_content_length_field_in_response",
     ContinueAlreadySeen = "100_continue_already_seen",
     UnableToMatchResponse = "unable_to_match_response_to_request",
-    RequestHeaderInvalid = "request_header_invalid",
-    ResponseHeaderInvalid = "response_header_invalid",
     MissingHost = "missing_host_header",
     HostAmbiguous = "host_header_ambiguous",
     InvalidRequestFolding = "invalid_request_field_folding",
-    InvalidResponseFolding = "invalid_response_field_folding",
     RequestFieldTooLong = "request_field_too_long",
     ResponseFieldTooLong = "response_field_too_long",
     RequestTooManyHeaders = "request_too_many_headers",
@@ -57,4 +53,12 @@ events! {
     RequestLineInvalid = "request_line_invalid",
     RequestChunkExtension = "request_chunk_extension",
     ResponseChunkExtension = "response_chunk_extension",
+    RequestBodyUnexpected = "request_body_unexpected",
+    ResponseBodyUnexpected = "response_body_unexpected",
+    RequestSpaceAfterName = "request_invalid_lws_after_name",
+    ResponseSpaceAfterName = "response_invalid_lws_after_name",
+    ResponseNameNotToken = "response_header_name_not_token",
+    LengthBeginsWithJunk = "content_length_extra_data_start",
+    LengthEndsWithJunk = "content_length_extra_data_end",
+    DeformedLineEnd = "deformed_eol",
 }

@@ -49,7 +49,12 @@ impl Http1State {
                 }
                 At::Headers => self.head(d, input),
                 At::ChunkSize | At::ChunkEnd | At::Trailers => self.framing_line(d, input),
+                At::Surplus => self.surplus(d, input),
             };
+        }
+        // Nothing came with the message's end.
+        if self.sides[d].at == At::Surplus && self.sides[d].partial.is_empty() {
+            self.complete(d);
         }
     }
 
@@ -70,9 +75,47 @@ impl Http1State {
             (false, _) => At::Length(left),
         };
         if !chunk && left == 0 {
-            self.complete(d);
+            self.ends(d);
         }
         rest
+    }
+
+    /// The message of direction `d` has its last byte.
+    pub(super) fn ends(&mut self, d: usize) {
+        if self.config.by_delivery && self.current(d).is_some() {
+            self.sides[d].partial.clear();
+            self.sides[d].at = At::Surplus;
+        } else {
+            self.complete(d);
+        }
+    }
+
+    /// A line that came with the end of a message: body, unless it begins the next message. Gives what follows it.
+    fn surplus<'a>(&mut self, d: usize, input: &'a [u8]) -> &'a [u8] {
+        let held = std::mem::take(&mut self.sides[d].partial);
+        if held.is_empty() && input.first() == Some(&b'\n') {
+            self.complete(d);
+            return input;
+        }
+        let end = memchr::memchr(b'\n', input).map(|lf| lf + 1);
+        let (now, rest) = input.split_at(end.unwrap_or(input.len()));
+        let line = [held.as_slice(), now].concat();
+        if end.is_none() && line.len() <= self.config.head_limit {
+            self.sides[d].partial = line;
+        } else if begins_message(d, &line) {
+            self.complete(d);
+            self.bytes(d, &line);
+        } else {
+            self.surplus_body(d, &line);
+        }
+        rest
+    }
+
+    pub(super) fn surplus_body(&mut self, d: usize, bytes: &[u8]) {
+        if let (Some(index), false) = (self.current(d), bytes.is_empty()) {
+            self.event(d, index, if d == 0 { Event::RequestBodyUnexpected } else { Event::ResponseBodyUnexpected });
+        }
+        self.body(d, bytes);
     }
 
     /// Collect the first line; gives what follows it.
@@ -249,7 +292,7 @@ impl Http1State {
             At::Trailers => {
                 side.trailer += raw.len();
                 if line.is_empty() {
-                    self.complete(d);
+                    self.ends(d);
                 } else if side.trailer > self.config.head_limit
                     && let Some(index) = self.current(d)
                 {
@@ -345,6 +388,17 @@ fn line_end(d: usize, head: &[u8], input: &[u8]) -> Option<usize> {
     }
     let alone = input[..until].windows(2).position(|pair| pair[0] == b'\r' && !matches!(pair[1], b'\n' | b'\r'));
     alone.map(|at| at + 1).or(lf)
+}
+
+/// The line is that of a request, by its method, or of a response.
+fn begins_message(d: usize, line: &[u8]) -> bool {
+    if d == 1 {
+        let start = line.iter().position(|b| *b != 0 && !super::text::is_space(*b)).unwrap_or(line.len());
+        return line.len() - start >= 4 && starts_like_status(line);
+    }
+    let word = line.trim_start_spaces();
+    let end = word.iter().position(|b| super::text::is_space(*b)).unwrap_or(word.len());
+    end == 0 || super::text::known_method(&word[..end])
 }
 
 /// Bytes that begin like a status line, as far as they go: `HTTP` behind white space and NUL.

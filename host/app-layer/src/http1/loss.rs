@@ -24,7 +24,7 @@ impl Http1State {
                     (false, _) => At::Length(left),
                 };
                 if !chunk && left == 0 {
-                    self.complete(d);
+                    self.ends(d);
                 }
             }
             At::Close => self.body_gap(d, length),
@@ -41,6 +41,7 @@ impl Http1State {
                 self.sides[d].at = At::Close;
                 self.body_gap(d, length);
             }
+            At::Surplus => self.complete(d),
             At::Line | At::Bare | At::Junk | At::Headers | At::Over | At::Tunnel | At::Wait => {}
         }
     }

@@ -102,9 +102,13 @@ const KNOWN: [&[u8]; 18] = [
 pub struct FieldOddities {
     /// A name that is no token.
     pub name_invalid: bool,
+    /// White space between a name and its colon.
+    pub space_after_name: bool,
+    /// A line of nothing but CR.
+    pub deformed_end: bool,
     /// A line without colon.
     pub missing_colon: bool,
-    /// A first line that begins with white space, or a continuation that looks like a field.
+    /// A first line that begins with white space.
     pub folding: bool,
     /// A name twice.
     pub repetition: bool,
@@ -261,6 +265,7 @@ impl Message {
         let mut repetitions = 0;
         while let Some((line, mut next)) = next_line(&head, at, response) {
             if line.is_empty() {
+                oddities.deformed_end |= response && head.get(at..next).is_some_and(|end| end.starts_with(b"\r\r"));
                 at = next;
                 continue;
             }
@@ -294,8 +299,15 @@ impl Message {
                 Some(colon) => (trim(&whole[..colon]), trim(&whole[colon + 1..])),
                 None => (&whole[..0], trim(whole)),
             };
-            oddities.missing_colon |= colon.is_none();
-            oddities.name_invalid |= colon.is_some() && !name.iter().all(|b| is_token(*b));
+            // Nothing before the colon is no name.
+            oddities.missing_colon |= colon.is_none() || name.is_empty();
+            if let Some(colon) = colon {
+                let raw = &whole[..colon];
+                let named = raw.strip_prefix(b"\0").unwrap_or(raw);
+                oddities.space_after_name |= !name.is_empty() && matches!(raw.last(), Some(b' ' | b'\t' | b'\r' | b'\n'));
+                oddities.name_invalid |= !named.trim_ascii_end().trim_ascii_start().iter().all(|b| is_token(*b))
+                    || matches!(raw.last(), Some(0x0b | 0x0c));
+            }
             let mut field =
                 Field { name: Span::within(&head, name), value: Span::within(&head, value), ..Field::default() };
             if folded {

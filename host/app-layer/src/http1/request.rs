@@ -76,6 +76,7 @@ impl Http1State {
         let chunked = transfer.is_some_and(|value| contains_fold(value, b"chunked"));
         let length = message.header(Known::ContentLength).map(lenient_number);
         let bad_transfer = transfer.is_some() && (!chunked || message.version < Version::V11);
+        let junk = message.header(Known::ContentLength).map_or([false; 2], super::text::junk_around_number);
         let bad_length = length == Some(None) && !chunked;
         let auth_unrecognised = message.header(Known::Authorization).is_some_and(|value| {
             ![&b"basic"[..], b"digest", b"bearer"]
@@ -99,7 +100,9 @@ impl Http1State {
         }
         self.events(0, index, &[
             (oddities.missing_colon, Event::RequestFieldMissingColon),
-            (oddities.name_invalid, Event::RequestHeaderInvalid),
+            (oddities.space_after_name, Event::RequestSpaceAfterName),
+            (junk[0], Event::LengthBeginsWithJunk),
+            (junk[1], Event::LengthEndsWithJunk),
             (oddities.folding, Event::InvalidRequestFolding),
             (oddities.repetition, Event::RequestHeaderRepetition),
             (oddities.too_many, Event::RequestTooManyHeaders),
@@ -123,7 +126,7 @@ impl Http1State {
         match (chunked, length.flatten()) {
             (true, _) => self.sides[0].at = At::ChunkSize,
             (false, Some(n)) if n > 0 => self.sides[0].at = At::Length(n),
-            _ => self.complete(0),
+            _ => self.ends(0),
         }
     }
 }

@@ -69,6 +69,7 @@ impl Http1State {
         let old = chunked && message.version < Version::V11;
         let framed = transfer.is_some() || message.header(Known::ContentLength).is_some();
         let length = message.header(Known::ContentLength).map(lenient_number);
+        let junk = message.header(Known::ContentLength).map_or([false; 2], super::text::junk_around_number);
         let upgrade = message.header(Known::Upgrade).map(<[u8]>::to_vec);
 
         if interim(status) && transfer.is_none() && length.flatten().unwrap_or(0) == 0 {
@@ -94,8 +95,11 @@ impl Http1State {
         }
         self.events(1, index, &[
             (oddities.missing_colon, Event::ResponseFieldMissingColon),
-            (oddities.name_invalid, Event::ResponseHeaderInvalid),
-            (oddities.folding, Event::InvalidResponseFolding),
+            (oddities.space_after_name, Event::ResponseSpaceAfterName),
+            (oddities.name_invalid, Event::ResponseNameNotToken),
+            (oddities.deformed_end, Event::DeformedLineEnd),
+            (junk[0], Event::LengthBeginsWithJunk),
+            (junk[1], Event::LengthEndsWithJunk),
             (oddities.repetition, Event::ResponseHeaderRepetition),
             (oddities.too_many, Event::ResponseTooManyHeaders),
             (oddities.ambiguous_length, Event::DuplicateResponseContentLength),
@@ -136,9 +140,9 @@ impl Http1State {
         // RFC 9112 section 6.3.
         let bodiless = head_request || matches!(status, 204 | 304);
         match (chunked, length) {
-            _ if bodiless => self.complete(1),
+            _ if bodiless => self.ends(1),
             (true, _) => self.sides[1].at = At::ChunkSize,
-            (false, Some(Some(0))) => self.complete(1),
+            (false, Some(Some(0))) => self.ends(1),
             (false, Some(Some(n))) => self.sides[1].at = At::Length(n),
             (false, _) => self.sides[1].at = At::Close,
         }

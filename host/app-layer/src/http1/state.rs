@@ -35,6 +35,8 @@ pub(super) enum At {
     Chunk(u64),
     ChunkEnd,
     Trailers,
+    /// Behind a message, while the delivery lasts that brought its end.
+    Surplus,
     /// Body up to the end of the direction.
     Close,
     /// Response: body of a lost head, up to a line that begins the next response. Whether a line begins here.
@@ -240,9 +242,6 @@ impl Http1State {
             }
             self.advance(d, index, BODY);
         }
-        if self.pairs[index].messages[d].body.failed() {
-            self.event(d, index, Event::GzipDecompressionFailed);
-        }
     }
 
     /// The message of direction `d` is complete.
@@ -260,9 +259,7 @@ impl Http1State {
             multipart.scan(&message.body.data, !message.body.full());
             oddities = multipart.oddities;
         }
-        let failed = message.body.failed();
         self.events(d, index, &[
-            (failed, Event::GzipDecompressionFailed),
             (oddities.invalid_header, Event::MultipartInvalidHeader),
             (oddities.no_data, Event::MultipartNoFileData),
             (oddities.unterminated, Event::MultipartGenericError),
@@ -314,6 +311,10 @@ impl Http1State {
                     }
                 }
                 At::Junk => self.head_lost(index),
+                At::Surplus => {
+                    let held = std::mem::take(&mut self.sides[d].partial);
+                    self.surplus_body(d, &held);
+                }
                 At::Unframed(_) => {
                     let held = std::mem::take(&mut self.sides[1].partial);
                     self.body(1, &held);

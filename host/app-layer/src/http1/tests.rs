@@ -433,3 +433,70 @@ fn rest_is_said_where_it_is_known() {
     // Chunks that turn out to be none: what is left is the body, but not all of it is verbatim.
     assert_eq!(answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nno size, abc"), "unknown");
 }
+
+/// What comes with a message's last bytes, where deliveries decide (libhtp's way): size of both bodies and the events.
+fn surplus(request: &[&[u8]], response: &[&[u8]], end: bool) -> Vec<(u64, u64, Vec<String>)> {
+    let config = Arc::new(AppLayerConfig { by_delivery: true, ..AppLayerConfig::default() });
+    let mut s = Http1State::new(&config);
+    request.iter().for_each(|part| s.feed(Direction::ToServer, Input::Data(part), 1));
+    response.iter().for_each(|part| s.feed(Direction::ToClient, Input::Data(part), 2));
+    if end {
+        s.feed(Direction::ToServer, Input::End, 3);
+        s.feed(Direction::ToClient, Input::End, 3);
+    }
+    let of = |t: &crate::Transaction| t.events.iter().map(|e| s.event_name(*e).to_owned()).collect();
+    let sizes = |index: usize| [0, 1].map(|d| s.pairs[index].messages[d].body.received);
+    s.transactions.iter().enumerate().map(|(i, t)| (sizes(i)[0], sizes(i)[1], of(t))).collect()
+}
+
+#[test]
+fn what_comes_with_the_end_of_a_message_belongs_to_it() {
+    const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    let unexpected = |name: &str| vec![name.to_owned()];
+    // An empty line between responses of one segment is body of the first.
+    let two = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello\r\nHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nworld!";
+    let response = unexpected("response_body_unexpected");
+    assert_eq!(surplus(&[GET, GET], &[two], false), [(0, 7, response.clone()), (0, 6, vec![])]);
+    // In a segment of its own it is nothing.
+    let (first, second) = two.split_at(43);
+    assert_eq!(surplus(&[GET, GET], &[first, second], false), [(0, 5, vec![]), (0, 6, vec![])]);
+    // What has no line end waits for the end of the stream.
+    let short = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhello";
+    assert_eq!(surplus(&[GET], &[short], false), [(0, 2, vec![])]);
+    assert_eq!(surplus(&[GET], &[short], true), [(0, 5, response)]);
+    // A response that should have no body has one.
+    let none = b"HTTP/1.1 304 Not Modified\r\n\r\nbody\n";
+    assert_eq!(surplus(&[GET], &[none], false), [(0, 5, unexpected("response_body_unexpected"))]);
+    // Requests: a line that begins with no method.
+    let posts = b"POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloJUNK more\r\nGET /b HTTP/1.1\r\nHost: x\r\n\r\n";
+    assert_eq!(surplus(&[posts], &[], false), [(16, 0, unexpected("request_body_unexpected")), (0, 0, vec![])]);
+    assert_eq!(surplus(&[&[GET, GET].concat()], &[], false), [(0, 0, vec![]), (0, 0, vec![])]);
+}
+
+#[test]
+fn oddities_of_fields_have_their_events() {
+    let events = |request: &[u8], response: &[u8]| {
+        let mut s = Http1State::new(&Arc::default());
+        s.feed(Direction::ToServer, Input::Data(request), 1);
+        s.feed(Direction::ToClient, Input::Data(response), 2);
+        let names: Vec<_> = s.transactions()[0].events.iter().map(|e| s.event_name(*e)).collect();
+        names
+    };
+    assert_eq!(
+        events(b"GET /a HTTP/1.1\r\nHost : x\r\nContent-Length: 0x\r\n: e\r\n\r\n", b""),
+        ["request_field_missing_colon", "request_invalid_lws_after_name", "content_length_extra_data_end"]
+    );
+    const GET: &[u8] = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (field, expected) in [
+        ("Content-Length: (68) 34", &["content_length_extra_data_start", "content_length_extra_data_end"][..]),
+        ("Foo Bar: x", &["response_header_name_not_token"]),
+        ("Foo\x0c: x", &["response_header_name_not_token"]),
+        ("\0Foo: x", &[]),
+        ("Foo : x", &["response_invalid_lws_after_name"]),
+        ("Foo: x\r\n\r\r\nBar: y", &["deformed_eol"]),
+        ("A: x\r\n B: y", &[]),
+    ] {
+        let response = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n");
+        assert_eq!(events(GET, response.as_bytes()), expected, "{field:?}");
+    }
+}

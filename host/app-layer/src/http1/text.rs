@@ -40,6 +40,14 @@ pub fn lenient_number(value: &[u8]) -> Option<u64> {
     Some(digits.fold(0u64, |n, b| n.saturating_mul(10).saturating_add(u64::from(b - b'0'))))
 }
 
+/// There is something before, or behind, the number that [`lenient_number`] reads.
+pub fn junk_around_number(value: &[u8]) -> [bool; 2] {
+    let value = value.trim_spaces();
+    let Some(start) = value.iter().position(u8::is_ascii_digit) else { return [false; 2] };
+    let digits = value[start..].iter().take_while(|b| b.is_ascii_digit()).count();
+    [start > 0, start + digits < value.len()]
+}
+
 /// A version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Version {

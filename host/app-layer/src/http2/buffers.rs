@@ -5,9 +5,9 @@ use super::fields::{Fields, Known};
 use super::frame::Fact;
 use super::log;
 use super::state::{HEADERS, Http2State};
-use super::stream::{Side, Stream};
+use super::stream::{Side, Stream, content_range};
 use crate::http1::{last_segment, parameter};
-use crate::{LogSettings, BufferState, BufferView, Direction, Input, ProtocolState, Transaction, dns, file};
+use crate::{FileView, LogSettings, BufferState, BufferView, Direction, Input, ProtocolState, Transaction, dns, file};
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
@@ -77,6 +77,28 @@ fn of_file<'a>(stream: &'a Stream, side: &'a Side, buffer: Buffer) -> BufferStat
     }
 }
 
+/// The body of a direction as a file. It has no name but that of a range: the target.
+fn file_view(side: &Side) -> Option<FileView<'_>> {
+    let body = &side.body;
+    if body.received == 0 {
+        return None;
+    }
+    // Of a file that is longer than what is kept of it, all is counted.
+    let truncated = body.holed;
+    let range = side.fields.value(Known::ContentRange).and_then(content_range).and_then(|range| range.part);
+    Some(FileView {
+        name: std::borrow::Cow::Borrowed(&[]),
+        size: if truncated { body.data.len() as u64 } else { body.size() },
+        closed: body.complete && !truncated,
+        truncated,
+        gaps: body.holed,
+        range,
+        digests: [Buffer::FileMd5, Buffer::FileSha1, Buffer::FileSha256]
+            .map(|buffer| body.sum(buffer).filter(|_| !truncated)),
+        content: &body.data,
+    })
+}
+
 impl ProtocolState for Http2State {
     fn protocol(&self) -> AppProtocol {
         if self.doh { AppProtocol::Doh2 } else { AppProtocol::Http2 }
@@ -138,7 +160,7 @@ impl ProtocolState for Http2State {
         let setting = name.strip_prefix("settings.").and_then(|id| id.parse::<u16>().ok());
         side.facts.iter().any(|fact| match (*fact, name) {
             (Fact::Type(kind), "frametype") => holds(kind.into()),
-            (Fact::Error(code), "errorcode") => holds(code.into()),
+            (Fact::Error(code) | Fact::Reset(code), "errorcode") => holds(code.into()),
             (Fact::Priority(weight), "priority") => holds(weight.into()),
             (Fact::Window(size), "window") => holds(size.into()),
             (Fact::Size(size), "size_update") => holds(size),
@@ -164,6 +186,10 @@ impl ProtocolState for Http2State {
         Some(if dns { "dns" } else { "http" })
     }
 
+    fn files(&self, index: usize, direction: Direction) -> Vec<FileView<'_>> {
+        self.streams.get(index).map_or_else(Vec::new, |stream| file_view(&stream.sides[direction as usize]).into_iter().collect())
+    }
+
     fn log_as(&self, index: usize, _part: usize, settings: &LogSettings, out: &mut Vec<u8>) -> bool {
         let Some(stream) = self.streams.get(index) else { return false };
         if !log::is_worth_telling(stream) {
@@ -174,9 +200,9 @@ impl ProtocolState for Http2State {
             Some((side.dns.as_ref()?, direction))
         });
         match (message, self.transactions.get(index)) {
-            (Some((message, direction)), Some(transaction)) => {
+            (Some((message, direction)), Some(_)) => {
                 out.push(b',');
-                dns::log(message, direction, transaction.id, settings, out)
+                dns::log(message, direction, 0, settings, out)
             }
             _ => true,
         }

@@ -58,6 +58,16 @@ impl Frame {
         self.flags & END_HEADERS != 0
     }
 
+    /// That settings of the other side were understood (RFC 9113 section 6.5.3).
+    pub fn acknowledges(&self) -> bool {
+        self.kind == SETTINGS && self.flags & 1 != 0 && self.length == 0 && self.stream == 0
+    }
+
+    /// May come for a stream that is over (RFC 9113 section 5.1).
+    pub fn may_follow_end(&self) -> bool {
+        matches!(self.kind, RST_STREAM | WINDOW_UPDATE | PRIORITY)
+    }
+
     /// Carries a part of a header block.
     pub fn has_block(&self) -> bool {
         matches!(self.kind, HEADERS | PUSH_PROMISE | CONTINUATION)
@@ -136,8 +146,10 @@ pub struct Prologue {
 pub enum Fact {
     /// Type of a frame.
     Type(u8),
-    /// Error code (section 7).
+    /// Error code (section 7) with which a connection ends.
     Error(u32),
+    /// Error code with which a stream ends.
+    Reset(u32),
     /// Weight of a priority.
     Priority(u8),
     /// Increment of a window.
@@ -165,7 +177,7 @@ pub fn facts(kind: u8, bytes: &[u8], mut each: impl FnMut(Fact)) {
         }
         RST_STREAM | GOAWAY => {
             if let Some(code) = be32(bytes, if kind == GOAWAY { 4 } else { 0 }) {
-                each(Fact::Error(code));
+                each(if kind == GOAWAY { Fact::Error(code) } else { Fact::Reset(code) });
             }
         }
         WINDOW_UPDATE => {
@@ -177,6 +189,27 @@ pub fn facts(kind: u8, bytes: &[u8], mut each: impl FnMut(Fact)) {
     }
 }
 
+/// Name of the error of a stream in logs, as Suricata writes it.
+pub fn reset_name(code: u32) -> Option<&'static str> {
+    const NAMES: [&str; 14] = [
+        "NoError",
+        "ProtocolError",
+        "InternalError",
+        "FlowControlError",
+        "SettingsTimeout",
+        "StreamClosed",
+        "FrameSizeError",
+        "RefusedStream",
+        "Cancel",
+        "CompressionError",
+        "ConnectError",
+        "EnhanceYourCalm",
+        "InadequateSecurity",
+        "Http11Required",
+    ];
+    NAMES.get(code as usize).copied()
+}
+
 /// Name of a setting in logs (section 6.5.2).
 pub fn setting_name(id: u16) -> Option<&'static str> {
     Some(match id {
@@ -186,6 +219,7 @@ pub fn setting_name(id: u16) -> Option<&'static str> {
         4 => "SETTINGSINITIALWINDOWSIZE",
         5 => "SETTINGSMAXFRAMESIZE",
         6 => "SETTINGSMAXHEADERLISTSIZE",
+        8 => "SETTINGSENABLECONNECTPROTOCOL",
         _ => return None,
     })
 }

@@ -1,8 +1,8 @@
 //! The EVE object of a transaction: `http` with version 2.
 
-use super::fields::{Fields, Known};
-use super::frame::{Fact, error_name, setting_name};
-use super::stream::{Side, Stream, content_range};
+use super::fields::Known;
+use super::frame::{Fact, error_name, reset_name, setting_name};
+use super::stream::{Side, Stream};
 use crate::json::Object;
 
 /// Most header fields that are logged of a direction.
@@ -12,33 +12,17 @@ pub fn http(stream: &Stream, out: &mut Vec<u8>) {
     let [request, response] = &stream.sides;
     let mut http = Object::begin("http", out);
     http.text("version", Some(b"2"));
-    headers(&mut http, "request_headers", &request.fields);
-    headers(&mut http, "response_headers", &response.fields);
+    headers(&mut http, "request_headers", request);
+    headers(&mut http, "response_headers", response);
     http.text("hostname", request.fields.host_raw());
     http.text("http_method", request.fields.value(Known::Method));
     http.text("url", request.fields.value(Known::Path));
     http.text("http_user_agent", request.fields.value(Known::UserAgent));
-    http.text("http_refer", request.fields.value(Known::Referer));
-    http.text("http_content_type", response.fields.value(Known::ContentType));
     if let Some(length) = response.fields.value(Known::ContentLength).and_then(number) {
         http.number("length", length);
     }
     if response.fields.status() > 0 {
         http.number("status", response.fields.status().into());
-    }
-    if let Some(raw) = response.fields.value(Known::ContentRange)
-        && let Some(range) = content_range(raw)
-    {
-        http.object("content_range", |object| {
-            object.text("raw", Some(raw));
-            if let Some((start, end)) = range.part {
-                object.number("start", start);
-                object.number("end", end);
-            }
-            if let Some(size) = range.size {
-                object.number("size", size);
-            }
-        });
     }
     http.object("http2", |object| {
         object.number("stream_id", stream.number.into());
@@ -52,7 +36,7 @@ pub fn http(stream: &Stream, out: &mut Vec<u8>) {
 }
 
 fn says_something(side: &Side) -> bool {
-    side.facts.iter().any(|fact| matches!(fact, Fact::Setting(..) | Fact::Error(_) | Fact::Priority(_)))
+    side.facts.iter().any(|fact| matches!(fact, Fact::Setting(..) | Fact::Error(_) | Fact::Reset(_) | Fact::Priority(_)))
 }
 
 /// There is something to tell: acknowledgements, pings and windows of a connection are not.
@@ -64,11 +48,18 @@ fn number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok()?.parse().ok()
 }
 
-fn headers(http: &mut Object<'_>, key: &str, fields: &Fields) {
+fn headers(http: &mut Object<'_>, key: &str, side: &Side) {
+    let fields = &side.fields;
     if fields.is_empty() {
         return;
     }
     http.list(key, |list| {
+        // Changes of the table's size stand before the fields of a block (RFC 7541 section 4.2).
+        for fact in &side.facts {
+            if let Fact::Size(size) = fact {
+                list.object(|update| update.number("table_size_update", *size));
+            }
+        }
         for (name, value) in fields.iter().take(HEADERS_MAX) {
             list.object(|field| {
                 field.text("name", Some(name));
@@ -99,13 +90,15 @@ fn facts(object: &mut Object<'_>, side: &Side) {
             }
         });
     }
-    for fact in &side.facts {
-        if let Fact::Error(code) = fact {
-            match error_name(*code) {
-                Some(name) => object.text("error_code", Some(name.as_bytes())),
-                None => object.text("error_code", Some(format!("unknown {code}").as_bytes())),
-            }
-            break;
+    let error = side.facts.iter().find_map(|fact| match *fact {
+        Fact::Error(code) => Some((code, error_name(code))),
+        Fact::Reset(code) => Some((code, reset_name(code))),
+        _ => None,
+    });
+    if let Some((code, name)) = error {
+        match name {
+            Some(name) => object.text("error_code", Some(name.as_bytes())),
+            None => object.text("error_code", Some(format!("unknown {code}").as_bytes())),
         }
     }
     if let Some(weight) = side.facts.iter().find_map(|fact| if let Fact::Priority(weight) = fact { Some(*weight) } else { None }) {

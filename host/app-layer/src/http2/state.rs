@@ -93,15 +93,15 @@ impl Http2State {
         let Some(index) = state.open(1) else { return state };
         state.sides[0].highest = 1;
         let mut settings_fail = false;
+        // The settings of the field are those of the connection.
+        let mut settings: Option<Vec<u8>> = None;
         let side = &mut state.streams[index].sides[0];
         side.fields.push(b":method", method, config.head_limit);
         side.fields.push(b":path", target, config.head_limit);
         for (name, value) in fields {
             if name.eq_ignore_ascii_case(b"http2-settings") {
                 match doh::base64url(value) {
-                    Some(bytes) if bytes.len() % 6 == 0 => frame::facts(frame::SETTINGS, &bytes, |fact| {
-                        side.fact(fact);
-                    }),
+                    Some(bytes) if bytes.len() % 6 == 0 => settings = Some(bytes),
                     _ => settings_fail = true,
                 }
                 continue;
@@ -113,6 +113,14 @@ impl Http2State {
             state.event(0, index, Event::InvalidHttp1Settings);
         }
         state.head_complete(index, 0, true);
+        if let Some(bytes) = settings
+            && let Some(index) = state.open(0)
+        {
+            state.fact(0, index, Fact::Type(frame::SETTINGS));
+            frame::facts(frame::SETTINGS, &bytes, |fact| state.fact(0, index, fact));
+            state.transactions[index].changed = [true; 2];
+            state.close(index);
+        }
         state
     }
 
@@ -171,9 +179,9 @@ impl Http2State {
         }
     }
 
-    /// The open transaction of a stream.
-    fn find(&self, number: u32) -> Option<usize> {
-        let open = |t: &Transaction| t.progress != [COMPLETE; 2];
+    /// The open transaction of a stream; `ended`: or one that ended just now.
+    fn find(&self, number: u32, ended: bool) -> Option<usize> {
+        let open = |t: &Transaction| t.progress != [COMPLETE; 2] || ended;
         (0..self.streams.len()).rev().find(|i| self.streams[*i].number == number && open(&self.transactions[*i]))
     }
 
@@ -270,8 +278,9 @@ impl Http2State {
     fn begin(&mut self, d: usize, frame: Frame, prologue: Prologue) {
         let number = prologue.promised.unwrap_or(frame.stream);
         let opens = matches!(frame.kind, frame::HEADERS | frame::PUSH_PROMISE) && number != 0;
-        let mut found = if frame.stream == 0 { None } else { self.find(number) };
-        if found.is_none() {
+        let mut found = if frame.stream == 0 { None } else { self.find(number, self.config.by_delivery && frame.may_follow_end()) };
+        // That settings were understood is no transaction.
+        if found.is_none() && !frame.acknowledges() {
             found = self.open(if frame.stream == 0 { 0 } else { number });
             if opens && let Some(index) = found {
                 // A number that was used opens nothing (section 5.1.1).
@@ -369,7 +378,7 @@ impl Http2State {
         let side = &mut self.streams[index].sides[d];
         if progress < HEADERS {
             // No header list came: the bytes are looked at as they are.
-            side.body.begin(self.config.http_body_limits[d], 0, 0, None);
+            side.body.begin(self.config.body_limit, 0, 0, None);
             self.transactions[index].progress[d] = HEADERS;
         }
         let before = side.body.data.len();
@@ -445,7 +454,7 @@ impl Http2State {
         self.streams[index].headed = true;
         let side = &mut self.streams[index].sides[s];
         let encoding = side.fields.value(Known::ContentEncoding).map(<[u8]>::to_vec);
-        side.body.begin(self.config.http_body_limits[s], self.config.inflate_limit, self.config.inflate_layers, encoding.as_deref());
+        side.body.begin(self.config.body_limit, self.config.inflate_limit, self.config.inflate_layers, encoding.as_deref());
         if self.config.file_digests {
             side.body.with_digests();
         }

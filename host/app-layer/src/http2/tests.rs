@@ -70,7 +70,7 @@ fn a_request_and_its_response_in_any_cut() {
         let mut s = state();
         client.chunks(step).for_each(|part| s.feed(ToServer, Input::Data(part), 1));
         server.chunks(step).for_each(|part| s.feed(ToClient, Input::Data(part), 2));
-        assert_eq!(s.transactions().len(), 3, "settings, stream, settings");
+        assert_eq!(s.transactions().len(), 2, "settings, stream; that settings were understood is none");
         assert!(s.transactions().iter().all(|t| t.progress == [COMPLETE; 2]) && events(&s).is_empty());
         let get = |direction, buffer| text(&s, 1, direction, buffer);
         assert_eq!(get(ToServer, Buffer::HttpMethod).as_deref(), Some("GET"));
@@ -88,6 +88,9 @@ fn a_request_and_its_response_in_any_cut() {
         let has = |index, direction, name, value| s.any_number(index, direction, name, &mut |v| v == value);
         assert!(has(0, ToServer, "http2.settings.3", 100) && !has(0, ToServer, "http2.settings.4", 100));
         assert!(has(1, ToServer, "http2.priority", 219) && has(1, ToClient, "http2.frametype", 9));
+        let files = s.files(1, ToClient);
+        assert_eq!((files.len(), files[0].size, files[0].closed, files[0].content), (1, 11, true, &b"hello world"[..]));
+        assert!(files[0].name.is_empty() && s.files(1, ToServer).is_empty());
         let log = log(&s, 1);
         assert!(log.contains("\"version\":\"2\"") && log.contains("\"status\":200"), "{log}");
         s.mark_inspected();
@@ -282,6 +285,7 @@ fn an_upgrade_keeps_the_request() {
     assert_eq!(get(ToServer, Buffer::HttpUri).as_deref(), Some(&b"/up"[..]));
     assert_eq!(get(ToServer, Buffer::HttpHost).as_deref(), Some(&b"a.example"[..]));
     assert_eq!(get(ToClient, Buffer::HttpStatusCode).as_deref(), Some(&b"200"[..]));
-    assert!(s.any_number(0, ToServer, "http2.settings.3", &mut |v| v == 100));
+    // The settings of the request are the connection's.
+    assert!(s.any_number(1, ToServer, "http2.settings.3", &mut |v| v == 100));
     assert!(s.transactions()[0].events.is_empty());
 }

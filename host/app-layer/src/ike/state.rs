@@ -178,6 +178,8 @@ impl ProtocolState for IkeState {
         match buffer {
             Buffer::IkeInitiatorSpi => BufferState::whole(entry.spi[0].as_bytes()),
             Buffer::IkeResponderSpi => BufferState::whole(entry.spi[1].as_bytes()),
+            // As in Suricata, of version 1.
+            Buffer::IkeKeyExchangePayload | Buffer::IkeNoncePayload if entry.message.major() != 1 => BufferState::Absent,
             Buffer::IkeKeyExchangePayload => BufferState::filled(&entry.message.key_exchange),
             Buffer::IkeNoncePayload => BufferState::filled(&entry.message.nonce),
             Buffer::IkeVendor => entry.vendors.get(instance).map_or(BufferState::Absent, |v| BufferState::whole(v.as_bytes())),
@@ -189,6 +191,7 @@ impl ProtocolState for IkeState {
         let entry = self.messages.of(index, direction)?.as_ref()?;
         let m = &entry.message;
         match name {
+            "ike.nonce_payload_length" | "ike.key_exchange_payload_length" if m.major() != 1 => None,
             "ike.exchtype" => Some(m.exchange.into()),
             "ike.nonce_payload_length" => (!m.nonce.is_empty()).then_some(m.nonce.len() as u64),
             "ike.key_exchange_payload_length" => (!m.key_exchange.is_empty()).then_some(m.key_exchange.len() as u64),
@@ -276,7 +279,9 @@ mod tests {
         s.feed(ToServer, Input::Data(&message(0x20, 34, 8, 34, &exchange)), 1);
         assert_eq!(events(&s), ["weak_crypto_dh"]);
         assert_eq!(s.number(0, ToServer, "ike.exchtype"), Some(34));
-        assert!(matches!(s.buffer(0, ToServer, Buffer::IkeKeyExchangePayload, 0), BufferState::Present(v) if v.bytes == b"public"));
+        // Key exchange and nonce are looked at in version 1 only.
+        assert!(s.buffer(0, ToServer, Buffer::IkeKeyExchangePayload, 0).is_absent());
+        assert_eq!(s.number(0, ToServer, "ike.nonce_payload_length"), None);
         assert!(matches!(s.buffer(0, ToServer, Buffer::IkeInitiatorSpi, 0), BufferState::Present(v) if v.bytes == b"0101010101010101"));
         assert!(log(&s, 0).contains(r#""role":"initiator","payload":["KeyExchange","Nonce","SecurityAssociation","NoNextPayload"],"ikev2":{"errors":0}"#), "{}", log(&s, 0));
         s.mark_inspected();

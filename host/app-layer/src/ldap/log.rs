@@ -170,9 +170,13 @@ fn content(o: &mut Object<'_>, m: &Message) {
                 o.string("matched_dn", &outcome.matched);
                 o.string("message", &outcome.message);
             }
-            let value = if m.operation == 1 { "server_sasl_creds" } else { "value" };
             o.text("name", m.name.as_deref());
-            o.text(value, m.value.as_deref());
+            match m.value.as_deref() {
+                Some(credentials) if m.operation == 1 => {
+                    o.text("server_sasl_creds", Some(crate::digest::hex(credentials).as_bytes()));
+                }
+                value => o.text("value", value),
+            }
         }
     }
 }

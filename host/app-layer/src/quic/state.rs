@@ -239,6 +239,7 @@ impl ProtocolState for QuicState {
         let mut quic = Object::begin("quic", out);
         let version = match u32::from_be_bytes(packet.version) {
             VERSION_2 => "v2".to_owned(),
+            number if header::is_google(number) => String::from_utf8_lossy(&packet.version).into_owned(),
             number => number.to_string(),
         };
         quic.text("version", Some(version.as_bytes()));

@@ -78,13 +78,19 @@ fn read(hello: &mut Hello, body: &[u8], client: bool) -> Option<()> {
     let mut r = Reader(body);
     hello.version = r.u16()?;
     hello.random = r.take(32)?.to_vec();
-    hello.session_id = r.vec8()?.to_vec();
+    // Server hellos of the first drafts of TLS 1.3 have neither session nor compression (draft-ietf-tls-tls13-21, 4.1.3).
+    let short = !client && matches!(hello.version, 0x7f01..=0x7f15);
+    if !short {
+        hello.session_id = r.vec8()?.to_vec();
+    }
     if client {
         hello.ciphers = words(r.vec16()?);
         r.vec8()?;
     } else {
         hello.ciphers = vec![r.u16()?];
-        r.u8()?;
+        if !short {
+            r.u8()?;
+        }
     }
     if r.0.is_empty() {
         return Some(());

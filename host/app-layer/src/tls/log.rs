@@ -127,6 +127,19 @@ pub(super) fn write(state: &TlsState, settings: &LogSettings, always: bool, out:
     if on("server_alpns") || (custom.is_none() && extended) {
         alpns(&mut o, "server_alpns", server);
     }
+    if let Some((c, digest)) = state.client_certificate().filter(|_| on("client") || (custom.is_none() && extended)) {
+        o.object("client", |o| {
+            o.text("subject", Some(&c.subject));
+            o.text("issuerdn", Some(&c.issuer));
+            o.text("fingerprint", Some(digest.as_bytes()));
+            o.text("serial", Some(c.serial.as_bytes()));
+            for (name, time) in [("notbefore", c.not_before), ("notafter", c.not_after)] {
+                if let Some(time) = time {
+                    o.text(name, Some(date(time).as_bytes()));
+                }
+            }
+        });
+    }
     if custom.is_some() {
         if on("client_handshake") {
             handshake(&mut o, "client_handshake", client, true);
@@ -137,7 +150,7 @@ pub(super) fn write(state: &TlsState, settings: &LogSettings, always: bool, out:
     }
     o.end();
     let session = settings.is("session-resumption", true) || custom.is_none();
-    always || certificate.is_some() || (resumed && session) || state.without_certificate()
+    always || certificate.is_some() || (resumed && session) || state.without_certificate() || state.cut_short()
 }
 
 #[cfg(test)]

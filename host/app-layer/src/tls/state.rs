@@ -62,6 +62,8 @@ struct Side {
     certificates: Vec<(Vec<u8>, Certificate)>,
     sha1: String,
     first: bool,
+    /// The direction ended before the handshake did.
+    cut_short: bool,
 }
 
 /// TLS of one flow.
@@ -301,7 +303,10 @@ impl ProtocolState for TlsState {
         match input {
             Input::Data(bytes) => self.bytes(d, bytes),
             Input::Gap(_) => self.give_up(d),
-            Input::End => self.finish(d),
+            Input::End => {
+                self.sides[d].cut_short = self.transaction[0].progress[d] != COMPLETE;
+                self.finish(d);
+            }
         }
     }
 
@@ -405,6 +410,17 @@ impl ProtocolState for TlsState {
 }
 
 impl TlsState {
+    /// The flow ended within a handshake that the client began.
+    pub(super) fn cut_short(&self) -> bool {
+        self.sides[0].hello.is_some() && self.sides.iter().any(|side| side.cut_short)
+    }
+
+    /// The client's certificate, and its SHA-1.
+    pub(super) fn client_certificate(&self) -> Option<(&Certificate, &str)> {
+        let client = &self.sides[0];
+        client.certificates.first().map(|(_, certificate)| (certificate, client.sha1.as_str()))
+    }
+
     /// The server's certificate.
     pub(super) fn certificate(&self) -> Option<&Certificate> {
         self.sides[1].certificates.first().map(|(_, certificate)| certificate)

@@ -4,6 +4,7 @@ pub mod audit;
 mod config;
 mod cost;
 mod device;
+mod device_flows;
 mod explain;
 mod image_view;
 mod mix;
@@ -11,6 +12,7 @@ mod profile;
 mod rules;
 mod rules_test;
 pub(crate) mod run;
+mod selftest;
 pub mod swaps;
 mod tables;
 mod tables_deploy;
@@ -18,7 +20,7 @@ mod tables_diff;
 mod tables_verify;
 mod version;
 
-use crate::args::{Arguments, Command, ConfigArguments};
+use crate::args::{Arguments, Command, ConfigArguments, SimCommand};
 use crate::exit::{Failure, OrExit};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Cell, CellAlignment, Table};
@@ -31,6 +33,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Audit(command) => audit::run(command),
         Command::Tables(command) => tables::run(command),
         Command::Device(command) => device::run(command),
+        Command::Sim(SimCommand::Serve(arguments)) => crate::serve::run(arguments),
         Command::Run(arguments) => run::run(arguments),
         Command::Rules(command) => rules::run(command),
         Command::Suricata(arguments) => crate::suricata::run(arguments),

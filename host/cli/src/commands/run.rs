@@ -2,9 +2,11 @@
 
 use super::{configuration, profile};
 use crate::args::{Device, RunArguments};
+use crate::attached::DeviceName;
 use crate::deployment::socket::Socket;
 use crate::deployment::{Deployment, Kept, Live, Terms};
 use crate::example;
+use crate::live::{self, Live as Interfaces};
 use crate::exchange::Exchanges;
 use crate::exit::{Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
@@ -17,7 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use weir_detect::RuleProfile;
-use weir_management::Config;
+use weir_bundle::Capacity;
+use weir_management::{Checksums, Config};
 use weir_output::summary::group;
 use weir_rules::plan::Options;
 use weir_output::{AlertCollector, EveOptions, EveWriter, EventSink, NullSink, OutputFile, ReferencePrefixes, RunTotals, Summary};
@@ -25,18 +28,25 @@ use weir_output::{AlertCollector, EveOptions, EveWriter, EventSink, NullSink, Ou
 pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     let config = configuration(&arguments.config)?;
     let planned = !arguments.profile.profile.is_empty() || arguments.max_host_share.is_some();
-    if planned && (arguments.device == Device::None || arguments.bundle.is_some()) {
+    if planned && (arguments.device == DeviceName::Local(Device::None) || arguments.bundle.is_some()) {
         return Err(Failure {
             code: USAGE,
             error: anyhow::anyhow!("--profile and --max-host-share are for rules that this run plans for a device"),
             remedy: Some("leave them out; a bundle is planned by `weir tables build --profile`".to_owned()),
         });
     }
+    let attached = arguments.device.attach()?;
+    let interfaces = live::config(arguments, &config);
+    let sources = [attached.is_some(), interfaces.is_some(), arguments.pcap.is_some() || arguments.example];
+    if sources.iter().filter(|there| **there).count() != 1 {
+        return Err(no_source(arguments));
+    }
+    let held = attached.as_ref().map(|attached| bundle::capacity(attached.capabilities()));
     let socket = arguments.control.clone().or_else(|| config.control.socket.clone());
     let (mut made, mut first) = (None, None);
     let loaded = match (&arguments.bundle, &arguments.public_key) {
         (Some(bundle), Some(key)) => {
-            let (started, bytes) = start(arguments, bundle, key, &config)?;
+            let (started, bytes) = start(arguments, bundle, key, held, &config)?;
             first = socket.is_some().then(|| Kept {
                 bytes: bytes.into(),
                 file: bundle.clone(),
@@ -61,17 +71,28 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         Some(path) => Source::open(path),
         None => Ok(example::traffic()),
     };
-    let validate = pipeline::validates_checksums(&config, &open)?;
-    let mut source = match (arguments.passes, arguments.rate) {
-        (1, None) => open()?,
-        (passes, rate) => Source::replay(Box::new(open), passes, rate)?,
+    let inline = interfaces.as_ref().is_some_and(|link| link.mode == weir_live::Mode::Inline);
+    let (validate, mut source) = match (attached, interfaces) {
+        // Its frames have not come yet: nothing says that their checksums are left to a card.
+        (Some(attached), None) => (config.capture.checksums != Checksums::Ignore, Source::Attached(Box::new(attached))),
+        // What senders left to their cards is completed.
+        (None, Some(link)) => (config.capture.checksums != Checksums::Ignore, Source::Live(Box::new(Interfaces::open(link)?))),
+        _ => {
+            let validate = pipeline::validates_checksums(&config, &open)?;
+            let source = match (arguments.passes, arguments.rate) {
+                (1, None) => open()?,
+                (passes, rate) => Source::replay(Box::new(open), passes, rate)?,
+            };
+            (validate, source)
+        }
     };
+    let device = arguments.device.local();
     let stop = interruptible();
     let mut counts = AlertCollector::counting();
     let mut profile = arguments.profile_rules.then(RuleProfile::default);
     let place = profile.as_mut();
     let deployment = match &socket {
-        Some(_) => Some(Deployment::new(terms(arguments, &config)?, first, &loaded, image)),
+        Some(_) => Some(Deployment::new(terms(arguments, held, &config)?, first, &loaded, image)),
         None => None,
     };
     let mut live = deployment.as_ref().map(Deployment::exchanges);
@@ -86,16 +107,17 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         OutputFile::create_directory(&arguments.log_dir).or_internal()?;
         if config.output.eve {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
+            let options = settings::eve(&config, references(&loaded));
             // Where rules can be exchanged, alerts say whose they are.
-            let options = EveOptions { epoch: socket.is_some(), ..settings::eve(&config, references(&loaded)) };
+            let options = EveOptions { epoch: socket.is_some(), inline: options.inline || inline, ..options };
             let mut eve = EveWriter::new(file, options);
             let mut sinks = (&mut eve, &mut counts);
-            let totals = inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?;
+            let totals = inspect_with(device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?;
             eve.stats(totals.last_time, &totals);
             (totals, eve.finish())
         } else {
             let mut sinks = (NullSink, &mut counts);
-            (inspect_with(arguments.device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?, Ok(()))
+            (inspect_with(device, arguments.quiet, &loaded, &config, validate, &mut source, &mut sinks, &stop, place, made, live.as_mut())?, Ok(()))
         }
     };
     drop(live);
@@ -119,6 +141,9 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             profile::print(profile, &loaded.program);
             outln!("What all rules cost: {}", profile_file.display());
         }
+        if matches!(arguments.device, crate::attached::DeviceName::Local(Device::Sim)) {
+            outln!("The NIC is simulated: a software model in this process, no hardware is involved.");
+        }
         if stop.load(Ordering::Relaxed) {
             outln!("The run was interrupted; the numbers are those of the frames until then.");
         }
@@ -130,13 +155,28 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     Ok(OK)
 }
 
+/// Frames come from one place.
+fn no_source(arguments: &RunArguments) -> Failure {
+    let (error, remedy) = match &arguments.device {
+        name if name.is_attached() => (
+            format!("--device {name} has frames of its own, and --pcap, --tap, --inline or --example others"),
+            "leave those out here; `weir sim serve` has --pcap and others for what comes into the device",
+        ),
+        _ => (
+            "there is nothing to inspect".to_owned(),
+            "name a capture (--pcap), interfaces (--tap, --inline, or live.tap, live.inline), or --example",
+        ),
+    };
+    Failure { code: USAGE, error: anyhow::anyhow!(error), remedy: Some(remedy.to_owned()) }
+}
+
 /// Rules and tables of a bundle; it is noted as accepted once it can be used.
-fn start(arguments: &RunArguments, path: &Path, key: &Path, config: &Config) -> Result<(bundle::Started, Vec<u8>), Failure> {
+fn start(arguments: &RunArguments, path: &Path, key: &Path, held: Option<Capacity>, config: &Config) -> Result<(bundle::Started, Vec<u8>), Failure> {
     let public = weir_bundle::PublicKey::read(key).map_err(bundle::bad_key)?;
     let state = arguments.bundle_state.clone().unwrap_or_else(|| bundle::state_file(key));
     let history = weir_bundle::History::read(&state).or_input()?;
     let (begin, cpu) = (Instant::now(), pipeline::cpu_seconds());
-    let capacity = capacity(arguments.device, config)?;
+    let capacity = capacity(arguments.device.local(), held, config)?;
     let (started, accepted, bytes) = bundle::start(path, &public, &history, capacity.as_ref(), config)?;
     accepted.write(&state).or_internal()?;
     let (wall, cpu) = (begin.elapsed().as_secs_f64(), pipeline::cpu_seconds() - cpu);
@@ -145,17 +185,20 @@ fn start(arguments: &RunArguments, path: &Path, key: &Path, config: &Config) -> 
 }
 
 /// What bundles that are deployed during the run are checked against.
-fn terms(arguments: &RunArguments, config: &Config) -> Result<Terms, Failure> {
+fn terms(arguments: &RunArguments, held: Option<Capacity>, config: &Config) -> Result<Terms, Failure> {
     let key = arguments.public_key.as_deref().map(weir_bundle::PublicKey::read).transpose().map_err(bundle::bad_key)?;
     let of_key = || arguments.public_key.as_deref().map(bundle::state_file);
     let notes = arguments.bundle_state.clone().or_else(of_key).unwrap_or_default();
-    let capacity = capacity(arguments.device, config)?;
-    let device = arguments.device != Device::None;
+    let capacity = capacity(arguments.device.local(), held, config)?;
+    let device = arguments.device.local() != Device::None;
     Ok(Terms { key, notes, config: config.clone(), capacity, device })
 }
 
-/// What the device holds; none without one.
-fn capacity(device: Device, config: &Config) -> Result<Option<weir_bundle::Capacity>, Failure> {
+/// What the device holds (`held`: that of one that is attached); none without one.
+fn capacity(device: Device, held: Option<Capacity>, config: &Config) -> Result<Option<Capacity>, Failure> {
+    if held.is_some() {
+        return Ok(held);
+    }
     let capabilities = match device {
         Device::None => None,
         Device::Sim => Some(device::capabilities(device::simulator(config))?),
@@ -211,6 +254,8 @@ fn inspect_with(
 ) -> Result<RunTotals, Failure> {
     let bar = if quiet {
         indicatif::ProgressBar::hidden()
+    } else if matches!(source, Source::Attached(_)) {
+        progress::spinner("inspect")
     } else {
         progress::bytes(source.progress().1, "inspect")
     };
@@ -280,7 +325,7 @@ pub(crate) fn references(loaded: &Loaded) -> ReferencePrefixes {
 }
 
 /// Set by the first Ctrl-C; the second one ends the process.
-fn interruptible() -> Arc<AtomicBool> {
+pub(crate) fn interruptible() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&stop);
     let set = ctrlc::set_handler(move || {

@@ -13,7 +13,8 @@ use weir_bundle::History;
 use weir_management::control::Command;
 use weir_output::summary::group;
 
-fn path(arguments: &ControlArguments) -> Result<PathBuf, Failure> {
+/// The socket that is meant.
+pub(super) fn path(arguments: &ControlArguments) -> Result<PathBuf, Failure> {
     let named = match &arguments.control {
         Some(path) => Some(path.clone()),
         None => configuration(&arguments.config)?.control.socket,

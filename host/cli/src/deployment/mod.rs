@@ -7,6 +7,7 @@
 pub mod socket;
 
 use crate::bundle::{self, Started};
+use crate::dropped::{Asked, Questions};
 use crate::exchange::{Done, Due, Exchanges, Going, Ready};
 use crate::exit::{Failure, INPUT, OrExit};
 use crate::pipeline::Loaded;
@@ -96,6 +97,7 @@ pub struct Deployment {
     everything: AtomicBool,
     /// Packets behind an alert are written.
     tagged: AtomicBool,
+    questions: Questions,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -135,6 +137,7 @@ impl Deployment {
             ended: AtomicBool::new(false),
             everything: AtomicBool::new(false),
             tagged: AtomicBool::new(false),
+            questions: Questions::default(),
         });
         let worker = Arc::downgrade(&deployment);
         let work = move || {
@@ -143,7 +146,7 @@ impl Deployment {
                 let _ = reply.send(match command {
                     Command::Rollback {} => deployment.roll_back(),
                     Command::Deploy { bundle } => deployment.deploy(&bundle),
-                    Command::Status {} | Command::History {} => Ok(Value::Null),
+                    Command::Status {} | Command::History {} | Command::Flows {} | Command::UndoDrop { .. } => Ok(Value::Null),
                 });
             }
         };
@@ -177,6 +180,8 @@ impl Deployment {
             Command::Deploy { .. } | Command::Rollback {} => self.work(command),
             Command::Status {} => Ok(self.status()),
             Command::History {} => self.history(),
+            Command::Flows {} => self.questions.flows(self.terms.device),
+            Command::UndoDrop { flow } => self.questions.undo(self.terms.device, flow),
         };
         match done {
             Ok(value) => Answer::Done(value),
@@ -482,6 +487,10 @@ impl Exchanges for Live {
     fn retired(&mut self, epoch: u32, program: Arc<Program>, ready: Option<Arc<Ready>>) {
         lock(&self.deployment.state).held.retain(|held| held.epoch != epoch);
         let _ = self.free.send(Box::new((program, ready)));
+    }
+
+    fn asked(&mut self) -> Option<Asked> {
+        self.deployment.questions.take()
     }
 
     fn going(&mut self, going: &dyn Fn() -> Going) {

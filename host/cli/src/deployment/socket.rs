@@ -31,20 +31,7 @@ pub struct Socket {
 impl Socket {
     /// Listens at `path`. What a Weir that is gone has left there is replaced; one that lives is not.
     pub fn open(path: &Path, answer: Arc<dyn Fn(Command) -> Answer + Send + Sync>) -> Result<Self, Failure> {
-        let failure = |error: anyhow::Error, remedy: &str| Failure {
-            code: USAGE,
-            error: error.context(format!("control socket {}", path.display())),
-            remedy: Some(remedy.to_owned()),
-        };
-        if let Ok(found) = std::fs::symlink_metadata(path) {
-            if !found.file_type().is_socket() {
-                return Err(failure(anyhow::anyhow!("there is a file of that name, and it is no socket"), "choose another name"));
-            }
-            if UnixStream::connect(path).is_ok() {
-                return Err(failure(anyhow::anyhow!("another process listens there"), "choose another name, or end the other Weir"));
-            }
-        }
-        let listener = bind(path).map_err(|error| failure(error.into(), "choose a directory that can be written to"))?;
+        let listener = listen(path, "control socket")?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let serve = move || {
@@ -89,6 +76,25 @@ impl Drop for Socket {
     }
 }
 
+/// Listens at `path`, as the user of this process alone: `what` it is for. What a process that is gone has left there is
+/// replaced; one that lives is not.
+pub(crate) fn listen(path: &Path, what: &str) -> Result<UnixListener, Failure> {
+    let failure = |error: anyhow::Error, remedy: &str| Failure {
+        code: USAGE,
+        error: error.context(format!("{what} {}", path.display())),
+        remedy: Some(remedy.to_owned()),
+    };
+    if let Ok(found) = std::fs::symlink_metadata(path) {
+        if !found.file_type().is_socket() {
+            return Err(failure(anyhow::anyhow!("there is a file of that name, and it is no socket"), "choose another name"));
+        }
+        if UnixStream::connect(path).is_ok() {
+            return Err(failure(anyhow::anyhow!("another process listens there"), "choose another name, or end the other Weir"));
+        }
+    }
+    bind(path).map_err(|error| failure(error.into(), "choose a directory that can be written to"))
+}
+
 /// A socket that nobody else could reach before it has its mode: it is made in a directory of its own, and moved.
 fn bind(path: &Path) -> std::io::Result<UnixListener> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -110,7 +116,7 @@ fn refused(code: u8, error: &str, remedy: &str) -> Answer {
 }
 
 /// The other end is the user that runs this process, or root.
-fn is_allowed(stream: &UnixStream) -> bool {
+pub(crate) fn is_allowed(stream: &UnixStream) -> bool {
     let own = rustix::process::geteuid();
     rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == own || peer.uid.is_root())
 }

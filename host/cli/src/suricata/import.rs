@@ -46,7 +46,7 @@ const WITHOUT_MEANING: &[&str] = &[
     "pfring", "ipfw", "napatech", "nflog", "nfq", "ndpi", "plugins", "security", "stats", "host.", "ippair", "luajit",
     "run-as", "sensor-name", "pid-file", "daemon-directory", "umask", "capture.", "flow.memcap", "flow.hash-size",
     "flow.prealloc", "flow.emergency-recovery", "defrag.memcap", "defrag.hash-size", "defrag.trackers",
-    "defrag.max-frags", "defrag.prealloc", "stream.memcap", "stream.reassembly.memcap", "stream.prealloc-sessions",
+    "defrag.max-frags", "defrag.prealloc", "stream.memcap", "stream.prealloc-sessions",
     "stream.reassembly.toserver-chunk-size", "stream.reassembly.toclient-chunk-size",
     "stream.reassembly.randomize-chunk-size", "detect.", "asn1-max-frames", "legacy", "default-packet-size",
 ];
@@ -56,7 +56,7 @@ const READ: &[&str] = &[
     "firewall.", "firewall-rule",
     "vars.", "outputs.", "app-layer.protocols.", "classification-file", "reference-config-file", "threshold-file",
     "default-rule-path", "rule-files.", "default-log-dir", "stream.midstream", "stream.async-oneside",
-    "stream.checksum-validation", "stream.inline", "stream.reassembly.depth", "flow-timeouts.", "defrag.timeout",
+    "stream.checksum-validation", "stream.inline", "stream.reassembly.depth", "stream.reassembly.memcap", "flow-timeouts.", "defrag.timeout",
     "host-os-policy.", "pcre.", "pcap-file.checksum-checks", "vlan.use-for-tracking", "decoder.", "exception-policy",
     "action-order", "datasets", "reputation", "default-reputation-path", "engine-analysis", "host-mode", "packet-alert-max",
 ];
@@ -240,6 +240,7 @@ fn policies(root: &Node, config: &mut Config, remarks: &mut Vec<String>) {
 }
 
 fn stream(root: &Node, inline: bool, config: &mut Config) {
+    config.app_layer.by_delivery = true;
     // `auto` follows what becomes of decisions.
     config.stream.inspect = match root.flag("stream.inline").unwrap_or(inline) {
         true => Inspection::Arrival,
@@ -250,6 +251,9 @@ fn stream(root: &Node, inline: bool, config: &mut Config) {
     if let Some(depth) = root.size("stream.reassembly.depth") {
         // 0 stands for no limit.
         config.stream.depth = Size(if depth == 0 { u64::MAX >> 1 } else { depth });
+    }
+    if let Some(memory) = root.size("stream.reassembly.memcap") {
+        config.stream.stream_memory = Size(if memory == 0 { u64::MAX >> 1 } else { memory.max(1 << 20) });
     }
 }
 

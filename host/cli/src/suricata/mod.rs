@@ -5,6 +5,7 @@
 
 mod analysis;
 pub mod import;
+mod lists;
 mod log;
 pub mod options;
 pub mod outputs;

@@ -83,7 +83,7 @@ pub struct SuricataArguments {
     #[arg(long)]
     pub build_info: bool,
     /// Print the keywords and end.
-    #[arg(long, value_name = "KEYWORD", num_args = 0..=1, require_equals = true, default_missing_value = "all")]
+    #[arg(long, value_name = "KEYWORD", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub list_keywords: Option<String>,
     /// Print the protocols and end.
     #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all")]

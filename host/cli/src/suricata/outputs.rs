@@ -58,10 +58,11 @@ pub fn usual() -> Vec<Output> {
     ]
 }
 
+/// Nothing switched on yet.
 fn nothing() -> EveOptions {
     let own = EveOptions::default();
     // What Suricata logs only where it is asked to.
-    EveOptions { alert: false, anomaly: false, flow: false, drop: false, stats: false, rule_reference: false, ..own }
+    EveOptions { alert: false, anomaly: false, flow: false, drop: false, stats: false, rule_reference: false, apart: true, ..own }
 }
 
 /// The outputs that `root` switches on. `remarks` gets what Weir has not.

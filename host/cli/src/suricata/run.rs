@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime};
 use weir_management::{Checksums, Config};
-use weir_output::{EveWriter, EventSink, FastLog, FileStore, OutputFile, RunTotals, StatsLog, Tee};
+use weir_output::{Captures, EveWriter, EventSink, FastLog, FileStore, OutputFile, RunTotals, StatsLog, Tee};
 
 /// Suricata's version that Weir's behaviour is compared with.
 pub const VERSION: &str = "8.0.8";
@@ -31,6 +31,13 @@ pub fn run(arguments: &SuricataArguments) -> Result<u8, Failure> {
     }
     if arguments.list_app_layer_frames {
         out!("{}", frames());
+        return Ok(OK);
+    }
+    if let Some(which) = &arguments.list_keywords {
+        return super::lists::keywords(which);
+    }
+    if arguments.list_app_layer_protos.is_some() {
+        out!("{}", super::lists::protocols());
         return Ok(OK);
     }
     if arguments.build_info {
@@ -211,8 +218,6 @@ fn exists(file: &str, kind: &str, name: Option<&str>) -> Result<(), Failure> {
 /// Options that would change what Weir does, and that it has not.
 fn refuse(arguments: &SuricataArguments) -> Result<(), Failure> {
     let option = match () {
-        () if arguments.list_keywords.is_some() => "--list-keywords",
-        () if arguments.list_app_layer_protos.is_some() => "--list-app-layer-protos",
         () if arguments.pcap_file_continuous => "--pcap-file-continuous",
         () if arguments.pcap_file_delete => "--pcap-file-delete",
         () if !arguments.filter.is_empty() => "a packet filter",
@@ -382,7 +387,8 @@ fn inspect_all(
                 fingerprints(loaded, &mut options);
                 options.inline = config.inline.simulate;
                 let mut eve = EveWriter::new(create(file)?, options);
-                eve.reading(&files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>());
+                let names = files.iter().map(|f| f.display().to_string()).collect();
+                eve.reading(Captures { names, starts: source.starts() });
                 eves.push(eve);
             }
             Output::Fast { file } => sinks.push(Box::new(FastLog::new(create(file)?))),

@@ -95,7 +95,7 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
         PacketCondition::IcmpSequence(n) => icmp.is_some_and(|i| i.sequence == Some(*n)),
         PacketCondition::Icmpv6Mtu(c) => optional(c, icmpv6_mtu(&packet.transport)),
         PacketCondition::Ttl(c) => optional(c, ip.map(|i| u64::from(i.ttl))),
-        PacketCondition::Tos(c) => optional(c, ip.map(|i| u64::from(i.tos))),
+        PacketCondition::Tos(c) => optional(c, ip.filter(|i| i.version == 4).map(|i| u64::from(i.tos))),
         PacketCondition::IpId(n) => ip.is_some_and(|i| i.version == 4 && i.id == *n),
         PacketCondition::IpProtocol(c) => optional(c, ip.map(|i| u64::from(i.protocol))),
         PacketCondition::IpOption(wanted) => ip.is_some_and(|i| has_option(i.options, *wanted)),
@@ -103,7 +103,10 @@ fn packet_condition(condition: &PacketCondition, context: &Context<'_>, directio
         PacketCondition::FragmentBits(bits, mode) => {
             ip.is_some_and(|i| i.version == 4 && flags_hold(*mode, *bits, i.fragment_flags))
         }
-        PacketCondition::FragmentOffset(c) => optional(c, ip.map(|i| u64::from(i.fragment_offset))),
+        // IPv6 has an offset in fragments only, which have no payload of their own to be asked about.
+        PacketCondition::FragmentOffset(c) => {
+            optional(c, ip.filter(|i| i.version == 4 || i.fragment_offset > 0).map(|i| u64::from(i.fragment_offset)))
+        }
         PacketCondition::Address { source, destination, either } => {
             let Some((from, to)) = context.addresses(direction) else { return false };
             let source = source.as_ref().map(|s| s.contains(from));
@@ -169,7 +172,7 @@ fn counter(side: FlowSide, comparison: &Comparison, [to_server, to_client]: [u64
         FlowSide::ToServer => comparison.holds(to_server),
         FlowSide::ToClient => comparison.holds(to_client),
         FlowSide::Either => comparison.holds(to_server) || comparison.holds(to_client),
-        FlowSide::Both => comparison.holds(to_server.saturating_add(to_client)),
+        FlowSide::Both => comparison.holds(to_server) && comparison.holds(to_client),
     }
 }
 

@@ -14,6 +14,8 @@ use crate::program::{Program, RuleIndex};
 use crate::shared::SharedState;
 use crate::transform;
 use weir_app_layer::{BufferState, BufferView, Direction, ProtocolState};
+use weir_contract::protocol::AppProtocol;
+use weir_ir::Buffer;
 
 /// Most instances of one buffer of one transaction that are looked at.
 const MAX_INSTANCES: usize = 4096;
@@ -339,6 +341,20 @@ fn slot_direction(slot: &Slot, own: Direction) -> Direction {
     }
 }
 
+/// Whether `absent` can hold: as in Suricata, a buffer is missing only once its transaction has left the state in which it
+/// would have come, and messages of some protocols are whole at once. Nor are files that never began looked for, where
+/// transactions may carry several.
+fn tells_absence(protocol: AppProtocol, to_server: bool, buffer: Buffer) -> bool {
+    use AppProtocol::{BittorrentDht, Dns, Ftp, FtpData, Ike, Krb5, Mdns, Nfs, Quic, Smb, Smtp, Snmp};
+    match protocol {
+        BittorrentDht | Dns | Ftp | Ike | Krb5 | Mdns | Quic | Snmp => false,
+        FtpData | Nfs => buffer != Buffer::FileData,
+        Smb => to_server && buffer != Buffer::FileData,
+        Smtp => to_server,
+        _ => true,
+    }
+}
+
 impl Work<'_> {
     /// Evaluate a candidate as far as the transaction has got.
     pub(super) fn candidate(
@@ -454,6 +470,7 @@ impl Work<'_> {
                 BufferState::Absent if instance == 0 => {
                     return match buffer.absence {
                         Absence::Fails => Answer::Never,
+                        _ if !tells_absence(inside.state.protocol(), direction == Direction::ToServer, slot.buffer) => Answer::Never,
                         Absence::Required | Absence::Accepted => Answer::Match,
                     };
                 }

@@ -101,7 +101,7 @@ impl Bed {
             direction,
             established: self.established,
             protocol: self.protocol,
-            original_protocol: self.protocol,
+            original_protocol: weir_contract::protocol::Detection::Unknown,
             protocol_by_side: [self.protocol; 2],
             inspect_payload: self.inspect_payload,
             start: Time(0),

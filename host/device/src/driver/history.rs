@@ -13,6 +13,8 @@ pub struct HistoryFrame {
     pub link: u16,
     /// FrameFlags.
     pub flags: u8,
+    /// Port that it came from.
+    pub port: u8,
     /// Flow entry and generation.
     pub flow: (u32, u32),
     /// Epoch of the tables that judged it.

@@ -6,6 +6,7 @@ use crate::dma::{DmaMemory, read_fence};
 use crate::error::DeviceError;
 use crate::iommu::Permission;
 use crate::pci::PciFunction;
+use std::collections::VecDeque;
 use weir_contract::constants as c;
 use weir_contract::enums::{FlowRecordKind, TxCommand, TxFlags};
 use weir_contract::layouts::{Descriptor, FlowKey, FlowRecord, HistoryHeader, QueueStatus, TxEntry};
@@ -35,6 +36,10 @@ impl Default for QueueConfig {
 /// Offset of the key slots behind the TX ring: one per TX entry.
 const KEY_SLOT: usize = 64;
 
+/// Reads of TX_CONSUMER that a doorbell is waited for. Commands that find no room wait for the host: then more would not
+/// help.
+const DOORBELL_READS: u32 = 64;
+
 pub(super) struct Queue {
     config: QueueConfig,
     number: u32,
@@ -44,12 +49,45 @@ pub(super) struct Queue {
     flow_records: DmaMemory,
     tx: DmaMemory,
     tx_iova: u64,
+    bytes: Option<TxBytes>,
     status: DmaMemory,
     descriptor_next: u32,
     descriptor_done: u32,
     flow_record_next: u32,
     tx_next: u32,
     tx_rung: u32,
+}
+
+/// Bytes that TX entries point to: a ring, given back as the device takes the entries.
+struct TxBytes {
+    memory: DmaMemory,
+    iova: u64,
+    /// Positions, as in the history ring.
+    head: u64,
+    tail: u64,
+    /// Number of the entry behind one with bytes, and where they end.
+    held: VecDeque<(u32, u64)>,
+}
+
+impl TxBytes {
+    /// The device has taken the entries before `consumer`.
+    fn give_back(&mut self, consumer: u32) {
+        while let Some((entry, end)) = self.held.front().copied() {
+            if (consumer.wrapping_sub(entry) as i32) < 0 {
+                break;
+            }
+            self.tail = end;
+            self.held.pop_front();
+        }
+    }
+
+    /// Where so many bytes could go: position in the ring's count, without wrapping.
+    fn place(&self, length: usize) -> Option<u64> {
+        let size = self.memory.len() as u64;
+        let left = size - self.head % size;
+        let start = if length as u64 > left { self.head + left } else { self.head };
+        (start + length as u64 <= self.tail + size).then_some(start)
+    }
 }
 
 fn power(what: &'static str, value: u64, low: u64, high: u64) -> Result<(), DeviceError> {
@@ -65,17 +103,18 @@ impl Queue {
         number: u32,
         config: &QueueConfig,
         flow_entries: u64,
+        tx_bytes: u64,
     ) -> Result<Queue, DeviceError> {
         power("device.history", config.history, c::HISTORY_SIZE_MIN, c::HISTORY_SIZE_MAX)?;
         let (low, high) = (u64::from(c::RING_ENTRIES_MIN), u64::from(c::RING_ENTRIES_MAX));
         power("device.descriptors", config.descriptors.into(), low, high)?;
         power("device.flow_records", config.flow_records.into(), low, high)?;
         power("device.tx", config.tx.into(), low, high)?;
-        let memory = |bytes: u64| {
+        let mut memory = |bytes: u64| {
             usize::try_from(bytes)
                 .map_err(|_| DeviceError::Mapping(format!("{bytes} bytes do not fit this machine's addresses")))
                 .and_then(|n| {
-                    DmaMemory::new(n)
+                    pci.allocate(n)
                         .map_err(|source| DeviceError::Io { what: format!("{n} bytes of ring memory"), source })
                 })
         };
@@ -84,12 +123,24 @@ impl Queue {
         let flow_records = memory(u64::from(config.flow_records) * FlowRecord::SIZE as u64)?;
         let tx = memory(u64::from(config.tx) * (TxEntry::SIZE + KEY_SLOT) as u64)?;
         let status = memory(QueueStatus::SIZE as u64)?;
+        let bytes = match tx_bytes {
+            0 => None,
+            // Two of the longest frames must fit.
+            size => Some(memory(size.max(2 * u64::from(c::FRAME_LENGTH_MAX)))?),
+        };
         let at = |register: u32| q::at(number, register);
         let history_iova = pci.map(&history, Permission::Write)?;
         let descriptor_iova = pci.map(&descriptors, Permission::Write)?;
         let flow_record_iova = pci.map(&flow_records, Permission::Write)?;
         let tx_iova = pci.map(&tx, Permission::Read)?;
         let status_iova = pci.map(&status, Permission::Write)?;
+        let bytes = match bytes {
+            Some(memory) => {
+                let iova = pci.map(&memory, Permission::Read)?;
+                Some(TxBytes { memory, iova, head: 0, tail: 0, held: VecDeque::new() })
+            }
+            None => None,
+        };
         pci.write64(BAR, at(q::HISTORY_BASE), history_iova)?;
         pci.write64(BAR, at(q::HISTORY_SIZE), config.history)?;
         pci.write64(BAR, at(q::HISTORY_MARGIN), config.margin)?;
@@ -109,6 +160,7 @@ impl Queue {
             flow_records,
             tx,
             tx_iova,
+            bytes,
             status,
             descriptor_next: 0,
             descriptor_done: 0,
@@ -147,6 +199,11 @@ impl Queue {
         })?;
         self.descriptor_next = self.descriptor_next.wrapping_add(1);
         Ok(Some(descriptor))
+    }
+
+    pub(super) fn backlog(&self) -> (u32, u32) {
+        let producer = self.status.load32(QueueStatus::OFFSET_DESCRIPTOR_PRODUCER).unwrap_or(self.descriptor_next);
+        (producer.wrapping_sub(self.descriptor_done), self.config.descriptors)
     }
 
     pub(super) fn done<P: PciFunction>(&mut self, pci: &mut P) -> Result<(), DeviceError> {
@@ -219,6 +276,7 @@ impl Queue {
         frame.wire_length = header.wire_length;
         frame.link = header.link;
         frame.flags = header.flags;
+        frame.port = header.port;
         frame.flow = (header.flow_index, header.flow_generation);
         frame.epoch = header.epoch;
         frame.previous = header.previous;
@@ -287,6 +345,41 @@ impl Queue {
         Ok(())
     }
 
+    /// A command with bytes: a frame that goes out.
+    pub(super) fn send<P: PciFunction>(
+        &mut self,
+        pci: &mut P,
+        queue: usize,
+        entry: &TxEntry,
+        frame: &[u8],
+    ) -> Result<(), DeviceError> {
+        let mut tries = 0;
+        let data = loop {
+            let consumer = self.tx_consumer();
+            let Some(bytes) = &mut self.bytes else { return Err(DeviceError::TxStuck { queue }) };
+            bytes.give_back(consumer);
+            if let Some(start) = bytes.place(frame.len()) {
+                let offset = start % bytes.memory.len() as u64;
+                if !bytes.memory.write(offset as usize, frame) {
+                    return Err(DeviceError::TxStuck { queue });
+                }
+                bytes.head = start + frame.len() as u64;
+                break bytes.iova + offset;
+            }
+            self.ring(pci)?;
+            tries += 1;
+            if tries > 100_000 {
+                return Err(DeviceError::TxStuck { queue });
+            }
+            std::hint::spin_loop();
+        };
+        self.command(pci, queue, &TxEntry { data, length: frame.len() as u32, ..*entry })?;
+        if let Some(bytes) = &mut self.bytes {
+            bytes.held.push_back((self.tx_next, bytes.head));
+        }
+        Ok(())
+    }
+
     fn tx_consumer(&self) -> u32 {
         self.status.load32(QueueStatus::OFFSET_TX_CONSUMER).unwrap_or(self.tx_next)
     }
@@ -316,6 +409,18 @@ impl Queue {
         if self.tx_rung != self.tx_next {
             self.tx_rung = self.tx_next;
             pci.write32(BAR, q::at(self.number, q::TX_PRODUCER), self.tx_next)?;
+        }
+        Ok(())
+    }
+
+    /// A doorbell is a posted write: only a read that comes back after it says what became of it.
+    pub(super) fn ring_and_wait<P: PciFunction>(&mut self, pci: &mut P) -> Result<(), DeviceError> {
+        self.ring(pci)?;
+        for _ in 0..DOORBELL_READS {
+            if pci.read32(BAR, q::at(self.number, q::TX_CONSUMER))? == self.tx_next {
+                break;
+            }
+            std::hint::spin_loop();
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! Loading, activating and rolling back tables.
 
 use super::{BAR, Driver};
-use crate::dma::DmaMemory;
 use crate::error::DeviceError;
 use crate::iommu::Permission;
 use crate::pci::PciFunction;
@@ -15,7 +14,9 @@ const LOAD_LIMIT: Duration = Duration::from_secs(60);
 impl<P: PciFunction> Driver<P> {
     /// Load an image into the shadow bank. The active tables stay until [`Driver::activate`].
     pub fn load_tables(&mut self, image: &[u8]) -> Result<u32, DeviceError> {
-        let memory = DmaMemory::new(image.len())
+        let memory = self
+            .pci
+            .allocate(image.len())
             .map_err(|source| DeviceError::Io { what: "memory for the table image".into(), source })?;
         if !memory.write(0, image) {
             return Err(DeviceError::Mapping("table image does not fit its memory".into()));

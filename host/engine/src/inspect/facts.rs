@@ -17,7 +17,7 @@ pub(crate) fn say_protocol(facts: &mut FlowFacts, app: &AppLayerFlow) {
         None => Detection::Failed,
     };
     facts.protocol = protocol;
-    facts.original_protocol = app.original_protocol().map_or(protocol, Detection::Known);
+    facts.original_protocol = app.original_protocol().map_or(Detection::Unknown, Detection::Known);
     facts.protocol_by_side = app.detection_by_side();
 }
 

@@ -5,6 +5,7 @@
 //! decide, `facts` describes packets and flows for records.
 
 mod alert;
+mod denied;
 mod facts;
 mod finish;
 mod firewall;
@@ -15,7 +16,8 @@ use crate::log::{self, Demand};
 use crate::metadata;
 use crate::statistics::Statistics;
 use crate::tags::Tags;
-use crate::verdict::Decisions;
+use crate::verdict::{Decision, Decisions};
+use denied::Denied;
 pub(crate) use facts::{FlowName, end_packet_of, flow_ends, flow_facts, flow_number, packet_facts, say_protocol, side};
 use outcome::Outcome;
 use std::sync::Arc;
@@ -40,6 +42,9 @@ pub struct Inspector {
     /// Link type of the frame that is processed, plus one; 0 before the first.
     pub link: u32,
     decisions: Decisions,
+    /// About the frame at hand.
+    decision: Decision,
+    denied: Denied,
     tags: Tags,
     /// Those of the firewall.
     firewall_decisions: Decisions,
@@ -82,6 +87,8 @@ impl Inspector {
             inline,
             link: 0,
             decisions: Decisions::default(),
+            decision: Decision::default(),
+            denied: Denied::default(),
             tags: Tags::default(),
             firewall_decisions: Decisions::default(),
             discarded_alerts: 0,
@@ -103,6 +110,16 @@ impl Inspector {
         self.inner.set_program(program);
         self.epoch = epoch;
         before
+    }
+
+    /// From now on decisions are carried out.
+    pub fn set_inline(&mut self) {
+        self.inline = true;
+    }
+
+    /// What was decided since the last call.
+    pub fn take_decision(&mut self) -> Decision {
+        std::mem::take(&mut self.decision)
     }
 
     /// Packets by what was decided.

@@ -120,6 +120,7 @@ impl Inspector {
                 flow.data.dropped = true;
                 flow.data.drop_logged |= BY_FIREWALL | 1 << direction;
             }
+            self.decide(packet, verdict.reject, flow.as_deref());
             let program = Arc::clone(self.inner.program());
             verdict::record(packet, flow.as_deref(), direction, reason, (verdict, program.source(rule), false), sink);
             return;
@@ -136,9 +137,25 @@ impl Inspector {
                 flow.data.drop_logged |= 1 << direction;
             }
         }
+        self.decide(packet, verdict.reject, flow.as_deref());
         let program = Arc::clone(self.inner.program());
         let rule = rule.and_then(|rule| program.source(rule));
         verdict::record(packet, flow.as_deref(), direction, of_rules, (verdict, rule, false), sink);
+    }
+
+    /// A packet of the frame at hand is dropped.
+    fn decide(&mut self, packet: &Packet<'_>, reject: Option<RejectTarget>, flow: Option<&Flow<FlowData>>) {
+        self.denied.note(packet);
+        self.decision.dropped = true;
+        self.decision.whole_flow |= flow.is_some_and(|flow| flow.data.dropped);
+        self.decision.reject = self.decision.reject.or(reject);
+    }
+
+    /// A fragment of a datagram that was dropped goes the same way.
+    pub fn fragment(&mut self, packet: &Packet<'_>) {
+        if self.inline && self.denied.holds(packet) {
+            self.decision.dropped = true;
+        }
     }
 
     /// A packet that goes on without inspection.
@@ -178,6 +195,7 @@ impl Inspector {
                 let verdict = Verdict { action: VerdictAction::Drop, reject };
                 flow.data.dropped = policy != Policy::DropPacket;
                 flow.data.drop_logged |= 1 << direction;
+                self.decide(packet, reject, Some(flow));
                 self.firewall_decisions.count(None, false);
                 self.decisions.count(Some(DropReason::Midstream), reject.is_some());
                 verdict::record(packet, Some(flow), direction, DropReason::Midstream, (verdict, None, false), sink);
@@ -196,6 +214,7 @@ impl Inspector {
         direction: usize,
         sink: &mut dyn EventSink,
     ) {
+        self.decide(packet, None, Some(flow));
         let by_firewall = flow.data.drop_logged & BY_FIREWALL != 0;
         let reason = match flow.data.midstream {
             _ if by_firewall => DropReason::FirewallFlow,

@@ -29,7 +29,9 @@ pub fn file(line: &mut Vec<u8>, options: &EveOptions, record: &FileRecord<'_>) {
         root.text("app_proto", name);
     }
     let mut info = root.object("fileinfo");
-    info.bytes("filename", record.name);
+    if !record.name.is_empty() {
+        info.bytes("filename", record.name);
+    }
     if !record.signatures.is_empty() {
         let mut list = info.array("sid");
         record.signatures.iter().for_each(|sid| list.item_number(u64::from(*sid)));

@@ -27,6 +27,7 @@ use crate::record::{
 };
 use crate::time::timestamp;
 use crate::totals::RunTotals;
+use std::sync::{Arc, Mutex};
 
 /// Writes events to a file.
 #[derive(Debug)]
@@ -34,19 +35,43 @@ pub struct EveWriter {
     options: EveOptions,
     file: OutputFile,
     line: Vec<u8>,
-    /// Names of the captures.
-    captures: Vec<String>,
+    captures: Captures,
+    /// Number of the frame that the last record was about.
+    frame: u64,
+}
+
+/// The captures of a run, for records that name them.
+#[derive(Debug, Clone, Default)]
+pub struct Captures {
+    /// Their names, in the order in which they are read.
+    pub names: Vec<String>,
+    /// Number of the first frame of each capture behind the first, as far as they have been opened.
+    pub starts: Arc<Mutex<Vec<u64>>>,
+}
+
+impl Captures {
+    /// The capture that holds this frame.
+    fn of(&self, frame: u64) -> Option<&str> {
+        let starts = self.starts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.names.get(starts.partition_point(|start| *start <= frame)).map(String::as_str)
+    }
 }
 
 impl EveWriter {
     /// A writer into `file`.
     pub fn new(file: OutputFile, options: EveOptions) -> Self {
-        EveWriter { options, file, line: Vec::with_capacity(4096), captures: Vec::new() }
+        EveWriter { options, file, line: Vec::with_capacity(4096), captures: Captures::default(), frame: 0 }
     }
 
     /// The captures that are read, for records that name them.
-    pub fn reading(&mut self, captures: &[String]) {
-        self.captures = captures.to_vec();
+    pub fn reading(&mut self, captures: Captures) {
+        self.captures = captures;
+    }
+
+    fn at(&mut self, packet: &PacketFacts<'_>) {
+        if !packet.pseudo {
+            self.frame = packet.frame;
+        }
     }
 
     /// One stats record, for the end of a run at frame time `time`.
@@ -59,6 +84,14 @@ impl EveWriter {
     fn emit(&mut self, format: impl FnOnce(&EveOptions, &mut Vec<u8>)) {
         self.line.clear();
         format(&self.options, &mut self.line);
+        if let Some(name) = self.captures.of(self.frame).filter(|_| self.options.pcap_file)
+            && self.line.last() == Some(&b'}')
+        {
+            self.line.pop();
+            self.line.extend_from_slice(b",\"pcap_filename\":");
+            crate::json::text(&mut self.line, name);
+            self.line.push(b'}');
+        }
         self.line.push(b'\n');
         self.file.write(&self.line);
     }
@@ -66,12 +99,14 @@ impl EveWriter {
 
 impl EventSink for EveWriter {
     fn alert(&mut self, record: &AlertRecord<'_>) {
+        self.at(&record.packet);
         if self.options.alert {
             self.emit(|options, line| alert(line, options, record));
         }
     }
 
     fn anomaly(&mut self, record: &AnomalyRecord<'_>) {
+        self.at(&record.packet);
         if self.options.anomaly && self.options.anomaly_layers[record.layer as usize] {
             self.emit(|options, line| anomaly(line, options, record));
         }
@@ -90,7 +125,12 @@ impl EventSink for EveWriter {
     }
 
     fn transaction(&mut self, record: &TransactionRecord<'_>) {
-        if !self.options.protocols.contains(record.kind) {
+        self.at(&record.packet);
+        let switch = match record.app.protocol {
+            Some(own @ ("http2" | "doh2")) if self.options.apart => own,
+            _ => record.kind,
+        };
+        if !self.options.protocols.contains(switch) {
             return;
         }
         let settings = self.options.protocol_settings.get(record.kind).cloned().unwrap_or_default();
@@ -111,18 +151,21 @@ impl EventSink for EveWriter {
     }
 
     fn file(&mut self, record: &FileRecord<'_>) {
+        self.at(&record.packet);
         if self.options.files {
             self.emit(|options, line| file(line, options, record));
         }
     }
 
     fn frame(&mut self, record: &FrameRecord<'_>) {
+        self.at(&record.packet);
         if self.options.frames {
             self.emit(|options, line| frame(line, options, record));
         }
     }
 
     fn link_packet(&mut self, kind: &str, packet: &PacketFacts<'_>, members: &[u8]) {
+        self.at(packet);
         if self.options.protocols.contains(kind) {
             self.emit(|options, line| {
                 let mut root = Object::new(line);
@@ -137,6 +180,7 @@ impl EventSink for EveWriter {
     }
 
     fn tagged(&mut self, record: &TaggedRecord<'_>) {
+        self.at(&record.packet);
         if self.options.alert && self.options.tagged {
             self.emit(|options, line| tagged(line, options, record));
         }
@@ -147,7 +191,9 @@ impl EventSink for EveWriter {
     }
 
     fn wants_transactions(&self, kind: &str) -> bool {
-        self.options.protocols.contains(kind)
+        let protocols = &self.options.protocols;
+        let within = ["http", "dns"].contains(&kind) && ["http2", "doh2"].iter().any(|name| protocols.contains(*name));
+        protocols.contains(kind) || (self.options.apart && within)
     }
 
     fn wants_log(&self) -> bool {
@@ -159,6 +205,7 @@ impl EventSink for EveWriter {
     }
 
     fn drop_packet(&mut self, record: &DropRecord<'_>) {
+        self.at(&record.packet);
         if self.options.drop && (self.options.drop_all || !record.again) {
             self.emit(|options, line| drop_packet(line, options, record));
         }
@@ -261,10 +308,9 @@ fn packet_head(
     if packet.ends.is_none() && packet.ether_type != 0 {
         root.object("ether").number("ether_type", u64::from(packet.ether_type));
     }
-    match (flow, &packet.ends) {
-        (Some(flow), _) => community(root, options, &flow.ends, packet.icmp),
-        (None, Some(e)) => community(root, options, e, packet.icmp),
-        _ => {}
+    // It names flows: a packet of none has none.
+    if let Some(flow) = flow {
+        community(root, options, &flow.ends, packet.icmp);
     }
 }
 
@@ -384,5 +430,19 @@ fn verdict(root: &mut Object<'_>, verdict: Verdict) {
             },
         );
         object.array("reject").item_text("tcp-reset");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_belong_to_the_capture_that_holds_them() {
+        let names = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let captures = Captures { names, starts: Arc::new(Mutex::new(vec![4, 9])) };
+        let of = |frame| captures.of(frame);
+        assert_eq!([1, 3, 4, 8, 9, 100].map(of), [Some("a"), Some("a"), Some("b"), Some("b"), Some("c"), Some("c")]);
+        assert_eq!(Captures::default().of(1), None);
     }
 }

@@ -42,6 +42,8 @@ pub struct EveOptions {
     pub references: ReferencePrefixes,
     /// Write a record for each transaction of these protocols, by the names of their record types.
     pub protocols: BTreeSet<String>,
+    /// Records of HTTP/2 and of DNS over it are switched on by `http2` and `doh2`, not by the types that they have.
+    pub apart: bool,
     /// Settings of protocol records, by protocol and dotted name.
     pub protocol_settings: BTreeMap<String, BTreeMap<String, String>>,
     /// Write a record for each file.
@@ -107,6 +109,7 @@ impl Default for EveOptions {
             community_id: None,
             references: ReferencePrefixes::default(),
             protocols: BTreeSet::new(),
+            apart: false,
             protocol_settings: BTreeMap::new(),
             files: false,
             file_magic: false,

@@ -146,14 +146,16 @@ pub enum Counter {
     DmaFaults = 68,
     /// Register accesses refused (locked, unaligned, unknown).
     RegisterFaults = 69,
+    /// Diverted frames whose host went away, or set other rings up, before it gave a verdict: never transmitted.
+    VerdictAbandoned = 70,
 }
 
 impl Counter {
     /// Number of counters.
-    pub const COUNT: usize = 70;
+    pub const COUNT: usize = 71;
 
     /// All counters, by index.
-    pub const ALL: [Counter; 70] = [
+    pub const ALL: [Counter; 71] = [
         Counter::ReceivedFrames,
         Counter::ReceivedBytes,
         Counter::PassedFrames,
@@ -224,6 +226,7 @@ impl Counter {
         Counter::WatchdogExpired,
         Counter::DmaFaults,
         Counter::RegisterFaults,
+        Counter::VerdictAbandoned,
     ];
 
     /// Name.
@@ -299,6 +302,7 @@ impl Counter {
             Counter::WatchdogExpired => "watchdog_expired",
             Counter::DmaFaults => "dma_faults",
             Counter::RegisterFaults => "register_faults",
+            Counter::VerdictAbandoned => "verdict_abandoned",
         }
     }
 
@@ -375,6 +379,7 @@ impl Counter {
             Counter::WatchdogExpired => "Times fail mode began.",
             Counter::DmaFaults => "DMA accesses refused.",
             Counter::RegisterFaults => "Register accesses refused (locked, unaligned, unknown).",
+            Counter::VerdictAbandoned => "Diverted frames whose host went away, or set other rings up, before it gave a verdict: never transmitted.",
         }
     }
 }
@@ -418,9 +423,9 @@ pub const IDENTITIES: [Identity; 11] = [
         right: &[Counter::PassedFrames, Counter::BypassedFrames, Counter::ReturnedFrames, Counter::InjectedFrames],
     },
     Identity {
-        meaning: "Every diverted frame has a verdict or is in flight.",
+        meaning: "Every diverted frame has a verdict, is in flight, or was left behind by its host.",
         left: &[Counter::DivertedFrames],
-        right: &[Counter::VerdictForward, Counter::VerdictDrop, Counter::InFlight],
+        right: &[Counter::VerdictForward, Counter::VerdictDrop, Counter::VerdictAbandoned, Counter::InFlight],
     },
     Identity {
         meaning: "Forwarded frames return.",

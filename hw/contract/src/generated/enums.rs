@@ -212,7 +212,7 @@ pub enum TxCommand {
     Divert = 4,
     /// Compare and set: ends divert iff the flow is sticky and its last trouble is not after `frame_number`.
     Release = 5,
-    /// `scopes` are the scopes that can still match (0xff: all again). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.
+    /// `scopes` are the scopes that can still match (0xff: all again), `told_class` is the protocol class that its frames are judged by (0: what the device knows itself). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.
     Settle = 6,
     /// Later frames of the flow pass without inspection, counted.
     Bypass = 7,
@@ -275,7 +275,7 @@ impl TxCommand {
             TxCommand::Reset => "Verdict: like Drop with WHOLE_FLOW; the resets themselves are sent with Inject.",
             TxCommand::Divert => "The flow (index and generation, or with BY_KEY the 44-byte key at `data`) is sticky from now on; answered by a HANDOVER descriptor. The host knows bytes of it that the device did not read: direction, state and class of the entry are never narrowed again.",
             TxCommand::Release => "Compare and set: ends divert iff the flow is sticky and its last trouble is not after `frame_number`.",
-            TxCommand::Settle => "`scopes` are the scopes that can still match (0xff: all again). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.",
+            TxCommand::Settle => "`scopes` are the scopes that can still match (0xff: all again), `told_class` is the protocol class that its frames are judged by (0: what the device knows itself). Without flag KEEP_HISTORY, and unless all can, the flow's frames are no longer recorded.",
             TxCommand::Bypass => "Later frames of the flow pass without inspection, counted.",
             TxCommand::Inject => "Transmit the bytes at `data`, `length`, on `port`.",
             TxCommand::Forget => "Free the entry; a flow record follows.",
@@ -1026,11 +1026,13 @@ pub enum CapabilityType {
     Inline = 13,
     /// value0 = 64-bit set of guards the device can raise.
     Guards = 14,
+    /// value0 = 1: without a host (function-level reset, CONTROL.ENABLE clear) the device applies FAIL_MODE; that, counters and blocked flows outlive the reset and new rings. Absent: the device takes no frames then, and starts anew.
+    Takeover = 15,
 }
 
 impl CapabilityType {
     /// All values, by number.
-    pub const ALL: [CapabilityType; 14] = [
+    pub const ALL: [CapabilityType; 15] = [
         CapabilityType::Queues,
         CapabilityType::FlowTable,
         CapabilityType::Literals,
@@ -1045,6 +1047,7 @@ impl CapabilityType {
         CapabilityType::Ports,
         CapabilityType::Inline,
         CapabilityType::Guards,
+        CapabilityType::Takeover,
     ];
 
     /// The value with this number, if the contract has one.
@@ -1064,6 +1067,7 @@ impl CapabilityType {
             12 => CapabilityType::Ports,
             13 => CapabilityType::Inline,
             14 => CapabilityType::Guards,
+            15 => CapabilityType::Takeover,
             _ => return None,
         })
     }
@@ -1085,6 +1089,7 @@ impl CapabilityType {
             CapabilityType::Ports => "ports",
             CapabilityType::Inline => "inline",
             CapabilityType::Guards => "guards",
+            CapabilityType::Takeover => "takeover",
         }
     }
 
@@ -1105,6 +1110,7 @@ impl CapabilityType {
             CapabilityType::Ports => "value0 = ports, value1 = link types parsed (bit 0 Ethernet, bit 1 raw IP, bit 2 Linux cooked, bit 3 null/loop).",
             CapabilityType::Inline => "value0 = 1: the device can join two ports.",
             CapabilityType::Guards => "value0 = 64-bit set of guards the device can raise.",
+            CapabilityType::Takeover => "value0 = 1: without a host (function-level reset, CONTROL.ENABLE clear) the device applies FAIL_MODE; that, counters and blocked flows outlive the reset and new rings. Absent: the device takes no frames then, and starts anew.",
         }
     }
 }
@@ -1607,7 +1613,7 @@ impl core::ops::BitOrAssign for DirectionMask {
     }
 }
 
-/// Flow state, for predicates: bit n is FlowState n; a flowless frame has bit FLOWLESS. The frame is judged with the state before and the state after it: both bits are set.
+/// Flow state, for predicates: bit n is FlowState n; a flowless frame has bit FLOWLESS. The frame is judged with the state before and the state after it: both bits are set. DECIDING is set beside them at the one frame whose bytes decide the flow's protocol class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct StateMask(pub u8);
 
@@ -1622,18 +1628,21 @@ impl StateMask {
     pub const CLOSED: StateMask = StateMask(1 << 3);
     /// No flow.
     pub const FLOWLESS: StateMask = StateMask(1 << 4);
+    /// The frame decides the protocol class.
+    pub const DECIDING: StateMask = StateMask(1 << 5);
     /// No flag.
     pub const EMPTY: StateMask = StateMask(0);
     /// Every flag the contract names.
-    pub const ALL: StateMask = StateMask(0x1f);
+    pub const ALL: StateMask = StateMask(0x3f);
 
     /// Names by bit.
-    pub const NAMES: [(u8, &'static str); 5] = [
+    pub const NAMES: [(u8, &'static str); 6] = [
         (1 << 0, "new"),
         (1 << 1, "established"),
         (1 << 2, "midstream"),
         (1 << 3, "closed"),
         (1 << 4, "flowless"),
+        (1 << 5, "deciding"),
     ];
 
     /// All flags of `other` are set.
@@ -1825,19 +1834,22 @@ impl Status {
     pub const FAULT: Status = Status(1 << 4);
     /// A DMA was needed while bus mastering was off.
     pub const BUS_MASTER_OFF: Status = Status(1 << 5);
+    /// The source of frames is over (a capture that was played; a wire never is): no more come before a reset. CONTROL.FLUSH then ends entries as aged and hands nothing over, for no frame can complete what they hold.
+    pub const SOURCE_ENDED: Status = Status(1 << 6);
     /// No flag.
     pub const EMPTY: Status = Status(0);
     /// Every flag the contract names.
-    pub const ALL: Status = Status(0x3f);
+    pub const ALL: Status = Status(0x7f);
 
     /// Names by bit.
-    pub const NAMES: [(u32, &'static str); 6] = [
+    pub const NAMES: [(u32, &'static str); 7] = [
         (1 << 0, "ready"),
         (1 << 1, "enabled"),
         (1 << 2, "tables"),
         (1 << 3, "fail_mode"),
         (1 << 4, "fault"),
         (1 << 5, "bus_master_off"),
+        (1 << 6, "source_ended"),
     ];
 
     /// All flags of `other` are set.
@@ -1891,16 +1903,19 @@ impl InterruptCause {
     pub const TABLE: InterruptCause = InterruptCause(1 << 1);
     /// Fail mode began or ended.
     pub const WATCHDOG: InterruptCause = InterruptCause(1 << 2);
+    /// The source of frames is over (STATUS.SOURCE_ENDED).
+    pub const SOURCE: InterruptCause = InterruptCause(1 << 3);
     /// No flag.
     pub const EMPTY: InterruptCause = InterruptCause(0);
     /// Every flag the contract names.
-    pub const ALL: InterruptCause = InterruptCause(0x7);
+    pub const ALL: InterruptCause = InterruptCause(0xf);
 
     /// Names by bit.
-    pub const NAMES: [(u32, &'static str); 3] = [
+    pub const NAMES: [(u32, &'static str); 4] = [
         (1 << 0, "error"),
         (1 << 1, "table"),
         (1 << 2, "watchdog"),
+        (1 << 3, "source"),
     ];
 
     /// All flags of `other` are set.

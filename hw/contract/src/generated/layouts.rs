@@ -610,8 +610,10 @@ pub struct TxEntry {
     pub flow_generation: u32,
     /// For the host; the device ignores it.
     pub token: u64,
+    /// SETTLE: protocol class of the flow, where the host knows it and the device may not (decision 0025); 0: what the device knows itself.
+    pub told_class: u8,
     /// 0
-    pub reserved: [u8; 24],
+    pub reserved: [u8; 23],
 }
 
 impl TxEntry {
@@ -629,7 +631,8 @@ impl TxEntry {
         flow_index: 0,
         flow_generation: 0,
         token: 0,
-        reserved: [0; 24],
+        told_class: 0,
+        reserved: [0; 23],
     };
 
     /// Offset of `command`.
@@ -652,6 +655,8 @@ impl TxEntry {
     pub const OFFSET_FLOW_GENERATION: usize = 28;
     /// Offset of `token`.
     pub const OFFSET_TOKEN: usize = 32;
+    /// Offset of `told_class`.
+    pub const OFFSET_TOLD_CLASS: usize = 40;
 
     /// Read from bytes.
     #[inline]
@@ -667,7 +672,8 @@ impl TxEntry {
             flow_index: u32::from_le_bytes(take(bytes, 24)),
             flow_generation: u32::from_le_bytes(take(bytes, 28)),
             token: u64::from_le_bytes(take(bytes, 32)),
-            reserved: take(bytes, 40),
+            told_class: bytes[40],
+            reserved: take(bytes, 41),
         }
     }
 
@@ -691,7 +697,8 @@ impl TxEntry {
         bytes[24..28].copy_from_slice(&self.flow_index.to_le_bytes());
         bytes[28..32].copy_from_slice(&self.flow_generation.to_le_bytes());
         bytes[32..40].copy_from_slice(&self.token.to_le_bytes());
-        bytes[40..64].copy_from_slice(&self.reserved);
+        bytes[40] = self.told_class;
+        bytes[41..64].copy_from_slice(&self.reserved);
         bytes
     }
 }

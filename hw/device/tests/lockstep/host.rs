@@ -10,6 +10,7 @@ use weir_contract::enums::{DescriptorKind, TxCommand, TxFlags};
 use weir_contract::flow_key::flow_key;
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey, FlowRecord, TxEntry};
+use weir_contract::protocol::{AppProtocol, CLASS_FAILED};
 use weir_device::{DmaMemory, Driver, DriverConfig, HistoryFrame, PciFunction, Permission, QueueConfig};
 use weir_rtl::{RtlConfig, RtlDevice};
 use weir_sim::parse::{ParseConfig, parse};
@@ -277,6 +278,7 @@ impl<N: Nic> Host<'_, N> {
         let mut entry =
             TxEntry { flow_index, flow_generation, frame_number: number.saturating_sub(back), ..TxEntry::ZERO };
         entry.scopes = self.r.of(&[0xff, 0x20, 0x04, 0]);
+        entry.told_class = self.r.of(&[0, 0, AppProtocol::Http1 as u8, CLASS_FAILED]);
         if self.r.once_in(15) {
             entry.flow_generation = entry.flow_generation.wrapping_add(1);
         }

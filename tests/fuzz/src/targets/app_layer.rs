@@ -502,6 +502,7 @@ const SMALL: AppLayerConfig = AppLayerConfig {
     transactions: MANY,
     tls_message_limit: 150,
     file_digests: true,
+    by_delivery: false,
     links: Links { schemes: u8::MAX, with_scheme: true },
     frames: u128::MAX,
     disabled: 0,

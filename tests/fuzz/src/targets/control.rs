@@ -24,6 +24,8 @@ pub fn targets() -> [Target; 2] {
                         Command::Rollback {},
                         Command::Status {},
                         Command::History {},
+                        Command::Flows {},
+                        Command::UndoDrop { flow: (7, 9) },
                     ];
                     all.iter().filter_map(|command| command.encode().ok()).collect()
                 },

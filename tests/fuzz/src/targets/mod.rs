@@ -9,9 +9,11 @@ pub mod control;
 pub mod device;
 pub mod engine;
 pub mod frames;
+pub mod live;
 pub mod reassembly;
 pub mod rules;
 pub mod text;
+pub mod vfio_user;
 
 use crate::Target;
 
@@ -23,9 +25,11 @@ pub fn all() -> Vec<Target> {
     all.extend(text::targets());
     all.extend(bundle::targets());
     all.extend(control::targets());
+    all.extend(vfio_user::targets());
     all.extend(capture::targets());
     all.extend(contract::targets());
     all.extend(frames::targets());
+    all.extend(live::targets());
     all.extend(reassembly::targets());
     all.extend(device::targets());
     all.extend(app_layer::targets());

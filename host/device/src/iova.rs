@@ -9,13 +9,13 @@ const LOWEST: u64 = 0x10_0000;
 
 /// Which IOVAs are in use.
 #[derive(Debug, Default)]
-pub(crate) struct IovaSpace {
+pub struct IovaSpace {
     used: BTreeMap<u64, u64>,
 }
 
 impl IovaSpace {
     /// Take `length` bytes (rounded up to pages), with an unmapped page behind them, so that an overrun faults.
-    pub(crate) fn take(&mut self, ranges: &[Range<u64>], length: u64, alignment: u64) -> Option<u64> {
+    pub fn take(&mut self, ranges: &[Range<u64>], length: u64, alignment: u64) -> Option<u64> {
         let alignment = alignment.max(PAGE);
         let length = length.checked_next_multiple_of(alignment)?;
         let with_gap = length.checked_add(alignment)?;
@@ -39,7 +39,7 @@ impl IovaSpace {
     }
 
     /// Give an address back; `false` if it was not taken.
-    pub(crate) fn give(&mut self, iova: u64) -> bool {
+    pub fn give(&mut self, iova: u64) -> bool {
         self.used.remove(&iova).is_some()
     }
 }

@@ -1,0 +1,104 @@
+//! Frames from and to network interfaces: AF_PACKET sockets with their rings.
+//!
+//! Place: the live twin of `weir_capture`; a room of its own because it needs privileges, system calls and `unsafe` (all of it
+//! in [`sys`]), which whoever reads files does not. A [`Link`] listens to interfaces, numbers their frames in the order of
+//! their times and hands them out as they would be on a wire; a [`Wire`] sends. Invariants: every frame that an interface
+//! received or lost, and every frame that was to be sent, is counted; frames that go out by one interface keep their order. It
+//! does not inspect and decides nothing.
+
+#[allow(missing_docs)]
+mod sys;
+
+mod interface;
+mod link;
+mod offload;
+pub mod repair;
+mod wire;
+
+pub use interface::InterfaceCounters;
+pub use link::{Link, LinkConfig, Mode, Next};
+pub use offload::Policy as Offloads;
+pub use wire::{Fates, Wire};
+
+use std::io;
+
+/// What keeps an interface from being used.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// No such interface.
+    #[error("there is no interface {interface}")]
+    Absent {
+        /// Name.
+        interface: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// It is down.
+    #[error("interface {interface} is down")]
+    Down {
+        /// Name.
+        interface: String,
+    },
+    /// Privileges are missing.
+    #[error("interface {interface}: packet sockets need the capability CAP_NET_RAW")]
+    Privilege {
+        /// Name.
+        interface: String,
+    },
+    /// It carries no Ethernet frames.
+    #[error("interface {interface} carries no Ethernet frames (hardware type {hardware})")]
+    Hardware {
+        /// Name.
+        interface: String,
+        /// ARPHRD_* value.
+        hardware: u16,
+    },
+    /// Named twice.
+    #[error("interface {interface} is named twice")]
+    Twice {
+        /// Name.
+        interface: String,
+    },
+    /// Offloads are on.
+    #[error("interface {interface} has offloads on that falsify inspection: {on}")]
+    Offloads {
+        /// Name.
+        interface: String,
+        /// Names of offloads.
+        on: String,
+        /// What switches them off.
+        command: String,
+    },
+    /// A system call failed.
+    #[error("interface {interface}: {what}: {source}")]
+    System {
+        /// Name.
+        interface: String,
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl LiveError {
+    /// What the operator can do.
+    pub fn remedy(&self) -> String {
+        match self {
+            LiveError::Absent { known, .. } => format!("interfaces here: {known}"),
+            LiveError::Down { interface } => format!("ip link set {interface} up"),
+            LiveError::Privilege { .. } => {
+                "run as root, or once as root: setcap cap_net_raw,cap_net_admin+ep PATH-OF-WEIR".to_owned()
+            }
+            LiveError::Hardware { .. } => "name an Ethernet interface".to_owned(),
+            LiveError::Twice { .. } => "name each interface once".to_owned(),
+            LiveError::Offloads { command, .. } => {
+                format!("{command}; or let Weir do it with CAP_NET_ADMIN and live.offloads = \"off\"")
+            }
+            LiveError::System { source, .. } if source.raw_os_error() == Some(libc::ENOMEM) => {
+                "make live.ring-size smaller".to_owned()
+            }
+            LiveError::System { .. } => "`ip -s link` shows the interface's state".to_owned(),
+        }
+    }
+}
