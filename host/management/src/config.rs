@@ -293,7 +293,7 @@ section! {
         watchdog_time: Seconds = Seconds(0), "device.watchdog-time", "Frame time without a sign of the host until the fail mode; 0: no limit.";
         inline: bool = false, "device.inline",
             "A device with ports of its own stands between them: frames that it sends to the host wait for a verdict, and what a host before \
-             had blocked stays blocked. (For interfaces of this machine: --inline.)";
+             had blocked stays blocked. For interfaces of this machine: --inline.";
         source_share: u32 = 25, "device.source-share",
             "Per cent of the host's work that one source (an IPv4 address, a /64 of IPv6) may have while the host lags behind a link: what it \
              sends beyond meets the fail mode, counted under this name. 100: no limit.",
