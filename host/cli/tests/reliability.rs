@@ -483,7 +483,8 @@ fn soak() {
     let pages = bench.lab.client.within(move || {
         let mut n = 0u64;
         while !end.load(Ordering::Relaxed) {
-            let path = ["index", "seen-path", "index", "other", "evil-path"][n as usize % 5];
+            // One attack in two hundred: the client has some 28 000 ports, and a blocked one stays so for minutes.
+            let path = if n % 200 == 199 { "evil-path" } else { ["index", "seen-path", "other"][n as usize % 3] };
             n += 1;
             let got = ask(path).is_some();
             if path != "evil-path" {
@@ -535,9 +536,10 @@ fn soak() {
     pages.join().unwrap();
     std::thread::sleep(Duration::from_millis(300));
     alerts += u64::try_from(bench.echo.try_iter().count()).unwrap_or(0);
-    assert!(bench.page("index").is_some());
-    assert_eq!(bench.page("evil-path"), None);
-    assert_eq!(host.end(), Some(0), "{}", host.said());
+    // (A port that a blocked connection had used shortly before is blocked with it: another one is not.)
+    let lives = (0..10).any(|_| bench.page("index").is_some());
+    let blocks = bench.page("evil-path").is_none();
+    let code = host.end();
     let counters = bench.counters();
     let (asked, answered) = (asked.load(Ordering::Relaxed), answered.load(Ordering::Relaxed));
     println!("{seconds} s; faults {faults:?}; pages {answered} of {asked}; datagrams {alerts} of {sent}");
@@ -546,6 +548,7 @@ fn soak() {
         counters["dropped_frames"], counters["bypassed_frames"], counters["verdict_abandoned"], counters["in_flight"]);
     let (quarter, last) = (sizes[sizes.len() / 4], sizes[sizes.len() - 1]);
     println!("memory (s, device, host; KiB): {:?} … {quarter:?} … {last:?}", sizes[0]);
+    assert!(lives && blocks && code == Some(0), "the link, a block, the host's end: {lives} {blocks} {code:?} {}", host.said());
     assert!(answered * 100 >= asked * 85, "{answered} of {asked}");
     assert!(last.1 < quarter.1 * 5 / 4 + 4096, "the device grows: {sizes:?}");
     assert_eq!(counters["in_flight"], 0);
