@@ -145,9 +145,11 @@ pub struct Tables<'a> {
     /// Lists.
     pub lists: Lists,
     /// What is caught of the frames that decide, by versions, directions, ports and addresses of the streams.
-    decided: RefCell<HashMap<Ends, Cover>>,
+    decided: RefCell<HashMap<Ends, Decided>>,
 }
 
+/// What is caught of the frames that decide, and the part of it that is caught in every later frame as well.
+type Decided = (Cover, Cover);
 type Ends = (u8, u8, (ListId, ListId), (ListId, ListId));
 
 impl<'a> Tables<'a> {
@@ -207,7 +209,7 @@ impl Tables<'_> {
     }
 
     /// What is caught of the frames with which streams get their class, whichever end sends them.
-    fn deciding(&self, need: &Need) -> Cover {
+    fn deciding(&self, need: &Need) -> Decided {
         let key = (need.versions, need.directions, need.ports, need.addresses);
         if let Some(known) = self.decided.borrow().get(&key) {
             return *known;
@@ -215,14 +217,19 @@ impl Tables<'_> {
         let exchanged = if need.directions == BOTH { BOTH } else { BOTH & !need.directions };
         let own =
             Need { deciding: true, classes: u64::MAX, payload: (1, FAR), flags: (0, 0), reverse: u64::MAX, ..*need };
-        let mut caught = [u64::MAX; 8];
-        for need in [own, Need { directions: exchanged, ..own.turned() }] {
-            let mut cover = Cover::default();
-            self.add(&mut cover, &self.bits.header, &need, Unit::Message, None, &Known::default());
-            caught.iter_mut().zip(cover).for_each(|(all, of_one)| *all &= of_one);
-        }
-        self.decided.borrow_mut().insert(key, caught);
-        caught
+        let by = |deciding| {
+            let mut caught = [u64::MAX; 8];
+            for need in [own, Need { directions: exchanged, ..own.turned() }] {
+                let mut cover = Cover::default();
+                let need = Need { deciding, ..need };
+                self.add(&mut cover, &self.bits.header, &need, Unit::Message, None, &Known::default());
+                caught.iter_mut().zip(cover).for_each(|(all, of_one)| *all &= of_one);
+            }
+            caught
+        };
+        let decided = (by(true), by(false));
+        self.decided.borrow_mut().insert(key, decided);
+        decided
     }
 
     /// Classes of the need: those of a protocol's streams may be undecided when the frame comes.
@@ -237,11 +244,11 @@ impl Tables<'_> {
         if need.transport != TCP || need.classes & 1 << CLASS_FAILED != 0 {
             return;
         }
-        let mut caught = self.deciding(need);
-        // There is one such frame: nothing is compared anew with the next.
+        let (mut caught, always) = self.deciding(need);
+        // There is one such frame: what holds for it alone is not compared anew with the next.
         let at = |scope: Scopes| scope.0.trailing_zeros() as usize;
         if need.scopes & Scopes::STREAM.0 != 0 {
-            caught[at(Scopes::PACKET)] &= caught[at(Scopes::STREAM)];
+            caught[at(Scopes::PACKET)] &= caught[at(Scopes::STREAM)] | always[at(Scopes::PACKET)];
         }
         for (classes, deciding) in cover.iter_mut().zip(caught) {
             *classes |= if need.classes & !UNKNOWN & !deciding == 0 { UNKNOWN } else { 0 };
