@@ -44,7 +44,7 @@ fn are_noticed() {
     let image = emit(&rules, &mut plan(&rules, &Options::default()), &ImageOptions::default()).expect("an image");
     let good = verify(&rules, &Host::default(), &image.bytes).expect("an image");
     assert!(good.is_good(), "{good:?}");
-    let count = std::env::var("WEIR_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(330);
+    let count = std::env::var("WEIR_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(1000);
     let out = mutate::run(&rules, &Host::default(), &image.bytes, 1, count, |_, _| ()).expect("an image");
     println!(
         "{} rules, {} mutants, {} noticed, {} take nothing away",
