@@ -15,6 +15,7 @@ fn manifest(version: u64) -> Manifest {
         ruleset: "00".to_owned(),
         rules: 3,
         image: "11".to_owned(),
+        profile: None,
         needs: needs(),
         parts: Vec::new(),
     }
