@@ -169,6 +169,11 @@ impl Bench {
         self.lab.client.within(move || ask(&path)).join().unwrap()
     }
 
+    /// A page is answered, if not at once (an address that was asked for in vain is asked for again after a second).
+    fn lives(&self) -> bool {
+        (0..5).any(|_| self.page("index").is_some())
+    }
+
     /// Datagrams, one each millisecond, until told to stop; gives how many.
     fn stream(&self, text: &'static str, over: Arc<AtomicBool>) -> std::thread::JoinHandle<u64> {
         self.lab.client.within(move || {
@@ -268,7 +273,7 @@ fn the_host_is_killed() {
     let Some(bench) = Bench::new("killed") else { return };
     assert_eq!(bench.page("index"), None, "closed after power-on");
     let mut host = bench.host("log-1", &[]);
-    assert!(bench.page("index").is_some() && bench.page("seen-path").is_some());
+    assert!(bench.lives() && bench.page("seen-path").is_some());
     assert_eq!(bench.page("evil-path"), None);
     let blocked = bench.lab.client.within(blocked_connection).join().unwrap();
     let quiet = around(&bench, "nothing of interest", || {
@@ -279,14 +284,14 @@ fn the_host_is_killed() {
     assert_eq!(lost(&quiet), (0, 0), "a flow that nobody asked for does not notice");
     let counters = bench.counters();
     assert!(counters["bypassed_fail_open"] > 400, "{counters:?}");
-    assert!(bench.page("index").is_some() && bench.page("evil-path").is_some(), "uninspected, and counted");
+    assert!(bench.lives() && bench.page("evil-path").is_some(), "uninspected, and counted");
     // Its bytes are sent again and again, and dropped.
     let before = bench.counters()["dropped_flow_blocked"];
     let _ = (&blocked).write_all(b"more");
     std::thread::sleep(Duration::from_millis(700));
     assert!(bench.counters()["dropped_flow_blocked"] > before, "a block outlives the host");
     let mut host = bench.host("log-2", &[]);
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     assert_eq!(bench.page("evil-path"), None, "the next host inspects");
     let flagged = around(&bench, "flagged-datagram", || {
         host.signal(Signal::KILL);
@@ -298,7 +303,7 @@ fn the_host_is_killed() {
     report("host killed, fail-open", &format!("flow that is not flagged: 0 frames lost; flagged: {all} (longest gap {run} ms)"));
     // Closed.
     let mut host = bench.host("log-3", &["device.fail-mode=closed"]);
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     host.signal(Signal::KILL);
     host.ended();
     std::thread::sleep(Duration::from_millis(100));
@@ -309,7 +314,7 @@ fn the_host_is_killed() {
     report("host killed, fail-closed", "nothing passes until the next host");
     let begin = Instant::now();
     let mut host = bench.host("log-4", &[]);
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     report("host started again", &format!("inspects after {} ms (3 rules)", begin.elapsed().as_millis()));
     assert_eq!(host.end(), Some(0), "{}", host.said());
     bench.end();
@@ -336,7 +341,7 @@ fn the_host_is_stopped() {
     };
     let quiet = around(&bench, "nothing of interest", || stopped(&host));
     assert_eq!(lost(&quiet), (0, 0));
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     assert_eq!(bench.page("evil-path"), None, "it inspects again");
     let flagged = around(&bench, "flagged-datagram", || stopped(&host));
     let (all, run) = lost(&flagged);
@@ -352,7 +357,7 @@ fn the_host_is_stopped() {
     let (all, run) = lost(&quiet);
     assert!((500..2500).contains(&run), "from the watchdog to the next sign of life nothing passes: {quiet:?}");
     report("host stopped for 2.5 s, fail-closed", &format!("{all} frames of 1 000 a second dropped (from 1 s on)"));
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     assert_eq!(host.end(), Some(0), "{}", host.said());
     assert!(bench.counters()["dropped_fail_closed"] > before);
     bench.end();
@@ -386,7 +391,7 @@ fn the_host_is_replaced_in_order() {
 fn the_device_is_gone() {
     let Some(mut bench) = Bench::new("gone") else { return };
     let mut host = bench.host("log", &[]);
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     bench.nic.signal(Signal::KILL);
     let begin = Instant::now();
     let code = host.ended();
@@ -396,7 +401,7 @@ fn the_device_is_gone() {
     bench.nic.ended();
     bench.nic = Bench::nic(&bench.lab, &bench.place);
     let mut host = bench.host("log-2", &[]);
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     assert_eq!(bench.page("evil-path"), None);
     assert_eq!(host.end(), Some(0), "{}", host.said());
     bench.end();
@@ -407,7 +412,7 @@ fn the_device_is_gone() {
 fn an_interface_goes_down_and_up() {
     let Some(bench) = Bench::new("down") else { return };
     let mut host = bench.host("log", &[]);
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     bench.lab.middle.run("ip link set m1 down");
     assert_eq!(bench.page("index"), None);
     bench.lab.middle.run("ip link set m1 up");
@@ -442,7 +447,7 @@ fn the_disk_of_the_logs_is_full() {
     host.until("Weir is inline");
     let quiet = around(&bench, "flagged-datagram", || std::thread::sleep(Duration::from_secs(4)));
     assert_eq!(lost(&quiet), (0, 0), "4 000 alerts, and every frame goes on");
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     assert_eq!(bench.page("evil-path"), None);
     // (The process is the one behind unshare and sh: they were replaced by it.)
     let code = host.end();
@@ -463,7 +468,7 @@ fn loading_is_interrupted() {
         host.ended();
     }
     let mut host = bench.host("log", &[]);
-    assert!(bench.page("index").is_some());
+    assert!(bench.lives());
     assert_eq!(bench.page("evil-path"), None);
     report("host killed while it loads, eight times", "the next host is at work");
     assert_eq!(host.end(), Some(0), "{}", host.said());
@@ -537,7 +542,7 @@ fn soak() {
     std::thread::sleep(Duration::from_millis(300));
     alerts += u64::try_from(bench.echo.try_iter().count()).unwrap_or(0);
     // (A port that a blocked connection had used shortly before is blocked with it: another one is not.)
-    let lives = (0..10).any(|_| bench.page("index").is_some());
+    let lives = (0..2).any(|_| bench.lives());
     let blocks = bench.page("evil-path").is_none();
     let code = host.end();
     let counters = bench.counters();
