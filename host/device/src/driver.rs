@@ -100,6 +100,17 @@ pub struct Driver<P> {
     beat: u32,
 }
 
+/// A verdict on a diverted frame, to be completed by flags and bytes.
+pub fn answer_to(descriptor: &Descriptor, command: TxCommand) -> TxEntry {
+    TxEntry {
+        command: command as u8,
+        frame_number: descriptor.frame_number,
+        flow_index: descriptor.flow_index,
+        flow_generation: descriptor.flow_generation,
+        ..TxEntry::ZERO
+    }
+}
+
 impl<P: PciFunction> Driver<P> {
     /// Check what answers, and bring it to a known state. Nothing is enabled yet.
     pub fn probe(pci: P) -> Result<Self, DeviceError> {

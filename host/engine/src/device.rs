@@ -6,9 +6,14 @@
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
 pub mod budget;
+mod epochs;
 pub mod overload;
+mod verdict;
 
-use crate::engine::{EPOCHS_MAX, Engine, PendingDatagram};
+pub use epochs::{Judge, Retired};
+pub use verdict::{DroppedFlow, Inline};
+
+use crate::engine::{Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
 use crate::flow_data::{Answer, DeviceLink, Held};
 use crate::messages::{Look, MessageEvidence};
@@ -17,18 +22,16 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand, TxFlags};
+use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
 use weir_contract::facts;
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
-use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord, TxEntry};
+use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord};
 use weir_contract::protocol::CLASS_UNKNOWN;
-use weir_detect::Program;
 use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
 use weir_flow::{FlowId, FlowKey};
-use weir_output::{EventSink, RejectTarget};
-use weir_packet::{Frame, Time, link_types};
-use weir_response::{End, answers};
+use weir_output::EventSink;
+use weir_packet::{Frame, Time};
 
 /// Descriptors of a queue that are taken before the device is told that they are done.
 const TAKEN_MAX: u32 = 256;
@@ -87,43 +90,6 @@ pub struct RuntimeCounters {
     pub by_class: BTreeMap<Option<u8>, [ClassShare; 2]>,
 }
 
-/// How verdicts are carried out where frames are held until then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Inline {
-    /// Both ends of a rejected frame are told, whichever the rule names.
-    pub reject_both: bool,
-    /// Frame time for which a flow is dropped; 0: until the device's entry ages.
-    pub drop_time: u64,
-}
-
-/// A flow that is dropped in the device's table.
-#[derive(Debug, Clone)]
-pub struct DroppedFlow {
-    /// Entry and generation.
-    pub entry: (u32, u32),
-    /// The host's key of it.
-    pub key: FlowKey,
-    /// Endpoint a of the key has begun it.
-    pub initiator_is_a: bool,
-    /// Its ends were told.
-    pub rejected: bool,
-    /// Number and time of the frame that was dropped first.
-    pub frame: (u64, u64),
-    queue: usize,
-}
-
-impl Inline {
-    /// Ends that are told.
-    pub fn ends(self, target: RejectTarget) -> &'static [End] {
-        match target {
-            _ if self.reject_both => &[End::Sender, End::Receiver],
-            RejectTarget::Both => &[End::Sender, End::Receiver],
-            RejectTarget::ToClient => &[End::Sender],
-            RejectTarget::ToServer => &[End::Receiver],
-        }
-    }
-}
-
 /// Bytes of the flows of a protocol class.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ClassShare {
@@ -143,41 +109,6 @@ struct Waiting {
     descriptor: Descriptor,
     /// Frames of its chain, where they had to be read ahead; oldest first.
     chain: Option<VecDeque<HistoryFrame>>,
-}
-
-/// What judges the frames of an epoch on the host, beside the device's tables.
-pub struct Judge {
-    /// Number of the epoch, from 1; each is greater than the one before.
-    pub epoch: u32,
-    /// The rules.
-    pub program: Arc<Program>,
-    /// Flowbits that the tables' plan says keep a flow with the host while they are set: rules that wait for one of them
-    /// have no condition in the tables.
-    pub gates: Vec<Box<str>>,
-    /// What the tables look for in streams.
-    pub evidence: Arc<StreamEvidence>,
-    /// What they look for in messages where the host's own search would not find it: with it, flows are given back as
-    /// soon as what has come of their messages is judged.
-    pub messages: Arc<MessageEvidence>,
-}
-
-/// What judged the frames of an epoch that is over.
-pub struct Retired {
-    /// The epoch.
-    pub epoch: u32,
-    /// The rules. Freeing them takes long: not on the frame path.
-    pub program: Arc<Program>,
-    /// Frames given to the engine while they judged, by cause.
-    pub causes: BTreeMap<HostCause, Amount>,
-    /// Frames that a record flagged; index into the tables of the epoch.
-    pub records: HashMap<u32, Amount>,
-}
-
-/// An exchange of rules that the device will tell of.
-struct Expected {
-    /// What the device calls the epoch.
-    device: u32,
-    judge: Judge,
 }
 
 /// An entry of the device's flow table, as far as the host knows it.
@@ -224,7 +155,7 @@ pub struct DeviceRuntime<P> {
     /// Device's and own numbers of epochs that history may hold frames of, oldest first.
     epochs: VecDeque<(u32, u32)>,
     /// Exchanges that no frame has told of yet, in their order.
-    expected: VecDeque<Expected>,
+    expected: VecDeque<epochs::Expected>,
     retired: Vec<Retired>,
     /// None on a tap.
     inline: Option<Inline>,
@@ -279,105 +210,6 @@ impl<P: PciFunction> DeviceRuntime<P> {
             overload: None,
             taken,
         }
-    }
-
-    /// From now on verdicts are carried out. The driver must have been set up with room for the frames that are sent.
-    pub fn set_inline(&mut self, inline: Inline) {
-        self.inline = Some(inline);
-        self.engine.set_inline();
-    }
-
-    /// Flows that the device drops.
-    pub fn dropped(&self) -> impl ExactSizeIterator<Item = &DroppedFlow> {
-        self.dropped.values()
-    }
-
-    /// A dropped flow is let go: its entry and the host's flow are forgotten, and its next frame is one whose beginning was not
-    /// seen. `false`: it is not dropped (any more).
-    pub fn undo_drop(&mut self, entry: (u32, u32)) -> Result<bool, DeviceError> {
-        let Some(flow) = self.dropped.remove(&entry) else { return Ok(false) };
-        self.driver.flow_command(flow.queue, TxCommand::Forget, entry, 0, 0)?;
-        self.driver.ring(flow.queue)?;
-        Ok(true)
-    }
-
-    /// Lets flows go that have been dropped long enough.
-    pub fn expire_drops(&mut self, now: u64) -> Result<(), DeviceError> {
-        let Some(drop_time) = self.inline.map(|inline| inline.drop_time).filter(|time| *time > 0) else { return Ok(()) };
-        while let Some((_, entry)) = self.drops.front().copied().filter(|(since, _)| since.saturating_add(drop_time) <= now) {
-            self.drops.pop_front();
-            self.undo_drop(entry)?;
-        }
-        Ok(())
-    }
-
-    /// The tables that were active before the first frame have this number.
-    pub fn set_epoch(&mut self, device: u32) {
-        self.device_epoch = device;
-        self.epochs.push_back((device, self.engine.epoch()));
-    }
-
-    /// Frames that the device judges by the tables it calls `device` are judged by this from now on. To be called before
-    /// the tables are activated; it takes effect with the first frame that names them.
-    pub fn expect(&mut self, device: u32, judge: Judge) {
-        if self.epochs.len() >= EPOCHS_MAX {
-            self.epochs.pop_front();
-        }
-        self.epochs.push_back((device, judge.epoch));
-        self.expected.push_back(Expected { device, judge });
-    }
-
-    /// The tables called `device` were not activated: nothing will name them.
-    pub fn unexpect(&mut self, device: u32) {
-        self.expected.retain(|expected| expected.device != device);
-        self.epochs.retain(|(known, _)| *known != device);
-    }
-
-    /// An exchange has been made that no frame has told of yet.
-    pub fn is_expecting(&self) -> bool {
-        !self.expected.is_empty()
-    }
-
-    /// All frames of earlier epochs have been taken: what is expected takes effect now.
-    pub fn settle(&mut self) {
-        while let Some(expected) = self.expected.pop_front() {
-            self.exchange(expected);
-        }
-    }
-
-    /// Epochs that are over since the last call.
-    pub fn take_retired(&mut self) -> Vec<Retired> {
-        std::mem::take(&mut self.retired)
-    }
-
-    /// A descriptor is of these tables: frames from here on are.
-    fn enter(&mut self, device: u32) {
-        while device != self.device_epoch && self.expected.iter().any(|expected| expected.device == device) {
-            if let Some(expected) = self.expected.pop_front() {
-                self.exchange(expected);
-            }
-        }
-    }
-
-    fn exchange(&mut self, Expected { device, judge }: Expected) {
-        self.device_epoch = device;
-        let epoch = self.engine.epoch();
-        let program = self.engine.set_program(judge.program, judge.epoch);
-        let (causes, records) = (std::mem::take(&mut self.counters.causes), std::mem::take(&mut self.counters.records));
-        self.retired.push(Retired { epoch, program, causes, records });
-        self.gates = self.engine.flowbits(judge.gates.iter().map(|name| &**name));
-        self.gates.sort_unstable();
-        self.evidence = judge.evidence;
-        self.messages = judge.messages;
-    }
-
-    /// Own number of an epoch of the device; 0 for one that is long gone.
-    fn epoch_of(&self, device: u32) -> u32 {
-        // (Where no number was ever told, the tables are never exchanged.)
-        if device == self.device_epoch || self.epochs.is_empty() {
-            return self.engine.epoch();
-        }
-        self.epochs.iter().rev().find(|(known, _)| *known == device).map_or(0, |(_, own)| *own)
     }
 
     /// What the tables look for in messages where the host's own search would not find it: with it, flows are given back
@@ -461,7 +293,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     fn process(&mut self, queue: usize, waiting: Waiting, sink: &mut dyn EventSink) -> Result<(), DeviceError> {
         let handover = waiting.descriptor.kind == DescriptorKind::Handover as u8;
         self.enter(waiting.descriptor.epoch);
-        if !handover && !self.admit(queue, &waiting)? {
+        if !handover && !self.admit(queue, &waiting.descriptor)? {
             return Ok(());
         }
         let Waiting { descriptor, chain } = waiting;
@@ -591,6 +423,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
                 // What earlier frames of the flow would have deserved is past.
                 self.engine.take_decision();
                 self.inspect(&frame, sink);
+                self.count_work(&frame, descriptor);
                 readable = true;
             }
             self.frame = frame;
@@ -777,68 +610,6 @@ impl<P: PciFunction> DeviceRuntime<P> {
             }
         }
         Ok(())
-    }
-
-    fn verdict(
-        &mut self,
-        queue: usize,
-        descriptor: &Descriptor,
-        id: Option<FlowId>,
-        readable: bool,
-    ) -> Result<(), DeviceError> {
-        let entry = TxEntry {
-            command: TxCommand::Forward as u8,
-            frame_number: descriptor.frame_number,
-            flow_index: descriptor.flow_index,
-            flow_generation: descriptor.flow_generation,
-            ..TxEntry::ZERO
-        };
-        let Some(inline) = self.inline else { return self.driver.command(queue, &entry) };
-        let decision = self.engine.take_decision();
-        if readable && !decision.dropped {
-            return self.driver.send(queue, &entry, &self.frame.data);
-        }
-        self.counters.unreadable += u64::from(!readable);
-        // The device's entries are coarser than flows of ICMP; what of those is dropped stays diverted instead.
-        let flow = id.and_then(|id| self.engine.flow_mut(id));
-        let whole = flow.is_some_and(|flow| flow.data.dropped && !matches!(flow.key.protocol, 1 | 58));
-        let mut flags = if whole { TxFlags::WHOLE_FLOW.0 } else { 0 };
-        flags |= if descriptor.flow_index == c::FLOW_NONE { TxFlags::FLOWLESS.0 } else { 0 };
-        let command = if whole && decision.reject.is_some() { TxCommand::Reset } else { TxCommand::Drop };
-        self.driver.command(queue, &TxEntry { command: command as u8, flags, ..entry })?;
-        if whole && descriptor.flow_index != c::FLOW_NONE {
-            self.note_drop(queue, (descriptor.flow_index, descriptor.flow_generation), id, decision.reject.is_some());
-        }
-        match decision.reject {
-            Some(target) if readable && self.frame.link == link_types::ETHERNET => self.reject(queue, inline.ends(target)),
-            _ => Ok(()),
-        }
-    }
-
-    /// The flow of the frame at hand is dropped from now on.
-    fn note_drop(&mut self, queue: usize, entry: (u32, u32), id: Option<FlowId>, rejected: bool) {
-        let Some(flow) = id.and_then(|id| self.engine.flow_mut(id)) else { return };
-        let frame = (self.frame.number, self.frame.time);
-        let dropped =
-            DroppedFlow { entry, key: flow.key, initiator_is_a: flow.initiator_is_a, rejected, frame, queue };
-        if self.dropped.insert(entry, dropped).is_none() && self.inline.is_some_and(|inline| inline.drop_time > 0) {
-            self.drops.push_back((frame.1, entry));
-        }
-    }
-
-    /// The ends of the frame at hand are told. A frame leaves by the port that the other end is not behind.
-    fn reject(&mut self, queue: usize, ends: &[End]) -> Result<(), DeviceError> {
-        let (driver, counters, ingress) = (&mut self.driver, &mut self.counters, self.frame.port);
-        let mut result = Ok(());
-        answers(&self.frame.data, ends, &mut |end, bytes| {
-            let port = if end == End::Sender { ingress } else { u8::from(ingress == 0) };
-            let entry = TxEntry { command: TxCommand::Inject as u8, port, ..TxEntry::ZERO };
-            counters.answers += 1;
-            if result.is_ok() {
-                result = driver.send(queue, &entry, bytes);
-            }
-        });
-        result
     }
 
     /// The device's entry has ended: so has the flow, unless the host saw frames of it that the device could not place.

@@ -46,22 +46,29 @@ impl Pipeline {
         }
     }
 
-    /// The host is gone, with the memory of its rings. Diverted frames lay there: they leave no more.
+    /// The host is gone, with the memory of its rings, its tables and its signs of life.
     pub fn abandon(&mut self) {
-        let open = self.in_flight.drain(..).filter(|(_, answered)| !answered).count();
-        self.counters.add(Counter::VerdictAbandoned, open as u64);
-        (0..open).for_each(|_| self.counters.lower(Counter::InFlight));
-        self.queues.clear();
+        self.leave_rings(Vec::new());
         self.bank = None;
         self.header.clear();
         self.watchdog = Watchdog::default();
-        (self.ending, self.error, self.waiting, self.watchdog_changed) = (None, None, false, false);
+    }
+
+    /// Diverted frames lay in the memory of the rings that are left: they leave the device no more. What waits for room there,
+    /// and what the other host has not asked about, is over.
+    fn leave_rings(&mut self, next: Vec<Queue>) {
+        let open = self.in_flight.drain(..).filter(|(_, answered)| !answered).count();
+        self.counters.add(Counter::VerdictAbandoned, open as u64);
+        (0..open).for_each(|_| self.counters.lower(Counter::InFlight));
+        self.queues = next;
+        (self.ending, self.waiting) = (None, false);
+        (self.error, self.watchdog_changed) = (None, false);
     }
 
     /// Other rings. Positions in the old ones mean nothing in these, and the host knows nothing of what the entries stand
     /// for: they begin anew, but for flows that are blocked. `kept`: entries of this table can stay (same hash, same size).
     pub fn take_over(&mut self, queues: Vec<Queue>, entries: u32, kept: bool) {
-        self.abandon_rings(queues);
+        self.leave_rings(queues);
         let mut ended = 0;
         if kept {
             let mut from = 0;
@@ -81,12 +88,5 @@ impl Pipeline {
         }
         self.counters.add(Counter::FlowsForgotten, ended);
         (0..ended).for_each(|_| self.counters.lower(Counter::FlowsLive));
-    }
-
-    fn abandon_rings(&mut self, queues: Vec<Queue>) {
-        // Tables and heartbeat are of the host that sets these rings up.
-        let (bank, watchdog) = (self.bank.take(), self.watchdog);
-        self.abandon();
-        (self.bank, self.watchdog, self.queues) = (bank, watchdog, queues);
     }
 }

@@ -3,14 +3,14 @@
 //! Each step is one promise of the contract that can be tried from the host: registers, tables by DMA, interrupts, and, where
 //! frames can be put into a port (a simulated device), the frame path. The device is reset before and after.
 
-use super::{BAR, Driver, DriverConfig, HistoryFrame, QueueConfig, imbalances};
+use super::{BAR, Driver, DriverConfig, HistoryFrame, QueueConfig, answer_to, imbalances};
 use crate::error::DeviceError;
 use crate::pci::PciFunction;
 use std::time::{Duration, Instant};
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::enums::{CapabilityType, DescriptorKind, Error, InterruptCause, Status, TxCommand};
-use weir_contract::layouts::{ImageHeader, TxEntry};
+use weir_contract::layouts::ImageHeader;
 use weir_contract::registers as r;
 
 /// The rule whose tables the steps load: its fragment is in frames that must be diverted, and in no others.
@@ -190,19 +190,18 @@ impl<P: PciFunction> Bench<'_, '_, P> {
         pass(format!("{} capabilities", self.driver.capabilities.len()))
     }
 
-    fn config(&self, watchdog_frames: u32) -> DriverConfig {
+    fn config(&self) -> DriverConfig {
         let queues = self.driver.capability(CapabilityType::Queues).map_or(1, |queues| queues.value0.clamp(1, 64));
         DriverConfig {
             queues: 1 << queues.ilog2(),
             queue: QueueConfig { history: 1 << 18, margin: 0, descriptors: 1 << 10, flow_records: 1 << 9, tx: 1 << 10 },
             validate_checksums: false,
-            watchdog_frames,
             ..DriverConfig::default()
         }
     }
 
     fn rings(&mut self) -> Tried {
-        let config = self.config(0);
+        let config = self.config();
         self.driver.set_up(&config)?;
         pass(format!("{} queues", config.queues))
     }
@@ -324,14 +323,7 @@ impl<P: PciFunction> Bench<'_, '_, P> {
                     }
                     *count += 1;
                     found = Some(descriptor.frame_number);
-                    let verdict = TxEntry {
-                        command: TxCommand::Forward as u8,
-                        frame_number: descriptor.frame_number,
-                        flow_index: descriptor.flow_index,
-                        flow_generation: descriptor.flow_generation,
-                        ..TxEntry::ZERO
-                    };
-                    self.driver.command(queue, &verdict)?;
+                    self.driver.command(queue, &answer_to(&descriptor, TxCommand::Forward))?;
                 }
                 self.driver.done(queue)?;
                 self.driver.ring(queue)?;

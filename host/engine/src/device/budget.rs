@@ -56,15 +56,15 @@ impl Budget {
         (of(0, a).min(of(1, b)).into(), self.total)
     }
 
-    /// A frame of `bytes` from `source` waits for the host, which lags or does not: is it to be inspected? If so, it counts.
-    pub fn admit(&mut self, source: IpAddr, bytes: usize, lags: bool) -> bool {
+    /// A source may have more of a host that lags.
+    pub fn allows(&self, source: IpAddr) -> bool {
+        let (of_source, all) = self.work(source);
+        self.share >= 1024 || of_source <= LEAST.max(all * self.share / 1024)
+    }
+
+    /// A frame of `bytes` from `source` is inspected.
+    pub fn count(&mut self, source: IpAddr, bytes: usize) {
         let work = FRAME.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
-        if lags && self.share < 1024 {
-            let (of_source, all) = self.work(source);
-            if of_source > LEAST.max(all * self.share / 1024) {
-                return false;
-            }
-        }
         let slots = self.slots(source);
         for (row, slot) in self.rows.iter_mut().zip(slots) {
             if let Some(count) = row.get_mut(slot) {
@@ -76,13 +76,23 @@ impl Budget {
             self.rows.iter_mut().flat_map(|row| row.iter_mut()).for_each(|count| *count /= 2);
             self.total /= 2;
         }
-        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Budget {
+        /// As the runtime does: is the frame to be inspected? If so, it counts.
+        fn admit(&mut self, source: IpAddr, bytes: usize, lags: bool) -> bool {
+            let admitted = !lags || self.allows(source);
+            if admitted {
+                self.count(source, bytes);
+            }
+            admitted
+        }
+    }
 
     fn v4(n: u32) -> IpAddr {
         IpAddr::V4(n.into())

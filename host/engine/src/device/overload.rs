@@ -2,12 +2,12 @@
 //! inspection.
 
 use super::budget::Budget;
-use super::{DeviceRuntime, Waiting};
+use super::DeviceRuntime;
 use std::net::IpAddr;
 use weir_contract::constants as c;
 use weir_contract::enums::{FrameFlags, TxCommand, TxFlags};
 use weir_contract::layouts::{Descriptor, TxEntry};
-use weir_device::{DeviceError, HistoryFrame, PciFunction};
+use weir_device::{DeviceError, HistoryFrame, PciFunction, answer_to};
 use weir_packet::{ether_types, link_types};
 
 /// What the host does about sources that take too much while it lags.
@@ -43,20 +43,17 @@ impl<P: PciFunction> DeviceRuntime<P> {
         overload.lags
     }
 
-    /// The frame may be inspected; if not, it has been answered.
-    pub(super) fn admit(&mut self, queue: usize, waiting: &Waiting) -> Result<bool, DeviceError> {
-        let descriptor = &waiting.descriptor;
-        if self.overload.is_none() || descriptor.position == c::POSITION_NONE {
+    /// The frame may be inspected; if not, it has been answered. (A host that keeps up need not look who sent it.)
+    pub(super) fn admit(&mut self, queue: usize, descriptor: &Descriptor) -> Result<bool, DeviceError> {
+        if descriptor.position == c::POSITION_NONE || !self.lags() {
             return Ok(true);
         }
-        let lags = self.lags();
         let mut frame = std::mem::take(&mut self.frame);
         let read = self.driver.read_frame(queue, descriptor.position, &mut frame);
         self.frame = frame;
         // What cannot be read is met again by whoever inspects.
-        let (Ok(()), Some(overload)) = (read, &mut self.overload) else { return Ok(true) };
-        let Some(source) = source_of(&self.frame, descriptor.flags & FrameFlags::TO_CLIENT.0 != 0) else { return Ok(true) };
-        if overload.budget.admit(source, self.frame.data.len(), lags) {
+        let (Ok(()), Some(overload)) = (read, &self.overload) else { return Ok(true) };
+        if source_of(&self.frame, descriptor).is_none_or(|source| overload.budget.allows(source)) {
             return Ok(true);
         }
         let fail_open = overload.fail_open;
@@ -65,26 +62,32 @@ impl<P: PciFunction> DeviceRuntime<P> {
         Ok(false)
     }
 
+    /// A frame has been inspected: work for its source.
+    pub(super) fn count_work(&mut self, frame: &HistoryFrame, descriptor: &Descriptor) {
+        if let Some(overload) = &mut self.overload
+            && let Some(source) = source_of(frame, descriptor)
+        {
+            overload.budget.count(source, frame.data.len());
+        }
+    }
+
     /// The answer to a frame that is not inspected.
     fn pass_over(&mut self, queue: usize, descriptor: &Descriptor, fail_open: bool) -> Result<(), DeviceError> {
-        let flowless = if descriptor.flow_index == c::FLOW_NONE { TxFlags::FLOWLESS.0 } else { 0 };
-        let entry = TxEntry {
-            command: if fail_open { TxCommand::Forward } else { TxCommand::Drop } as u8,
-            flags: if fail_open { 0 } else { flowless },
-            frame_number: descriptor.frame_number,
-            flow_index: descriptor.flow_index,
-            flow_generation: descriptor.flow_generation,
-            ..TxEntry::ZERO
-        };
-        if fail_open && self.inline.is_some() {
-            return self.driver.send(queue, &entry, &self.frame.data);
+        if fail_open {
+            let entry = answer_to(descriptor, TxCommand::Forward);
+            return match self.inline {
+                Some(_) => self.driver.send(queue, &entry, &self.frame.data),
+                None => self.driver.command(queue, &entry),
+            };
         }
-        self.driver.command(queue, &entry)
+        let flags = if descriptor.flow_index == c::FLOW_NONE { TxFlags::FLOWLESS.0 } else { 0 };
+        self.driver.command(queue, &TxEntry { flags, ..answer_to(descriptor, TxCommand::Drop) })
     }
 }
 
 /// Who began the flow of an Ethernet frame, as far as the device knows: who is to blame for the work.
-fn source_of(frame: &HistoryFrame, to_client: bool) -> Option<IpAddr> {
+fn source_of(frame: &HistoryFrame, descriptor: &Descriptor) -> Option<IpAddr> {
+    let to_client = descriptor.flags & FrameFlags::TO_CLIENT.0 != 0;
     if frame.link != link_types::ETHERNET {
         return None;
     }
@@ -116,7 +119,9 @@ mod tests {
     #[test]
     fn the_source_is_who_began() {
         let of = |data: Vec<u8>, to_client| {
-            source_of(&HistoryFrame { link: link_types::ETHERNET, data, ..HistoryFrame::default() }, to_client).map(|a| a.to_string())
+            let flags = if to_client { FrameFlags::TO_CLIENT.0 } else { 0 };
+            let frame = HistoryFrame { link: link_types::ETHERNET, data, ..HistoryFrame::default() };
+            source_of(&frame, &Descriptor { flags, ..Descriptor::ZERO }).map(|a| a.to_string())
         };
         let v4 = |tags: &[u8]| {
             let ip = [0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 198, 51, 100, 1];
