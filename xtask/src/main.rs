@@ -14,7 +14,7 @@ mod yosys;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Tasks of Weir's repository.
@@ -83,6 +83,12 @@ fn main() -> ExitCode {
 fn root() -> Result<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     root.canonicalize().with_context(|| format!("{} is not the workspace", root.display()))
+}
+
+/// The shared data (`WEIR_SHARED`, or `../shared` beside the workspace), where there is any.
+fn shared(root: &Path) -> Option<PathBuf> {
+    let place = std::env::var_os("WEIR_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
+    place.canonicalize().ok().filter(|path| path.join("data").is_dir())
 }
 
 fn generate(check: bool) -> Result<()> {

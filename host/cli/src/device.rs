@@ -4,7 +4,7 @@ use crate::args::Device;
 use crate::evidence::{message_evidence, stream_evidence};
 use crate::epochs::{Epochs, Sums};
 use crate::exchange::Exchanges;
-use crate::exit::{Failure, INTERNAL, OrExit, USAGE};
+use crate::exit::{Failure, INTERNAL, OrExit, USAGE, accounted};
 use crate::pipeline::{GOING_FRAMES, Loaded, RunControl, Source, TICK_FRAMES, Tick, cpu_seconds, out_of_memory};
 use crate::{live, settings};
 use std::collections::BTreeMap;
@@ -336,15 +336,8 @@ impl Behind<'_> {
         control: &mut RunControl<'_>,
     ) -> Result<RunTotals, Failure> {
         let totals = self.run_unchecked(model, source, sink, control)?;
-        let broken = model.broken_identities();
-        if broken.is_empty() {
-            return Ok(totals);
-        }
-        Err(Failure {
-            code: INTERNAL,
-            error: anyhow::anyhow!("frames are not accounted for: {}", broken.join("; ")),
-            remedy: Some("this is a fault of Weir: please report it with the capture".to_owned()),
-        })
+        accounted(model.broken_identities(), "this is a fault of Weir: please report it with the capture")?;
+        Ok(totals)
     }
 
     /// Like [`Self::run_on`], for callers that look at the counters themselves.
@@ -378,9 +371,6 @@ impl Behind<'_> {
         let start = Instant::now();
         let cpu = cpu_seconds();
         let mut runtime = self.runtime(driver, epoch, vlan_key, control.profile.is_some(), wire.is_some())?;
-        if live_source {
-            runtime.set_overload(overload(config));
-        }
         let mut epochs = Epochs::new(loaded, tables);
         let mut last_time = 0;
         let mut frames = 0u64;

@@ -64,6 +64,20 @@ impl fmt::Display for Failure {
     }
 }
 
+/// An error if frames are not accounted for: `broken` are the identities that do not hold, `fault` whose fault that is, and what
+/// to do.
+pub fn accounted<T: fmt::Display>(broken: impl IntoIterator<Item = T>, fault: &str) -> Result<(), Failure> {
+    let broken: Vec<String> = broken.into_iter().map(|identity| identity.to_string()).collect();
+    if broken.is_empty() {
+        return Ok(());
+    }
+    Err(Failure {
+        code: INTERNAL,
+        error: anyhow::anyhow!("frames are not accounted for: {}", broken.join("; ")),
+        remedy: Some(fault.to_owned()),
+    })
+}
+
 /// Gives errors their exit codes.
 pub trait OrExit<T> {
     /// Wrong arguments or configuration.

@@ -4,7 +4,7 @@
 //! Behind a device the device transmits; without one the engine's decision is carried out here.
 
 use crate::args::RunArguments;
-use crate::exit::{Failure, INTERNAL, USAGE};
+use crate::exit::{Failure, INTERNAL, USAGE, accounted};
 use std::time::Duration;
 use weir_engine::{Engine, Inline};
 use weir_live::{Link, LinkConfig, LiveError, Mode, Next, Wire};
@@ -12,6 +12,9 @@ use weir_management::{Config, Offloads, RejectTold};
 use weir_output::InterfaceTotals;
 use weir_packet::Frame;
 use weir_response::{End, answers};
+
+/// Whose fault it is when frames of interfaces are not accounted for.
+pub(crate) const FAULT: &str = "this is a fault of Weir: please report it";
 
 /// The interfaces of a run; none: it reads captures.
 pub fn config(arguments: &RunArguments, config: &Config) -> Option<LinkConfig> {
@@ -137,14 +140,7 @@ impl Live {
         let wire = self.link.wire();
         wire.flush();
         wire.drop_frames(dropped);
-        match self.link.imbalance() {
-            None => Ok(()),
-            Some(what) => Err(Failure {
-                code: INTERNAL,
-                error: anyhow::anyhow!("frames are not accounted for: {what}"),
-                remedy: Some("this is a fault of Weir: please report it".to_owned()),
-            }),
-        }
+        accounted(self.link.imbalance(), FAULT)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::diag::Diagnostic;
 use crate::load::Ruleset;
+use crate::show;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use weir_ir::{BitOperation, Event, Match, Rule, RuleProtocol};
+use weir_ir::{BitOperation, Event, Match, Rule};
 
 /// Counts, largest first where they are lists.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -94,27 +95,6 @@ impl Counter {
     }
 }
 
-/// Word for a rule's protocol.
-pub fn protocol_name(protocol: RuleProtocol) -> &'static str {
-    match protocol {
-        RuleProtocol::Ip => "ip",
-        RuleProtocol::Ipv4 => "ipv4",
-        RuleProtocol::Ipv6 => "ipv6",
-        RuleProtocol::Tcp => "tcp",
-        RuleProtocol::TcpPacket => "tcp-pkt",
-        RuleProtocol::TcpStream => "tcp-stream",
-        RuleProtocol::Udp => "udp",
-        RuleProtocol::Icmp => "icmp",
-        RuleProtocol::Icmpv4 => "icmpv4",
-        RuleProtocol::Icmpv6 => "icmpv6",
-        RuleProtocol::Sctp => "sctp",
-        RuleProtocol::PacketHeader => "pkthdr",
-        RuleProtocol::Arp => "arp",
-        RuleProtocol::Ether => "ether",
-        RuleProtocol::App(protocol) => protocol.name(),
-    }
-}
-
 fn cause_name(diagnostic: &Diagnostic) -> String {
     serde_json::to_value(diagnostic.cause).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
@@ -161,7 +141,7 @@ pub fn statistics(set: &Ruleset) -> Statistics {
     let mut lengths: Vec<usize> = Vec::new();
     for rule in &set.rules {
         actions.add(format!("{:?}", rule.action).to_lowercase());
-        protocols.add(protocol_name(rule.header.protocol));
+        protocols.add(show::protocol(rule.header.protocol));
         count_features(rule, &mut features);
         let (mut contents, mut positive, mut pcres, mut longest) = (0, 0, 0, 0);
         let mut seen: Vec<&'static str> = Vec::new();

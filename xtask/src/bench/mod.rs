@@ -167,8 +167,7 @@ pub fn run(root: &Path, arguments: &BenchArguments) -> Result<bool> {
 fn place(root: &Path, arguments: &BenchArguments) -> Result<Place> {
     let cache = root.join("target/bench");
     std::fs::create_dir_all(&cache).with_context(|| cache.display().to_string())?;
-    let shared = std::env::var_os("WEIR_SHARED").map_or_else(|| root.join("../shared"), PathBuf::from);
-    let shared = shared.canonicalize().ok().filter(|path| path.join("data").is_dir());
+    let shared = crate::shared(root);
     if shared.is_none() {
         eprintln!("SKIPPED: there are no shared captures (set WEIR_SHARED): made-up traffic takes their place");
     }

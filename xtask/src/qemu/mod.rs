@@ -72,9 +72,9 @@ pub fn run(root: &Path, arguments: &QemuArguments) -> Result<bool> {
             let example = packages.join("example.pcap");
             fs::write(&example, weir_synth::example::example(7, 300).to_pcap())?;
             captures.push(example);
-            match std::env::var_os("WEIR_SHARED").map(|shared| Path::new(&shared).join(SHARED)).filter(|path| path.exists()) {
+            match crate::shared(root).map(|shared| shared.join(SHARED)).filter(|path| path.exists()) {
                 Some(path) => captures.push(path),
-                None => eprintln!("SKIPPED: the capture of the shared data (WEIR_SHARED is not set, or has no {SHARED})"),
+                None => eprintln!("SKIPPED: the capture of the shared data (there is none beside the project, nor at WEIR_SHARED: {SHARED})"),
             }
         }
     }

@@ -12,7 +12,7 @@ use crate::args::ServeArguments;
 use crate::commands::configuration;
 use crate::commands::run::interruptible;
 use crate::deployment::socket::{is_allowed, listen};
-use crate::exit::{Failure, INTERNAL, OK, OrExit};
+use crate::exit::{Failure, OK, OrExit, accounted};
 use crate::out::outln;
 use crate::pipeline::Source;
 use crate::{device, live};
@@ -97,20 +97,8 @@ pub fn run(arguments: &ServeArguments) -> Result<u8, Failure> {
             outln!("note: {remark}");
         }
     }
-    accounted(&server.model)?;
+    accounted(server.model.broken_identities(), live::FAULT)?;
     Ok(OK)
-}
-
-/// Frames that are not accounted for at the end are an error.
-fn accounted(model: &Simulator) -> Result<(), Failure> {
-    match model.broken_identities().as_slice() {
-        [] => Ok(()),
-        broken => Err(Failure {
-            code: INTERNAL,
-            error: anyhow::anyhow!("frames are not accounted for: {}", broken.join("; ")),
-            remedy: Some("this is a fault of Weir: please report it".to_owned()),
-        }),
-    }
 }
 
 fn opener(path: &Path, passes: u64) -> Open {
