@@ -7,7 +7,7 @@
 use crate::args::Device;
 use crate::device::{Behind, TX_BYTES, Times, driver_config, overload};
 use crate::epochs::Epochs;
-use crate::exit::{Failure, INTERNAL, OrExit};
+use crate::exit::{Failure, INTERNAL, OrExit, accounted};
 use crate::pipeline::{RunControl, Tick, cpu_seconds};
 use std::fmt;
 use std::path::PathBuf;
@@ -185,7 +185,7 @@ impl Attached {
             }
             false => driver.restart().or_input()?,
         };
-        let before = driver.counters().or_internal()?;
+        let before = (driver.counters().or_internal()?, driver.guard_counters().or_internal()?);
         driver.set_up(&settings).or_usage()?;
         let epoch = driver.load_tables(&behind.tables.image.bytes).or_input()?;
         driver.activate(epoch).or_internal()?;
@@ -256,22 +256,14 @@ impl Attached {
         let guards = runtime.driver().guard_counters().or_internal()?;
         let broken = imbalances(&counters);
         let of = |all: &[(Counter, u64)], counter: Counter| all.iter().find(|(known, _)| *known == counter).map_or(0, |(_, n)| *n);
-        let value = |counter: Counter| of(&counters, counter).saturating_sub(of(&before, counter));
-        let guard = |guard: Guard| guards.get(guard as usize).copied().unwrap_or(0);
+        let of_guard = |all: &[u64], guard: Guard| all.get(guard as usize).copied().unwrap_or(0);
+        let value = |counter: Counter| of(&counters, counter).saturating_sub(of(&before.0, counter));
+        let guard = |guard: Guard| of_guard(&guards, guard).saturating_sub(of_guard(&before.1, guard));
         let times = Times { last, load, run, cpu: cpu_seconds() - cpu };
         let totals = behind.totals(&runtime, epochs, (&value, &guard), times);
         self.last = Some((counters, guards));
-        match broken.as_slice() {
-            [] => Ok(totals),
-            broken => Err(Failure {
-                code: INTERNAL,
-                error: anyhow::anyhow!(
-                    "frames are not accounted for: {}",
-                    broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-                ),
-                remedy: Some("this is a fault of Weir or of the device: please report it".to_owned()),
-            }),
-        }
+        accounted(broken, "this is a fault of Weir or of the device: please report it")?;
+        Ok(totals)
     }
 }
 

@@ -71,7 +71,9 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         Some(path) => Source::open(path),
         None => Ok(example::traffic()),
     };
-    let inline = interfaces.as_ref().is_some_and(|link| link.mode == weir_live::Mode::Inline);
+    let stands_between = attached.is_some() && config.device.inline;
+    let links = interfaces.is_some() || stands_between;
+    let inline = stands_between || interfaces.as_ref().is_some_and(|link| link.mode == weir_live::Mode::Inline);
     let (validate, mut source) = match (attached, interfaces) {
         // Its frames have not come yet: nothing says that their checksums are left to a card.
         (Some(attached), None) => (config.capture.checksums != Checksums::Ignore, Source::Attached(Box::new(attached))),
@@ -107,6 +109,8 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         OutputFile::create_directory(&arguments.log_dir).or_internal()?;
         if config.output.eve {
             let file = OutputFile::create(&arguments.log_dir.join(&config.output.eve_file)).or_internal()?;
+            // Frames of a link do not wait for a disk.
+            let file = file.waits(!links);
             let options = settings::eve(&config, references(&loaded));
             // Where rules can be exchanged, alerts say whose they are.
             let options = EveOptions { epoch: socket.is_some(), inline: options.inline || inline, ..options };
