@@ -8,15 +8,15 @@ mod common;
 mod lab;
 
 use common::Place;
-use lab::{CLIENT, Lab, SERVER};
-use rustix::process::{Pid, Signal, kill_process};
+use lab::{CLIENT, Lab, Process, SERVER};
+use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use weir_contract::hash::splitmix64;
 
@@ -25,75 +25,6 @@ drop http any any -> any any (msg:"evil"; flow:established,to_server; http.uri; 
 alert http any any -> any any (msg:"seen"; flow:established,to_server; http.uri; content:"seen-path"; sid:2;)
 alert udp any any -> any 9001 (msg:"flagged"; content:"flagged-datagram"; sid:3;)
 "#;
-
-/// A process whose lines are kept.
-struct Process {
-    child: Child,
-    said: Arc<Mutex<String>>,
-}
-
-impl Process {
-    fn start(mut command: Command) -> Process {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let read = |from: Box<dyn Read + Send>| {
-            let all = Arc::clone(&said);
-            std::thread::spawn(move || {
-                for line in BufReader::new(from).lines().map_while(Result::ok) {
-                    let mut all = all.lock().unwrap();
-                    all.push_str(&line);
-                    all.push('\n');
-                }
-            });
-        };
-        read(Box::new(child.stdout.take().unwrap()));
-        read(Box::new(child.stderr.take().unwrap()));
-        Process { child, said }
-    }
-
-    fn said(&self) -> String {
-        self.said.lock().unwrap().clone()
-    }
-
-    fn until(&mut self, what: &str) {
-        let begin = Instant::now();
-        while !self.said().contains(what) {
-            assert!(self.child.try_wait().unwrap().is_none(), "ended before it said {what:?}: {}", self.said());
-            assert!(begin.elapsed() < Duration::from_secs(60), "does not say {what:?}: {}", self.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Exit code, once it has ended; none: by a signal.
-    fn ended(&mut self) -> Option<i32> {
-        let begin = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                // What it said last is on its way.
-                std::thread::sleep(Duration::from_millis(50));
-                return status.code();
-            }
-            assert!(begin.elapsed() < Duration::from_secs(60), "does not end: {}", self.said());
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn end(&mut self) -> Option<i32> {
-        self.signal(Signal::TERM);
-        self.ended()
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// The bench: namespaces, servers, and the simulated NIC between them.
 struct Bench {
@@ -503,7 +434,7 @@ fn soak() {
             std::thread::sleep(Duration::from_millis(20));
         }
     });
-    let memory = |process: &Process| resident(process.child.id());
+    let memory = |process: &Process| resident(process.id());
     let mut state = 42u64;
     let mut random = |n: u64| splitmix64(&mut state) % n;
     let mut faults: BTreeMap<&str, u64> = BTreeMap::new();

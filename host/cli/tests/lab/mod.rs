@@ -4,15 +4,16 @@
 //! machine is touched.
 #![allow(dead_code)]
 
+mod process;
+
+pub use process::Process;
+
 use crate::common::Place;
-use rustix::process::{Pid, Signal, kill_process};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 /// A network namespace, as long as its process lives.
 pub struct Namespace(Child);
@@ -108,28 +109,11 @@ impl Lab {
 
     /// Starts Weir in the middle and waits until it is at work.
     pub fn weir(&self, place: &Place, log: &str, arguments: &[&str]) -> Running {
-        let mut child = self
-            .middle
-            .command(env!("CARGO_BIN_EXE_weir"))
-            .args(["run", "--rules", "t.rules", "--log-dir", log])
-            .args(arguments)
-            .current_dir(&place.0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let all = Arc::clone(&said);
-        let reader = std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let mut all = all.lock().unwrap();
-                all.push_str(&line);
-                all.push('\n');
-            }
-        });
+        let mut command = self.middle.command(env!("CARGO_BIN_EXE_weir"));
+        command.args(["run", "--rules", "t.rules", "--log-dir", log]).args(arguments).current_dir(&place.0);
+        let process = Process::start(command);
         let log = place.0.join(log);
-        let mut running = Running { child, said, reader: Some(reader), log };
+        let mut running = Running { process, log };
         running.until("Weir is ");
         running
     }
@@ -137,9 +121,7 @@ impl Lab {
 
 /// Weir at work.
 pub struct Running {
-    child: Child,
-    said: Arc<Mutex<String>>,
-    reader: Option<std::thread::JoinHandle<()>>,
+    process: Process,
     log: std::path::PathBuf,
 }
 
@@ -154,14 +136,7 @@ pub struct Left {
 impl Running {
     /// Waits until it has said something.
     pub fn until(&mut self, what: &str) {
-        let begin = Instant::now();
-        while !self.said.lock().unwrap().contains(what) {
-            let ended = self.child.try_wait().unwrap();
-            let said = || self.said.lock().unwrap().clone();
-            assert!(ended.is_none(), "weir ended before it said {what:?}: {}", said());
-            assert!(begin.elapsed() < Duration::from_secs(30), "weir does not say {what:?}: {}", said());
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.process.until(what);
     }
 
     pub fn log(&self) -> std::path::PathBuf {
@@ -170,25 +145,12 @@ impl Running {
 
     /// Ends it in order, or waits for its end.
     pub fn end(mut self, by_signal: bool) -> Left {
-        if by_signal {
-            kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        }
-        let mut out = String::new();
-        std::io::Read::read_to_string(self.child.stdout.as_mut().unwrap(), &mut out).unwrap();
-        let status = self.child.wait().unwrap();
-        self.reader.take().unwrap().join().unwrap();
-        let said = self.said.lock().unwrap().clone();
-        assert!(status.success(), "{status}: {said}");
+        let code = if by_signal { self.process.end() } else { self.process.ended() };
+        let (out, said) = (self.process.out(), self.process.said());
+        assert_eq!(code, Some(0), "{said}");
         let read = |name| std::fs::read_to_string(self.log.join(name)).unwrap();
         let events = read("eve.json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         Left { summary: out, said, stats: serde_json::from_str(&read("stats.json")).unwrap(), events }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
