@@ -6,7 +6,6 @@
 //! received or lost, and every frame that was to be sent, is counted; frames that go out by one interface keep their order. It
 //! does not inspect and decides nothing.
 
-#[allow(missing_docs)]
 mod sys;
 
 mod interface;
