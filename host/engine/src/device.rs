@@ -447,7 +447,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         // Trouble of the stream's order is in no scope either, but for encrypted flows.
         let unscoped = if descriptor.guards & Guard::REST_ONCE_ENCRYPTED != 0 { Scopes::ALWAYS.0 } else { 0 };
         let descriptor = &Descriptor { scopes: descriptor.scopes | unscoped, ..*descriptor };
-        let Some(flow) = self.engine.flow_mut(id) else { return Ok(()) };
+        let Some((flow, inspector)) = self.engine.flow_and_inspector(id) else { return Ok(()) };
         let link = &mut flow.data.device;
         link.diverted = true;
         if descriptor.scopes != 0 {
@@ -479,7 +479,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
         if held.epoch != epoch {
             (held.epoch, held.look) = (epoch, Look::default());
         }
-        let answer = flow.data.answer(Held { raw_window, streams, messages, ports, bytes, look: &mut held.look });
+        let answer = flow.data.answer(Held { raw_window, streams, messages, ports, bytes, look: &mut held.look, inspector });
         if answer == Answer::Keep || self.is_gated(entry) {
             return Ok(());
         }

@@ -340,6 +340,12 @@ impl Engine {
         self.inner.flows.get_mut(id)
     }
 
+    /// The flow, if it lives, and what inspects it.
+    pub fn flow_and_inspector(&mut self, id: FlowId) -> Option<(&mut Flow<FlowData>, &mut weir_detect::Inspector)> {
+        let inner = &mut self.inner;
+        Some((inner.flows.get_mut(id)?, inner.inspector.detection()))
+    }
+
     /// A flow of which every packet is wanted: one of these flowbits, sorted by number, is set, or an alert has tagged it.
     pub fn wants_all_of(&self, id: FlowId, bits: &[u32]) -> bool {
         let inner = &self.inner;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction, ProtocolState};
 use weir_contract::enums::Scopes;
 use weir_contract::protocol::Detection;
-use weir_detect::{FlowDetect, Marks, Program, Standing};
+use weir_detect::{FlowDetect, Inspector, Marks, Program, Standing};
 use crate::config::Policy;
 use weir_flow::{FlowId, FlowTable};
 use weir_packet::{Packet, Tcp};
@@ -206,6 +206,8 @@ pub struct Held<'e> {
     pub bytes: u64,
     /// How far messages under way are settled.
     pub look: &'e mut Look,
+    /// For what rules that wait still need.
+    pub inspector: &'e mut Inspector,
 }
 
 /// What the host tells the device about a flow after a frame.
@@ -413,7 +415,7 @@ impl FlowData {
     /// Whether the device may have the flow back after the frame just processed (reference semantics, section 6:
     /// level reassembly; no open transaction or raw window holds bytes of a frame that had trouble in that scope).
     pub fn answer(&mut self, held: Held<'_>) -> Answer {
-        let Held { raw_window, streams: evidence, messages, ports, bytes, look } = held;
+        let Held { raw_window, streams: evidence, messages, ports, bytes, look, inspector } = held;
         let link = &mut self.device;
         // After a change of protocol the device's class no longer holds.
         if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
@@ -445,8 +447,8 @@ impl FlowData {
                 let (kept, start) = self.windows[d].kept();
                 let skip = kept.len().saturating_sub(raw_window);
                 let window = kept.get(skip..).unwrap_or(&[]);
-                let waits = || {
-                    let open = |detect: &FlowDetect| detect.is_open(side(d), start + skip as u64).stream;
+                let mut waits = || {
+                    let open = |detect: &FlowDetect| inspector.waits(detect, side(d), window, start + skip as u64);
                     self.detect.as_deref().is_some_and(open)
                 };
                 let has_tail = session.is_some_and(|session| session.tail_is_of(d, kept));

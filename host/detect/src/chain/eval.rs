@@ -4,7 +4,7 @@ use crate::profile::RuleProfile;
 use crate::notes::{self, Note, Place, Value};
 use super::{Chain, ContentElement, Element, PcreElement, field};
 use crate::asn1;
-use crate::pcre::{Outcome, PcreLimits, ffi};
+use crate::pcre::{Outcome, Outlook, PcreLimits, ffi};
 use crate::shared::Datasets;
 use crate::stats::Counters;
 use weir_ir::{ByteExtract, ByteJump, ByteMath, ByteTest, IsDataAt, MathOperator, Number};
@@ -124,6 +124,24 @@ impl Evaluator {
         if let Some(slot) = self.variables.get_mut(variable as usize) {
             *slot = value;
         }
+    }
+
+    /// A question about what could hold begins; it counts nowhere but for the limit of steps.
+    pub(super) fn begin_asking(&mut self) {
+        self.steps = 0;
+    }
+
+    pub(super) fn may_go_on(&mut self) -> bool {
+        self.steps = self.steps.saturating_add(1);
+        self.steps <= self.limits.steps
+    }
+
+    /// What `pcre` could still find in `subject` and bytes behind it.
+    pub(super) fn outlook(&mut self, pcre: &PcreElement, subject: &[u8]) -> Outlook {
+        if !self.may_go_on() {
+            return Outlook::Open;
+        }
+        self.pcre.outlook(&pcre.code, subject)
     }
 
     fn step(&mut self) -> bool {

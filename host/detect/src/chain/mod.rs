@@ -11,6 +11,7 @@
 pub mod compile;
 pub mod eval;
 pub mod field;
+mod hope;
 pub mod search;
 
 pub use eval::{Evaluator, Limits, StreamView};
@@ -62,6 +63,8 @@ impl ContentElement {
 pub struct PcreElement {
     /// Compiled.
     pub code: Code,
+    /// Bytes with which every match begins, as far as they are certain.
+    pub lead: Box<[u8]>,
     /// `!`
     pub negated: bool,
     /// `R`

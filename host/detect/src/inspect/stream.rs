@@ -8,6 +8,7 @@ use crate::flow::{FlowDetect, MAX_PENDING, Pending};
 use crate::program::Program;
 use crate::program::groups::Behind;
 use crate::program::header::Class;
+use crate::program::rule::{Absence, Source};
 use crate::shared::SharedState;
 use weir_app_layer::Direction;
 
@@ -150,5 +151,29 @@ impl Inspector {
                 }
             }
         }
+    }
+
+    /// A rule whose fast pattern stands in the retained bytes of a stream could still match with bytes to come. `window`: those
+    /// bytes; `offset`: stream offset of the first.
+    pub fn waits(&mut self, flow: &FlowDetect, direction: Direction, window: &[u8], offset: u64) -> bool {
+        let Inspector { program, evaluator, .. } = self;
+        let Some(side) = flow.sides.get(direction as usize) else { return false };
+        let mut pending = side.pending.iter().filter(|p| p.end > p.from.max(offset));
+        if flow.program != program.id() {
+            return pending.next().is_some();
+        }
+        pending.any(|p| {
+            let (Some(rule), Some(pattern)) = (program.rule(p.rule), program.stream_pattern(p.rule as usize)) else {
+                return true;
+            };
+            let skip = usize::try_from(p.from.saturating_sub(offset)).unwrap_or(usize::MAX);
+            let bytes = window.get(skip..).unwrap_or(&[]);
+            let from = offset.saturating_add((window.len() - bytes.len()) as u64);
+            evaluator.begin_rule();
+            rule.buffers.iter().filter(|buffer| matches!(buffer.source, Source::Payload)).all(|buffer| {
+                let plain = buffer.transforms.is_empty() && matches!(buffer.absence, Absence::Fails);
+                !plain || evaluator.could_hold(&buffer.chain, bytes, from, pattern)
+            })
+        })
     }
 }

@@ -5,7 +5,7 @@
 //! worker.
 #![allow(unsafe_code)]
 
-use super::{Outcome, PcreLimits};
+use super::{Outcome, Outlook, PcreLimits};
 use pcre2_sys as sys;
 use std::ptr;
 use std::sync::OnceLock;
@@ -33,6 +33,7 @@ pub struct Options {
 pub struct Code {
     code: ptr::NonNull<sys::pcre2_code_8>,
     jit: OnceLock<bool>,
+    anchored: bool,
 }
 
 // SAFETY: a compiled expression is plain memory of the library's allocator without ties to a thread.
@@ -72,10 +73,20 @@ impl Code {
         let code = unsafe {
             sys::pcre2_compile_8(pattern.as_ptr(), pattern.len(), bits, &mut error, &mut position, ptr::null_mut())
         };
-        match ptr::NonNull::new(code) {
-            Some(code) => Ok(Code { code, jit: OnceLock::new() }),
-            None => Err(format!("{} at offset {position} of the expression", message(error))),
-        }
+        let Some(code) = ptr::NonNull::new(code) else {
+            return Err(format!("{} at offset {position} of the expression", message(error)));
+        };
+        let mut bits = 0u32;
+        // SAFETY: the code is live; the library writes the 32 bits that this question is answered with.
+        let answer = unsafe {
+            sys::pcre2_pattern_info_8(code.as_ptr(), sys::PCRE2_INFO_ALLOPTIONS, ptr::from_mut(&mut bits).cast())
+        };
+        Ok(Code { code, jit: OnceLock::new(), anchored: answer == 0 && bits & sys::PCRE2_ANCHORED != 0 })
+    }
+
+    /// A match can begin at the subject's start only.
+    pub fn is_anchored(&self) -> bool {
+        self.anchored
     }
 
     fn ready(&self) -> *const sys::pcre2_code_8 {
@@ -153,11 +164,22 @@ impl Matcher {
 
     fn execute(&mut self, code: &Code, subject: &[u8], start: usize, generous: bool, middle: bool) -> i32 {
         let context = if generous { self.generous } else { self.limited };
+        let options = if middle { sys::PCRE2_NOTBOL } else { 0 };
+        self.execute_in(code, subject, start, context, options)
+    }
+
+    fn execute_in(
+        &mut self,
+        code: &Code,
+        subject: &[u8],
+        start: usize,
+        context: ptr::NonNull<sys::pcre2_match_context_8>,
+        options: u32,
+    ) -> i32 {
         // The library rejects a start behind the end.
         if start > subject.len() {
             return sys::PCRE2_ERROR_NOMATCH;
         }
-        let options = if middle { sys::PCRE2_NOTBOL } else { 0 };
         // SAFETY: code, data and context are live and owned; subject is a live slice of the given length that the
         // library reads during the call only (no option asks it to keep or copy it); `&mut self` makes match data and
         // stack exclusive.
@@ -198,6 +220,15 @@ impl Matcher {
             },
             sys::PCRE2_ERROR_NOMATCH => Outcome::NoMatch,
             _ => Outcome::Limit,
+        }
+    }
+
+    /// Whether a match that begins in `subject` could end in it or in bytes behind it: whoever reaches the subject's end on the
+    /// way counts (pcre2partial, PCRE2_PARTIAL_HARD).
+    pub fn outlook(&mut self, code: &Code, subject: &[u8]) -> Outlook {
+        match self.execute_in(code, subject, 0, self.limited, sys::PCRE2_PARTIAL_HARD) {
+            sys::PCRE2_ERROR_NOMATCH => Outlook::Never,
+            _ => Outlook::Open,
         }
     }
 

@@ -36,6 +36,15 @@ pub enum Outcome {
     Limit,
 }
 
+/// What bytes behind a subject could bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// A match that begins in the subject, or it cannot be told.
+    Open,
+    /// None that begins in the subject.
+    Never,
+}
+
 /// Translate the rule's flags and compile.
 pub fn compile(pcre: &Pcre) -> Result<ffi::Code, String> {
     let mut options = ffi::Options::default();

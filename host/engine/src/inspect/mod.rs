@@ -74,6 +74,11 @@ impl Inspector {
         self.inner.program()
     }
 
+    /// What judges.
+    pub fn detection(&mut self) -> &mut weir_detect::Inspector {
+        &mut self.inner
+    }
+
     /// For a program; `None` when memory is exhausted.
     pub fn new(program: Arc<Program>, inline: bool) -> Option<Inspector> {
         Some(Inspector {
