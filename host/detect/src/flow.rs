@@ -6,7 +6,7 @@
 
 use crate::program::header::HeaderCache;
 use crate::program::{Program, RuleIndex};
-use weir_app_layer::{Direction, Transaction};
+use weir_app_layer::Transaction;
 
 /// Most rules waiting for more bytes of a stream.
 pub(crate) const MAX_PENDING: usize = 4096;
@@ -211,17 +211,6 @@ impl Marks {
     }
 }
 
-/// What detection still holds open on a flow: the device may have the flow back only when nothing of the scope is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Open {
-    /// A rule whose fast pattern was found in the retained stream window waits for more bytes.
-    pub stream: bool,
-    /// A rule whose fast pattern was found in a live transaction waits for the rest.
-    pub transaction: bool,
-    /// Bits or counters are set that rules can test.
-    pub state: bool,
-}
-
 impl FlowDetect {
     /// Names of the flowbits that are set, and of flowints with their values, sorted.
     pub fn names<'p>(&self, program: &'p Program) -> (Vec<&'p str>, Vec<(&'p str, u32)>) {
@@ -297,20 +286,6 @@ impl FlowDetect {
     /// The firewall has accepted all of the flow.
     pub fn accepted(&self) -> bool {
         self.firewall.accepted
-    }
-
-    /// What is open in `direction`. `window_start` is the stream offset of the oldest byte the next delivery will see.
-    pub fn is_open(&self, direction: Direction, window_start: u64) -> Open {
-        let side = direction as usize;
-        Open {
-            stream: self.sides.get(side).is_some_and(|s| s.pending.iter().any(|p| p.end > window_start)),
-            transaction: self
-                .units
-                .iter()
-                .flatten()
-                .any(|t| t.sides.get(side).is_some_and(|s| !s.candidates.is_empty() || !s.scans.is_empty())),
-            state: !self.bits.is_empty() || !self.ints.is_empty() || !self.transaction_bits.is_empty(),
-        }
     }
 
     /// A rule whose fast pattern was found in one of these transactions, or that has none, waits for the rest, and `holds`

@@ -249,4 +249,62 @@ proptest! {
         let new_from = new.index(bytes.len());
         check(matches, &bytes, Some((offset, new_from)))?;
     }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40_000, ..ProptestConfig::default() })]
+
+    /// Where nothing could complete the chain, nothing does: whatever comes behind a window, however it is cut, and wherever
+    /// later windows begin, as long as it brings no other occurrence of the pattern.
+    #[test]
+    fn what_could_not_hold_never_does(
+        matches in prop::collection::vec(prop_oneof![5 => content(), 1 => other(), 1 => expression()], 1..5),
+        bytes in prop::collection::vec(prop::sample::select(&b"abAB\n"[..]), 2..28),
+        offset in prop_oneof![2 => Just(0u64), 1 => Just(7u64)],
+        (cut, which) in any::<(prop::sample::Index, prop::sample::Index)>(),
+        later in prop::collection::vec(any::<(prop::sample::Index, prop::sample::Index)>(), 1..4),
+    ) {
+        let positive = |m: &Match| if let Match::Content(c) = m && !c.negated { Some(c.bytes.clone()) } else { None };
+        let contents: Vec<_> = matches.iter().filter_map(positive).collect();
+        if contents.is_empty() {
+            return Ok(());
+        }
+        let pattern = contents[which.index(contents.len())].to_ascii_lowercase();
+        let buffer = BufferMatch { buffer: Buffer::Payload, transforms: vec![], matches: matches.clone(), side: None };
+        let chain = compile::chain(&buffer, None, &mut DatasetTable::default()).unwrap();
+        let mut evaluator = Evaluator::new(Limits { steps: 1_000_000, ..Limits::default() }).unwrap();
+        evaluator.begin_rule();
+        let cut = cut.index(bytes.len());
+        if evaluator.could_hold(&chain, &bytes[..cut], offset, &pattern) {
+            return Ok(());
+        }
+        // A pattern that more than one content holds is not what the device's fragment tells of.
+        let holders = contents.iter().filter(|c| c.to_ascii_lowercase().windows(pattern.len()).any(|w| w == pattern)).count();
+        if holders != 1 {
+            return Ok(());
+        }
+        let (mut from, mut begin) = (cut, 0);
+        for (end, drop) in later {
+            let end = from + end.index(bytes.len() - from + 1);
+            begin += drop.index(from - begin + 1);
+            let window = &bytes[begin..end];
+            let known = |at: usize| window[at..].to_ascii_lowercase().starts_with(&pattern) && begin + at + pattern.len() > cut;
+            if (0..window.len()).any(known) {
+                break;
+            }
+            let view = StreamView { offset: offset + begin as u64, new_from: from - begin };
+            evaluator.begin_rule();
+            let holds = end > from && evaluator.holds(&chain, window, Some(view), &mut Datasets::default());
+            prop_assert!(!holds, "{:?} with {:?} in {:?} at {} then {:?}", matches, pattern, &bytes[..cut], offset, window);
+            from = end;
+        }
+    }
+}
+
+fn expression() -> impl Strategy<Value = Match> {
+    const TEXTS: [&str; 9] = ["^a[^\\n]{2}", "^ab", "ab[^\\n]{3}", "\\x61b+\\n", "^[ab]+\\n", "b$", "^(a|b)b", "a.*b", "aB\\b"];
+    (prop::sample::select(&TEXTS[..]), any::<(bool, bool, bool, bool)>()).prop_map(|(text, (relative, multiline, caseless, dotall))| {
+        Match::Pcre(weir_ir::Pcre { relative, multiline, caseless, dotall, ..weir_ir::Pcre::new(text) })
+    })
 }

@@ -69,7 +69,8 @@ fn stream_across_segments() {
            alert tcp any any -> any any (content:"hello"; pcre:"/^ w.r/R"; sid:7;)"#,
     );
     assert_eq!(bed.deliver(ToServer, b"xx hello "), [] as [u32; 0]);
-    assert!(bed.flow.is_open(ToServer, 0).stream);
+    // (sid 4 and 7: their pattern is there, the rest may come.)
+    assert!(bed.waits(ToServer, 2560));
     assert_eq!(bed.deliver(ToServer, b"world"), [1, 3, 4, 5, 7]);
     // The same bytes do not match again; new ones do.
     assert_eq!(bed.deliver(ToServer, b"..."), [] as [u32; 0]);
@@ -80,7 +81,37 @@ fn stream_across_segments() {
     bed.deliver(ToServer, b"hello");
     bed.deliver(ToServer, &[b'-'; 3000]);
     assert_eq!(bed.deliver(ToServer, b" world"), [] as [u32; 0]);
-    assert!(!bed.flow.is_open(ToServer, 4000).stream);
+    assert!(!bed.waits(ToServer, 2560));
+}
+
+/// A rule whose pattern is in the stream waits as long as bytes to come could complete it, and no longer.
+#[test]
+fn who_waits_for_more_of_a_stream() {
+    let waits = |rule: &str, bytes: &[u8]| {
+        let mut bed = Bed::new(&format!("alert tcp any any -> any any ({rule}; sid:1;)"));
+        bed.deliver(ToServer, bytes);
+        bed.waits(ToServer, 2560)
+    };
+    let recipient = r#"content:"rcpt to:"; nocase; content:!"|0a|"; within:20; isdataat:20,relative"#;
+    assert!(waits(recipient, b"RCPT TO:<a@"));
+    assert!(!waits(recipient, b"RCPT TO:<a@b>\r\n"));
+    let then = r#"content:"needle"; content:"hay"; distance:0"#;
+    assert!(waits(then, b"needle in") && waits(then, b"needle in ha"));
+    assert!(waits(r#"content:"needle"; fast_pattern; content:"hay""#, b"needle in"));
+    // What must lie before the pattern would have to come before another one, which the device flags.
+    assert!(!waits(r#"content:"hay"; content:"needle"; distance:0; fast_pattern"#, b"needle in"));
+    assert!(!waits(r#"content:"needle"; content:"hay"; within:3"#, b"needle in"));
+    assert!(waits(r#"content:"needle"; content:"hay"; within:3"#, b"a needleh"));
+    assert!(!waits(r#"content:"xx"; depth:2; content:"needle"; distance:0"#, b"a needle"));
+    // Expressions: as long as what has come is the beginning of a match.
+    let word = r#"content:"user "; pcre:"/^(adair|johan)\r\n/R""#;
+    assert!(waits(word, b"user jo") && !waits(word, b"user root\r\n"));
+    let line = r#"content:"cmd"; nocase; pcre:"/^cmd\s[^\n]{20}/smi""#;
+    assert!(waits(line, b"CMD abc") && !waits(line, b"CMD abc\nxx"));
+    assert!(waits(r#"content:"cmd"; depth:3; pcre:"/^cmd\s[^\n]{20}/smi""#, b"cmd abc\nxx"));
+    assert!(waits(r#"content:"cmd"; pcre:"/x{3}/""#, b"cmd abc\nxx"));
+    // What has matched does not match again.
+    assert!(!waits(r#"content:"needle""#, b"a needle"));
 }
 
 #[test]

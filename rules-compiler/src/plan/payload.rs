@@ -17,7 +17,7 @@ use super::class::{Class, Condition, Fragment, LENGTHS, Trigger, usable};
 use super::cost::{Statistics, Traffic};
 use super::{Builder, Choice, anchor, base};
 use weir_contract::constants::PATTERN_REST;
-use weir_contract::enums::{RecordFlags, Scopes, StateMask, TransportMask};
+use weir_contract::enums::{RecordFlags, Scopes, TransportMask};
 use weir_contract::layouts::Record;
 use weir_ir::{BufferMatch, Match, Rule, RuleProtocol};
 
@@ -138,13 +138,12 @@ pub fn is_of(rule: &Rule, fragment: &Fragment, pattern: &[u8]) -> bool {
 
 /// What every frame is judged by is judged anew by the next one: a stream that may complete such a rule's match later
 /// keeps raising its record, as far as the rule can match at all (the record holds at the frame that completes the
-/// match). After it the host need not hold the flow, and scope PACKET says so in the place of STREAM. Not so the frame that
-/// decides a stream's protocol: there is one of them.
+/// match). After it the host need not hold the flow, and scope PACKET says so in the place of STREAM. After the frame that
+/// decides a stream's protocol it is the record of the decided class that holds (`base::deciding` makes both of one).
 pub fn judged_anew(choice: &mut Choice) {
     for condition in &mut choice.conditions {
-        let anew = condition.trigger == Trigger::Frame && condition.record.states != StateMask::DECIDING.0;
         let scopes = &mut condition.record.scopes;
-        if anew && *scopes & Scopes::STREAM.0 != 0 {
+        if condition.trigger == Trigger::Frame && *scopes & Scopes::STREAM.0 != 0 {
             *scopes = *scopes & !Scopes::STREAM.0 | Scopes::PACKET.0;
         }
     }

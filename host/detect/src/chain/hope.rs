@@ -1,6 +1,6 @@
 //! What bytes to come could still complete.
 //!
-//! Place: beside the evaluator, which says what holds now; asked before a flow is given back to a device (decision 0029).
+//! Place: beside the evaluator, which says what holds now; asked before a flow is given back to a device (decision 0035).
 //! Invariant: "no" is said only where no bytes behind the window, and no later beginning of the window, make the chain hold
 //! with an occurrence of the rule's pattern that stands in the window now. Every other doubt is a "yes".
 
@@ -17,7 +17,7 @@ impl Evaluator {
             return true;
         }
         self.begin_asking();
-        Hope { state: self, chain, buffer, offset, pattern }.from(0, 0, false)
+        Hope { state: self, chain, buffer, offset, pattern }.from(0, None, false)
     }
 }
 
@@ -33,9 +33,9 @@ struct Hope<'h> {
 type Range = (u64, u64);
 
 impl Hope<'_> {
-    /// The elements from `index` on, behind a match that ended at `position`. `later`: something already placed needs bytes to
-    /// come; without that all would be old.
-    fn from(&mut self, mut index: usize, position: usize, mut later: bool) -> bool {
+    /// The elements from `index` on, behind a match that ended at `position` (none yet: what is relative counts from wherever a
+    /// later window begins). `later`: something already placed needs bytes to come; without that all would be old.
+    fn from(&mut self, mut index: usize, position: Option<usize>, mut later: bool) -> bool {
         loop {
             let chain = self.chain;
             let Some(element) = chain.elements.get(index) else { return later };
@@ -48,7 +48,8 @@ impl Hope<'_> {
                 Element::Content(content) => return self.content(content, index, position, later),
                 Element::Pcre(pcre) if pcre.negated => {}
                 Element::Pcre(pcre) => {
-                    let subject = if pcre.relative { self.buffer.get(position..) } else { Some(self.buffer) };
+                    let start = if pcre.relative { position } else { Some(0) };
+                    let subject = start.and_then(|start| self.buffer.get(start..));
                     // Where it would begin in bytes to come, these hold the pattern.
                     let led = pattern_end(&pcre.lead, self.pattern).is_some() && self.pattern_is_free();
                     if !led && !(pcre.relative && pcre.code.is_anchored()) {
@@ -81,7 +82,7 @@ impl Hope<'_> {
         }
     }
 
-    fn content(&mut self, content: &ContentElement, index: usize, position: usize, later: bool) -> bool {
+    fn content(&mut self, content: &ContentElement, index: usize, position: Option<usize>, later: bool) -> bool {
         if content.end {
             return true;
         }
@@ -98,7 +99,7 @@ impl Hope<'_> {
                 return true;
             }
             let Some(start) = content.needle.find(self.buffer, next, end) else { break };
-            if self.from(index + 1, start + length, later) {
+            if self.from(index + 1, Some(start + length), later) {
                 return true;
             }
             if !self.counts_from_here(index + 1) {
@@ -180,7 +181,7 @@ impl Hope<'_> {
     }
 
     /// A negated content stands where it may not, as long as the match before it does.
-    fn stands_for_good(&mut self, content: &ContentElement, position: usize) -> bool {
+    fn stands_for_good(&mut self, content: &ContentElement, position: Option<usize>) -> bool {
         // What counts from the window's beginning goes with it.
         if !content.is_relative() || content.offset.is_some() || content.depth.is_some() || content.start || content.end {
             return false;
@@ -196,7 +197,7 @@ impl Hope<'_> {
     }
 
     /// Where `content` may lie, with as many bytes to come as it takes; none: nowhere.
-    fn range(&self, content: &ContentElement, position: usize) -> Result<Option<Range>, Unknown> {
+    fn range(&self, content: &ContentElement, position: Option<usize>) -> Result<Option<Range>, Unknown> {
         let length = content.needle.len() as u64;
         let (mut low, mut high) = (0, u64::MAX);
         let absolute = content.offset.is_some() || content.depth.is_some() || content.start;
@@ -217,6 +218,7 @@ impl Hope<'_> {
             }
         }
         if content.is_relative() {
+            let position = position.ok_or(Unknown)?;
             let distance = constant(content.distance.unwrap_or(Number::Constant(0)))?;
             let place = |delta: i64| (position as i64).saturating_add(delta).max(0) as u64;
             low = place(distance);
@@ -228,7 +230,7 @@ impl Hope<'_> {
     }
 
     /// Whether the test holds; none: not yet known.
-    fn test(&self, test: &ByteTest, position: usize) -> Option<bool> {
+    fn test(&self, test: &ByteTest, position: Option<usize>) -> Option<bool> {
         let (Number::Constant(offset), Number::Constant(count), Number::Constant(value)) = (test.offset, test.count, test.value)
         else {
             return None;
@@ -239,7 +241,7 @@ impl Hope<'_> {
         if !test.relative && self.offset > 0 {
             return Some(false);
         }
-        let base = if test.relative { position as i64 } else { 0 };
+        let base = if test.relative { position? as i64 } else { 0 };
         let Ok(start) = usize::try_from(base.checked_add(offset)?) else { return Some(false) };
         let count = usize::try_from(count).ok().filter(|count| *count > 0)?;
         self.buffer.get(start..start.checked_add(count)?)?;
@@ -247,10 +249,10 @@ impl Hope<'_> {
         Some(read.is_some_and(|(read, _)| test.operator.holds(field::masked(read, test.bitmask), value as u64) != test.negated))
     }
 
-    fn data_at(&self, at: &IsDataAt, position: usize) -> Option<Data> {
+    fn data_at(&self, at: &IsDataAt, position: Option<usize>) -> Option<Data> {
         let Number::Constant(number) = at.position else { return None };
         let here = if at.relative {
-            let end = (position as i64).saturating_add(number);
+            let end = (position? as i64).saturating_add(number);
             if end < 0 {
                 return Some(if at.negated { Data::Here } else { Data::Never });
             }
@@ -273,7 +275,7 @@ enum Data {
     Never,
 }
 
-/// Depends on a variable.
+/// Depends on a variable, or on where a window begins.
 struct Unknown;
 
 fn constant(number: Number) -> Result<i64, Unknown> {

@@ -243,7 +243,7 @@ impl Program {
     }
 
     /// The bytes (without case) that must stand in a stream's window before the rule is evaluated on it; while they do,
-    /// [`FlowDetect::is_open`](crate::FlowDetect::is_open) says so. None where the rule is evaluated without, or not on
+    /// [`Inspector::waits`](crate::Inspector::waits) says so, unless the rule cannot match any more. None where the rule is evaluated without, or not on
     /// streams.
     pub fn stream_pattern(&self, rule: usize) -> Option<&[u8]> {
         self.stream_patterns.get(rule)?.as_deref()

@@ -190,6 +190,13 @@ impl Bed {
         })
     }
 
+    /// A rule waits for more of this direction's stream, whose last `kept` bytes are left.
+    pub fn waits(&mut self, direction: Direction, kept: usize) -> bool {
+        let stream = &self.streams[direction as usize];
+        let from = stream.len().saturating_sub(kept);
+        self.inspector.waits(&self.flow, direction, &stream[from..], from as u64)
+    }
+
     /// Inspect the transactions of `state` in `direction`.
     pub fn transactions(&mut self, direction: Direction, state: &mut MockState) -> Vec<u32> {
         self.transactions_of(direction, b"", state)
