@@ -2,8 +2,13 @@
 //
 // Function: hw-sim/src/pipeline/room.rs: where its history record would go; chains that the record would bring to their end
 // are handed over ahead; nothing that an unread descriptor refers to is overwritten. A source that can wait is told to,
-// and then nothing was done. Latency: 4 cycles where nothing is handed over, some 20 for each record that the scrub pointer
+// and then nothing was done. Latency: 6 cycles where there is room for sure, some 20 for each record that the scrub pointer
 // passes. Throughput: one request at a time. Back-pressure: the answer.
+//
+// Frames ahead may have no fate yet. There is room for sure if there is whatever they do: each takes a descriptor, and twice
+// the bytes of its record (the pad at the ring's end is shorter than the record that did not fit); no record is due to be
+// passed by then, so neither is any chain's, and what a descriptor of theirs pins lies behind what is overwritten. Otherwise
+// the answer is looked for when they have left (drained_i). Where a record goes is asked again in frame order (place_o).
 //
 // Residents, the records of flows that lie in the ring, are kept in order in a memory beside it. Where that is full, the
 // oldest is passed as if its time had come.
@@ -27,8 +32,13 @@ module weir_room
     input  wire logic [QUEUES-1:0][31:0]    descriptors_free_i,
     input  wire room_request_t              request_i,
     output room_answer_t                    answer_o,
-    input  wire recorded_t                  recorded_i,   // only while idle
-    output pin_request_t                    pin_o,
+    input  wire logic                       drained_i,    // no frame is ahead
+    input  wire logic [63:0]                ahead_i,      // bytes of the records of the frames ahead, two at most
+    input  wire place_request_t             place_i,
+    output record_place_t                          place_o,      // at once
+    input  wire recorded_t                  recorded_i,
+    output pin_request_t                    pin_o,        // until taken
+    input  wire logic                       pin_ready_i,
     input  wire pin_answer_t                pin_i,
     output table_request_t                  table_o,
     input  wire table_answer_t              table_i,
@@ -56,7 +66,10 @@ module weir_room
   logic [RESIDENTS_LOG2:0] at_q;
   logic [QUEUES_LOG2-1:0] queue, recorded_queue;
   logic [63:0] size, left, start, last, ring, margin, target;
+  logic [63:0] farthest, reach, place_left, place_size;
+  logic [QUEUES_LOG2-1:0] place_queue;
   logic fits, due, wanted, self_made_q, unpinned_q, lossy, waits_q, placed_q, sent_q;
+  logic sure, exact_q, again_q;
   logic [31:0] handovers_q;
   resident_t resident;
 
@@ -78,6 +91,26 @@ module weir_room
            (RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q) == (RESIDENTS_LOG2 + 1)'(1 << RESIDENTS_LOG2));
     wanted = verdict_i.state.chain_count != '0 &&
              resident.position >= verdict_i.state.chain_first;
+  end
+
+  // Whatever the frames ahead do, and wherever this one's record comes to lie.
+  always_comb begin
+    farthest = written_q[queue] + ((size + ahead_i) << 1);
+    reach = farthest + margin > ring ? farthest + margin - ring : '0;
+    sure = (lossy || descriptors_free_i[queue] > 32'd2) &&
+           written_q[queue] >= reach && !(at_q != tail_q[queue] && resident.position < reach) &&
+           32'((RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q)) + 32'd3 < (1 << RESIDENTS_LOG2) &&
+           (!pin_i.pinned || pin_i.lowest + ring >= farthest);
+  end
+
+  // ---- where a record goes: it does not wrap
+  assign place_queue = place_i.queue_of[QUEUES_LOG2-1:0];
+  always_comb begin
+    place_size = (64'(place_i.length_of) + 64'd127) & ~64'd63;
+    place_left = config_i[place_queue].history_size -
+                 (written_q[place_queue] & (config_i[place_queue].history_size - 64'd1));
+    place_o.start = place_size > place_left ? written_q[place_queue] + place_left : written_q[place_queue];
+    place_o.last = place_o.start + place_size;
   end
 
   weir_ram_1r1w #(
@@ -123,7 +156,7 @@ module weir_room
         life_o.slot = resident.slot;
       end
       ANSWER:
-      answer_o = '{valid: 1'b1, waits: waits_q, placed: placed_q, start: start, last: last};
+      answer_o = '{valid: 1'b1, waits: waits_q, placed: placed_q};
       default: ;
     endcase
   end
@@ -133,6 +166,7 @@ module weir_room
     unique case (state_q)
       IDLE: begin
         request_q <= request_i;
+        again_q <= 1'b0;
         if (request_i.valid) state_q <= PLACE;
       end
       PLACE: begin
@@ -142,8 +176,11 @@ module weir_room
         self_made_q <= 1'b0;
         at_q <= head_q[queue];
         sent_q <= 1'b0;
+        exact_q <= drained_i;
         state_q <= PINNED;
-        if (!lossy && any_flow_record_full_i) begin
+        if ((again_q || !fits || (!lossy && any_flow_record_full_i)) && !drained_i) begin
+          state_q <= PLACE;
+        end else if (!lossy && any_flow_record_full_i) begin
           waits_q <= 1'b1;
           state_q <= ANSWER;
         end else if (!fits) begin
@@ -152,7 +189,15 @@ module weir_room
         end
       end
       PINNED:
-      if (pin_i.valid) begin
+      if (!sent_q && !pin_ready_i) begin
+        sent_q <= 1'b0;
+      end else if (pin_i.valid && !pin_i.push && sure) begin
+        placed_q <= 1'b1;
+        state_q  <= ANSWER;
+      end else if (pin_i.valid && !pin_i.push && !exact_q) begin
+        again_q <= 1'b1;
+        state_q <= PLACE;
+      end else if (pin_i.valid && !pin_i.push) begin
         unpinned_q <= !pin_i.pinned || pin_i.lowest + ring >= last;
         if (!lossy) begin
           state_q <= COUNT;
@@ -250,7 +295,9 @@ module weir_room
       end
       // What was just handed over may lie where the record goes.
       PINNED_AGAIN:
-      if (pin_i.valid) begin
+      if (!sent_q && !pin_ready_i) begin
+        sent_q <= 1'b0;
+      end else if (pin_i.valid && !pin_i.push) begin
         placed_q <= !pin_i.pinned || pin_i.lowest + ring >= last;
         state_q  <= ANSWER;
       end
