@@ -1,6 +1,6 @@
 // The frame path: frames and commands in, verdicts, history, descriptors and flow records out.
 //
-// Function: hw-sim's pipeline. Frames are parsed and kept while they come, then taken through three stages one behind the
+// Function: hw-sim's pipeline. Frames are parsed and kept while they come, then taken through four stages one behind the
 // other (weir_frame); commands (weir_commands) and endings find the stages empty. Latency: parsing 26 cycles behind a frame's
 // last beat, then that of weir_frame. Throughput: see weir_frame. Back-pressure: ready_o before a frame's first beat; inside
 // everything waits for the host's rings and memory alone.
@@ -257,7 +257,8 @@ module weir_core
   count_t count_frame, count_commands, count_life, count;
   table_answer_t table_answer;
   parse_answer_t parse_answer;
-  verdict_answer_t verdict_answer;
+  verdict_answer_t verdict_answer, verdict_answer_frame;
+  logic verdict_valid, verdict_others;
   pin_answer_t pin_answer;
   room_request_t room_request;
   room_answer_t room_answer;
@@ -278,7 +279,9 @@ module weir_core
 
   always_comb begin
     table_request = table_frame | table_room | table_commands | table_ending;
-    verdict_request = verdict_frame | verdict_room | verdict_commands | verdict_life | verdict_ending;
+    // Of the others one at most asks, and only the room while frames are on their way.
+    verdict_request = verdict_room | verdict_commands | verdict_life | verdict_ending;
+    if (verdict_frame.valid) verdict_request = verdict_frame;
     parse_request = parse_frame | parse_life;
     write_request = write_frame | write_commands | write_life;
     identity_write = identity_frame | identity_commands;
@@ -399,10 +402,16 @@ module weir_core
       .valid_i(verdict_request.valid),
       .slot_i (verdict_request.slot[SLOT-1:0]),
       .beat_i (verdict_request.beat),
-      .valid_o(verdict_answer.valid),
+      .valid_o(verdict_valid),
       .out_o  (verdict_answer.out),
       .state_o(verdict_answer.state)
   );
+
+  always_comb begin
+    verdict_answer.valid = verdict_valid && verdict_others;
+    verdict_answer_frame = verdict_answer;
+    verdict_answer_frame.valid = verdict_valid && !verdict_others;
+  end
 
   weir_ram_1r1w #(
       .ADDRESS_BITS(SLOT),
@@ -465,6 +474,7 @@ module weir_core
       .table_o               (table_room),
       .table_i               (table_answer),
       .verdict_o             (verdict_room),
+      .verdict_ready_i       (!verdict_frame.valid),
       .verdict_i             (verdict_answer),
       .life_o                (life_room),
       .life_done_i           (life_done)
@@ -590,8 +600,8 @@ module weir_core
   logic [1:0][15:0] addresses, ports;
   logic [63:0] behind_tail, alone, fired, message_facts;
   logic messages_valid;
-  frame_t judging;
-  parsed_t judging_parsed;
+  frame_t scanning;
+  parsed_t scanning_parsed;
   logic [1:0] dns_armed, tls_armed_q;  // by bank
   logic [1:0][1:0] dns_guards_q;
   scan_context_t scan_context;
@@ -648,7 +658,8 @@ module weir_core
       .parse_o           (parse_frame),
       .parse_i           (parse_answer),
       .verdict_o         (verdict_frame),
-      .verdict_i         (verdict_answer),
+      .verdict_i         (verdict_answer_frame),
+      .verdict_others_o  (verdict_others),
       .identity_o        (identity_frame),
       .life_o            (life_frame),
       .life_done_i       (life_done),
@@ -657,8 +668,8 @@ module weir_core
       .classes_valid_i   (classes_valid),
       .addresses_i       (addresses),
       .ports_i           (ports),
-      .judge_o           (judging),
-      .judge_parsed_o    (judging_parsed),
+      .scan_frame_o      (scanning),
+      .scan_parsed_o     (scanning_parsed),
       .bank_o            (bank),
       .scan_o            (scan_go),
       .scan_context_o    (scan_context),
@@ -693,8 +704,8 @@ module weir_core
       .clk_i    (clk_i),
       .rst_i    (rst_i),
       .start_i  (read_scan),
-      .word_i   (judging.meta.word),
-      .length_i (judging.meta.length_of),
+      .word_i   (scanning.meta.word),
+      .length_i (scanning.meta.length_of),
       .address_o(scan_address),
       .data_i   (scan_buffer_word),
       .valid_o  (scan_word_valid),
@@ -752,8 +763,8 @@ module weir_core
       .geometry_i     (geometry_i),
       .sets_i         (sets_i),
       .start_i        (scan_go),
-      .empty_i        (!judging.payload),
-      .length_i       (judging.meta.length_of),
+      .empty_i        (!scanning.payload),
+      .length_i       (scanning.meta.length_of),
       .context_i      (scan_context),
       .word_valid_i   (scan_word_valid),
       .word_ready_o   (scan_ready),
@@ -777,13 +788,13 @@ module weir_core
       .clk_i       (clk_i),
       .rst_i       (rst_i),
       .start_i     (scan_go),
-      .dns_i       (dns_armed[bank] && judging.payload),
-      .tls_i       (tls_armed_q[bank] && judging.payload && judging_parsed.tcp),
-      .datagram_i  (!judging_parsed.tcp),
-      .word_i      (judging.meta.word),
+      .dns_i       (dns_armed[bank] && scanning.payload),
+      .tls_i       (tls_armed_q[bank] && scanning.payload && scanning_parsed.tcp),
+      .datagram_i  (!scanning_parsed.tcp),
+      .word_i      (scanning.meta.word),
       .begin_i     (scan_context.start),
       .last_i      (scan_context.last),
-      .tail_count_i(judging.staged.continues ? scan_context.tail_count : '0),
+      .tail_count_i(scanning.staged.continues ? scan_context.tail_count : '0),
       .tail_i      (scan_context.tail),
       .address_o   (message_address),
       .data_i      (message_word),

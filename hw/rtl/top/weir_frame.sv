@@ -1,9 +1,9 @@
 // Frames on their way, one behind the other, from their queue's room to their fate.
 //
-//     weir_lookup_stage ──► weir_judge_stage ──► weir_verdict_stage
-//     room, flow, entry     scan, records        verdict, history, descriptor, port
+//     weir_lookup_stage ──► weir_scan_stage ──► weir_judge_stage ──► weir_verdict_stage
+//     room, flow, entry     hits, records       guards               verdict, history, descriptor, port
 //
-// Function: the order of hw-sim/src/pipeline/mod.rs, `offer`, for up to three frames at a time, one in each stage, in order.
+// Function: the order of hw-sim/src/pipeline/mod.rs, `offer`, for up to four frames at a time, one in each stage, in order.
 // What a frame finds is what the frames before it left, however full a queue is (decision 0031): the stages share the flow
 // entry's verdict state alone, whose requests are answered in the order of frames. Latency and throughput: of the slowest
 // stage. Back-pressure: a frame stays in its stage until the next one takes it.
@@ -68,7 +68,8 @@ module weir_frame
     output parse_request_t                  parse_o,
     input  wire parse_answer_t              parse_i,
     output verdict_request_t                verdict_o,
-    input  wire verdict_answer_t            verdict_i,     // in the order of requests, VERDICT_LATENCY cycles behind
+    input  wire verdict_answer_t            verdict_i,     // VERDICT_LATENCY cycles behind each request
+    output logic                            verdict_others_o,  // an answer of this cycle is for another's request
     output identity_write_t                 identity_o,
     output life_request_t                   life_o,
     input  wire logic                       life_done_i,
@@ -78,8 +79,8 @@ module weir_frame
     input  wire logic                       classes_valid_i,
     input  wire logic [1:0][15:0]           addresses_i,
     input  wire logic [1:0][15:0]           ports_i,
-    output frame_t                          judge_o,       // the frame that is judged
-    output parsed_t                         judge_parsed_o,
+    output frame_t                          scan_frame_o,  // the frame that is scanned
+    output parsed_t                         scan_parsed_o,
     output logic                            bank_o,
     output logic                            scan_o,        // start
     output scan_context_t                   scan_context_o,
@@ -97,7 +98,7 @@ module weir_frame
     output logic [63:0]                     fired_o,
     input  wire logic                       judged_valid_i,
     input  wire judged_t                    judged_i,
-    output logic                            read_scan_o,   // read the words of the frame that is judged
+    output logic                            read_scan_o,   // read the words of scan_frame_o
     // bytes
     output logic                            read_o,        // read the words of fate_meta_o for ...
     output logic                            read_out_o,    // the port, else its record
@@ -115,21 +116,21 @@ module weir_frame
 
   typedef enum logic [1:0] {OTHERS, LOOKUP, JUDGE, VERDICT} owner_e;
 
-  logic hand_judge, hand_verdict, judge_ready, judge_busy, verdict_ready, verdict_busy, ahead;
-  frame_t frame_lookup, frame_verdict;
-  parsed_t parsed_judge;
+  logic hand_scan, hand_judge, hand_verdict, scan_ready, scan_busy, judge_ready, judge_busy, verdict_ready, verdict_busy;
+  logic ahead;
+  frame_t frame_lookup, frame_judge, frame_verdict;
   verdict_request_t verdict_lookup, verdict_judge, verdict_verdict;
   verdict_answer_t answer_judge, answer_verdict;
   owner_e [VERDICT_LATENCY-1:0] owners_q;
   owner_e owner;
   logic fresh;
-  logic [63:0] payload_bytes;
   count_t count_lookup, count_judge, count_verdict;
 
-  assign drained_o = !judge_busy && !verdict_busy;
+  assign verdict_others_o = owners_q[VERDICT_LATENCY-1] == OTHERS;
+  assign drained_o = !scan_busy && !judge_busy && !verdict_busy;
   assign fate_meta_o = frame_verdict.meta;
-  assign judge_parsed_o = parsed_judge;
-  assign ahead_o = (judge_busy ? record_bytes(judge_o.meta.length_of) : '0) +
+  assign ahead_o = (scan_busy ? record_bytes(scan_frame_o.meta.length_of) : '0) +
+                   (judge_busy ? record_bytes(frame_judge.meta.length_of) : '0) +
                    (verdict_busy ? record_bytes(frame_verdict.meta.length_of) : '0);
 
   always_comb begin
@@ -156,10 +157,14 @@ module weir_frame
     answer_verdict = verdict_i;
     answer_verdict.valid = verdict_i.valid && owners_q[VERDICT_LATENCY-1] == VERDICT;
     // An entry that a frame ahead has made begins, in the verdict state, with that frame's verdict.
-    fresh = (judge_busy && judge_o.has_slot && judge_o.created && judge_o.slot == frame_lookup.slot) ||
-            (ahead && frame_verdict.has_slot && frame_verdict.created && frame_verdict.slot == frame_lookup.slot);
-    payload_bytes = judge_o.payload ? 64'(parsed_judge.payload_end) - 64'(parsed_judge.payload_start) : '0;
+    fresh = (scan_busy && begins(scan_frame_o, frame_lookup.slot)) ||
+            (judge_busy && begins(frame_judge, frame_lookup.slot)) ||
+            (ahead && begins(frame_verdict, frame_lookup.slot));
   end
+
+  function automatic logic begins(input frame_t f, input logic [31:0] slot);
+    return f.has_slot && f.created && f.slot == slot;
+  endfunction
 
   always_ff @(posedge clk_i) owners_q <= {owners_q[VERDICT_LATENCY-2:0], owner};
 
@@ -173,8 +178,8 @@ module weir_frame
       .done_o          (taken_o),
       .waited_o        (waited_o),
       .drained_i       (drained_o),
-      .ready_i         (judge_ready),
-      .hand_o          (hand_judge),
+      .ready_i         (scan_ready),
+      .hand_o          (hand_scan),
       .frame_o         (frame_lookup),
       .meta_i          (meta_i),
       .parsed_i        (parsed_i),
@@ -218,25 +223,18 @@ module weir_frame
       .count_o         (count_lookup)
   );
 
-  weir_judge_stage #(
-      .QUEUES_LOG2(QUEUES_LOG2)
-  ) judge_stage (
+  weir_scan_stage scan_stage (
       .clk_i         (clk_i),
       .rst_i         (rst_i),
-      .ready_o       (judge_ready),
-      .load_i        (hand_judge),
+      .ready_o       (scan_ready),
+      .load_i        (hand_scan),
       .frame_i       (frame_lookup),
       .parsed_i      (parsed_i),
-      .busy_o        (judge_busy),
-      .ready_i       (verdict_ready),
-      .hand_o        (hand_verdict),
-      .frame_o       (judge_o),
-      .parsed_o      (parsed_judge),
-      .queues_i      (queues_i),
-      .ahead_i       (ahead),
-      .verdict_o     (verdict_judge),
-      .granted_i     (owner == JUDGE),
-      .verdict_i     (answer_judge),
+      .busy_o        (scan_busy),
+      .ready_i       (judge_ready),
+      .hand_o        (hand_judge),
+      .frame_o       (scan_frame_o),
+      .parsed_o      (scan_parsed_o),
       .bank_o        (bank_o),
       .scan_o        (scan_o),
       .scan_context_o(scan_context_o),
@@ -249,12 +247,31 @@ module weir_frame
       .facts_valid_o (facts_valid_o),
       .facts_ready_i (facts_ready_i),
       .facts_o       (facts_o),
+      .read_o        (read_scan_o)
+  );
+
+  weir_judge_stage #(
+      .QUEUES_LOG2(QUEUES_LOG2)
+  ) judge_stage (
+      .clk_i         (clk_i),
+      .rst_i         (rst_i),
+      .ready_o       (judge_ready),
+      .load_i        (hand_judge),
+      .frame_i       (scan_frame_o),
+      .busy_o        (judge_busy),
+      .ready_i       (verdict_ready),
+      .hand_o        (hand_verdict),
+      .frame_o       (frame_judge),
+      .queues_i      (queues_i),
+      .ahead_i       (ahead),
+      .verdict_o     (verdict_judge),
+      .granted_i     (owner == JUDGE),
+      .verdict_i     (answer_judge),
       .fired_valid_o (fired_valid_o),
       .fired_ready_i (fired_ready_i),
       .fired_o       (fired_o),
       .judged_valid_i(judged_valid_i),
       .judged_i      (judged_i),
-      .read_o        (read_scan_o),
       .count_o       (count_judge)
   );
 
@@ -265,8 +282,7 @@ module weir_frame
       .rst_i             (rst_i),
       .ready_o           (verdict_ready),
       .load_i            (hand_verdict),
-      .frame_i           (judge_o),
-      .payload_i         (payload_bytes),
+      .frame_i           (frame_judge),
       .frame_o           (frame_verdict),
       .busy_o            (verdict_busy),
       .ahead_o           (ahead),

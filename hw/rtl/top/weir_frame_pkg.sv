@@ -40,9 +40,11 @@ package weir_frame_pkg;
     cause_e           cause;
     logic             open;           // without a verdict: it passes
     logic             payload;        // it has one
-    judged_t          judged;
+    logic [20:0]      payload_bytes;
     scan_total_t      total;
     logic [31:0]      hits;
+    logic [63:0]      fired;          // guards, without those of history
+    judged_t          judged;
     verdict_out_t     out;
   } frame_t;
 

@@ -234,6 +234,7 @@ module weir_lookup_stage
         f_q.meta <= meta_i;
         f_q.keyed <= keyed;
         f_q.payload <= keyed && parsed_i.payload_end > parsed_i.payload_start;
+        f_q.payload_bytes <= 21'(parsed_i.payload_end) - 21'(parsed_i.payload_start);
         f_q.key <= key_i;
         f_q.hash <= hash_i;
         f_q.from_lower <= from_lower_i;

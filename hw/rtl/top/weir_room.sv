@@ -7,8 +7,9 @@
 //
 // Frames ahead may have no fate yet. There is room for sure if there is whatever they do: each takes a descriptor, and twice
 // the bytes of its record (the pad at the ring's end is shorter than the record that did not fit); no record is due to be
-// passed by then, so neither is any chain's, and what a descriptor of theirs pins lies behind what is overwritten. Otherwise
-// the answer is looked for when they have left (drained_i). Where a record goes is asked again in frame order (place_o).
+// passed by then, so neither is any chain's, and what a descriptor of theirs pins lies behind what is overwritten. Records
+// that no chain holds any longer are passed before that is asked: none of them ever belongs to a chain again. Otherwise the
+// answer is looked for when the frames have left (drained_i). Where a record goes is asked again in frame order (place_o).
 //
 // Residents, the records of flows that lie in the ring, are kept in order in a memory beside it. Where that is full, the
 // oldest is passed as if its time had come.
@@ -33,7 +34,7 @@ module weir_room
     input  wire room_request_t              request_i,
     output room_answer_t                    answer_o,
     input  wire logic                       drained_i,    // no frame is ahead
-    input  wire logic [63:0]                ahead_i,      // bytes of the records of the frames ahead, two at most
+    input  wire logic [63:0]                ahead_i,      // bytes of the records of the frames ahead, three at most
     input  wire place_request_t             place_i,
     output record_place_t                          place_o,      // at once
     input  wire recorded_t                  recorded_i,
@@ -42,7 +43,8 @@ module weir_room
     input  wire pin_answer_t                pin_i,
     output table_request_t                  table_o,
     input  wire table_answer_t              table_i,
-    output verdict_request_t                verdict_o,
+    output verdict_request_t                verdict_o,    // until granted
+    input  wire logic                       verdict_ready_i,
     input  wire verdict_answer_t            verdict_i,
     output life_request_t                   life_o,
     input  wire logic                       life_done_i
@@ -54,8 +56,8 @@ module weir_room
     logic [31:0] generation_of;
   } resident_t;
 
-  typedef enum logic [3:0] {
-    IDLE, PLACE, PINNED, COUNT, COUNT_ASK, COUNT_PEEK, DECIDE, SCRUB, SCRUB_ASK, SCRUB_PEEK, SCRUB_LIFE,
+  typedef enum logic [4:0] {
+    IDLE, PLACE, PINNED, SKIP, SKIP_ASK, SKIP_PEEK, COUNT, COUNT_ASK, COUNT_PEEK, DECIDE, SCRUB, SCRUB_ASK, SCRUB_PEEK, SCRUB_LIFE,
     PINNED_AGAIN, ANSWER
   } state_e;
 
@@ -69,7 +71,7 @@ module weir_room
   logic [63:0] farthest, reach, place_left, place_size;
   logic [QUEUES_LOG2-1:0] place_queue;
   logic fits, due, wanted, self_made_q, unpinned_q, lossy, waits_q, placed_q, sent_q;
-  logic sure, exact_q, again_q;
+  logic sure, near, exact_q, again_q;
   logic [31:0] handovers_q;
   resident_t resident;
 
@@ -97,9 +99,10 @@ module weir_room
   always_comb begin
     farthest = written_q[queue] + ((size + ahead_i) << 1);
     reach = farthest + margin > ring ? farthest + margin - ring : '0;
-    sure = (lossy || descriptors_free_i[queue] > 32'd2) &&
-           written_q[queue] >= reach && !(at_q != tail_q[queue] && resident.position < reach) &&
-           32'((RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q)) + 32'd3 < (1 << RESIDENTS_LOG2) &&
+    near = at_q != tail_q[queue] && resident.position < reach;
+    sure = (lossy || descriptors_free_i[queue] > 32'd3) &&
+           written_q[queue] >= reach && !near &&
+           32'((RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q)) + 32'd4 < (1 << RESIDENTS_LOG2) &&
            (!pin_i.pinned || pin_i.lowest + ring >= farthest);
   end
 
@@ -136,14 +139,14 @@ module weir_room
         pin_o.valid = !sent_q;
         pin_o.queue_of = request_q.queue_of;
       end
-      COUNT_ASK, SCRUB_ASK: begin
+      COUNT_ASK, SCRUB_ASK, SKIP_ASK: begin
         table_o.valid = !sent_q;
         table_o.op = TABLE_NAME;
         table_o.slot = resident.slot;
         table_o.generation_of = resident.generation_of;
         table_o.now = request_q.now;
       end
-      COUNT_PEEK, SCRUB_PEEK: begin
+      COUNT_PEEK, SCRUB_PEEK, SKIP_PEEK: begin
         verdict_o.valid = !sent_q;
         verdict_o.slot = resident.slot;
         verdict_o.beat.op = VERDICT_HANDOVER;
@@ -195,8 +198,9 @@ module weir_room
         placed_q <= 1'b1;
         state_q  <= ANSWER;
       end else if (pin_i.valid && !pin_i.push && !exact_q) begin
-        again_q <= 1'b1;
-        state_q <= PLACE;
+        again_q <= !near;
+        state_q <= near ? SKIP_ASK : PLACE;
+        sent_q <= 1'b0;
       end else if (pin_i.valid && !pin_i.push) begin
         unpinned_q <= !pin_i.pinned || pin_i.lowest + ring >= last;
         if (!lossy) begin
@@ -206,6 +210,36 @@ module weir_room
           state_q  <= ANSWER;
         end else begin
           state_q <= SCRUB;
+        end
+      end
+      // Does the next record belong to a chain still?
+      SKIP:
+      if (sent_q) begin
+        sent_q  <= 1'b0;
+        state_q <= near ? SKIP_ASK : PINNED;
+      end
+      SKIP_ASK:
+      if (table_i.valid) begin
+        sent_q <= 1'b0;
+        if (table_i.live) begin
+          state_q <= SKIP_PEEK;
+        end else begin
+          at_q <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          head_q[queue] <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          state_q <= SKIP;
+        end
+      end
+      SKIP_PEEK:
+      if (!sent_q && !verdict_ready_i) begin
+        sent_q <= 1'b0;
+      end else if (verdict_i.valid) begin
+        sent_q <= 1'b0;
+        again_q <= wanted;
+        state_q <= PLACE;
+        if (!wanted) begin
+          at_q <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          head_q[queue] <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          state_q <= SKIP;
         end
       end
       // How many chains would have to be handed over?

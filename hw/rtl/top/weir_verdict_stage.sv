@@ -25,7 +25,6 @@ module weir_verdict_stage
     output logic                         ready_o,
     input  wire logic                    load_i,        // while ready_o
     input  wire frame_t                  frame_i,
-    input  wire logic [63:0]             payload_i,     // bytes
     output frame_t                       frame_o,       // the frame at hand
     output logic                         busy_o,
     output logic                         ahead_o,       // its verdict is not asked for yet
@@ -55,7 +54,6 @@ module weir_verdict_stage
   state_e state_q;
   frame_t f_q;
   logic sent_q, open_q, trouble, room, inspected, beats;
-  logic [63:0] payload_q;
   localparam logic [3:0] SUMMED = '1;
   logic [3:0] step_q;  // of the sums
 
@@ -178,7 +176,7 @@ module weir_verdict_stage
     unique case (step_q)
       4'd0: {count_o.also_of, count_o.also} = {7'(COUNTER_RECORDS_HELD), 64'(f_q.judged.held)};
       4'd1: {count_o.also_of, count_o.also} = {7'(COUNTER_LIST_ENTRIES), 64'(f_q.judged.entries)};
-      4'd2: {count_o.also_of, count_o.also} = {7'(COUNTER_PAYLOAD_BYTES), payload_q};
+      4'd2: {count_o.also_of, count_o.also} = {7'(COUNTER_PAYLOAD_BYTES), f_q.payload ? 64'(f_q.payload_bytes) : '0};
       4'd3: {count_o.also_of, count_o.also} = {7'(COUNTER_HITS), 64'(f_q.hits)};
       4'd4: begin
         count_o.also_of = 7'(COUNTER_CANDIDATES);
@@ -242,7 +240,6 @@ module weir_verdict_stage
     if (step_q != SUMMED) step_q <= step_q == (f_q.payload ? 4'd9 : 4'd0) ? SUMMED : step_q + 4'd1;
     if (load_i) begin
       f_q <= frame_i;
-      payload_q <= payload_i;
       open_q <= frame_i.open;
       sent_q <= 1'b0;
       step_q <= frame_i.cause == FATE_FRAME ? 4'd0 : SUMMED;
