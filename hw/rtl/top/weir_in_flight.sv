@@ -39,7 +39,7 @@ module weir_in_flight #(
   assign mark = state_q == COMPARE && equal && !read.answered;
   assign write = mark ? '{answered: 1'b1, number: number_q} : '{answered: 1'b0, number: push_number_i};
   assign full_o = DEPTH_LOG2'(tail_q - head_q) == '1;
-  assign near_o = (DEPTH_LOG2 + 1)'(tail_q - head_q) + (DEPTH_LOG2 + 1)'(5) >= (DEPTH_LOG2 + 1)'(1 << DEPTH_LOG2);
+  assign near_o = 32'((DEPTH_LOG2 + 1)'(tail_q - head_q)) + 32'd5 >= (1 << DEPTH_LOG2);
   assign valid_o = state_q == DONE;
 
   weir_ram_1r1w #(
