@@ -22,6 +22,7 @@ module formal_in_flight #(
   ) dut (
       .*,
       .full_o (full),
+      .near_o (),
       .valid_o(valid),
       .open_o (open)
   );

@@ -18,6 +18,7 @@ module formal_turns
     input wire logic commands_done_i,
     input wire logic frame_done_i,
     input wire logic frame_waited_i,
+    input wire logic drained_i,
     input wire logic writer_idle_i
 );
 
@@ -40,12 +41,14 @@ module formal_turns
   );
 
   logic started_q = 1'b0;
-  logic wanted_q, over_q, inside_q, tried_q, frame_q;
+  logic wanted_q, over_q, inside_q, tried_q, frame_q, passed_q;
+  logic drained_q;
   work_e before_q;
 
   always_ff @(posedge clk_i) begin
     started_q <= 1'b1;
     before_q <= work;
+    drained_q <= drained_i;
     // What was asked for and has not begun.
     wanted_q <= !rst_i && (wanted_q || flush_i) && !ending_begun_i;
     over_q <= !rst_i && (over_q || over_i) && !go_ending;
@@ -53,8 +56,10 @@ module formal_turns
     inside_q <= !rst_i && (inside_q || go_ending) && !ended;
     // The commands had their turn since anything else had.
     tried_q <= !rst_i && work == COMMANDS && commands_done_i;
-    // A frame has begun and has no fate.
+    // A frame has begun and has not left the first stage.
     frame_q <= !rst_i && (frame_q || go_frame) && !frame_done_i;
+    // It has passed an ending.
+    passed_q <= !rst_i && work == ENDING && go_frame || passed_q && work != ENDING;
 
     // Workers say that they are done when they work.
     assume (rst_i || started_q);
@@ -70,6 +75,8 @@ module formal_turns
       assert (flush == wanted_q);
       // Whoever has its turn keeps it until it is done; only an ending without room lets a frame pass.
       if (go_ending || go_commands) assert (work == NOTHING);
+      // They find every frame ahead with its fate.
+      if (go_ending || go_commands) assert (drained_i);
       if (go_frame && work != NOTHING) assert (work == ENDING && ending_stalled_i && !may_wait_i);
       // Order: endings, commands that have not just been tried, frames.
       if (go_commands || (go_frame && work == NOTHING)) assert (!wanted_q && !over_q);
@@ -78,12 +85,14 @@ module formal_turns
       // A frame that can wait does not pass commands that found no room.
       if (go_frame && may_wait_i) assert (!pending_i);
       // An ending goes on after the frame that passed it, and before anything else.
-      if (inside_q) assert (work == ENDING || work == FRAME);
+      if (inside_q) assert (work == ENDING || work == FRAME || work == NOTHING);
+      if (inside_q && work == NOTHING) assert (!go_commands && !go_frame && !go_ending);
+      if (before_q == NOTHING && work == ENDING && inside_q && passed_q) assert (drained_q);
       if (work == ENDING) assert (inside_q);
-      // A fate for each frame that has begun, and one only.
+      // Each frame that has begun leaves the first stage, once.
       assert (frame_q == (work == FRAME));
       if (pop) assert (frame_q && frame_done_i && !frame_waited_i);
-      if (rest) assert (!wanted_q && !over_q && !inside_q && !frame_q && writer_idle_i);
+      if (rest) assert (!wanted_q && !over_q && !inside_q && !frame_q && drained_i && writer_idle_i);
       if (before_q == NOTHING && work == FRAME) assert (!inside_q);
     end
   end

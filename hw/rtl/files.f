@@ -50,6 +50,10 @@ hw/rtl/top/weir_ending.sv
 hw/rtl/top/weir_commands.sv
 hw/rtl/top/weir_scanner.sv
 hw/rtl/top/weir_turns.sv
+hw/rtl/top/weir_lookup_stage.sv
+hw/rtl/top/weir_scan_stage.sv
+hw/rtl/top/weir_judge_stage.sv
+hw/rtl/top/weir_verdict_stage.sv
 hw/rtl/top/weir_frame.sv
 hw/rtl/top/weir_core.sv
 hw/rtl/spike/weir_flow_parse.sv

@@ -1,11 +1,14 @@
 //! The PCI function around the RTL: configuration space, registers, interrupts, DMA mappings; and the hand that feeds it
 //! frames.
 
+mod frames;
+
 use crate::core::{
-    BEAT, COUNTERS, Core, DESCRIPTORS_MAX, Doorbells, FLOW_ENTRIES, Input, Output, Pin, QUEUES, QueueSettings, Settings,
+    COUNTERS, Core, DESCRIPTORS_MAX, Doorbells, FLOW_ENTRIES, Input, Output, Pin, QUEUES, QueueSettings, Settings,
 };
 use crate::tables::{Classes, HEADER, fill, fits};
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 use weir_contract::constants as c;
@@ -28,7 +31,7 @@ use weir_sim::pipeline::TransmitSink;
 use weir_sim::queue::{Queue, Ring};
 use weir_sim::registers::{Registers, Write, record_error};
 use weir_sim::tables::{Image, Refusal, Tables};
-use weir_sim::{Frame, Offer, Transmitted};
+use weir_sim::Transmitted;
 
 /// How the RTL is driven.
 #[derive(Debug, Clone, Copy, Default)]
@@ -67,8 +70,8 @@ struct Shell {
     held: [Option<u32>; 2],
     /// Sizes of the resident tables, by epoch.
     classes: Vec<(u32, Classes)>,
-    /// Number of the frame that is inside and waits.
-    inside: Option<u64>,
+    /// Numbers of frames that are inside and have no fate, in order.
+    inside: VecDeque<u64>,
     ending: bool,
     last: Last,
     /// Counted around the RTL.
@@ -110,7 +113,7 @@ impl RtlDevice {
             queues: 0,
             held: [None; 2],
             classes: Vec::new(),
-            inside: None,
+            inside: VecDeque::new(),
             ending: false,
             last: Last::default(),
             around: Counters::default(),
@@ -123,17 +126,6 @@ impl RtlDevice {
         };
         shell.restart();
         Some(RtlDevice(Rc::new(RefCell::new(shell))))
-    }
-
-    /// A frame arrives at the port. With SOURCE_WAITS set, [`Offer::Wait`] asks the caller to let the host catch up and
-    /// to offer the same frame again. A device that is not enabled takes frames without notice.
-    pub fn offer(&self, frame: &Frame<'_>) -> Offer {
-        self.0.borrow_mut().offer(frame, false)
-    }
-
-    /// A frame arrives from a source that cannot wait, whatever SOURCE_WAITS says.
-    pub fn offer_lossy(&self, frame: &Frame<'_>) -> Offer {
-        self.0.borrow_mut().offer(frame, true)
     }
 
     /// The source has ended: every flow entry ends and its flow record is written. `false`: rings are full, call again
@@ -170,12 +162,6 @@ impl RtlDevice {
     /// Clock cycles so far.
     pub fn cycles(&self) -> u64 {
         self.0.borrow().cycles
-    }
-
-    /// Frames one behind the other as fast as the port takes them, none waiting for the host: clock cycles from the first
-    /// beat until the last frame has its fate.
-    pub fn stream(&self, frames: &[Frame<'_>]) -> u64 {
-        self.0.borrow_mut().stream(frames)
     }
 
     /// Let something take what the device transmits. It must not call the device.
@@ -237,7 +223,7 @@ impl Shell {
         self.producers = Default::default();
         self.written = [0; QUEUES];
         self.last = Last::default();
-        self.inside = None;
+        self.inside.clear();
         self.ending = false;
         self.leaving.clear();
         for _ in 0..2 * FLOW_ENTRIES + 16 {
@@ -350,77 +336,6 @@ impl Shell {
 
     fn is_enabled(&self) -> bool {
         self.registers.get(r::CONTROL) as u32 & Control::ENABLE.0 != 0
-    }
-
-    fn offer(&mut self, frame: &Frame<'_>, lossy: bool) -> Offer {
-        if !self.is_enabled() {
-            return Offer::Accepted;
-        }
-        let expired = self.last.expired;
-        if self.inside != Some(frame.number) {
-            self.push(frame, lossy);
-        }
-        self.input.set(Pin::Hold, false);
-        let out = self.until(|out| out.taken() || out.waits());
-        self.input.set(Pin::Hold, true);
-        let offer = if out.taken() {
-            self.inside = None;
-            self.settle();
-            Offer::Accepted
-        } else {
-            self.inside = Some(frame.number);
-            Offer::Wait
-        };
-        if self.last.expired && !expired {
-            self.cause(InterruptCause::WATCHDOG);
-        }
-        self.tell();
-        offer
-    }
-
-    fn stream(&mut self, frames: &[Frame<'_>]) -> u64 {
-        let begin = self.cycles;
-        let mut taken = 0;
-        self.input.set(Pin::Hold, false);
-        self.input.set(Pin::Lossy, true);
-        for frame in frames {
-            self.input.frame(frame.number, frame.time, frame.link, frame.wire_length);
-            let beats = frame.data.chunks(BEAT);
-            let last = beats.len().saturating_sub(1);
-            for (n, beat) in beats.enumerate() {
-                self.input.beat(beat, n == last);
-                while {
-                    let out = self.tick();
-                    taken += usize::from(out.taken());
-                    !out.ready()
-                } {}
-            }
-        }
-        self.input.set(Pin::Valid, false);
-        while taken < frames.len() {
-            taken += usize::from(self.tick().taken());
-        }
-        let cycles = self.cycles - begin;
-        self.input.set(Pin::Hold, true);
-        self.settle();
-        self.tell();
-        cycles
-    }
-
-    fn push(&mut self, frame: &Frame<'_>, lossy: bool) {
-        self.input.frame(frame.number, frame.time, frame.link, frame.wire_length);
-        self.input.set(Pin::Lossy, lossy);
-        let mut beats = frame.data.chunks(BEAT).peekable();
-        let mut beat = beats.next().unwrap_or(&[]);
-        loop {
-            self.input.beat(beat, beats.peek().is_none());
-            self.until(Output::ready);
-            match beats.next() {
-                Some(next) => beat = next,
-                None => break,
-            }
-        }
-        self.input.set(Pin::Valid, false);
     }
 
     fn finish(&mut self, time: u64) -> bool {

@@ -67,13 +67,17 @@ fn made_image(seed: u64) -> Vec<u8> {
 
 /// Frames of few conversations: made ones with the fragments' letters in their payloads.
 fn conversations(seed: u64, count: usize) -> Vec<common::Frame> {
+    conversations_of(seed, count, 24)
+}
+
+fn conversations_of(seed: u64, count: usize, flows: u64) -> Vec<common::Frame> {
     let mut r = Random(seed);
     let mut next: Vec<[u32; 2]> =
-        (0..24).map(|_| [r.below(u64::from(u32::MAX)) as u32, r.below(1 << 32) as u32]).collect();
-    let mut opened = vec![0u8; 24];
+        (0..flows).map(|_| [r.below(u64::from(u32::MAX)) as u32, r.below(1 << 32) as u32]).collect();
+    let mut opened = vec![0u8; flows as usize];
     (0..count)
         .map(|n| {
-            let flow = r.below(24) as usize;
+            let flow = r.below(flows) as usize;
             let d = r.below(2) as usize;
             let ends = [([10, 0, 0, flow as u8], 1000 + flow as u16), ([10, 0, 1, 1], 80)];
             let (from, to) = (ends[d], ends[1 - d]);
@@ -194,6 +198,36 @@ fn made_frames_of_every_kind() {
     let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
     println!("{sum:?}");
     assert!(sum.descriptors > 100, "{sum:?}");
+}
+
+/// Frames behind one another, in each stage one; many are of one flow. What the host does comes between: what the frames
+/// find must not depend on how many were under way.
+#[test]
+fn frames_behind_one_another() {
+    let seed = seed();
+    let count = setting("WEIR_FRAMES", 1500);
+    let image = made_image(seed);
+    let wide = |shape: Shape| Shape { behind: 24, ..shape };
+    let flushes = |shape: Shape| Shape { flushes: true, ..shape };
+    let shapes = [
+        wide(Shape::default()),
+        wide(Shape { inline: true, report_interval: 1, queues: 4, ..Shape::default() }),
+        flushes(Shape { behind: 5, ..narrow(true, true) }),
+        // A source that cannot wait: records and descriptors are lost in mid-stream, flows get holes and lose them.
+        wide(Shape { drains: 4, ..wide_records(narrow(false, true)) }),
+        flushes(Shape { behind: 6, ..wide_records(narrow(false, false)) }),
+        wide(Shape { jumps: 0, drains: 3, ..narrow(false, true) }),
+        Shape { behind: 90, drains: 8, ..unread(512) },
+        wide(Shape { watchdog_frames: 40, beats: false, fail_open: false, ..Shape::default() }),
+    ];
+    for (n, shape) in shapes.iter().enumerate() {
+        for flows in [2, 24] {
+            let frames = conversations_of(seed + n as u64, count, flows);
+            let Some(sum) = compare(&[image.clone()], &frames, shape, seed + n as u64) else { return };
+            println!("{n}, {flows} flows: {sum:?}");
+            assert!(sum.history > 5 && sum.flow_records > 1, "{sum:?}");
+        }
+    }
 }
 
 /// Tables change while frames pass.

@@ -2,16 +2,20 @@
 //
 // Function: for each frame, in this order, the records that its literal hits lead to (at most `list_entries` of them),
 // those of its armed guards by number, and the header table; which held first, their scopes, and the guards that led to
-// one (hw-sim/src/pipeline/judge.rs). Latency: 12 cycles and one per record asked. Throughput: one record per cycle, one
-// hit per cycle, eight cycles per frame more. Back-pressure: facts_ready_o, hit_ready_o, fired_ready_o.
+// one (hw-sim/src/pipeline/judge.rs). Latency: 15 cycles and one per record asked. Throughput: one record per cycle in
+// either half, one hit per cycle, eight cycles per frame more. Back-pressure: facts_ready_o, hit_ready_o, fired_ready_o.
 //
-// The guards that fired come by themselves: text facts are known only when the payload has passed, hits are judged before.
+// Two halves, a frame in each, with a copy of lists and records for either. The first asks what header table and hits lead
+// to. The guards that fired come by themselves: text facts are known only when the payload has passed, hits are judged before;
+// the second half goes on with the sums of the first while that takes the facts of the next frame.
+//
 // Of the header table only the rows are asked whose sets admit the frame's classes (weir_header_rows), and that before the
 // first hit can come; its first record that holds is kept apart, for it counts behind those of hits and guards.
 //
 //     facts ─► class rows (4) ────────────────────────┐
 //        ├───► header rows ─► header table ─┐         │
-//     hits ──► sequencer ─► lists ──────────┴► records ─► record_says ─► sums ─► judged
+//     hits ──► sequencer ─► lists ──────────┴► records ─► record_says ─► sums ─┐
+//     guards ► sequencer ─► lists ───────────► records ─► record_says ─────────┴► sums ─► judged
 //
 // Sets are kept by class: one row says to which sets a class belongs, so that a frame reads four rows once, and a record
 // only selects a bit of each.
@@ -52,64 +56,74 @@ module weir_judge
     input  wire logic [1023:0]         write_data_i
 );
 
-  typedef enum logic [3:0] {
-    IDLE    = 4'd0,
-    ROWS    = 4'd1,
-    HEADER  = 4'd2,
-    HITS    = 4'd3,
-    LIST    = 4'd4,
-    FIRED   = 4'd5,
-    GUARDS  = 4'd6,
-    GUARD   = 4'd7,
-    ENDING  = 4'd8
+  typedef enum logic [2:0] {
+    IDLE   = 3'd0,
+    ROWS   = 3'd1,
+    HEADER = 3'd2,
+    HITS   = 3'd3,
+    LIST   = 3'd4,
+    PASS   = 3'd5   // to the second half
   } state_e;
+
+  typedef enum logic [2:0] {
+    FREE   = 3'd0,
+    FIRED  = 3'd1,
+    GUARDS = 3'd2,
+    GUARD  = 3'd3,
+    ENDING = 3'd4
+  } second_e;
 
   // A record to ask, on its way through lists, records and the question.
   typedef struct packed {
     logic               valid;
-    logic               ending;   // of the frame
-    logic               header;   // from the header table, else from a list
-    logic               guard;    // from a guard, else (in a list) from a hit
-    logic [5:0]         number;   // of the guard
+    logic               header;   // from the header table, else from a hit
     logic signed [20:0] position; // of the hit
   } ask_t;
 
+  // The same in the second half.
+  typedef struct packed {
+    logic       valid;
+    logic       ending;  // of the frame
+    logic [5:0] number;  // of the guard
+  } ask_guard_t;
+
   state_e state_q, state_d;
-  frame_facts_t facts_q;  // the last question is two cycles old when the next frame's come
-  logic [63:0] guards_q, guards_d, fired_q, fired_d;
+  frame_facts_t facts_q, second_facts_q;  // the last question is two cycles old when the next frame's come
   logic [31:0] entries_q, entries_d, at_q, at_d, left_q, left_d;
   logic signed [20:0] position_q, position_d;
-  logic limited_q, limited_d, scan_limit_q, scan_limit_d;
+  logic limited_q, limited_d, scan_limit_q, scan_limit_d, pass;
+  second_e second_q, second_d;
+  logic [63:0] guards_q, guards_d, fired_q, fired_d, heard_q;
+  logic [31:0] guard_at_q, guard_at_d, guard_left_q, guard_left_d;
   logic [5:0] number_q, number_d;
-  logic [63:0] heard_q;
-  logic [31:0] counted_q;
+  logic second_limited_q, second_scan_limit_q;
   list_range_t [1:0][GUARDS_MAX-1:0] guard_lists_q;
   logic [1:0][63:0] armed_q;
-  logic bank, take_facts, rows_q, row_valid, rows_done;
+  logic bank, second_bank, take_facts, rows_q, row_valid, rows_done;
   logic [10:0] row;
-  ask_t ask;
+  ask_t ask, ask_1_q, ask_2_q, ask_3_q;
+  ask_guard_t ask_guard, guard_1_q, guard_2_q, guard_3_q;
 
   assign bank = facts_q.bank;
+  assign second_bank = second_facts_q.bank;
+  // Every question of the frame was answered, and what the second half asked before.
+  assign pass = state_q == PASS && !ask_1_q.valid && !ask_2_q.valid && second_q == FREE && !guard_1_q.ending &&
+                !guard_2_q.ending;
 
   // ---- what is asked next
   always_comb begin
     state_d = state_q;
-    guards_d = guards_q;
-    fired_d = fired_q;
     entries_d = entries_q;
     at_d = at_q;
     left_d = left_q;
     position_d = position_q;
     limited_d = limited_q;
     scan_limit_d = scan_limit_q;
-    number_d = number_q;
-    fired_ready_o = 1'b0;
     facts_ready_o = 1'b0;
     hit_ready_o = 1'b0;
     take_facts = 1'b0;
     ask = '0;
     ask.position = position_q;
-    ask.number = number_q;
     unique case (state_q)
       IDLE: begin
         facts_ready_o = 1'b1;
@@ -131,7 +145,7 @@ module weir_judge
         if (hit_valid_i) begin
           if (hit_i.ending) begin
             scan_limit_d = hit_i.total.limit;
-            state_d = FIRED;
+            state_d = PASS;
           end else if (!limited_q) begin
             at_d = hit_i.list_start;
             left_d = 32'(hit_i.list_count);
@@ -153,38 +167,53 @@ module weir_judge
           if (left_q == 32'd1) state_d = HITS;
         end
       end
+      default: if (pass) state_d = IDLE;
+    endcase
+  end
+
+  always_comb begin
+    second_d = second_q;
+    guards_d = guards_q;
+    fired_d = fired_q;
+    guard_at_d = guard_at_q;
+    guard_left_d = guard_left_q;
+    number_d = number_q;
+    fired_ready_o = 1'b0;
+    ask_guard = '0;
+    ask_guard.number = number_q;
+    unique case (second_q)
+      FREE: if (pass) second_d = FIRED;
       FIRED: begin
         fired_ready_o = 1'b1;
         if (fired_valid_i) begin
           fired_d = fired_i;
-          fired_d[GUARD_CANDIDATE_LIMIT] = fired_i[GUARD_CANDIDATE_LIMIT] || scan_limit_q;
-          fired_d[GUARD_LIST_LIMIT] = fired_i[GUARD_LIST_LIMIT] || limited_q;
-          guards_d = fired_d & armed_q[bank];
-          state_d = GUARDS;
+          fired_d[GUARD_CANDIDATE_LIMIT] = fired_i[GUARD_CANDIDATE_LIMIT] || second_scan_limit_q;
+          fired_d[GUARD_LIST_LIMIT] = fired_i[GUARD_LIST_LIMIT] || second_limited_q;
+          guards_d = fired_d & armed_q[second_bank];
+          second_d = GUARDS;
         end
       end
       GUARDS: begin
         number_d = '0;
         for (int unsigned n = 64; n > 0; n--) if (guards_q[n-1]) number_d = 6'(n - 1);
         if (guards_q == '0) begin
-          state_d = ENDING;
+          second_d = ENDING;
         end else begin
           guards_d[number_d] = 1'b0;
-          at_d = guard_lists_q[bank][number_d].start;
-          left_d = guard_lists_q[bank][number_d].count;
-          state_d = GUARD;
+          guard_at_d = guard_lists_q[second_bank][number_d].start;
+          guard_left_d = guard_lists_q[second_bank][number_d].count;
+          second_d = GUARD;
         end
       end
       GUARD: begin
-        ask.valid = 1'b1;
-        ask.guard = 1'b1;
-        at_d = at_q + 32'd1;
-        left_d = left_q - 32'd1;
-        if (left_q == 32'd1) state_d = GUARDS;
+        ask_guard.valid = 1'b1;
+        guard_at_d = guard_at_q + 32'd1;
+        guard_left_d = guard_left_q - 32'd1;
+        if (guard_left_q == 32'd1) second_d = GUARDS;
       end
       default: begin
-        ask.ending = 1'b1;
-        state_d = IDLE;
+        ask_guard.ending = 1'b1;
+        second_d = FREE;
       end
     endcase
   end
@@ -195,37 +224,47 @@ module weir_judge
     entries_q <= entries_d;
     at_q <= at_d;
     left_q <= left_d;
+    guard_at_q <= guard_at_d;
+    guard_left_q <= guard_left_d;
     position_q <= position_d;
     limited_q <= limited_d;
     scan_limit_q <= scan_limit_d;
     number_q <= number_d;
     if (take_facts) facts_q <= facts_i;
-    if (state_q == ENDING) begin
-      heard_q   <= fired_q;
-      counted_q <= entries_q;
+    if (pass) begin
+      second_facts_q <= facts_q;
+      second_limited_q <= limited_q;
+      second_scan_limit_q <= scan_limit_q;
     end
+    if (second_q == ENDING) heard_q <= fired_q;
     if (write_i && write_table_i == 3'd3) begin
       guard_lists_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:0];
       armed_q[write_bank_i][write_address_i[5:0]] <= write_data_i[63:32] != '0;
     end
     // Tables outlive a reset of the frame path; a bank that was never loaded is never in use.
-    if (rst_i) state_q <= IDLE;
-    else state_q <= state_d;
+    if (rst_i) begin
+      state_q  <= IDLE;
+      second_q <= FREE;
+    end else begin
+      state_q  <= state_d;
+      second_q <= second_d;
+    end
   end
 
   // ---- lists and header table, then records
-  ask_t ask_1_q, ask_2_q, ask_3_q;
   logic [RECORDS_LOG2-1:0] listed, headed, id, id_2_q, id_3_q;
+  logic [RECORDS_LOG2-1:0] guard_id, guard_id_2_q, guard_id_3_q;
   // Behind what is asked stands what only explains.
   localparam int unsigned RECORD_BITS = 8 * 76;
   localparam int unsigned HEADER_PIECE = 720;
   logic write_ports, write_addresses;
   assign write_ports = write_i && write_table_i == 3'd4;
   assign write_addresses = write_i && write_table_i == 3'd5;
-  logic [RECORD_BITS-1:0] record_bits;
-  record_t record_of;
-  logic bank_1_q;
+  logic [RECORD_BITS-1:0] record_bits, guard_bits;
+  record_t record_of, guard_record;
+  logic bank_1_q, second_bank_1_q;
   assign record_of = record_t'(768'(record_bits));
+  assign guard_record = record_t'(768'(guard_bits));
 
   weir_ram_1r1w #(
       .ADDRESS_BITS(LISTS_LOG2 + 1),
@@ -237,6 +276,18 @@ module weir_judge
       .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
       .read_address_i ({bank, at_q[LISTS_LOG2-1:0]}),
       .read_data_o    (listed)
+  );
+
+  weir_ram_1r1w #(
+      .ADDRESS_BITS(LISTS_LOG2 + 1),
+      .DATA_BITS   (RECORDS_LOG2)
+  ) guard_lists (
+      .clk_i          (clk_i),
+      .write_i        (write_i && write_table_i == 3'd0),
+      .write_address_i({write_bank_i, write_address_i[LISTS_LOG2-1:0]}),
+      .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
+      .read_address_i ({second_bank, guard_at_q[LISTS_LOG2-1:0]}),
+      .read_data_o    (guard_id)
   );
 
   weir_header_rows #(
@@ -287,11 +338,23 @@ module weir_judge
       .read_data_o    (record_bits)
   );
 
+  weir_ram_1r1w #(
+      .ADDRESS_BITS(RECORDS_LOG2 + 1),
+      .DATA_BITS   (RECORD_BITS)
+  ) guard_records (
+      .clk_i          (clk_i),
+      .write_i        (write_i && write_table_i == 3'd1),
+      .write_address_i({write_bank_i, write_address_i[RECORDS_LOG2-1:0]}),
+      .write_data_i   (write_data_i[RECORD_BITS-1:0]),
+      .read_address_i ({second_bank_1_q, guard_id}),
+      .read_data_o    (guard_bits)
+  );
+
   // ---- to which sets the frame's classes belong
   logic [1:0][PORT_SETS-1:0] port_rows;
   logic [1:0][ADDRESS_SETS-1:0] address_rows;
-  logic [1:0][PORT_SETS-1:0] ports_q;        // source, destination
-  logic [1:0][ADDRESS_SETS-1:0] addresses_q;
+  logic [1:0][PORT_SETS-1:0] ports_q, second_ports_q;  // source, destination
+  logic [1:0][ADDRESS_SETS-1:0] addresses_q, second_addresses_q;
 
   for (genvar end_of = 0; end_of < 2; end_of++) begin : g_end
     logic [15:0] port_class, address_class;
@@ -329,82 +392,113 @@ module weir_judge
       ports_q <= port_rows;
       addresses_q <= address_rows;
     end
+    if (pass) begin
+      second_ports_q <= ports_q;
+      second_addresses_q <= addresses_q;
+    end
   end
 
   // ---- the question
-  said_t said, said_q;
-  logic members;
-  logic [7:0] scopes_q;
+  said_t said, said_q, guard_said, guard_said_q;
+  logic [7:0] scopes_q, guard_scopes_q;
+
+  function automatic logic members(input record_t r, input logic [1:0][PORT_SETS-1:0] ports,
+                                   input logic [1:0][ADDRESS_SETS-1:0] addresses);
+    return ports[0][($clog2(PORT_SETS))'(r.source_ports)] && ports[1][($clog2(PORT_SETS))'(r.destination_ports)] &&
+           addresses[0][($clog2(ADDRESS_SETS))'(r.source_addresses)] &&
+           addresses[1][($clog2(ADDRESS_SETS))'(r.destination_addresses)];
+  endfunction
+
   always_comb begin
-    members = ports_q[0][($clog2(PORT_SETS))'(record_of.source_ports)] &&
-              ports_q[1][($clog2(PORT_SETS))'(record_of.destination_ports)] &&
-              addresses_q[0][($clog2(ADDRESS_SETS))'(record_of.source_addresses)] &&
-              addresses_q[1][($clog2(ADDRESS_SETS))'(record_of.destination_addresses)];
-    said = record_says(record_of, facts_q, members, !ask_2_q.header && !ask_2_q.guard,
+    said = record_says(record_of, facts_q, members(record_of, ports_q, addresses_q), !ask_2_q.header,
                        ask_2_q.position);
+    guard_said = record_says(guard_record, second_facts_q,
+                             members(guard_record, second_ports_q, second_addresses_q), 1'b0, '0);
   end
 
   always_ff @(posedge clk_i) begin
     ask_1_q <= ask;
     ask_2_q <= ask_1_q;
     ask_3_q <= ask_2_q;
+    guard_1_q <= ask_guard;
+    guard_2_q <= guard_1_q;
+    guard_3_q <= guard_2_q;
     bank_1_q <= bank;
+    second_bank_1_q <= second_bank;
     id_2_q <= id;
     id_3_q <= id_2_q;
+    guard_id_2_q <= guard_id;
+    guard_id_3_q <= guard_id_2_q;
     said_q <= said;
+    guard_said_q <= guard_said;
     scopes_q <= record_of.scopes;
+    guard_scopes_q <= guard_record.scopes;
     if (rst_i) begin
       ask_1_q <= '0;
       ask_2_q <= '0;
       ask_3_q <= '0;
+      guard_1_q <= '0;
+      guard_2_q <= '0;
+      guard_3_q <= '0;
     end
   end
 
   // ---- sums
-  judged_t sum_q, sum;
-  logic [31:0] header_first_q, header_first;
+  judged_t sum_q, sum, second_sum_q, second_sum;
+  logic [31:0] header_first_q, header_first, second_first_q;
   logic [63:0] wanted_q, wanted;  // guards with a record that the lasting facts allow
+  localparam judged_t NONE_HELD = '{first: RECORD_NONE, default: '0};
+
   always_comb begin
     sum = sum_q;
-    wanted = wanted_q;
     header_first = header_first_q;
-    if (ask_3_q.valid) begin
-      if (ask_3_q.guard && said_q.lasting) wanted[ask_3_q.number] = 1'b1;
-      if (said_q.holds) begin
-        sum.held = sum_q.held + 32'd1;
-        sum.scopes = sum_q.scopes | scopes_q;
-        if (ask_3_q.header) begin
-          if (header_first_q == RECORD_NONE) header_first = 32'(id_3_q);
-        end else if (sum_q.first == RECORD_NONE) begin
-          sum.first = 32'(id_3_q);
-        end
-        if (ask_3_q.guard) sum.guards[ask_3_q.number] = 1'b1;
-        sum.by_header = sum_q.by_header || ask_3_q.header;
-        sum.by_guard = sum_q.by_guard || ask_3_q.guard;
-        sum.by_literal = sum_q.by_literal || !(ask_3_q.header || ask_3_q.guard);
+    if (ask_3_q.valid && said_q.holds) begin
+      sum.held = sum_q.held + 32'd1;
+      sum.scopes = sum_q.scopes | scopes_q;
+      if (ask_3_q.header) begin
+        sum.by_header = 1'b1;
+        if (header_first_q == RECORD_NONE) header_first = 32'(id_3_q);
+      end else begin
+        sum.by_literal = 1'b1;
+        if (sum_q.first == RECORD_NONE) sum.first = 32'(id_3_q);
       end
     end
-    if (ask_3_q.ending) begin
-      if (sum_q.first == RECORD_NONE) sum.first = header_first_q;
-      sum.entries = counted_q;
-      sum.heard = heard_q & (wanted_q | ~PAYLOAD_FACTS);
+    second_sum = second_sum_q;
+    wanted = wanted_q;
+    if (guard_3_q.valid) begin
+      if (guard_said_q.lasting) wanted[guard_3_q.number] = 1'b1;
+      if (guard_said_q.holds) begin
+        second_sum.held = second_sum_q.held + 32'd1;
+        second_sum.scopes = second_sum_q.scopes | guard_scopes_q;
+        if (second_sum_q.first == RECORD_NONE) second_sum.first = 32'(guard_id_3_q);
+        second_sum.guards[guard_3_q.number] = 1'b1;
+        second_sum.by_guard = 1'b1;
+      end
+    end
+    if (guard_3_q.ending) begin
+      if (second_sum_q.first == RECORD_NONE) second_sum.first = second_first_q;
+      second_sum.heard = heard_q & (wanted_q | ~PAYLOAD_FACTS);
     end
   end
 
   always_ff @(posedge clk_i) begin
-    judged_o <= sum;
-    if (rst_i || ask_3_q.ending) begin
-      sum_q <= '0;
-      sum_q.first <= RECORD_NONE;
-      header_first_q <= RECORD_NONE;
+    judged_o <= second_sum;
+    second_sum_q <= second_sum;
+    wanted_q <= wanted;
+    sum_q <= sum;
+    header_first_q <= header_first;
+    if (pass) begin
+      second_sum_q <= sum;
+      second_sum_q.entries <= entries_q;
+      second_first_q <= header_first;
       wanted_q <= '0;
-    end else begin
-      sum_q <= sum;
-      wanted_q <= wanted;
-      header_first_q <= header_first;
+    end
+    if (rst_i || pass) begin
+      sum_q <= NONE_HELD;
+      header_first_q <= RECORD_NONE;
     end
     if (rst_i) valid_o <= 1'b0;
-    else valid_o <= ask_3_q.ending;
+    else valid_o <= guard_3_q.ending;
   end
 
   if (PORT_SETS > 1024 || ADDRESS_SETS > 1024) begin : g_check

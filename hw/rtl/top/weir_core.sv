@@ -1,8 +1,8 @@
 // The frame path: frames and commands in, verdicts, history, descriptors and flow records out.
 //
-// Function: hw-sim's pipeline. Frames are parsed and kept while they come; one at a time is then taken through its stages
-// (weir_frame), between two of them commands (weir_commands) and endings. Latency: parsing 26 cycles behind a frame's last
-// beat, then that of weir_frame. Throughput: see weir_frame. Back-pressure: ready_o before a frame's first beat; inside
+// Function: hw-sim's pipeline. Frames are parsed and kept while they come, then taken through four stages one behind the
+// other (weir_frame); commands (weir_commands) and endings find the stages empty. Latency: parsing 26 cycles behind a frame's
+// last beat, then that of weir_frame. Throughput: see weir_frame. Back-pressure: ready_o before a frame's first beat; inside
 // everything waits for the host's rings and memory alone.
 //
 //     beats ─┬► parser ─────► parsed ─┐
@@ -20,6 +20,7 @@ module weir_core
   import weir_verdict_pkg::*;
   import weir_dma_pkg::*;
   import weir_core_pkg::*;
+  import weir_frame_pkg::*;
 #(
     parameter int unsigned BYTES = 64,
     parameter int unsigned QUEUES_LOG2 = 1,
@@ -102,10 +103,12 @@ module weir_core
   logic [15:0] first_word, read_address, free_word;
   logic [19:0] frame_length;
   logic [511:0] buffer_word, message_word;
-  logic [15:0] message_address;
+  logic [15:0] message_address, scan_address;
+  logic [511:0] scan_buffer_word;
   logic parsed_valid, head_valid, meta_valid, pop;
   parsed_t parsed_out, parsed;
-  frame_meta_t meta_in, meta;
+  frame_meta_t meta_in, meta, fate_meta;
+  logic fate;
   logic [3:0] held_q;
 
   assign ready_o = open_q || (buffer_ready && held_q < 4'd8);
@@ -153,7 +156,9 @@ module weir_core
       .data_o     (buffer_word),
       .address_b_i(message_address),
       .data_b_o   (message_word),
-      .free_i     (pop),
+      .address_c_i(scan_address),
+      .data_c_o   (scan_buffer_word),
+      .free_i     (fate),
       .free_word_i(free_word)
   );
 
@@ -184,10 +189,10 @@ module weir_core
   );
 
   always_comb begin
-    free_word = meta.word + 16'((21'(meta.length_of) + 21'd63) >> 6);
-    if (meta.length_of == '0) free_word = meta.word + 16'd1;
-    if (32'(meta.length_of) > (32'(FRAME_LENGTH_MAX) / 64 + 1) * 64) begin
-      free_word = meta.word + 16'(32'(FRAME_LENGTH_MAX) / 64 + 1);
+    free_word = fate_meta.word + 16'((21'(fate_meta.length_of) + 21'd63) >> 6);
+    if (fate_meta.length_of == '0) free_word = fate_meta.word + 16'd1;
+    if (32'(fate_meta.length_of) > (32'(FRAME_LENGTH_MAX) / 64 + 1) * 64) begin
+      free_word = fate_meta.word + 16'(32'(FRAME_LENGTH_MAX) / 64 + 1);
     end
   end
 
@@ -204,11 +209,12 @@ module weir_core
   // ---- who is at work
   work_e work;
   logic go_ending, go_commands, go_frame, ending_done, commands_done, frame_done, frame_waited, waits_new;
+  logic drained;
   logic commands_pending, may_wait, ending_stalled, flush_asked, ending_begun, item_ready;
 
   assign lossy = head_lossy;
   assign may_wait = config_i.source_waits && !lossy;
-  assign taken_o = pop;
+  assign taken_o = fate;
 
   weir_turns turns (
       .clk_i           (clk_i),
@@ -225,6 +231,7 @@ module weir_core
       .commands_done_i (commands_done),
       .frame_done_i    (frame_done),
       .frame_waited_i  (frame_waited),
+      .drained_i       (drained),
       .writer_idle_i   (item_ready),
       .work_o          (work),
       .flush_o         (flush_asked),
@@ -250,14 +257,19 @@ module weir_core
   count_t count_frame, count_commands, count_life, count;
   table_answer_t table_answer;
   parse_answer_t parse_answer;
-  verdict_answer_t verdict_answer;
+  verdict_answer_t verdict_answer, verdict_answer_frame;
+  logic verdict_valid, verdict_others;
   pin_answer_t pin_answer;
   room_request_t room_request;
   room_answer_t room_answer;
   recorded_t recorded;
   identity_t identity;
   life_request_t life_request;
-  logic life_done, life_busy_q, in_flight_full, in_flight_push, answer, answer_valid, answer_open;
+  logic life_done, life_busy_q, in_flight_full, in_flight_near, in_flight_push, answer, answer_valid, answer_open;
+  logic pin_ready;
+  logic [63:0] bytes_ahead;
+  place_request_t place_request;
+  record_place_t place;
   logic [63:0] answer_number;
   logic [31:0] identity_slot, slot_life, slot_commands, slot_ending;
   logic [QUEUES-1:0][31:0] descriptors_free, records_free;
@@ -267,7 +279,9 @@ module weir_core
 
   always_comb begin
     table_request = table_frame | table_room | table_commands | table_ending;
-    verdict_request = verdict_frame | verdict_room | verdict_commands | verdict_life | verdict_ending;
+    // Of the others one at most asks, and only the room while frames are on their way.
+    verdict_request = verdict_room | verdict_commands | verdict_life | verdict_ending;
+    if (verdict_frame.valid) verdict_request = verdict_frame;
     parse_request = parse_frame | parse_life;
     write_request = write_frame | write_commands | write_life;
     identity_write = identity_frame | identity_commands;
@@ -388,10 +402,16 @@ module weir_core
       .valid_i(verdict_request.valid),
       .slot_i (verdict_request.slot[SLOT-1:0]),
       .beat_i (verdict_request.beat),
-      .valid_o(verdict_answer.valid),
+      .valid_o(verdict_valid),
       .out_o  (verdict_answer.out),
       .state_o(verdict_answer.state)
   );
+
+  always_comb begin
+    verdict_answer.valid = verdict_valid && verdict_others;
+    verdict_answer_frame = verdict_answer;
+    verdict_answer_frame.valid = verdict_valid && !verdict_others;
+  end
 
   weir_ram_1r1w #(
       .ADDRESS_BITS(SLOT),
@@ -424,7 +444,8 @@ module weir_core
       .rst_i     (rst_i),
       .entries_i (descriptor_entries),
       .consumer_i(descriptor_consumer),
-      .request_i (pin_frame | pin_life | pin_room),
+      .ready_o   (pin_ready),
+      .request_i (!pin_ready ? '0 : pin_frame.valid ? pin_frame : pin_life | pin_room),
       .answer_o  (pin_answer),
       .producer_o(),
       .free_o    (descriptors_free)
@@ -442,12 +463,18 @@ module weir_core
       .descriptors_free_i    (descriptors_free),
       .request_i             (room_request),
       .answer_o              (room_answer),
+      .drained_i             (drained),
+      .ahead_i               (bytes_ahead),
+      .place_i               (place_request),
+      .place_o               (place),
       .recorded_i            (recorded),
       .pin_o                 (pin_room),
+      .pin_ready_i           (pin_ready && !pin_frame.valid),
       .pin_i                 (pin_answer),
       .table_o               (table_room),
       .table_i               (table_answer),
       .verdict_o             (verdict_room),
+      .verdict_ready_i       (!verdict_frame.valid),
       .verdict_i             (verdict_answer),
       .life_o                (life_room),
       .life_done_i           (life_done)
@@ -459,8 +486,9 @@ module weir_core
       .clk_i          (clk_i),
       .rst_i          (rst_i),
       .push_i         (in_flight_push),
-      .push_number_i  (meta.number),
+      .push_number_i  (fate_meta.number),
       .full_o         (in_flight_full),
+      .near_o         (in_flight_near),
       .answer_i       (answer),
       .answer_number_i(answer_number),
       .valid_o        (answer_valid),
@@ -565,32 +593,37 @@ module weir_core
       .count_o           (count_commands)
   );
 
-  // ---- the frame at hand
-  logic classes_go, classes_valid, bank, scan_go, scan_empty, scanned, hit_valid, hit_ready;
-  logic facts_valid, facts_ready, fired_valid, fired_ready, judged_valid, read_go, read_done;
-  logic [1:0] read_for, read_for_q;
+  // ---- frames on their way
+  logic classes_go, classes_bank, classes_valid, bank, scan_go, scanned, hit_valid, hit_ready;
+  logic facts_valid, facts_ready, fired_valid, fired_ready, judged_valid, read_scan, read_go, read_done;
+  logic read_out, read_out_q;
   logic [1:0][15:0] addresses, ports;
   logic [63:0] behind_tail, alone, fired, message_facts;
-  logic scan_continues, messages_valid;
+  logic messages_valid;
+  frame_t scanning;
+  parsed_t scanning_parsed;
   logic [1:0] dns_armed, tls_armed_q;  // by bank
   logic [1:0][1:0] dns_guards_q;
   scan_context_t scan_context;
   frame_facts_t frame_facts;
   hit_t hit;
   judged_t judged;
-  logic word_valid, word_ready, word_last, scan_ready, record_ready;
-  logic [511:0] word;
+  logic word_valid, word_ready, word_last, record_ready, scan_word_valid, scan_ready;
+  logic [511:0] word, scan_word;
   logic [19:0] left_q;
 
   weir_frame #(
       .QUEUES_LOG2(QUEUES_LOG2),
       .SLOT       (SLOT)
-  ) frame_at_hand (
+  ) frames (
       .clk_i             (clk_i),
       .rst_i             (rst_i),
       .go_i              (go_frame),
-      .done_o            (frame_done),
+      .taken_o           (frame_done),
       .waited_o          (frame_waited),
+      .drained_o         (drained),
+      .done_o            (fate),
+      .fate_meta_o       (fate_meta),
       .meta_i            (meta),
       .parsed_i          (parsed),
       .may_wait_i        (may_wait),
@@ -611,29 +644,35 @@ module weir_core
       .from_lower_i      (from_lower),
       .room_o            (room_request),
       .room_i            (room_answer),
+      .ahead_o           (bytes_ahead),
+      .place_o           (place_request),
+      .place_i           (place),
       .descriptors_free_i(descriptors_free),
       .records_on_i      (records_on),
       .records_free_i    (records_free),
       .in_flight_full_i  (in_flight_full),
+      .in_flight_near_i  (in_flight_near),
       .in_flight_o       (in_flight_push),
       .table_o           (table_frame),
       .table_i           (table_answer),
       .parse_o           (parse_frame),
       .parse_i           (parse_answer),
       .verdict_o         (verdict_frame),
-      .verdict_i         (verdict_answer),
+      .verdict_i         (verdict_answer_frame),
+      .verdict_others_o  (verdict_others),
       .identity_o        (identity_frame),
       .life_o            (life_frame),
       .life_done_i       (life_done),
       .classes_valid_o   (classes_go),
+      .classes_bank_o    (classes_bank),
       .classes_valid_i   (classes_valid),
       .addresses_i       (addresses),
       .ports_i           (ports),
+      .scan_frame_o      (scanning),
+      .scan_parsed_o     (scanning_parsed),
       .bank_o            (bank),
       .scan_o            (scan_go),
-      .scan_empty_o      (scan_empty),
       .scan_context_o    (scan_context),
-      .scan_continues_o  (scan_continues),
       .scanned_i         (scanned && messages_valid),
       .messages_i        (message_facts),
       .behind_tail_i     (behind_tail),
@@ -648,23 +687,39 @@ module weir_core
       .fired_o           (fired),
       .judged_valid_i    (judged_valid),
       .judged_i          (judged),
+      .read_scan_o       (read_scan),
       .read_o            (read_go),
-      .read_for_o        (read_for),
+      .read_out_o        (read_out),
       .read_done_i       (read_done),
       .write_o           (write_frame),
       .write_ready_i     (item_ready),
       .recorded_o        (recorded),
       .pin_o             (pin_frame),
+      .pin_ready_i       (pin_ready),
       .pin_i             (pin_answer),
       .count_o           (count_frame)
+  );
+
+  weir_frame_reader scan_words (
+      .clk_i    (clk_i),
+      .rst_i    (rst_i),
+      .start_i  (read_scan),
+      .word_i   (scanning.meta.word),
+      .length_i (scanning.meta.length_of),
+      .address_o(scan_address),
+      .data_i   (scan_buffer_word),
+      .valid_o  (scan_word_valid),
+      .ready_i  (scan_ready),
+      .last_o   (),
+      .data_o   (scan_word)
   );
 
   weir_frame_reader words (
       .clk_i    (clk_i),
       .rst_i    (rst_i),
       .start_i  (read_go),
-      .word_i   (meta.word),
-      .length_i (meta.length_of),
+      .word_i   (fate_meta.word),
+      .length_i (fate_meta.length_of),
       .address_o(read_address),
       .data_i   (buffer_word),
       .valid_o  (word_valid),
@@ -674,17 +729,13 @@ module weir_core
   );
 
   always_comb begin
-    unique case (read_for_q)
-      2'd0: word_ready = scan_ready;
-      2'd1: word_ready = record_ready;
-      default: word_ready = egress_ready_i;
-    endcase
+    word_ready = read_out_q ? egress_ready_i : record_ready;
     read_done = word_valid && word_ready && word_last;
     egress_frame = '0;
-    if (read_for_q == 2'd2 && word_valid) begin
+    if (read_out_q && word_valid) begin
       egress_frame.valid = 1'b1;
       egress_frame.kind = EGRESS_PASSED;
-      egress_frame.number = meta.number;
+      egress_frame.number = fate_meta.number;
       egress_frame.last = word_last;
       egress_frame.bytes = word_last ? left_q[6:0] : 7'd64;
       egress_frame.data = word;
@@ -694,8 +745,8 @@ module weir_core
 
   always_ff @(posedge clk_i) begin
     if (read_go) begin
-      read_for_q <= read_for;
-      left_q <= meta.length_of;
+      read_out_q <= read_out;
+      left_q <= fate_meta.length_of;
     end else if (word_valid && word_ready) begin
       left_q <= left_q - 20'd64;
     end
@@ -712,12 +763,12 @@ module weir_core
       .geometry_i     (geometry_i),
       .sets_i         (sets_i),
       .start_i        (scan_go),
-      .empty_i        (scan_empty),
-      .length_i       (meta.length_of),
+      .empty_i        (!scanning.payload),
+      .length_i       (scanning.meta.length_of),
       .context_i      (scan_context),
-      .word_valid_i   (word_valid && read_for_q == 2'd0),
+      .word_valid_i   (scan_word_valid),
       .word_ready_o   (scan_ready),
-      .word_i         (word),
+      .word_i         (scan_word),
       .hit_ready_i    (hit_ready),
       .hit_valid_o    (hit_valid),
       .hit_o          (hit),
@@ -737,13 +788,13 @@ module weir_core
       .clk_i       (clk_i),
       .rst_i       (rst_i),
       .start_i     (scan_go),
-      .dns_i       (dns_armed[bank] && !scan_empty),
-      .tls_i       (tls_armed_q[bank] && !scan_empty && parsed.tcp),
-      .datagram_i  (!parsed.tcp),
-      .word_i      (meta.word),
+      .dns_i       (dns_armed[bank] && scanning.payload),
+      .tls_i       (tls_armed_q[bank] && scanning.payload && scanning_parsed.tcp),
+      .datagram_i  (!scanning_parsed.tcp),
+      .word_i      (scanning.meta.word),
       .begin_i     (scan_context.start),
       .last_i      (scan_context.last),
-      .tail_count_i(scan_continues ? scan_context.tail_count : '0),
+      .tail_count_i(scanning.staged.continues ? scan_context.tail_count : '0),
       .tail_i      (scan_context.tail),
       .address_o   (message_address),
       .data_i      (message_word),
@@ -771,7 +822,7 @@ module weir_core
       .clk_i           (clk_i),
       .rst_i           (rst_i),
       .valid_i         (classes_go),
-      .bank_i          (bank),
+      .bank_i          (classes_bank),
       .parsed_i        (parsed),
       .valid_o         (classes_valid),
       .addresses_o     (addresses),
@@ -819,7 +870,7 @@ module weir_core
       .item_queue_i (write_request.queue_of[QUEUES_LOG2-1:0]),
       .item_body_i  (write_request.body),
       .item_length_i(write_request.length_of),
-      .beat_valid_i (word_valid && read_for_q == 2'd1),
+      .beat_valid_i (word_valid && !read_out_q),
       .beat_ready_o (record_ready),
       .beat_data_i  (word),
       .store_valid_o(store_valid_o),

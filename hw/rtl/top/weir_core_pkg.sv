@@ -141,6 +141,7 @@ package weir_core_pkg;
 
   typedef struct packed {
     logic        valid;
+    logic        push;    // what was pushed is in place; else: what was asked
     logic        pinned;
     logic [63:0] lowest;
   } pin_answer_t;
@@ -175,9 +176,18 @@ package weir_core_pkg;
     logic        valid;
     logic        waits;   // nothing was done
     logic        placed;
+  } room_answer_t;
+
+  // Where the next record of a queue goes: as things stand, of a frame whose turn it is.
+  typedef struct packed {
+    logic [5:0]  queue_of;
+    logic [19:0] length_of;
+  } place_request_t;
+
+  typedef struct packed {
     logic [63:0] start;
     logic [63:0] last;
-  } room_answer_t;
+  } record_place_t;
 
   // A record was written.
   typedef struct packed {
@@ -228,6 +238,7 @@ package weir_core_pkg;
     logic [63:0]              amount;
     logic [6:0]               also_of;    // another one that grows by `also`
     logic [63:0]              also;
+    logic [63:0]              received;   // bytes of a frame that was taken
     logic [63:0]              guards;     // that fired on a frame
   } count_t;
 

@@ -1,6 +1,6 @@
 // Counters of the contract.
 // Function: COUNTER_COUNT counters and one for each guard; a latched copy of all for reading. Latency: 1 cycle.
-// Throughput: any number of single steps and two amounts per cycle. Back-pressure: none.
+// Throughput: any number of single steps and three amounts per cycle. Back-pressure: none.
 `default_nettype none
 
 module weir_counters
@@ -18,7 +18,8 @@ module weir_counters
     for (int unsigned n = 0; n < COUNTER_COUNT; n++) begin
       counters_o[n] <= counters_o[n] + 64'(count_i.more[n]) - 64'(count_i.less[n]) +
                        (count_i.amount_of == 7'(n) ? count_i.amount : '0) +
-                       (count_i.also_of == 7'(n) ? count_i.also : '0);
+                       (count_i.also_of == 7'(n) ? count_i.also : '0) +
+                       (n == COUNTER_RECEIVED_BYTES ? count_i.received : '0);
     end
     for (int unsigned n = 0; n < 32'(GUARDS_MAX); n++) begin
       guards_o[n] <= guards_o[n] + 64'(count_i.guards[n]);

@@ -2,7 +2,7 @@
 //
 // Function: beats are packed into words of 64 bytes in a ring; a frame's first word and length go with its meta data. What
 // lies beyond FRAME_LENGTH_MAX is counted, not kept. Latency: a word can be read in the cycle after its last beat.
-// Throughput: one beat and two words read per cycle. Back-pressure: ready_o, which a frame's first beat waits for: there is
+// Throughput: one beat and three words read per cycle. Back-pressure: ready_o, which a frame's first beat waits for: there is
 // room for the longest frame.
 `default_nettype none
 
@@ -28,6 +28,8 @@ module weir_frame_buffer
     output logic [511:0]               data_o,
     input  wire logic [15:0]           address_b_i,  // a second reader
     output logic [511:0]               data_b_o,
+    input  wire logic [15:0]           address_c_i,  // a third
+    output logic [511:0]               data_c_o,
     input  wire logic                  free_i,     // the oldest frame is done with
     input  wire logic [15:0]           free_word_i // the first word behind it
 );
@@ -80,6 +82,18 @@ module weir_frame_buffer
       .write_data_i   (word),
       .read_address_i (address_b_i[WORDS_LOG2-1:0]),
       .read_data_o    (data_b_o)
+  );
+
+  weir_ram_1r1w #(
+      .ADDRESS_BITS(WORDS_LOG2),
+      .DATA_BITS   (512)
+  ) words_c (
+      .clk_i          (clk_i),
+      .write_i        (store),
+      .write_address_i(tail_q),
+      .write_data_i   (word),
+      .read_address_i (address_c_i[WORDS_LOG2-1:0]),
+      .read_data_o    (data_c_o)
   );
 
   always_ff @(posedge clk_i) begin

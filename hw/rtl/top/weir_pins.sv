@@ -17,7 +17,8 @@ module weir_pins
     input  wire logic                     rst_i,
     input  wire logic [QUEUES-1:0][31:0]  entries_i,   // of the rings
     input  wire logic [QUEUES-1:0][31:0]  consumer_i,
-    input  wire pin_request_t             request_i,
+    output logic                          ready_o,
+    input  wire pin_request_t             request_i,   // only while ready_o
     output pin_answer_t                   answer_o,
     output logic [QUEUES-1:0][31:0]       producer_o,
     output logic [QUEUES-1:0][31:0]       free_o
@@ -60,10 +61,15 @@ module weir_pins
       .read_data_o    (read)
   );
 
+  assign ready_o = state_q == IDLE;
+
   always_comb begin
     answer_o = '0;
     unique case (state_q)
-      BACK: answer_o.valid = put;
+      BACK: begin
+        answer_o.valid = put;
+        answer_o.push = 1'b1;
+      end
       FRONT: begin
         answer_o.valid  = empty || !read_over;
         answer_o.pinned = !empty;

@@ -2,8 +2,14 @@
 //
 // Function: hw-sim/src/pipeline/room.rs: where its history record would go; chains that the record would bring to their end
 // are handed over ahead; nothing that an unread descriptor refers to is overwritten. A source that can wait is told to,
-// and then nothing was done. Latency: 4 cycles where nothing is handed over, some 20 for each record that the scrub pointer
+// and then nothing was done. Latency: 6 cycles where there is room for sure, some 20 for each record that the scrub pointer
 // passes. Throughput: one request at a time. Back-pressure: the answer.
+//
+// Frames ahead may have no fate yet. There is room for sure if there is whatever they do: each takes a descriptor, and twice
+// the bytes of its record (the pad at the ring's end is shorter than the record that did not fit); no record is due to be
+// passed by then, so neither is any chain's, and what a descriptor of theirs pins lies behind what is overwritten. Records
+// that no chain holds any longer are passed before that is asked: none of them ever belongs to a chain again. Otherwise the
+// answer is looked for when the frames have left (drained_i). Where a record goes is asked again in frame order (place_o).
 //
 // Residents, the records of flows that lie in the ring, are kept in order in a memory beside it. Where that is full, the
 // oldest is passed as if its time had come.
@@ -27,12 +33,18 @@ module weir_room
     input  wire logic [QUEUES-1:0][31:0]    descriptors_free_i,
     input  wire room_request_t              request_i,
     output room_answer_t                    answer_o,
-    input  wire recorded_t                  recorded_i,   // only while idle
-    output pin_request_t                    pin_o,
+    input  wire logic                       drained_i,    // no frame is ahead
+    input  wire logic [63:0]                ahead_i,      // bytes of the records of the frames ahead, three at most
+    input  wire place_request_t             place_i,
+    output record_place_t                          place_o,      // at once
+    input  wire recorded_t                  recorded_i,
+    output pin_request_t                    pin_o,        // until taken
+    input  wire logic                       pin_ready_i,
     input  wire pin_answer_t                pin_i,
     output table_request_t                  table_o,
     input  wire table_answer_t              table_i,
-    output verdict_request_t                verdict_o,
+    output verdict_request_t                verdict_o,    // until granted
+    input  wire logic                       verdict_ready_i,
     input  wire verdict_answer_t            verdict_i,
     output life_request_t                   life_o,
     input  wire logic                       life_done_i
@@ -44,8 +56,8 @@ module weir_room
     logic [31:0] generation_of;
   } resident_t;
 
-  typedef enum logic [3:0] {
-    IDLE, PLACE, PINNED, COUNT, COUNT_ASK, COUNT_PEEK, DECIDE, SCRUB, SCRUB_ASK, SCRUB_PEEK, SCRUB_LIFE,
+  typedef enum logic [4:0] {
+    IDLE, PLACE, PINNED, SKIP, SKIP_ASK, SKIP_PEEK, COUNT, COUNT_ASK, COUNT_PEEK, DECIDE, SCRUB, SCRUB_ASK, SCRUB_PEEK, SCRUB_LIFE,
     PINNED_AGAIN, ANSWER
   } state_e;
 
@@ -56,7 +68,10 @@ module weir_room
   logic [RESIDENTS_LOG2:0] at_q;
   logic [QUEUES_LOG2-1:0] queue, recorded_queue;
   logic [63:0] size, left, start, last, ring, margin, target;
+  logic [63:0] farthest, reach, place_left, place_size;
+  logic [QUEUES_LOG2-1:0] place_queue;
   logic fits, due, wanted, self_made_q, unpinned_q, lossy, waits_q, placed_q, sent_q;
+  logic sure, near, exact_q, again_q;
   logic [31:0] handovers_q;
   resident_t resident;
 
@@ -78,6 +93,27 @@ module weir_room
            (RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q) == (RESIDENTS_LOG2 + 1)'(1 << RESIDENTS_LOG2));
     wanted = verdict_i.state.chain_count != '0 &&
              resident.position >= verdict_i.state.chain_first;
+  end
+
+  // Whatever the frames ahead do, and wherever this one's record comes to lie.
+  always_comb begin
+    farthest = written_q[queue] + ((size + ahead_i) << 1);
+    reach = farthest + margin > ring ? farthest + margin - ring : '0;
+    near = at_q != tail_q[queue] && resident.position < reach;
+    sure = (lossy || descriptors_free_i[queue] > 32'd3) &&
+           written_q[queue] >= reach && !near &&
+           32'((RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q)) + 32'd4 < (1 << RESIDENTS_LOG2) &&
+           (!pin_i.pinned || pin_i.lowest + ring >= farthest);
+  end
+
+  // ---- where a record goes: it does not wrap
+  assign place_queue = place_i.queue_of[QUEUES_LOG2-1:0];
+  always_comb begin
+    place_size = (64'(place_i.length_of) + 64'd127) & ~64'd63;
+    place_left = config_i[place_queue].history_size -
+                 (written_q[place_queue] & (config_i[place_queue].history_size - 64'd1));
+    place_o.start = place_size > place_left ? written_q[place_queue] + place_left : written_q[place_queue];
+    place_o.last = place_o.start + place_size;
   end
 
   weir_ram_1r1w #(
@@ -103,14 +139,14 @@ module weir_room
         pin_o.valid = !sent_q;
         pin_o.queue_of = request_q.queue_of;
       end
-      COUNT_ASK, SCRUB_ASK: begin
+      COUNT_ASK, SCRUB_ASK, SKIP_ASK: begin
         table_o.valid = !sent_q;
         table_o.op = TABLE_NAME;
         table_o.slot = resident.slot;
         table_o.generation_of = resident.generation_of;
         table_o.now = request_q.now;
       end
-      COUNT_PEEK, SCRUB_PEEK: begin
+      COUNT_PEEK, SCRUB_PEEK, SKIP_PEEK: begin
         verdict_o.valid = !sent_q;
         verdict_o.slot = resident.slot;
         verdict_o.beat.op = VERDICT_HANDOVER;
@@ -123,7 +159,7 @@ module weir_room
         life_o.slot = resident.slot;
       end
       ANSWER:
-      answer_o = '{valid: 1'b1, waits: waits_q, placed: placed_q, start: start, last: last};
+      answer_o = '{valid: 1'b1, waits: waits_q, placed: placed_q};
       default: ;
     endcase
   end
@@ -133,6 +169,7 @@ module weir_room
     unique case (state_q)
       IDLE: begin
         request_q <= request_i;
+        again_q <= 1'b0;
         if (request_i.valid) state_q <= PLACE;
       end
       PLACE: begin
@@ -142,8 +179,11 @@ module weir_room
         self_made_q <= 1'b0;
         at_q <= head_q[queue];
         sent_q <= 1'b0;
+        exact_q <= drained_i;
         state_q <= PINNED;
-        if (!lossy && any_flow_record_full_i) begin
+        if ((again_q || !fits || (!lossy && any_flow_record_full_i)) && !drained_i) begin
+          state_q <= PLACE;
+        end else if (!lossy && any_flow_record_full_i) begin
           waits_q <= 1'b1;
           state_q <= ANSWER;
         end else if (!fits) begin
@@ -152,7 +192,16 @@ module weir_room
         end
       end
       PINNED:
-      if (pin_i.valid) begin
+      if (!sent_q && !pin_ready_i) begin
+        sent_q <= 1'b0;
+      end else if (pin_i.valid && !pin_i.push && sure) begin
+        placed_q <= 1'b1;
+        state_q  <= ANSWER;
+      end else if (pin_i.valid && !pin_i.push && !exact_q) begin
+        again_q <= !near;
+        state_q <= near ? SKIP_ASK : PLACE;
+        sent_q <= 1'b0;
+      end else if (pin_i.valid && !pin_i.push) begin
         unpinned_q <= !pin_i.pinned || pin_i.lowest + ring >= last;
         if (!lossy) begin
           state_q <= COUNT;
@@ -161,6 +210,36 @@ module weir_room
           state_q  <= ANSWER;
         end else begin
           state_q <= SCRUB;
+        end
+      end
+      // Does the next record belong to a chain still?
+      SKIP:
+      if (sent_q) begin
+        sent_q  <= 1'b0;
+        state_q <= near ? SKIP_ASK : PINNED;
+      end
+      SKIP_ASK:
+      if (table_i.valid) begin
+        sent_q <= 1'b0;
+        if (table_i.live) begin
+          state_q <= SKIP_PEEK;
+        end else begin
+          at_q <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          head_q[queue] <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          state_q <= SKIP;
+        end
+      end
+      SKIP_PEEK:
+      if (!sent_q && !verdict_ready_i) begin
+        sent_q <= 1'b0;
+      end else if (verdict_i.valid) begin
+        sent_q <= 1'b0;
+        again_q <= wanted;
+        state_q <= PLACE;
+        if (!wanted) begin
+          at_q <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          head_q[queue] <= at_q + (RESIDENTS_LOG2 + 1)'(1);
+          state_q <= SKIP;
         end
       end
       // How many chains would have to be handed over?
@@ -250,7 +329,9 @@ module weir_room
       end
       // What was just handed over may lie where the record goes.
       PINNED_AGAIN:
-      if (pin_i.valid) begin
+      if (!sent_q && !pin_ready_i) begin
+        sent_q <= 1'b0;
+      end else if (pin_i.valid && !pin_i.push) begin
         placed_q <= !pin_i.pinned || pin_i.lowest + ring >= last;
         state_q  <= ANSWER;
       end

@@ -392,12 +392,15 @@ impl Bench {
                 let want = judge(tables[case.bank], case);
                 assert_eq!(judged(out), want, "case {i}: {case:?}, {stalls:?}, WEIR_SEED={seed}");
                 held += u64::from(want.held);
-                let alone = case.hits.is_empty();
+                // The frame before leaves nothing to wait for in the second half.
+                let before = i.checked_sub(1).is_none_or(|i| cases[i].guards == 0 && !cases[i].candidate_limit);
+                let alone = case.hits.is_empty() && before;
                 if stalls == STALLS[0] && alone && case.guards == 0 && !case.candidate_limit {
                     // Facts to result: one cycle per record asked, one per state between, and the pipeline.
                     let begin = run.in_cycles[ends[i] - 3];
                     let asked = admitted(tables[case.bank], &case.facts);
-                    assert_eq!(run.out_cycles[i] - begin, asked + LATENCY, "latency of case {i}");
+                    let cycles = run.out_cycles[i] - begin - asked;
+                    assert!(LATENCY.contains(&cycles), "latency of case {i}: {cycles} and {asked}");
                 }
             }
         }
@@ -405,8 +408,9 @@ impl Bench {
     }
 }
 
-/// Rows, header rows, ending, guards, none armed, the frame's end, three stages to the sums, the queue of the wrapper.
-const LATENCY: u64 = 12;
+/// Rows, header rows, ending, on to the second half (two more behind the last row), guards, none armed, the frame's end,
+/// three stages to the sums, the queue of the wrapper.
+const LATENCY: std::ops::RangeInclusive<u64> = 13..=15;
 
 #[test]
 fn made_records() {

@@ -22,7 +22,8 @@ const FLOW_ENTRIES: u32 = 1 << 13;
 
 /// What a run's devices have in common.
 trait Nic: PciFunction + Clone {
-    fn offer(&self, frame: &Frame<'_>) -> Offer;
+    /// How many were taken; the one behind them waits.
+    fn offer_all(&self, frames: &[Frame<'_>]) -> usize;
     fn finish(&self, time: u64) -> bool;
     fn value(&self, counter: Counter) -> u64;
     fn guard(&self, guard: Guard) -> u64;
@@ -32,11 +33,16 @@ trait Nic: PciFunction + Clone {
     fn corrupt(&self, at: usize);
 }
 
+/// Frames one by one, as the model takes them.
+fn offer_each(frames: &[Frame<'_>], offer: impl Fn(&Frame<'_>) -> Offer) -> usize {
+    frames.iter().take_while(|frame| offer(frame) == Offer::Accepted).count()
+}
+
 macro_rules! nic {
-    ($type:ty) => {
+    ($type:ty, $offer_all:expr) => {
         impl Nic for $type {
-            fn offer(&self, frame: &Frame<'_>) -> Offer {
-                <$type>::offer(self, frame)
+            fn offer_all(&self, frames: &[Frame<'_>]) -> usize {
+                $offer_all(self, frames)
             }
             fn finish(&self, time: u64) -> bool {
                 <$type>::finish(self, time)
@@ -60,8 +66,11 @@ macro_rules! nic {
     };
 }
 
-nic!(Simulator);
-nic!(RtlDevice);
+nic!(Simulator, |nic: &Simulator, frames: &[Frame<'_>]| offer_each(frames, |frame| nic.offer(frame)));
+nic!(RtlDevice, |nic: &RtlDevice, frames: &[Frame<'_>]| match frames {
+    [frame] => offer_each(frames, |_| nic.offer(frame)),
+    _ => nic.offer_all(frames),
+});
 
 /// How a device is set up.
 pub struct Shape {
@@ -90,6 +99,8 @@ pub struct Shape {
     pub damages: u64,
     /// A frame is cut once in so many, its length on the wire stays; 0: never.
     pub cuts: u64,
+    /// So many frames at most come one behind the other; what the host does is between them.
+    pub behind: u64,
 }
 
 impl Default for Shape {
@@ -112,6 +123,7 @@ impl Default for Shape {
             loads: 25,
             damages: 0,
             cuts: 0,
+            behind: 1,
         }
     }
 }
@@ -189,15 +201,18 @@ impl<N: Nic> Host<'_, N> {
         self.push(Event::Refused(refusal.to_string()));
     }
 
-    fn offer(&mut self, frame: &Frame<'_>) {
+    fn offer(&mut self, mut frames: &[Frame<'_>]) {
         let mut tries = 0;
-        while self.nic.offer(frame) == Offer::Wait {
+        loop {
+            let taken = self.nic.offer_all(frames);
+            assert_eq!(self.nic.broken(), Vec::<String>::new());
+            frames = &frames[taken..];
+            let Some(frame) = frames.first() else { return };
+            tries = if taken > 0 { 0 } else { tries + 1 };
+            assert!(tries < 500, "frame {} is never taken", frame.number);
             self.push(Event::Waited(frame.number));
             self.drain();
-            tries += 1;
-            assert!(tries < 500, "frame {} is never taken", frame.number);
         }
-        assert_eq!(self.nic.broken(), Vec::<String>::new());
     }
 
     fn drain(&mut self) {
@@ -368,6 +383,8 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
     host.driver.enable(shape.inline).unwrap();
     let parser = ParseConfig { checksums: false, tunnel_ports: [0; 8] };
     let mut time = SECOND;
+    let mut together = Vec::new();
+    let mut count = host.r.below(shape.behind) + 1;
     for (n, frame) in (1u64..).zip(frames) {
         time += match host.r.below(shape.jumps.max(1)) {
             _ if shape.jumps == 0 => host.r.below(SECOND / 2000),
@@ -392,7 +409,13 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         let at = if host.r.once_in(30) { time.saturating_sub(SECOND) } else { time };
         let offered =
             Frame { number: n, time: at, link: frame.link, data: &frame.data[..cut], wire_length: frame.wire_length };
-        host.offer(&offered);
+        together.push(offered);
+        if (together.len() as u64) < count && (n as usize) < frames.len() {
+            continue;
+        }
+        host.offer(&together);
+        together.clear();
+        count = host.r.below(shape.behind) + 1;
         if host.r.once_in(shape.drains) {
             host.drain();
         }

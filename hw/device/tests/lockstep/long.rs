@@ -65,6 +65,7 @@ fn shape(shard: usize) -> Shape {
         loads: 4000,
         damages: 2000,
         cuts: 100,
+        behind: [1, 8, 40][shard % 3],
         ..Shape::default()
     };
     match shard / 2 % 4 {
