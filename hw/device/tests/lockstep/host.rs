@@ -153,6 +153,8 @@ pub struct Sum {
     pub commands: u64,
     pub stale: u64,
     pub uninspected: u64,
+    /// Frames of flows that are not diverted and of which the host misses something.
+    pub holes: u64,
     pub cycles: u64,
 }
 
@@ -501,6 +503,7 @@ pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64
         .sum(),
         stale: model.counter(Counter::CommandStale),
         uninspected: model.counter(Counter::BypassedFailOpen) + model.counter(Counter::DroppedFailClosed),
+        holes: model.guard_counter(Guard::FlowHole),
         cycles: rtl.cycles(),
     })
 }
