@@ -165,6 +165,8 @@ struct Host<'a, N> {
     images: &'a [Vec<u8>],
     bytes: (DmaMemory, u64),
     keys: Vec<FlowKey>,
+    /// Verdicts that come late, behind those of later frames.
+    late: Vec<(usize, TxEntry)>,
     r: Random,
     run: Run,
 }
@@ -203,6 +205,13 @@ impl<N: Nic> Host<'_, N> {
     }
 
     fn drain(&mut self) {
+        for (queue, entry) in std::mem::take(&mut self.late) {
+            if self.r.once_in(3) {
+                self.raw(queue, entry);
+            } else {
+                self.late.push((queue, entry));
+            }
+        }
         for queue in 0..self.driver.queues() {
             while let Some(d) = self.driver.next_descriptor(queue).unwrap() {
                 self.take(queue, d);
@@ -267,9 +276,12 @@ impl<N: Nic> Host<'_, N> {
         if entry.command == TxCommand::Forward as u8 && self.r.once_in(2) {
             (entry.data, entry.length) = (self.bytes.1, 1 + self.r.below(300) as u32);
         }
+        if self.r.once_in(8) {
+            return self.late.push((queue, entry));
+        }
         self.raw(queue, entry);
         if self.r.once_in(20) {
-            // A second verdict for the frame.
+            // A second verdict for the frame; an older one may be without any.
             self.raw(queue, entry);
         }
     }
@@ -355,6 +367,7 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         images,
         bytes: (memory, iova),
         keys: Vec::new(),
+        late: Vec::new(),
         r: Random(seed),
         run: Run::default(),
     };
