@@ -1,13 +1,16 @@
 //! Repository tasks: `cargo xtask gen`, `cargo xtask bench`, `cargo xtask rtl-mutants`, `cargo xtask rtl-lockstep`,
-//! `cargo xtask synth`, `cargo xtask formal`, `cargo xtask conformance`, `cargo xtask differential`, `cargo xtask qemu`.
+//! `cargo xtask synth`, `cargo xtask place`, `cargo xtask lint`, `cargo xtask formal`, `cargo xtask conformance`,
+//! `cargo xtask differential`, `cargo xtask qemu`.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod compare;
 mod formal;
+mod lint;
 mod lockstep;
 mod machine;
 mod mutants;
+mod place;
 mod qemu;
 mod synth;
 mod yosys;
@@ -44,6 +47,12 @@ enum Task {
     /// Put the RTL together with Yosys for UltraScale+ and report what it costs.
     #[command(after_help = synth::EXAMPLES)]
     Synth(synth::SynthArguments),
+    /// Read every module of the RTL with two front ends that must have nothing to say.
+    #[command(after_help = lint::EXAMPLES)]
+    Lint(lint::LintArguments),
+    /// Place and route blocks of the RTL for an ECP5 with Yosys and nextpnr, and report the clock they reach.
+    #[command(after_help = place::EXAMPLES)]
+    Place(place::PlaceArguments),
     /// Run a directory of cases in suricata-verify's format through `weir suricata`: pass, fail and skip with reasons.
     #[command(disable_help_flag = true, after_help = compare::CONFORMANCE_EXAMPLES)]
     Conformance(compare::Forwarded),
@@ -65,6 +74,8 @@ fn main() -> ExitCode {
         Task::RtlMutants(arguments) => root().and_then(|root| mutants::run(&root, &arguments)),
         Task::RtlLockstep(arguments) => root().and_then(|root| lockstep::run(&root, &arguments)),
         Task::Synth(arguments) => root().and_then(|root| synth::run(&root, &arguments)),
+        Task::Lint(arguments) => root().and_then(|root| lint::run(&root, &arguments)),
+        Task::Place(arguments) => root().and_then(|root| place::run(&root, &arguments)),
         Task::Conformance(arguments) => return compare::run("verify", &arguments),
         Task::Differential(arguments) => return compare::run("differential", &arguments),
         Task::Formal(arguments) => root().and_then(|root| formal::run(&root, &arguments)),

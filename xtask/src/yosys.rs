@@ -8,9 +8,19 @@ use std::process::{Command, Stdio};
 
 pub struct Tools {
     root: PathBuf,
-    python: PathBuf,
+    /// Has the wheels of hw/requirements.txt.
+    pub python: PathBuf,
     /// All of the RTL, in the order of its file list.
     pub sources: Vec<String>,
+}
+
+/// A virtual environment in this folder with these wheels; installed unless it is there.
+pub fn wheels(root: &Path, folder: &str, list: &str) -> Result<PathBuf> {
+    let venv = root.join(folder);
+    let status =
+        Command::new("sh").arg("hw/tools/install-python").arg(&venv).arg(root.join(list)).current_dir(root).status()?;
+    ensure!(status.success(), "hw/tools/install-python failed for {list}");
+    Ok(venv)
 }
 
 impl Tools {
@@ -19,14 +29,12 @@ impl Tools {
         let python = match std::env::var_os("WEIR_YOSYS") {
             Some(program) => PathBuf::from(program),
             None => {
-                let venv = root.join("target/hdl");
-                let status = Command::new("sh").arg("hw/tools/install-python").arg(&venv).current_dir(root).status()?;
-                ensure!(status.success(), "hw/tools/install-python failed; WEIR_YOSYS may name a Python with pyosys");
-                venv.join("bin/python")
+                let venv = wheels(root, "target/hdl", "hw/requirements.txt");
+                venv.context("WEIR_YOSYS may name a Python with pyosys")?.join("bin/python")
             }
         };
         let list = fs::read_to_string(root.join("hw/rtl/files.f")).context("hw/rtl/files.f")?;
-        let sources = list.lines().filter(|l| !l.is_empty() && !l.contains("/spike/")).map(str::to_owned).collect();
+        let sources = list.lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
         Ok(Tools { root: root.to_owned(), python, sources })
     }
 

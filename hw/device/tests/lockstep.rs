@@ -260,6 +260,20 @@ fn watchdog_and_long_frames() {
     }
 }
 
+/// A host that beats again: what it did not see is a hole in flows that go on.
+#[test]
+fn flows_go_on_behind_holes() {
+    let seed = seed();
+    let frames = conversations(seed, setting("WEIR_FRAMES", 600));
+    let image = made_image(seed);
+    for fail_open in [true, false] {
+        let shape = Shape { watchdog_frames: 20, fail_open, drains: 30, jumps: 0, ..wide_records(Shape::default()) };
+        let Some(sum) = compare(&[image.clone()], &frames, &shape, seed) else { return };
+        println!("{sum:?}");
+        assert!(sum.uninspected > 50 && sum.holes > 10, "{sum:?}");
+    }
+}
+
 /// Frames of the captures beside the project with the tables of ET Open.
 #[test]
 fn captures_with_et_open() {

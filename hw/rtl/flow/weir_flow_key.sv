@@ -30,10 +30,10 @@ module weir_flow_key
   endfunction
 
   function automatic logic [126:0] product(input logic [63:0] a, input logic [63:0] b);
-    logic [126:0] sum;
-    sum = '0;
-    for (int unsigned n = 0; n < 64; n++) if (b[n]) sum = sum ^ (127'(a) << n);
-    return sum;
+    logic [126:0] total;
+    total = '0;
+    for (int unsigned n = 0; n < 64; n++) if (b[n]) total = total ^ (127'(a) << n);
+    return total;
   endfunction
 
   flow_key_t key, key_1_q, key_2_q;

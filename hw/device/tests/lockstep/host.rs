@@ -165,6 +165,8 @@ pub struct Sum {
     pub commands: u64,
     pub stale: u64,
     pub uninspected: u64,
+    /// Frames of flows that are not diverted and of which the host misses something.
+    pub holes: u64,
     pub cycles: u64,
 }
 
@@ -175,6 +177,8 @@ struct Host<'a, N> {
     images: &'a [Vec<u8>],
     bytes: (DmaMemory, u64),
     keys: Vec<FlowKey>,
+    /// Verdicts that come late, behind those of later frames.
+    late: Vec<(usize, TxEntry)>,
     r: Random,
     run: Run,
 }
@@ -216,6 +220,13 @@ impl<N: Nic> Host<'_, N> {
     }
 
     fn drain(&mut self) {
+        for (queue, entry) in std::mem::take(&mut self.late) {
+            if self.r.once_in(3) {
+                self.raw(queue, entry);
+            } else {
+                self.late.push((queue, entry));
+            }
+        }
         for queue in 0..self.driver.queues() {
             while let Some(d) = self.driver.next_descriptor(queue).unwrap() {
                 self.take(queue, d);
@@ -280,9 +291,12 @@ impl<N: Nic> Host<'_, N> {
         if entry.command == TxCommand::Forward as u8 && self.r.once_in(2) {
             (entry.data, entry.length) = (self.bytes.1, 1 + self.r.below(300) as u32);
         }
+        if self.r.once_in(8) {
+            return self.late.push((queue, entry));
+        }
         self.raw(queue, entry);
         if self.r.once_in(20) {
-            // A second verdict for the frame.
+            // A second verdict for the frame; an older one may be without any.
             self.raw(queue, entry);
         }
     }
@@ -368,6 +382,7 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
         images,
         bytes: (memory, iova),
         keys: Vec::new(),
+        late: Vec::new(),
         r: Random(seed),
         run: Run::default(),
     };
@@ -524,6 +539,7 @@ pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64
         .sum(),
         stale: model.counter(Counter::CommandStale),
         uninspected: model.counter(Counter::BypassedFailOpen) + model.counter(Counter::DroppedFailClosed),
+        holes: model.guard_counter(Guard::FlowHole),
         cycles: rtl.cycles(),
     })
 }
