@@ -27,6 +27,7 @@ const RUN_EXAMPLES: &str = "Examples:
   weir run --rules rules/ --pcap day.pcap --log-dir /var/log/weir --config weir.toml
   weir run --rules rules/ --tap eth1,eth2                       listen; needs CAP_NET_RAW and CAP_NET_ADMIN
   weir run --rules rules/ --inline eth1,eth2                    stand between, drop and reject
+  weir run --rules rules/ --inline nfqueue:0-3                  give verdicts to packets that the firewall queues
   weir run --rules rules/ --device vfio-user:/run/weir-nic.sock  frames come from `weir sim serve --pcap`
   weir run --rules rules/ --device vfio:0000:03:00.0            a function that `weir device list` shows
 
@@ -201,7 +202,8 @@ pub struct RunArguments {
     /// Listen to network interfaces; may be repeated, or a list with commas.
     #[arg(long, value_name = "IF", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "inline", "passes", "rate"])]
     pub tap: Vec<String>,
-    /// Stand between two network interfaces: frames go from one to the other unless they are dropped or rejected.
+    /// Stand between two network interfaces: frames go from one to the other unless they are dropped or rejected. Or give
+    /// verdicts to packets that the firewall of this host queues: nfqueue:N, or nfqueue:N-M for several queues.
     #[arg(long, value_name = "IF1,IF2", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "passes", "rate"])]
     pub inline: Vec<String>,
     /// With --tap or --inline: end after so many frames.

@@ -192,6 +192,7 @@ impl Nic for Simulator {
                 Transmitted::Passed(frame) => wire.forward(frame),
                 Transmitted::Forwarded(number, frame) => wire.forward_number(number, frame),
                 Transmitted::Injected(port, frame) => wire.inject(port, frame),
+                Transmitted::Withheld(number) => wire.withhold(number),
             })
         });
         self.on_transmit(sink);

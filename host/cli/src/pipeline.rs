@@ -433,7 +433,7 @@ pub fn run_full(
             last_time = last_time.max(frame.time.0);
             engine.frame(&Frame { time: weir_packet::Time(last_time), ..*frame }, sink);
             if let Some(wire) = &wire {
-                live::carry_out(&mut engine, wire, frame.data, live::inline(config));
+                live::carry_out(&mut engine, wire, frame, live::inline(config));
             }
         })?;
         if !more {

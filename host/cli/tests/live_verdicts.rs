@@ -9,7 +9,7 @@ use lab::{CLIENT, Lab, SERVER};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use weir_live::{Link, LinkConfig, Mode, Next, Offloads, Wire};
+use weir_live::{Link, LinkConfig, Mode, Next, Offloads, QueueConfig, Wire};
 use weir_packet::checksum::Sum;
 
 /// Frames a second while latency is measured.
@@ -66,6 +66,7 @@ fn play(lab: &Lab, length: usize, one_in: u64, frames: u64, paced: bool) -> Seen
             ring: 128 << 20,
             promiscuous: true,
             offloads: Offloads::Keep,
+            queues: QueueConfig::default(),
             idle: Duration::from_millis(10),
             frames: Some(frames),
             duration: None,

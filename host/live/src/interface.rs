@@ -43,12 +43,22 @@ pub struct InterfaceCounters {
     pub waits: u64,
     /// Times it went down or away.
     pub downs: u64,
+    /// Times the kernel found no room for a queue's packets on their way here.
+    pub overruns: u64,
+    /// Answers of Weir that came by again, and were let go.
+    pub own: u64,
 }
 
 impl InterfaceCounters {
     /// Frames that were to be sent and were not.
     pub fn refused_frames(&self) -> u64 {
         self.refused.values().sum()
+    }
+
+    /// What the sending side has counted.
+    pub(crate) fn take_sent(&mut self, of: &InterfaceCounters) {
+        (self.sent, self.sent_bytes, self.waits) = (of.sent, of.sent_bytes, of.waits);
+        self.refused.clone_from(&of.refused);
     }
 }
 
@@ -85,7 +95,7 @@ pub(crate) struct Receiver {
 
 fn system(interface: &str, what: &'static str) -> impl FnOnce(io::Error) -> LiveError {
     move |source| match source.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => LiveError::Privilege { interface: interface.to_owned() },
+        Some(libc::EPERM | libc::EACCES) => LiveError::Privilege { interface: interface.to_owned(), needs: "CAP_NET_RAW" },
         _ => LiveError::System { interface: interface.to_owned(), what, source },
     }
 }

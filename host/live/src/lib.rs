@@ -1,4 +1,4 @@
-//! Frames from and to network interfaces: AF_PACKET sockets with their rings.
+//! Frames from and to network interfaces: AF_PACKET sockets with their rings; packets from the kernel's queues (NFQUEUE).
 //!
 //! Place: the live twin of `weir_capture`; a room of its own because it needs privileges, system calls and `unsafe` (all of it
 //! in [`sys`]), which whoever reads files does not. A [`Link`] listens to interfaces, numbers their frames in the order of
@@ -11,12 +11,14 @@ mod sys;
 mod interface;
 mod link;
 mod offload;
+mod queue;
 pub mod repair;
 mod wire;
 
 pub use interface::InterfaceCounters;
 pub use link::{Link, LinkConfig, Mode, Next};
 pub use offload::Policy as Offloads;
+pub use queue::{ANSWER_MARK, QueueConfig};
 pub use wire::{Fates, Wire};
 
 use std::io;
@@ -39,10 +41,24 @@ pub enum LiveError {
         interface: String,
     },
     /// Privileges are missing.
-    #[error("interface {interface}: packet sockets need the capability CAP_NET_RAW")]
+    #[error("{interface} needs the capability {needs}")]
     Privilege {
         /// Name.
         interface: String,
+        /// Which.
+        needs: &'static str,
+    },
+    /// No name of a queue.
+    #[error("{name} names no queue")]
+    Queue {
+        /// As given.
+        name: String,
+    },
+    /// Another process is the owner of a queue.
+    #[error("{name} belongs to another process")]
+    Taken {
+        /// Name.
+        name: String,
     },
     /// It carries no Ethernet frames.
     #[error("interface {interface} carries no Ethernet frames (hardware type {hardware})")]
@@ -90,6 +106,8 @@ impl LiveError {
                 "run as root, or once as root: setcap cap_net_raw,cap_net_admin+ep PATH-OF-WEIR".to_owned()
             }
             LiveError::Hardware { .. } => "name an Ethernet interface".to_owned(),
+            LiveError::Queue { .. } => "nfqueue:N, or nfqueue:N-M for up to 16 queues, with --inline".to_owned(),
+            LiveError::Taken { .. } => "end that process, or choose another queue, in the firewall's rule and here".to_owned(),
             LiveError::Twice { .. } => "name each interface once".to_owned(),
             LiveError::Offloads { command, .. } => {
                 format!("{command}; or let Weir do it with CAP_NET_ADMIN and live.offloads = \"off\"")
@@ -100,4 +118,16 @@ impl LiveError {
             LiveError::System { .. } => "`ip -s link` shows the interface's state".to_owned(),
         }
     }
+}
+
+/// For fuzzing: reads a datagram of a queue; gives how many packets were in it.
+pub fn read_queue_datagram(bytes: &[u8]) -> Option<usize> {
+    let mut packets = 0;
+    let read = queue::message::decode(bytes, &mut |message| {
+        if let queue::message::Message::Packet(packet) = message {
+            // Slices lie in the datagram.
+            packets += usize::from(packet.payload.len() <= bytes.len());
+        }
+    });
+    read.ok().map(|()| packets)
 }

@@ -2,6 +2,7 @@
 
 use crate::interface::{InterfaceCounters, Receiver, Settings, State, sender};
 use crate::offload::Policy;
+use crate::queue::{self, Fate, QueueConfig, Queues};
 use crate::repair::{self, Offload};
 use crate::sys::{self, Kind};
 use crate::wire::{Fates, Wire};
@@ -34,7 +35,7 @@ pub enum Mode {
 pub struct LinkConfig {
     /// Use.
     pub mode: Mode,
-    /// Names; two inline.
+    /// Names; two inline, or queues (`nfqueue:N`, `nfqueue:N-M`).
     pub interfaces: Vec<String>,
     /// Bytes of each ring.
     pub ring: usize,
@@ -42,6 +43,8 @@ pub struct LinkConfig {
     pub promiscuous: bool,
     /// What to do about offloads.
     pub offloads: Policy,
+    /// How queues are used.
+    pub queues: QueueConfig,
     /// How long to wait for a frame before time goes on without one.
     pub idle: Duration,
     /// End after so many frames.
@@ -72,6 +75,8 @@ struct Segment {
 pub struct Link {
     config: LinkConfig,
     receivers: Vec<Receiver>,
+    /// In the place of interfaces.
+    queues: Option<Queues>,
     wire: Wire,
     segments: VecDeque<Segment>,
     scratch: Vec<u8>,
@@ -92,6 +97,15 @@ impl Link {
     /// Opens the interfaces. Nothing is sent before the first frame is asked for.
     pub fn open(config: LinkConfig) -> Result<Link, LiveError> {
         let inline = config.mode == Mode::Inline;
+        if let [name, others @ ..] = &*config.interfaces
+            && let Some(numbers) = queue::named(name)
+        {
+            if !inline || !others.is_empty() {
+                return Err(LiveError::Queue { name: config.interfaces.join(",") });
+            }
+            let (queues, verdicts) = Queues::open(name, numbers?, config.queues, config.ring)?;
+            return Ok(Link::of(config, Vec::new(), Some(queues), Wire::by_verdicts(verdicts)));
+        }
         let settings = Settings {
             kind: if inline { Kind::Slots } else { Kind::Blocks },
             ring: config.ring,
@@ -111,10 +125,15 @@ impl Link {
             }
             receivers.push(receiver);
         }
-        Ok(Link {
+        Ok(Link::of(config, receivers, None, Wire::new(sockets)))
+    }
+
+    fn of(config: LinkConfig, receivers: Vec<Receiver>, queues: Option<Queues>, wire: Wire) -> Link {
+        Link {
             config,
             receivers,
-            wire: Wire::new(sockets),
+            queues,
+            wire,
             segments: VecDeque::new(),
             scratch: Vec::new(),
             number: 0,
@@ -122,7 +141,7 @@ impl Link {
             looked: Instant::now(),
             until_look: 0,
             draining: None,
-        })
+        }
     }
 
     /// Frames go from one interface to the other.
@@ -132,7 +151,7 @@ impl Link {
 
     /// What to wait at for frames, for who waits for other things as well.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.receivers.iter().map(|receiver| receiver.socket.as_fd())
+        self.receivers.iter().map(|receiver| receiver.socket.as_fd()).chain(self.queues.iter().map(Queues::as_fd))
     }
 
     /// Where frames are sent.
@@ -175,6 +194,14 @@ impl Link {
 
     /// What was counted, by interface.
     pub fn counters(&mut self) -> Vec<(String, InterfaceCounters)> {
+        if let Some(queues) = &mut self.queues {
+            queues.count();
+            let named = queues.counters().enumerate().map(|(port, (name, counters))| {
+                self.wire.count(port, counters);
+                (name.to_owned(), counters.clone())
+            });
+            return named.collect();
+        }
         for (port, receiver) in self.receivers.iter_mut().enumerate() {
             receiver.count();
             self.wire.count(port, &mut receiver.counters);
@@ -190,6 +217,9 @@ impl Link {
         let Fates { received, forwarded, dropped, injected } = self.wire.fates();
         if received != forwarded + dropped {
             return Some(format!("{received} frames received, {forwarded} forwarded and {dropped} dropped"));
+        }
+        if self.wire.undecided() > 0 {
+            return Some(format!("{} packets without a verdict", self.wire.undecided()));
         }
         let counters = self.counters();
         let sent: u64 = counters.iter().map(|(_, of)| of.sent).sum();
@@ -244,12 +274,18 @@ impl Link {
     }
 
     fn oldest(&mut self) -> Option<(u64, usize)> {
+        if let Some(queues) = &mut self.queues {
+            let next = queues.peek(now);
+            self.wire.refused(queues.answers());
+            return next;
+        }
         let times = self.receivers.iter_mut().enumerate().map(|(port, receiver)| (receiver.ring.peek(), port));
         times.filter_map(|(time, port)| Some((time?, port))).min()
     }
 
     fn wait(&mut self) -> Result<(), LiveError> {
-        let fds: Vec<_> = self.receivers.iter().map(Receiver::descriptor).collect();
+        let queue = self.queues.iter().map(Queues::descriptor);
+        let fds: Vec<_> = self.receivers.iter().map(Receiver::descriptor).chain(queue).collect();
         let milliseconds = i32::try_from(self.config.idle.as_millis()).unwrap_or(i32::MAX);
         let mut ready = [false; INTERFACES_MAX];
         let awake = sys::wait(&fds, false, milliseconds, &mut ready).map_err(|source| LiveError::System {
@@ -289,8 +325,32 @@ impl Link {
         }
     }
 
+    /// Takes one packet of a queue; `false`: it is not to be inspected.
+    fn read_packet(&mut self, take: &mut dyn FnMut(&Frame<'_>)) -> bool {
+        let Link { queues: Some(queues), wire, number, .. } = self else { return false };
+        let Some((taken, data)) = queues.take() else { return false };
+        let known = match taken.mark {
+            queue::ANSWER_MARK => Some(Fate::Accepted),
+            // Without all of its bytes nobody knows what it is.
+            _ => (!taken.whole).then_some(Fate::Dropped),
+        };
+        if let Some(fate) = known {
+            wire.taken(*number, &taken, data.len(), fate);
+            return false;
+        }
+        *number += 1;
+        wire.arrived(*number, taken.port as u8);
+        wire.taken(*number, &taken, data.len(), Fate::Waits);
+        let (time, wire_length) = (Time(taken.time), data.len() as u32);
+        take(&Frame { number: *number, time, link: link_types::RAW, data, wire_length });
+        true
+    }
+
     /// Reads one frame of an interface; `false`: it was cut up, or is not to be inspected.
     fn read(&mut self, port: usize, take: &mut dyn FnMut(&Frame<'_>)) -> bool {
+        if self.queues.is_some() {
+            return self.read_packet(take);
+        }
         let inline = self.is_inline();
         let Link { receivers, wire, segments, scratch, number, .. } = self;
         let Some(receiver) = receivers.get_mut(port) else { return false };

@@ -2,6 +2,7 @@
 
 use crate::LiveError;
 use crate::interface::{InterfaceCounters, sender};
+use crate::queue::{Fate, Taken, Verdicts};
 use crate::sys;
 use std::cell::RefCell;
 use std::io;
@@ -38,6 +39,8 @@ struct Sender {
 
 struct Inner {
     senders: Vec<Sender>,
+    /// In the place of interfaces: frames are packets that wait for a verdict.
+    verdicts: Option<Verdicts>,
     ingress: u8,
     number: u64,
     ports: Vec<u8>,
@@ -50,9 +53,17 @@ pub struct Wire(Rc<RefCell<Inner>>);
 
 impl Wire {
     pub(crate) fn new(sockets: Vec<OwnedFd>) -> Wire {
-        let senders = sockets.into_iter().map(Sender::new).collect();
+        Wire::of(sockets.into_iter().map(Sender::new).collect(), None)
+    }
+
+    /// Packets of queues go on by a verdict.
+    pub(crate) fn by_verdicts(verdicts: Verdicts) -> Wire {
+        Wire::of(Vec::new(), Some(verdicts))
+    }
+
+    fn of(senders: Vec<Sender>, verdicts: Option<Verdicts>) -> Wire {
         let ports = vec![0; REMEMBERED as usize];
-        Wire(Rc::new(RefCell::new(Inner { senders, ingress: 0, number: 0, ports, fates: Fates::default() })))
+        Wire(Rc::new(RefCell::new(Inner { senders, verdicts, ingress: 0, number: 0, ports, fates: Fates::default() })))
     }
 
     /// Sends by these interfaces and listens to none: to play frames onto a link.
@@ -75,6 +86,25 @@ impl Wire {
         }
     }
 
+    /// A packet of a queue has come, as the frame of this number; `fate`: what is known of it already (it is not inspected then).
+    pub(crate) fn taken(&self, number: u64, taken: &Taken, bytes: usize, fate: Fate) {
+        if let Some(verdicts) = &mut self.0.borrow_mut().verdicts {
+            verdicts.arrived(taken.port, number, (taken.id, taken.mark), bytes, fate == Fate::Waits, fate);
+        }
+    }
+
+    /// The kernel's answers to verdicts.
+    pub(crate) fn refused(&self, answers: impl Iterator<Item = (u32, i32)>) {
+        if let Some(verdicts) = &mut self.0.borrow_mut().verdicts {
+            answers.for_each(|(request, code)| verdicts.refused(request, code));
+        }
+    }
+
+    /// Packets of queues that have no verdict.
+    pub(crate) fn undecided(&self) -> usize {
+        self.0.borrow().verdicts.as_ref().map_or(0, Verdicts::undecided)
+    }
+
     /// Interface of the frame at hand.
     pub fn ingress(&self) -> u8 {
         self.0.borrow().ingress
@@ -92,8 +122,28 @@ impl Wire {
         inner.fates.forwarded += 1;
         let known = number <= inner.number && inner.number - number < REMEMBERED;
         let from = inner.ports.get((number % REMEMBERED) as usize).copied().unwrap_or(0);
+        if let Some(verdicts) = &mut inner.verdicts {
+            verdicts.decide(from.into(), number, Fate::Accepted);
+            return;
+        }
         if let Some(sender) = inner.senders.get_mut(usize::from(from == 0)) {
             if known { sender.push(frame) } else { sender.refuse("unknown frame") }
+        }
+    }
+
+    /// Do not send the frame at hand.
+    pub fn drop_frame(&self) {
+        let number = self.0.borrow().number;
+        self.withhold(number);
+        self.drop_frames(1);
+    }
+
+    /// A frame that came before will not be sent: who waits for that is told. (It is counted by [`Self::drop_frames`].)
+    pub fn withhold(&self, number: u64) {
+        let mut inner = self.0.borrow_mut();
+        let from = inner.ports.get((number % REMEMBERED) as usize).copied().unwrap_or(0);
+        if let Some(verdicts) = &mut inner.verdicts {
+            verdicts.decide(from.into(), number, Fate::Dropped);
         }
     }
 
@@ -106,14 +156,18 @@ impl Wire {
     pub fn inject(&self, port: u8, frame: &[u8]) {
         let mut inner = self.0.borrow_mut();
         inner.fates.injected += 1;
-        if let Some(sender) = inner.senders.get_mut(usize::from(port)) {
+        if let Some(verdicts) = &mut inner.verdicts {
+            verdicts.answer(frame);
+        } else if let Some(sender) = inner.senders.get_mut(usize::from(port)) {
             sender.push(frame);
         }
     }
 
     /// Give everything gathered to the kernel.
     pub fn flush(&self) {
-        self.0.borrow_mut().senders.iter_mut().for_each(Sender::flush);
+        let mut inner = self.0.borrow_mut();
+        inner.senders.iter_mut().for_each(Sender::flush);
+        inner.verdicts.iter_mut().for_each(Verdicts::flush);
     }
 
     /// What became of frames.
@@ -129,10 +183,12 @@ impl Wire {
 
     /// What an interface sent, added to what it received.
     pub(crate) fn count(&self, port: usize, counters: &mut InterfaceCounters) {
-        if let Some(sender) = self.0.borrow().senders.get(port) {
-            let of = &sender.counters;
-            (counters.sent, counters.sent_bytes, counters.waits) = (of.sent, of.sent_bytes, of.waits);
-            counters.refused = of.refused.clone();
+        let inner = self.0.borrow();
+        if let Some(sender) = inner.senders.get(port) {
+            counters.take_sent(&sender.counters);
+        }
+        if let Some(verdicts) = &inner.verdicts {
+            verdicts.count(port, counters);
         }
     }
 }

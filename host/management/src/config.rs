@@ -235,10 +235,16 @@ section! {
         tap: Vec<String> = vec![], "live.tap",
             "Interfaces to listen to, when the command line names no source.";
         inline: Vec<String> = vec![], "live.inline",
-            "The two interfaces between which frames go through Weir, when the command line names no source.",
-            |list| matches!(list.len(), 0 | 2), "two interfaces";
+            "The two interfaces between which frames go through Weir, or the firewall's queues (nfqueue:N, nfqueue:N-M) whose packets do, when the command line names no source.",
+            |list| matches!(list.len(), 0 | 2) || matches!(&**list, [queue] if queue.starts_with("nfqueue:")), "two interfaces, or nfqueue:N";
         ring_size: Size = Size(32 << 20), "live.ring-size",
             "Memory for frames of each interface that wait to be read.", |n| (1 << 20..=4 << 30).contains(&n.0), "1 MiB to 4 GiB";
+        queue_length: u32 = 4096, "live.queue-length",
+            "With nfqueue: packets that may wait for their verdict in each queue.", |n| (1..=1 << 20).contains(n), "1 to 1048576";
+        queue_fail_open: bool = false, "live.queue-fail-open",
+            "With nfqueue: packets that find no place in a full queue pass, uninspected and not counted by the kernel; else they are dropped and counted.";
+        queue_mark: u32 = 0, "live.queue-mark",
+            "With nfqueue: bits set in the packet mark of what Weir lets pass, so that later rules know; 0: marks stay as they are.";
         promiscuous: bool = true, "live.promiscuous", "Listen to frames for any address. Inline it is always so.";
         offloads: Offloads = Offloads::Off, "live.offloads",
             "Offloads of the interfaces that falsify inspection: GRO, LRO, TSO, GSO, checksums, VLAN stripping and insertion.";

@@ -1,9 +1,10 @@
-//! What the kernel is asked for: packet sockets, their options and rings, properties of interfaces.
+//! What the kernel is asked for: packet sockets, their options and rings, netlink, properties of interfaces.
 //!
 //! The one module of this crate with `unsafe`: system calls on buffers of known size, and a ring that the kernel shares.
 //! Everything it gives out is safe to use.
 #![allow(unsafe_code)]
 
+pub mod netlink;
 mod ring;
 
 pub use ring::{Kind, Ring};
