@@ -1,6 +1,6 @@
 //! Interfaces that are listened to together.
 
-use crate::interface::{InterfaceCounters, Receiver, Settings, State, sender};
+use crate::interface::{Frames, InterfaceCounters, Receiver, Settings, State, base_name};
 use crate::offload::Policy;
 use crate::queue::{self, Fate, QueueConfig, Queues};
 use crate::repair::{self, Offload};
@@ -108,24 +108,23 @@ impl Link {
         }
         let settings = Settings {
             kind: if inline { Kind::Slots } else { Kind::Blocks },
+            xdp: false,
             ring: config.ring,
             promiscuous: config.promiscuous || inline,
             offloads: config.offloads,
             inline,
         };
         let mut receivers: Vec<Receiver> = Vec::new();
-        let mut sockets = Vec::new();
+        let mut ways = Vec::new();
         for name in config.interfaces.iter().take(INTERFACES_MAX) {
-            if receivers.iter().any(|other| other.name == *name) {
-                return Err(LiveError::Twice { interface: name.clone() });
+            if receivers.iter().any(|other| other.name == base_name(name)) {
+                return Err(LiveError::Twice { interface: base_name(name).to_owned() });
             }
-            let receiver = Receiver::open(name, settings)?;
-            if inline {
-                sockets.push(sender(name, receiver.index())?);
-            }
+            let (receiver, egress) = Receiver::open(name, settings)?;
+            ways.extend(egress);
             receivers.push(receiver);
         }
-        Ok(Link::of(config, receivers, None, Wire::new(sockets)))
+        Ok(Link::of(config, receivers, None, Wire::new(ways)))
     }
 
     fn of(config: LinkConfig, receivers: Vec<Receiver>, queues: Option<Queues>, wire: Wire) -> Link {
@@ -149,9 +148,19 @@ impl Link {
         self.config.mode == Mode::Inline
     }
 
+    /// Offloads that were switched off, by interface: from now on it is the caller's to switch them on again.
+    pub fn release_offloads(&mut self) -> Vec<(String, Vec<&'static str>)> {
+        self.receivers.iter_mut().map(|receiver| (receiver.name.clone(), receiver.offloads.release())).collect()
+    }
+
+    /// Verdicts on packets of queues are given: the kernel asks for a privilege each time.
+    pub fn has_queues(&self) -> bool {
+        self.queues.is_some()
+    }
+
     /// What to wait at for frames, for who waits for other things as well.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.receivers.iter().map(|receiver| receiver.socket.as_fd()).chain(self.queues.iter().map(Queues::as_fd))
+        self.receivers.iter().map(|receiver| receiver.frames.as_fd()).chain(self.queues.iter().map(Queues::as_fd))
     }
 
     /// Where frames are sent.
@@ -163,6 +172,10 @@ impl Link {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         for receiver in &self.receivers {
+            if let Frames::Xdp { native, .. } = receiver.frames {
+                let how = if native { "the driver" } else { "the kernel behind the driver (generic mode)" };
+                remarks.push(format!("{}: AF_XDP, its program is run by {how}; the host's own stack sees none of its frames", receiver.name));
+            }
             let changed = receiver.offloads.changed();
             if !changed.is_empty() {
                 remarks.push(format!("{}: offloads off while Weir has it: {}", receiver.name, changed.join(", ")));
@@ -240,7 +253,7 @@ impl Link {
         self.until_look = self.until_look.saturating_sub(1);
         if self.until_look == 0 {
             self.until_look = LOOK_FRAMES;
-            self.look(false);
+            self.look(false)?;
         }
         let mut waited = false;
         loop {
@@ -265,7 +278,7 @@ impl Link {
                 return Ok(Next::End);
             }
             if waited {
-                self.look(false);
+                self.look(false)?;
                 return Ok(Next::Idle(now()));
             }
             self.wait()?;
@@ -279,7 +292,7 @@ impl Link {
             self.wire.refused(queues.answers());
             return next;
         }
-        let times = self.receivers.iter_mut().enumerate().map(|(port, receiver)| (receiver.ring.peek(), port));
+        let times = self.receivers.iter_mut().enumerate().map(|(port, receiver)| (receiver.frames.peek(now), port));
         times.filter_map(|(time, port)| Some((time?, port))).min()
     }
 
@@ -297,32 +310,31 @@ impl Link {
         let mut failed = false;
         if awake {
             for (receiver, _) in self.receivers.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
-                if receiver.ring.peek().is_none() {
-                    failed |= sys::socket_error(&receiver.socket).is_some() || receiver.state != State::Up;
+                if receiver.frames.peek(now).is_none() {
+                    failed |= receiver.frames.error().is_some() || receiver.state != State::Up;
                 }
             }
         }
         if failed {
-            self.look(true);
+            self.look(true)?;
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
 
     /// State and counters of the interfaces, now and then.
-    fn look(&mut self, at_once: bool) {
+    fn look(&mut self, at_once: bool) -> Result<(), LiveError> {
         if !at_once && self.looked.elapsed() < LOOK {
-            return;
+            return Ok(());
         }
         self.looked = Instant::now();
         for (port, receiver) in self.receivers.iter_mut().enumerate() {
             receiver.count();
-            if receiver.look()
-                && let Ok(socket) = sender(&receiver.name, receiver.index())
-            {
-                self.wire.replace(port, socket);
+            if let Some(egress) = receiver.look()? {
+                self.wire.replace(port, egress);
             }
         }
+        Ok(())
     }
 
     /// Takes one packet of a queue; `false`: it is not to be inspected.
@@ -354,11 +366,11 @@ impl Link {
         let inline = self.is_inline();
         let Link { receivers, wire, segments, scratch, number, .. } = self;
         let Some(receiver) = receivers.get_mut(port) else { return false };
-        let (ring, socket, counters) = (&mut receiver.ring, &receiver.socket, &mut receiver.counters);
-        let taken = ring.next(|received| {
+        let (frames, counters) = (&mut receiver.frames, &mut receiver.counters);
+        let taken = frames.next(|received, socket| {
             let mut offload = received.offload;
             let (mut buffer, mut start) = (&mut *received.buffer, received.start);
-            if received.queued {
+            if let Some(socket) = socket.filter(|_| received.queued) {
                 scratch.resize(QUEUED_MAX, 0);
                 if let Ok(length) = sys::receive(socket, scratch)
                     && let Some(whole) = scratch.get_mut(..length.min(QUEUED_MAX)).filter(|whole| whole.len() > offload.len())

@@ -1,7 +1,7 @@
 //! Offloads of an interface that would show other frames than those on the wire, or send others than those judged.
 //!
 //! They are switched off while Weir has the interface and set back when it leaves, or the interface is refused, or they are
-//! left alone, as the operator says. (A process that is killed leaves them switched off.)
+//! left alone, as the operator says. (A process that is killed leaves them switched off, unless it has released them to another.)
 
 use crate::LiveError;
 use crate::sys::{self, Feature};
@@ -106,6 +106,11 @@ impl Offloads {
         Ok(offloads)
     }
 
+    /// Names of what was switched off; it stays so when this is dropped.
+    pub fn release(&mut self) -> Vec<&'static str> {
+        std::mem::take(&mut self.changed).iter().map(|offload| offload.name).collect()
+    }
+
     /// Names of what was switched off.
     pub fn changed(&self) -> Vec<&'static str> {
         self.changed.iter().map(|offload| offload.name).collect()
@@ -120,6 +125,12 @@ impl Drop for Offloads {
             }
         }
     }
+}
+
+/// Switches offloads on again that were released.
+pub fn restore<'a>(interface: &str, names: impl Iterator<Item = &'a str>) {
+    let changed = names.filter_map(|name| ALL.iter().find(|offload| offload.name == name)).collect();
+    drop(Offloads { interface: interface.to_owned(), changed });
 }
 
 /// What the operator would do.

@@ -1,12 +1,11 @@
 //! What is sent, by which interface, and what of it was refused.
 
 use crate::LiveError;
-use crate::interface::{InterfaceCounters, sender};
+use crate::interface::{Egress, InterfaceCounters, sender};
 use crate::queue::{Fate, Taken, Verdicts};
 use crate::sys;
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ pub struct Fates {
 }
 
 struct Sender {
-    socket: OwnedFd,
+    egress: Egress,
     frames: Vec<u8>,
     ends: Vec<usize>,
     counters: InterfaceCounters,
@@ -52,8 +51,8 @@ struct Inner {
 pub struct Wire(Rc<RefCell<Inner>>);
 
 impl Wire {
-    pub(crate) fn new(sockets: Vec<OwnedFd>) -> Wire {
-        Wire::of(sockets.into_iter().map(Sender::new).collect(), None)
+    pub(crate) fn new(ways: Vec<Egress>) -> Wire {
+        Wire::of(ways.into_iter().map(Sender::new).collect(), None)
     }
 
     /// Packets of queues go on by a verdict.
@@ -70,7 +69,7 @@ impl Wire {
     pub fn open(interfaces: &[&str]) -> Result<Wire, LiveError> {
         let open = |name: &&str| {
             let absent = |_| LiveError::Absent { interface: (*name).to_owned(), known: sys::names().join(", ") };
-            sender(name, sys::index(name).map_err(absent)?)
+            sender(name, sys::index(name).map_err(absent)?).map(Egress::Packet)
         };
         Ok(Wire::new(interfaces.iter().map(open).collect::<Result<_, _>>()?))
     }
@@ -175,9 +174,9 @@ impl Wire {
         self.0.borrow().fates
     }
 
-    pub(crate) fn replace(&self, port: usize, socket: OwnedFd) {
+    pub(crate) fn replace(&self, port: usize, egress: Egress) {
         if let Some(sender) = self.0.borrow_mut().senders.get_mut(port) {
-            sender.socket = socket;
+            sender.egress = egress;
         }
     }
 
@@ -193,6 +192,12 @@ impl Wire {
     }
 }
 
+/// One of frames that lie one behind the other.
+fn frame<'a>(frames: &'a [u8], ends: &[usize], n: usize) -> &'a [u8] {
+    let start = n.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
+    ends.get(n).and_then(|end| frames.get(start..*end)).unwrap_or(&[])
+}
+
 /// Why the kernel did not take a frame.
 fn cause(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
@@ -206,8 +211,8 @@ fn cause(error: &io::Error) -> &'static str {
 }
 
 impl Sender {
-    fn new(socket: OwnedFd) -> Sender {
-        Sender { socket, frames: Vec::new(), ends: Vec::new(), counters: InterfaceCounters::default() }
+    fn new(egress: Egress) -> Sender {
+        Sender { egress, frames: Vec::new(), ends: Vec::new(), counters: InterfaceCounters::default() }
     }
 
     fn push(&mut self, frame: &[u8]) {
@@ -222,21 +227,17 @@ impl Sender {
         *self.counters.refused.entry(why).or_default() += 1;
     }
 
-    fn frame(&self, n: usize) -> &[u8] {
-        let start = n.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(n).and_then(|end| self.frames.get(start..*end)).unwrap_or(&[])
-    }
-
     /// In order; a frame that is refused does not keep those behind it.
     fn flush(&mut self) {
         let (mut done, mut waits) = (0, 0);
         while done < self.ends.len() {
-            let result = sys::send_all(&self.socket, (done..self.ends.len()).map(|n| self.frame(n)));
+            let (frames, ends) = (&self.frames, &self.ends);
+            let result = self.egress.send_all((done..ends.len()).map(|n| frame(frames, ends, n)));
             match result {
                 Ok(n) if n > 0 => {
                     for n in done..done + n {
                         self.counters.sent += 1;
-                        self.counters.sent_bytes += self.frame(n).len() as u64;
+                        self.counters.sent_bytes += frame(&self.frames, &self.ends, n).len() as u64;
                     }
                     done += n;
                     waits = 0;
@@ -248,7 +249,7 @@ impl Sender {
                     if error.raw_os_error() == Some(libc::ENOBUFS) {
                         std::thread::sleep(Duration::from_millis(1));
                     } else {
-                        let _ = sys::wait(&[self.socket.as_raw_fd()], true, 1, &mut [false]);
+                        let _ = sys::wait(&[self.egress.descriptor()], true, 1, &mut [false]);
                     }
                 }
                 Err(error) => {

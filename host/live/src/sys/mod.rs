@@ -5,9 +5,11 @@
 #![allow(unsafe_code)]
 
 pub mod netlink;
+pub mod privileges;
 mod ring;
+pub mod xdp;
 
-pub use ring::{Kind, Ring};
+pub use ring::{Kind, Received, Ring};
 
 use std::ffi::CStr;
 use std::io;
@@ -56,6 +58,7 @@ trait Plain: Copy {}
 impl Plain for i32 {}
 impl Plain for [u32; 4] {}
 impl Plain for [u32; 7] {}
+impl Plain for [u64; 4] {}
 
 fn set<T: Plain>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: `value` lives through the call and its size is told.
@@ -223,6 +226,17 @@ pub fn hardware(name: &str) -> io::Result<u16> {
     let mut request = Request::of(name)?;
     request.ask(libc::SIOCGIFHWADDR as u64)?;
     Ok(request.first() as u16)
+}
+
+/// How many queues an interface receives by.
+pub fn receive_queues(name: &str) -> usize {
+    let all = std::fs::read_dir(format!("/sys/class/net/{name}/queues")).into_iter().flatten().flatten();
+    all.filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count().max(1)
+}
+
+/// There is no hardware behind an interface.
+pub fn is_virtual(name: &str) -> bool {
+    !std::path::Path::new("/sys/class/net").join(name).join("device").exists()
 }
 
 /// The interface has an IPv4 address of its own.
