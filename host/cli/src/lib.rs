@@ -24,6 +24,7 @@ pub mod live;
 mod out;
 pub mod pipeline;
 pub mod planning;
+mod privileges;
 pub mod progress;
 pub mod ruleset;
 mod serve;

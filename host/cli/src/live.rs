@@ -5,8 +5,10 @@
 
 use crate::args::RunArguments;
 use crate::exit::{Failure, INTERNAL, USAGE, accounted};
+use crate::privileges::{self, Keep, Restorer};
 use std::time::Duration;
 use weir_engine::{Engine, Inline};
+use weir_live::privileges::User;
 use weir_live::{Link, LinkConfig, LiveError, Mode, Next, QueueConfig, Wire};
 use weir_management::{Config, Offloads, RejectTold};
 use weir_output::InterfaceTotals;
@@ -67,7 +69,7 @@ pub struct Live {
 
 pub(crate) fn failure(error: LiveError) -> Failure {
     let remedy = error.remedy();
-    let code = if matches!(error, LiveError::System { .. }) { INTERNAL } else { USAGE };
+    let code = if matches!(error, LiveError::System { .. } | LiveError::Lost { .. }) { INTERNAL } else { USAGE };
     Failure { code, error: error.into(), remedy: Some(remedy) }
 }
 
@@ -84,11 +86,24 @@ pub fn open(config: LinkConfig) -> Result<Link, Failure> {
     Link::open(config).map_err(failure)
 }
 
+/// Gives privileges up that were needed to open a link. While what this gives lives, and no longer, offloads stay off.
+pub(crate) fn give_up(link: &mut Link, user: Option<&User>, config: &Config) -> Result<Option<Restorer>, Failure> {
+    let goes = config.system.drop_privileges || user.is_some();
+    let restorer = if goes { privileges::restorer(link) } else { None };
+    privileges::drop(user, if link.has_queues() { Keep::Queues } else { Keep::Nothing }, config)?;
+    Ok(restorer)
+}
+
 impl Live {
     /// Opens the interfaces.
     pub fn open(config: LinkConfig) -> Result<Live, Failure> {
         let interfaces = config.interfaces.clone();
         Ok(Live { link: open(config)?, interfaces, idle: None })
+    }
+
+    /// Gives privileges up. While what this gives lives, and no longer, offloads stay off.
+    pub fn give_up(&mut self, user: Option<&User>, config: &Config) -> Result<Option<Restorer>, Failure> {
+        give_up(&mut self.link, user, config)
     }
 
     /// Says what runs from now on.

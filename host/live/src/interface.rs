@@ -336,7 +336,10 @@ impl Receiver {
                     *self = fresh;
                     return Ok(egress);
                 }
-                Err(LiveError::Privilege { .. }) => return Err(LiveError::Lost { interface: self.name.clone() }),
+                Err(error @ LiveError::Offloads { .. }) if self.settings.offloads == Policy::Refuse => return Err(error),
+                Err(LiveError::Privilege { .. } | LiveError::Offloads { .. }) => {
+                    return Err(LiveError::Lost { interface: self.name.clone() });
+                }
                 Err(_) => State::Gone,
             },
         };

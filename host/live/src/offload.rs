@@ -73,12 +73,14 @@ impl Offload {
 pub struct Offloads {
     interface: String,
     changed: Vec<&'static Offload>,
+    /// Who has released them does not switch them on again.
+    released: bool,
 }
 
 impl Offloads {
     /// Looks at an interface's offloads and does what the policy says. `sends`: frames go out by it.
     pub fn settle(interface: &str, policy: Policy, sends: bool) -> Result<Offloads, LiveError> {
-        let mut offloads = Offloads { interface: interface.to_owned(), changed: Vec::new() };
+        let mut offloads = Offloads { interface: interface.to_owned(), changed: Vec::new(), released: false };
         if policy == Policy::Keep {
             return Ok(offloads);
         }
@@ -108,7 +110,8 @@ impl Offloads {
 
     /// Names of what was switched off; it stays so when this is dropped.
     pub fn release(&mut self) -> Vec<&'static str> {
-        std::mem::take(&mut self.changed).iter().map(|offload| offload.name).collect()
+        self.released = true;
+        self.changed()
     }
 
     /// Names of what was switched off.
@@ -119,7 +122,7 @@ impl Offloads {
 
 impl Drop for Offloads {
     fn drop(&mut self) {
-        for offload in self.changed.iter().rev() {
+        for offload in self.changed.iter().rev().filter(|_| !self.released) {
             if let Err(error) = offload.set(&self.interface, true) {
                 tracing::warn!("{}: offload {} could not be switched on again: {error}", self.interface, offload.name);
             }
@@ -130,7 +133,7 @@ impl Drop for Offloads {
 /// Switches offloads on again that were released.
 pub fn restore<'a>(interface: &str, names: impl Iterator<Item = &'a str>) {
     let changed = names.filter_map(|name| ALL.iter().find(|offload| offload.name == name)).collect();
-    drop(Offloads { interface: interface.to_owned(), changed });
+    drop(Offloads { interface: interface.to_owned(), changed, released: false });
 }
 
 /// What the operator would do.

@@ -370,8 +370,18 @@ section! {
     }
 }
 
+section! {
+    /// The process of a live run.
+    SystemSection, system, SYSTEM {
+        user: String = String::new(), "system.user",
+            "User that `weir run` and `weir sim serve` become once interfaces and device are open: a name of /etc/passwd, or USER:GROUP in numbers; empty: it stays who it is.";
+        drop_privileges: bool = true, "system.drop-privileges",
+            "Give all capabilities up once interfaces and device are open, and never take any again. Logs, bundles and sockets are then opened with the rights of the user alone. An interface that is made anew ends the run, which a supervisor starts again.";
+    }
+}
+
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, LIVE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, LIVE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL, SYSTEM];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -402,6 +412,8 @@ pub struct Config {
     pub device: DeviceSection,
     /// `output.*`
     pub output: OutputSection,
+    /// `system.*`
+    pub system: SystemSection,
     /// `control.*`
     pub control: ControlSection,
 }

@@ -12,6 +12,7 @@ use crate::exit::{Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
 use crate::planning::Planning;
+use crate::privileges::{self, Keep};
 use crate::{bundle, device, progress, ruleset, settings};
 use std::io::IsTerminal;
 use std::path::Path;
@@ -35,6 +36,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             remedy: Some("leave them out; a bundle is planned by `weir tables build --profile`".to_owned()),
         });
     }
+    let user = privileges::user(arguments.user.as_deref(), &config)?;
     let attached = arguments.device.attach()?;
     let interfaces = live::config(arguments, &config);
     let sources = [attached.is_some(), interfaces.is_some(), arguments.pcap.is_some() || arguments.example];
@@ -87,6 +89,15 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             };
             (validate, source)
         }
+    };
+    // (Before there are other threads: capabilities belong to threads.)
+    let _offloads = match &mut source {
+        Source::Live(live) => live.give_up(user.as_ref(), &config)?,
+        Source::Attached(_) => {
+            privileges::drop(user.as_ref(), Keep::Nothing, &config)?;
+            None
+        }
+        _ => None,
     };
     let device = arguments.device.local();
     let stop = interruptible();
