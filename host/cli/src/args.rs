@@ -30,6 +30,7 @@ const RUN_EXAMPLES: &str = "Examples:
   weir run --rules rules/ --inline xdp:eth1,xdp:eth2            by AF_XDP
   weir run --rules rules/ --inline nfqueue:0-3                  give verdicts to packets that the firewall queues
   weir run --rules rules/ --device vfio-user:/run/weir-nic.sock  frames come from `weir sim serve --pcap`
+  weir run --rules new/ --device vfio-user:/run/weir-nic.sock --control /run/weir.sock --replace   the next host, in place
   weir run --rules rules/ --device vfio:0000:03:00.0            a function that `weir device list` shows
 
 Ctrl-C or SIGTERM ends a run with its summary; a second one ends it at once.";
@@ -237,6 +238,10 @@ pub struct RunArguments {
     /// --public-key. Default: control.socket of the configuration
     #[arg(long, value_name = "SOCKET")]
     pub control: Option<PathBuf>,
+    /// Take the device over from the Weir that listens at --control, once rules are loaded and tables ready, without a reset
+    /// between. For --device vfio-user:SOCKET.
+    #[arg(long, conflicts_with_all = ["pcap", "tap", "inline", "example"])]
+    pub replace: bool,
     /// Play the capture N times, an hour of frame time after each other; 0: until Ctrl-C.
     #[arg(long = "loop", value_name = "N", default_value_t = 1)]
     pub passes: u64,

@@ -18,6 +18,7 @@ mod epochs;
 pub mod evidence;
 pub mod exchange;
 mod firewall;
+mod handover;
 mod example;
 pub mod exit;
 pub mod live;

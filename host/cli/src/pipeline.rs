@@ -447,6 +447,9 @@ pub fn run_full(
             None => frames += 1,
         }
         if let Some(exchanges) = control.exchanges.as_deref_mut() {
+            if let Some(leaving) = exchanges.leaving() {
+                leaving.refuse_local();
+            }
             if let Some(due) = exchanges.due(frames) {
                 let begin = Instant::now();
                 let before = (engine.epoch(), engine.set_program(Arc::clone(&due.ready.loaded.program), due.epoch));

@@ -4,6 +4,7 @@
 //! machine is touched.
 #![allow(dead_code)]
 
+pub mod bench;
 pub mod ends;
 mod process;
 
