@@ -27,7 +27,10 @@ const RUN_EXAMPLES: &str = "Examples:
   weir run --rules rules/ --pcap day.pcap --log-dir /var/log/weir --config weir.toml
   weir run --rules rules/ --tap eth1,eth2                       listen; needs CAP_NET_RAW and CAP_NET_ADMIN
   weir run --rules rules/ --inline eth1,eth2                    stand between, drop and reject
+  weir run --rules rules/ --inline xdp:eth1,xdp:eth2            by AF_XDP
+  weir run --rules rules/ --inline nfqueue:0-3                  give verdicts to packets that the firewall queues
   weir run --rules rules/ --device vfio-user:/run/weir-nic.sock  frames come from `weir sim serve --pcap`
+  weir run --rules new/ --device vfio-user:/run/weir-nic.sock --control /run/weir.sock --replace   the next host, in place
   weir run --rules rules/ --device vfio:0000:03:00.0            a function that `weir device list` shows
 
 Ctrl-C or SIGTERM ends a run with its summary; a second one ends it at once.";
@@ -77,6 +80,13 @@ pub enum Command {
     /// Suricata's command line: its options and its configuration file, with Weir's engine.
     #[command(after_help = SURICATA_EXAMPLES, args_override_self = true)]
     Suricata(Box<crate::suricata::SuricataArguments>),
+    /// Switch offloads on again once the input ends: a process of `weir run`.
+    #[command(hide = true)]
+    RestoreOffloads {
+        /// Interface and names.
+        #[arg(value_name = "IF=NAME,...")]
+        offloads: Vec<String>,
+    },
     /// Version, and what this build can do.
     Version,
 }
@@ -198,10 +208,12 @@ pub struct RunArguments {
     /// Capture file (pcap or pcapng).
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
-    /// Listen to network interfaces; may be repeated, or a list with commas.
+    /// Listen to network interfaces; may be repeated, or a list with commas. xdp:IF: by AF_XDP, which takes frames away from the
+    /// host's own stack.
     #[arg(long, value_name = "IF", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "inline", "passes", "rate"])]
     pub tap: Vec<String>,
-    /// Stand between two network interfaces: frames go from one to the other unless they are dropped or rejected.
+    /// Stand between two network interfaces: frames go from one to the other unless they are dropped or rejected
+    /// (xdp:IF: by AF_XDP). Or give verdicts to packets that the firewall of this host queues: nfqueue:N, or nfqueue:N-M for several queues.
     #[arg(long, value_name = "IF1,IF2", value_delimiter = ',', conflicts_with_all = ["pcap", "example", "passes", "rate"])]
     pub inline: Vec<String>,
     /// With --tap or --inline: end after so many frames.
@@ -226,6 +238,10 @@ pub struct RunArguments {
     /// --public-key. Default: control.socket of the configuration
     #[arg(long, value_name = "SOCKET")]
     pub control: Option<PathBuf>,
+    /// Take the device over from the Weir that listens at --control, once rules are loaded and tables ready, without a reset
+    /// between. For --device vfio-user:SOCKET.
+    #[arg(long, conflicts_with_all = ["pcap", "tap", "inline", "example"])]
+    pub replace: bool,
     /// Play the capture N times, an hour of frame time after each other; 0: until Ctrl-C.
     #[arg(long = "loop", value_name = "N", default_value_t = 1)]
     pub passes: u64,
@@ -236,6 +252,10 @@ pub struct RunArguments {
     /// --pcap: vfio-user:SOCKET (a simulated NIC that `weir sim serve` serves) or vfio:ADDRESS (a PCI function).
     #[arg(long, value_name = "DEVICE", default_value = "sim")]
     pub device: DeviceName,
+    /// Live, once interfaces and device are open: become this user (a name of /etc/passwd, or USER:GROUP in numbers). Capabilities
+    /// are given up with or without it (system.drop-privileges). Default: system.user of the configuration
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
     /// Directory of eve.json and stats.json; made if it is missing.
     #[arg(long, value_name = "DIR", default_value = "log")]
     pub log_dir: PathBuf,

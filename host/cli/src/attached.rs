@@ -7,7 +7,8 @@
 use crate::args::Device;
 use crate::device::{Behind, TX_BYTES, Times, driver_config, overload};
 use crate::epochs::Epochs;
-use crate::exit::{Failure, INTERNAL, OrExit, accounted};
+use crate::exit::{Failure, INTERNAL, OrExit, USAGE, accounted};
+use crate::handover::{self, Gone, Leaving};
 use crate::pipeline::{RunControl, Tick, cpu_seconds};
 use std::fmt;
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ use weir_contract::counters::Counter;
 use weir_contract::enums::{CapabilityType, DeviceKind};
 use weir_contract::guards::Guard;
 use weir_device::driver::{DeviceInfo, imbalances};
-use weir_device::{DeviceError, Driver, PciFunction};
+use weir_device::{DeviceError, Driver, DriverConfig, PciFunction};
+use weir_engine::DeviceRuntime;
 use weir_device_vfio::VfioFunction;
 use weir_output::{EventSink, RunTotals};
 use weir_vfio_user::UserFunction;
@@ -97,7 +99,21 @@ impl DeviceName {
         let Some(function) = self.open()? else { return Ok(None) };
         let mut driver = Driver::attach(function).or_input()?;
         let info = driver.info().or_input()?;
-        Ok(Some(Attached { name: self.to_string(), driver: Some(driver), info, last: None, faults: 0 }))
+        Ok(Some(Attached { name: self.to_string(), driver: Some(driver), info: Some(info), last: None, faults: 0, replaces: None, silent: None }))
+    }
+
+    /// One that will be taken over from the Weir that listens at this control socket, once tables are ready; `then`: what can
+    /// be done only after that.
+    pub fn replace(&self, control: PathBuf, then: Box<dyn FnOnce()>) -> Result<Attached, Failure> {
+        if !matches!(self, DeviceName::User(_)) {
+            return Err(Failure {
+                code: USAGE,
+                error: anyhow::anyhow!("--replace takes over a device of another process, and --device {self} is none"),
+                remedy: Some("name that of the running Weir: --device vfio-user:SOCKET".to_owned()),
+            });
+        }
+        let replaces = Some(Replaces { control, then });
+        Ok(Attached { name: self.to_string(), driver: None, info: None, last: None, faults: 0, replaces, silent: None })
     }
 }
 
@@ -114,24 +130,44 @@ pub fn what(name: &str, kind: Option<DeviceKind>) -> String {
 /// Counters and guard counters of one moment.
 pub type Snapshot = (Vec<(Counter, u64)>, Vec<u64>);
 
+/// The Weir before, and what can be done only once the device is ours.
+struct Replaces {
+    control: PathBuf,
+    then: Box<dyn FnOnce()>,
+}
+
+/// A driver that has been made ready to run.
+struct Opened {
+    driver: Driver<Box<dyn PciFunction>>,
+    /// What the device calls the tables.
+    epoch: u32,
+    /// What it had counted before.
+    before: Snapshot,
+    /// Since when it has been without a host, ns since the epoch; taken over from one that gave it away.
+    since: Option<u64>,
+}
+
 /// A device that is attached.
 pub struct Attached {
     name: String,
     driver: Option<Driver<Box<dyn PciFunction>>>,
-    info: DeviceInfo,
+    info: Option<DeviceInfo>,
     last: Option<Snapshot>,
     faults: u64,
+    replaces: Option<Replaces>,
+    /// How long the device was without a host when it was taken over.
+    silent: Option<Duration>,
 }
 
 impl Attached {
     /// What it holds.
     pub fn capabilities(&self) -> &[(CapabilityType, u64, u64)] {
-        &self.info.capabilities
+        self.info.as_ref().map_or(&[], |info| &info.capabilities)
     }
 
-    /// What it said of itself.
-    pub fn info(&self) -> &DeviceInfo {
-        &self.info
+    /// What kind it says it is.
+    pub fn kind(&self) -> Option<DeviceKind> {
+        self.info.as_ref().and_then(|info| info.kind)
     }
 
     /// What it counted until the end of the run.
@@ -148,34 +184,25 @@ impl Attached {
 
     /// What it is, for people.
     pub fn what(&self) -> String {
-        what(&self.name, self.info.kind)
+        what(&self.name, self.kind())
     }
 
-    /// For the end of a run.
-    pub fn remarks(&self) -> Vec<String> {
-        let faults = (self.faults > 0).then(|| format!("the device reported {} errors (-v lists them)", self.faults));
-        std::iter::once(self.what()).chain(faults).collect()
-    }
-
-    /// Inspects what comes until the source ends or the run is interrupted. Frames that are not accounted for are an error.
-    pub fn run(
-        &mut self,
-        behind: &Behind<'_>,
-        sink: &mut dyn EventSink,
-        control: &mut RunControl<'_>,
-    ) -> Result<RunTotals, Failure> {
+    /// Takes a device that a host before has left, or gives away.
+    fn open(&mut self, behind: &Behind<'_>, settings: &DriverConfig) -> Result<Opened, Failure> {
+        let image = &*behind.tables.image.bytes;
+        let inline = behind.config.device.inline;
+        if let Some(Replaces { control, then }) = self.replaces.take() {
+            let taken = handover::take(&control, image)?;
+            let function = UserFunction::adopt(taken.device, taken.addresses, &self.name).or_input()?;
+            let (mut driver, _) = Driver::resume(Box::new(function) as Box<dyn PciFunction>).or_input()?;
+            driver.set_up(settings).or_usage()?;
+            driver.activate(taken.epoch).or_internal()?;
+            then();
+            return Ok(Opened { driver, epoch: taken.epoch, before: taken.counted, since: Some(taken.since) });
+        }
         let Some(driver) = self.driver.take() else {
             return Err(Failure { code: INTERNAL, error: anyhow::anyhow!("{} is in use", self.name), remedy: None });
         };
-        let start = Instant::now();
-        let mut settings = driver_config(behind.config, behind.validate);
-        let inline = behind.config.device.inline;
-        // A capture that is played can wait for the host, a wire cannot.
-        settings.source_waits = self.info.kind != Some(DeviceKind::Card) && !inline;
-        settings.tx_bytes = if inline { TX_BYTES } else { 0 };
-        if inline && (settings.watchdog_frames, settings.watchdog_time) == (0, 0) {
-            settings.watchdog_time = WATCHDOG;
-        }
         // A wire was there before this host; what a capture did before is nothing to this run.
         let mut driver = match inline {
             true => {
@@ -186,14 +213,105 @@ impl Attached {
             false => driver.restart().or_input()?,
         };
         let before = (driver.counters().or_internal()?, driver.guard_counters().or_internal()?);
-        driver.set_up(&settings).or_usage()?;
-        let epoch = driver.load_tables(&behind.tables.image.bytes).or_input()?;
+        driver.set_up(settings).or_usage()?;
+        let epoch = driver.load_tables(image).or_input()?;
         driver.activate(epoch).or_internal()?;
+        Ok(Opened { driver, epoch, before, since: None })
+    }
+
+    /// For the end of a run.
+    pub fn remarks(&self) -> Vec<String> {
+        let faults = (self.faults > 0).then(|| format!("the device reported {} errors (-v lists them)", self.faults));
+        let silent = self.silent.map(|silent| {
+            format!("taken over from the Weir before: the device was without a host for {:.1} ms", silent.as_secs_f64() * 1e3)
+        });
+        std::iter::once(self.what()).chain(silent).chain(faults).collect()
+    }
+
+    /// Gives the device to another Weir: its tables are loaded while this one judges; then what is in flight is answered, and the
+    /// device is the other's. None where it was refused. Gives what the device had counted until this one let it go, and its last frame.
+    #[allow(clippy::type_complexity)]
+    fn give(
+        &mut self,
+        leaving: Leaving,
+        runtime: &mut DeviceRuntime<Box<dyn PciFunction>>,
+        sink: &mut dyn EventSink,
+    ) -> Result<Option<(Gone, Snapshot, (u64, u64))>, Failure> {
+        let Some((epoch, leaving)) = leaving.load(runtime.driver()) else { return Ok(None) };
+        runtime.poll(sink).or_internal()?;
+        self.faults += report(runtime.driver())?;
+        // (Reading takes longer than all the rest. What is counted from here on is the other's.)
+        let counted = (runtime.driver().counters().or_internal()?, runtime.driver().guard_counters().or_internal()?);
+        let at = runtime.driver().frame().or_internal()?;
+        runtime.poll(sink).or_internal()?;
+        let since = handover::now();
+        runtime.driver().disable().or_internal()?;
+        runtime.poll(sink).or_internal()?;
+        let gone = leaving.give(runtime.driver(), epoch, &counted, since).or_internal()?;
+        Ok(Some((gone, counted, at)))
+    }
+
+    /// The end of a run that keeps its device: what that has counted, and its last frame.
+    fn stop(
+        &mut self,
+        runtime: &mut DeviceRuntime<Box<dyn PciFunction>>,
+        epochs: &mut Epochs<'_>,
+        sink: &mut dyn EventSink,
+        ended: bool,
+    ) -> Result<(Snapshot, (u64, u64)), Failure> {
+        if !ended {
+            runtime.driver().disable().or_internal()?;
+        }
+        runtime.poll(sink).or_internal()?;
+        epochs.settle(runtime);
+        let frame = runtime.driver().frame().or_internal()?;
+        runtime.finish(frame.1, sink).or_internal()?;
+        if ended {
+            // Entries end and are reported.
+            runtime.driver().flush().or_internal()?;
+            let begin = Instant::now();
+            while runtime.driver().is_flushing().or_internal()? {
+                runtime.poll(sink).or_internal()?;
+                if begin.elapsed() > ENDING {
+                    return Err(DeviceError::Timeout { what: "CONTROL.FLUSH does not clear" }).or_internal();
+                }
+            }
+        }
+        runtime.poll(sink).or_internal()?;
+        self.faults += report(runtime.driver())?;
+        let counted = (runtime.driver().counters().or_internal()?, runtime.driver().guard_counters().or_internal()?);
+        Ok((counted, frame))
+    }
+
+    /// Inspects what comes until the source ends or the run is interrupted. Frames that are not accounted for are an error.
+    pub fn run(
+        &mut self,
+        behind: &Behind<'_>,
+        sink: &mut dyn EventSink,
+        control: &mut RunControl<'_>,
+    ) -> Result<RunTotals, Failure> {
+        let start = Instant::now();
+        let mut settings = driver_config(behind.config, behind.validate);
+        let inline = behind.config.device.inline;
+        // A capture that is played can wait for the host, a wire cannot.
+        settings.source_waits = self.kind() != Some(DeviceKind::Card) && !inline;
+        settings.tx_bytes = if inline { TX_BYTES } else { 0 };
+        if inline && (settings.watchdog_frames, settings.watchdog_time) == (0, 0) {
+            settings.watchdog_time = WATCHDOG;
+        }
+        // What takes time is done while the device may still have another host.
+        let prepared = behind.prepare(control.profile.is_some(), inline)?;
+        let Opened { mut driver, epoch, before, since } = self.open(behind, &settings)?;
         driver.interrupt_after(1).or_internal()?;
         driver.enable(inline).or_internal()?;
+        self.silent = since.map(|since| Duration::from_nanos(handover::now().saturating_sub(since)));
+        if let Some(silent) = self.silent {
+            tracing::info!("{}: without a host for {silent:?}", self.name);
+            self.info = Some(driver.info().or_internal()?);
+        }
         let load = start.elapsed().as_secs_f64();
         let (start, cpu) = (Instant::now(), cpu_seconds());
-        let mut runtime = behind.runtime(driver, epoch, settings.vlan_key, control.profile.is_some(), inline)?;
+        let mut runtime = behind.join(prepared, driver, epoch, settings.vlan_key);
         if !settings.source_waits {
             runtime.set_overload(overload(behind.config));
         }
@@ -204,7 +322,8 @@ impl Attached {
         let mut frame = (0, 0);
         let mut looked = Instant::now();
         let mut ended = false;
-        while !ended && !control.stop.load(Ordering::Relaxed) {
+        let mut given = None;
+        while !ended && given.is_none() && !control.stop.load(Ordering::Relaxed) {
             let raised = runtime.driver().wait(SLEEP).or_internal()?;
             runtime.poll(sink).or_internal()?;
             if !raised {
@@ -222,38 +341,30 @@ impl Attached {
             }
             if let Some(exchanges) = control.exchanges.as_deref_mut() {
                 epochs.step(&mut runtime, sink, exchanges, frame, look)?;
+                if let Some(leaving) = exchanges.leaving() {
+                    given = self.give(leaving, &mut runtime, sink)?;
+                }
                 if let Some(asked) = exchanges.asked() {
                     asked.answer(&mut runtime, frame.1);
                 }
             }
         }
-        if !ended {
-            runtime.driver().disable().or_internal()?;
-        }
-        runtime.poll(sink).or_internal()?;
-        epochs.settle(&mut runtime);
-        let (frames, last) = runtime.driver().frame().or_internal()?;
-        runtime.finish(last, sink).or_internal()?;
-        if ended {
-            // Entries end and are reported.
-            runtime.driver().flush().or_internal()?;
-            let begin = Instant::now();
-            while runtime.driver().is_flushing().or_internal()? {
-                runtime.poll(sink).or_internal()?;
-                if begin.elapsed() > ENDING {
-                    return Err(DeviceError::Timeout { what: "CONTROL.FLUSH does not clear" }).or_internal();
-                }
+        let stopped = match given {
+            Some((gone, counted, at)) => {
+                epochs.settle(&mut runtime);
+                runtime.engine_mut().finish(at.1, sink);
+                gone.wait();
+                eprintln!("note: another Weir has taken {} over", self.name);
+                (counted, at)
             }
-        }
-        runtime.poll(sink).or_internal()?;
+            None => self.stop(&mut runtime, &mut epochs, sink, ended)?,
+        };
+        let ((counters, guards), (frames, last)) = stopped;
         let run = start.elapsed().as_secs_f64();
         if let (Some(place), Some(profile)) = (&mut control.profile, runtime.engine().rule_profile()) {
             place.clone_from(profile);
         }
         (control.tick)(Tick { progress: (0, 0), frames, alerts: runtime.engine().counters().alerts });
-        self.faults += report(runtime.driver())?;
-        let counters = runtime.driver().counters().or_internal()?;
-        let guards = runtime.driver().guard_counters().or_internal()?;
         let broken = imbalances(&counters);
         let of = |all: &[(Counter, u64)], counter: Counter| all.iter().find(|(known, _)| *known == counter).map_or(0, |(_, n)| *n);
         let of_guard = |all: &[u64], guard: Guard| all.get(guard as usize).copied().unwrap_or(0);
@@ -314,7 +425,8 @@ mod tests {
         let model = crate::device::simulator(config);
         let mut driver = Driver::attach(Box::new(model.clone()) as Box<dyn PciFunction>).unwrap();
         let info = driver.info().unwrap();
-        let mut attached = Attached { name: "model".to_owned(), driver: Some(driver), info, last: None, faults: 0 };
+        let mut attached =
+            Attached { name: "model".to_owned(), driver: Some(driver), info: Some(info), last: None, faults: 0, replaces: None, silent: None };
         let stop = std::sync::atomic::AtomicBool::new(false);
         let mut other = model.clone();
         let mut tick = |_: Tick| match reset {

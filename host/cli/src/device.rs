@@ -16,7 +16,9 @@ use weir_contract::enums::CapabilityType;
 use weir_contract::guards::Guard;
 use weir_contract::protocol::{CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
-use weir_engine::{Budget, DeviceRuntime, Engine, HostCause, Overload, RuntimeCounters};
+use weir_engine::{
+    Budget, DeviceRuntime, Engine, HostCause, Inline, MessageEvidence, Overload, RuntimeCounters, StreamEvidence,
+};
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
 use weir_rules::image::{Image, ImageOptions, emit};
@@ -192,6 +194,7 @@ impl Nic for Simulator {
                 Transmitted::Passed(frame) => wire.forward(frame),
                 Transmitted::Forwarded(number, frame) => wire.forward_number(number, frame),
                 Transmitted::Injected(port, frame) => wire.inject(port, frame),
+                Transmitted::Withheld(number) => wire.withhold(number),
             })
         });
         self.on_transmit(sink);
@@ -428,6 +431,9 @@ impl Behind<'_> {
                 None => frames += 1,
             }
             runtime.expire_drops(last_time).or_internal()?;
+            if let Some(leaving) = control.exchanges.as_deref_mut().and_then(Exchanges::leaving) {
+                leaving.refuse_local();
+            }
             if let Some(asked) = control.exchanges.as_deref_mut().and_then(Exchanges::asked) {
                 asked.answer(&mut runtime, last_time);
             }
@@ -472,6 +478,21 @@ impl Behind<'_> {
         Ok(totals)
     }
 
+    /// Engine and what the tables look for: what of a runtime takes time, and needs no device.
+    pub(crate) fn prepare(&self, profile: bool, inline: bool) -> Result<Prepared, Failure> {
+        let Behind { loaded, tables, config, validate } = *self;
+        let mut engine_config = settings::engine(config, validate);
+        engine_config.inline |= inline;
+        let raw_window = engine_config.raw_window;
+        let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
+        if profile {
+            engine.profile_rules();
+        }
+        let (streams, messages) = (stream_evidence(loaded, tables), message_evidence(loaded, tables));
+        let inline = inline.then(|| live::inline(config));
+        Ok(Prepared { engine, streams, messages, raw_window, inline })
+    }
+
     /// Driver, engine and what the tables look for, together: `epoch` is what the device calls the tables; `inline`: verdicts are
     /// carried out.
     pub(crate) fn runtime<P: PciFunction>(
@@ -482,23 +503,20 @@ impl Behind<'_> {
         profile: bool,
         inline: bool,
     ) -> Result<DeviceRuntime<P>, Failure> {
-        let Behind { loaded, tables, config, validate } = *self;
-        let mut engine_config = settings::engine(config, validate);
-        engine_config.inline |= inline;
-        let raw_window = engine_config.raw_window;
-        let mut engine = Engine::new(engine_config, Arc::clone(&loaded.program)).ok_or_else(out_of_memory)?;
-        if profile {
-            engine.profile_rules();
-        }
-        let gates = tables.plan.gates.iter().map(|name| &**name);
-        let evidence = stream_evidence(loaded, tables);
-        let mut runtime = DeviceRuntime::new(driver, engine, gates, evidence, raw_window, vlan_key);
-        runtime.set_messages(message_evidence(loaded, tables));
+        Ok(self.join(self.prepare(profile, inline)?, driver, epoch, vlan_key))
+    }
+
+    /// What was prepared, behind this driver.
+    pub(crate) fn join<P: PciFunction>(&self, prepared: Prepared, driver: Driver<P>, epoch: u32, vlan_key: bool) -> DeviceRuntime<P> {
+        let Prepared { engine, streams, messages, raw_window, inline } = prepared;
+        let gates = self.tables.plan.gates.iter().map(|name| &**name);
+        let mut runtime = DeviceRuntime::new(driver, engine, gates, streams, raw_window, vlan_key);
+        runtime.set_messages(messages);
         runtime.set_epoch(epoch);
-        if inline {
-            runtime.set_inline(live::inline(config));
+        if let Some(inline) = inline {
+            runtime.set_inline(inline);
         }
-        Ok(runtime)
+        runtime
     }
 
     /// What a run adds up to; `device`: its counters.
@@ -525,6 +543,15 @@ impl Behind<'_> {
             totals
         })
     }
+}
+
+/// A runtime without its device.
+pub(crate) struct Prepared {
+    engine: Engine,
+    streams: StreamEvidence,
+    messages: MessageEvidence,
+    raw_window: usize,
+    inline: Option<Inline>,
 }
 
 /// Times of a run: frame time of the last frame; seconds to load, to run, and of the processor.

@@ -8,6 +8,7 @@ use crate::device::Tables;
 use crate::dropped::Asked;
 use crate::evidence::{message_evidence, stream_evidence};
 use crate::exit::Failure;
+use crate::handover::Leaving;
 use crate::pipeline::Loaded;
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,10 @@ pub trait Exchanges {
     }
     /// Something is asked about flows that the device drops.
     fn asked(&mut self) -> Option<Asked> {
+        None
+    }
+    /// The next Weir asks for the device.
+    fn leaving(&mut self) -> Option<Leaving> {
         None
     }
     /// Every few hundred frames.

@@ -5,9 +5,11 @@
 
 use crate::args::RunArguments;
 use crate::exit::{Failure, INTERNAL, USAGE, accounted};
+use crate::privileges::{self, Keep, Restorer};
 use std::time::Duration;
 use weir_engine::{Engine, Inline};
-use weir_live::{Link, LinkConfig, LiveError, Mode, Next, Wire};
+use weir_live::privileges::User;
+use weir_live::{Link, LinkConfig, LiveError, Mode, Next, QueueConfig, Wire};
 use weir_management::{Config, Offloads, RejectTold};
 use weir_output::InterfaceTotals;
 use weir_packet::Frame;
@@ -45,6 +47,7 @@ pub fn link(mode: Mode, interfaces: Vec<String>, config: &Config, limits: (Optio
             Offloads::Refuse => weir_live::Offloads::Refuse,
             Offloads::Keep => weir_live::Offloads::Keep,
         },
+        queues: QueueConfig { length: live.queue_length, fail_open: live.queue_fail_open, mark: live.queue_mark },
         idle: Duration::from_millis(live.idle.into()),
         frames: limits.0,
         duration: limits.1,
@@ -66,20 +69,29 @@ pub struct Live {
 
 pub(crate) fn failure(error: LiveError) -> Failure {
     let remedy = error.remedy();
-    let code = if matches!(error, LiveError::System { .. }) { INTERNAL } else { USAGE };
+    let code = if matches!(error, LiveError::System { .. } | LiveError::Lost { .. }) { INTERNAL } else { USAGE };
     Failure { code, error: error.into(), remedy: Some(remedy) }
 }
 
 /// Opens interfaces.
 pub fn open(config: LinkConfig) -> Result<Link, Failure> {
-    if config.mode == Mode::Inline && config.interfaces.len() != 2 {
+    let queues = config.interfaces.len() == 1 && config.interfaces.iter().all(|name| name.starts_with("nfqueue:"));
+    if config.mode == Mode::Inline && config.interfaces.len() != 2 && !queues {
         return Err(Failure {
             code: USAGE,
             error: anyhow::anyhow!("--inline needs two interfaces, not {}", config.interfaces.len()),
-            remedy: Some("name both: --inline eth1,eth2".to_owned()),
+            remedy: Some("name both: --inline eth1,eth2; or a queue of the firewall: --inline nfqueue:0".to_owned()),
         });
     }
     Link::open(config).map_err(failure)
+}
+
+/// Gives privileges up that were needed to open a link. While what this gives lives, and no longer, offloads stay off.
+pub(crate) fn give_up(link: &mut Link, user: Option<&User>, config: &Config) -> Result<Option<Restorer>, Failure> {
+    let goes = config.system.drop_privileges || user.is_some();
+    let restorer = if goes { privileges::restorer(link) } else { None };
+    privileges::drop(user, if link.has_queues() { Keep::Queues } else { Keep::Nothing }, config)?;
+    Ok(restorer)
 }
 
 impl Live {
@@ -89,9 +101,18 @@ impl Live {
         Ok(Live { link: open(config)?, interfaces, idle: None })
     }
 
+    /// Gives privileges up. While what this gives lives, and no longer, offloads stay off.
+    pub fn give_up(&mut self, user: Option<&User>, config: &Config) -> Result<Option<Restorer>, Failure> {
+        give_up(&mut self.link, user, config)
+    }
+
     /// Says what runs from now on.
     pub fn announce(&self, device: &str) {
-        let how = if self.link.is_inline() { "inline between" } else { "listening to" };
+        let how = match (self.link.is_inline(), self.interfaces.len()) {
+            (true, 1) => "inline at",
+            (true, _) => "inline between",
+            (false, _) => "listening to",
+        };
         eprintln!("Weir is {how} {}; {device}.", self.interfaces.join(if self.link.is_inline() { " and " } else { ", " }));
         for remark in self.link.remarks() {
             eprintln!("note: {remark}");
@@ -157,6 +178,9 @@ pub(crate) fn remarks(link: &mut Link) -> Vec<String> {
                 of.unsegmented, of.segments
             ));
         }
+        if of.overruns > 0 {
+            remarks.push(format!("{name}: the kernel found no room for packets {} times; a larger live.ring-size bridges bursts", of.overruns));
+        }
         for (why, n) in &of.refused {
             remarks.push(format!("{name}: {n} frames were not sent: {why}"));
         }
@@ -182,20 +206,22 @@ fn totals(link: &mut Link) -> Vec<InterfaceTotals> {
         refused_packets: of.refused.into_iter().map(|(why, n)| (why.to_owned(), n)).collect(),
         waits: of.waits,
         downs: of.downs,
+        overruns: of.overruns,
+        own_packets: of.own,
     });
     totals.collect()
 }
 
 /// Without a device: what the engine has decided about the frame at hand.
-pub fn carry_out(engine: &mut Engine, wire: &Wire, frame: &[u8], inline: Inline) {
+pub fn carry_out(engine: &mut Engine, wire: &Wire, frame: &Frame<'_>, inline: Inline) {
     let decision = engine.take_decision();
     if !decision.dropped {
-        return wire.forward(frame);
+        return wire.forward(frame.data);
     }
-    wire.drop_frames(1);
+    wire.drop_frame();
     if let Some(target) = decision.reject {
         let ingress = wire.ingress();
-        answers(frame, inline.ends(target), &mut |end, bytes| {
+        answers(frame.link, frame.data, inline.ends(target), &mut |end, bytes| {
             wire.inject(if end == End::Sender { ingress } else { u8::from(ingress == 0) }, bytes);
         });
     }

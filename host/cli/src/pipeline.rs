@@ -433,7 +433,7 @@ pub fn run_full(
             last_time = last_time.max(frame.time.0);
             engine.frame(&Frame { time: weir_packet::Time(last_time), ..*frame }, sink);
             if let Some(wire) = &wire {
-                live::carry_out(&mut engine, wire, frame.data, live::inline(config));
+                live::carry_out(&mut engine, wire, frame, live::inline(config));
             }
         })?;
         if !more {
@@ -447,6 +447,9 @@ pub fn run_full(
             None => frames += 1,
         }
         if let Some(exchanges) = control.exchanges.as_deref_mut() {
+            if let Some(leaving) = exchanges.leaving() {
+                leaving.refuse_local();
+            }
             if let Some(due) = exchanges.due(frames) {
                 let begin = Instant::now();
                 let before = (engine.epoch(), engine.set_program(Arc::clone(&due.ready.loaded.program), due.epoch));

@@ -5,55 +5,17 @@ mod common;
 mod lab;
 
 use common::Place;
+use lab::ends::{PATIENCE, exchange, noise, spell};
 use lab::{CLIENT, Lab, SERVER};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::io::ErrorKind;
+use std::net::UdpSocket;
 use std::time::Duration;
-use weir_live::{Link, LinkConfig, Mode, Next, Offloads, Wire};
+use weir_live::{Link, LinkConfig, Mode, Next, Offloads, QueueConfig, Wire};
 
 const DEVICES: [&str; 2] = ["none", "sim"];
-const PATIENCE: Option<Duration> = Some(Duration::from_millis(1500));
 
 fn inline<'a>(device: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["--inline", "m0,m1", "--device", device], more].concat()
-}
-
-/// What an end has got, and how its connection ended.
-type Got = (Vec<u8>, Option<ErrorKind>);
-
-fn read_all(stream: &mut TcpStream) -> Got {
-    stream.set_read_timeout(PATIENCE).unwrap();
-    let (mut all, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
-    loop {
-        match stream.read(&mut buffer) {
-            Ok(0) => return (all, None),
-            Ok(n) => all.extend_from_slice(&buffer[..n]),
-            Err(error) => return (all, Some(error.kind())),
-        }
-    }
-}
-
-/// Sends bytes one by one to a server that reads all; what both got.
-fn spell(lab: &Lab, family: usize, port: u16, text: &'static [u8]) -> [Got; 2] {
-    let (ready, is_ready) = std::sync::mpsc::channel();
-    let server = lab.server.within(move || {
-        let listener = TcpListener::bind((SERVER[family], port)).unwrap();
-        ready.send(()).unwrap();
-        read_all(&mut listener.accept().unwrap().0)
-    });
-    is_ready.recv().unwrap();
-    let client = lab.client.within(move || {
-        let mut stream = TcpStream::connect((SERVER[family], port)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        for byte in text {
-            if let Err(error) = stream.write_all(&[*byte]) {
-                return (Vec::new(), Some(error.kind()));
-            }
-            std::thread::sleep(Duration::from_millis(3));
-        }
-        read_all(&mut stream)
-    });
-    [client.join().unwrap(), server.join().unwrap()]
 }
 
 #[test]
@@ -118,17 +80,6 @@ alert tcp any any -> any 9004 (msg:"alert"; content:"attack-here"; sid:4;)
     }
 }
 
-/// Bytes that hold nothing that repeats.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut state = seed;
-    (0..length)
-        .map(|_| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (state >> 56) as u8
-        })
-        .collect()
-}
-
 #[test]
 fn clean_transfers_are_whole() {
     const BYTES: usize = 3 << 20;
@@ -140,26 +91,9 @@ fn clean_transfers_are_whole() {
         for device in DEVICES {
             let weir = lab.weir(&place, device, &inline(device, more));
             for family in 0..2 {
-                let (ready, is_ready) = std::sync::mpsc::channel();
-                let end = |seed: u64, mut stream: TcpStream| {
-                    let mut writer = stream.try_clone().unwrap();
-                    let sends = std::thread::spawn(move || {
-                        writer.write_all(&noise(seed, BYTES)).unwrap();
-                        writer.shutdown(std::net::Shutdown::Write).unwrap();
-                    });
-                    let got = read_all(&mut stream);
-                    sends.join().unwrap();
-                    got
-                };
-                let server = lab.server.within(move || {
-                    let listener = TcpListener::bind((SERVER[family], 9010)).unwrap();
-                    ready.send(()).unwrap();
-                    end(1, listener.accept().unwrap().0)
-                });
-                is_ready.recv().unwrap();
-                let client = lab.client.within(move || end(2, TcpStream::connect((SERVER[family], 9010)).unwrap()));
-                assert!(client.join().unwrap() == (noise(1, BYTES), None), "to the client, {device}, MTU {mtu}");
-                assert!(server.join().unwrap() == (noise(2, BYTES), None), "to the server, {device}, MTU {mtu}");
+                let [client, server] = exchange(&lab, family, 9010, BYTES);
+                assert!(client == (noise(1, BYTES), None), "to the client, {device}, MTU {mtu}");
+                assert!(server == (noise(2, BYTES), None), "to the server, {device}, MTU {mtu}");
             }
             let left = weir.end(true);
             assert_eq!((left.alerts(), left.of_interfaces("lost_packets")), (vec![], 0), "{device}: {}", left.stats);
@@ -205,6 +139,7 @@ fn listener(name: &str, frames: usize, seconds: u64) -> Link {
         ring: 64 << 20,
         promiscuous: true,
         offloads: Offloads::Keep,
+        queues: QueueConfig::default(),
         idle: Duration::from_millis(20),
         frames: Some(frames as u64),
         duration: Some(Duration::from_secs(seconds)),

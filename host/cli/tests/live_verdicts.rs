@@ -9,7 +9,7 @@ use lab::{CLIENT, Lab, SERVER};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use weir_live::{Link, LinkConfig, Mode, Next, Offloads, Wire};
+use weir_live::{Link, LinkConfig, Mode, Next, Offloads, QueueConfig, Wire};
 use weir_packet::checksum::Sum;
 
 /// Frames a second while latency is measured.
@@ -66,6 +66,7 @@ fn play(lab: &Lab, length: usize, one_in: u64, frames: u64, paced: bool) -> Seen
             ring: 128 << 20,
             promiscuous: true,
             offloads: Offloads::Keep,
+            queues: QueueConfig::default(),
             idle: Duration::from_millis(10),
             frames: Some(frames),
             duration: None,
@@ -138,10 +139,18 @@ fn the_path_of_a_verdict() {
     );
     let mut rows = Vec::new();
     println!("| path | flagged | diverted | p50 µs | p99 µs | p99.9 µs | kframes/s | Gbit/s | CPU µs/frame | lost |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|");
-    for (path, shares) in [("bridge", &[0][..]), ("none", &[0, 1]), ("sim", &[0, 100, 1])] {
+    let (packet, xdp) = ("m0,m1", "xdp:m0,xdp:m1");
+    let paths = [
+        ("bridge", "", "", &[0][..]),
+        ("none", "none", packet, &[0, 1]),
+        ("none, AF_XDP", "none", xdp, &[0, 1]),
+        ("sim", "sim", packet, &[0, 100, 1]),
+        ("sim, AF_XDP", "sim", xdp, &[0, 100, 1]),
+    ];
+    for (path, device, between, shares) in paths {
         for &one_in in shares {
             let mut weir = None;
-            if path == "bridge" {
+            if device.is_empty() {
                 // What the same way takes through the kernel's own bridge.
                 lab.middle.run("ip link add br0 type bridge");
                 for name in ["m0", "m1", "br0"] {
@@ -152,7 +161,7 @@ fn the_path_of_a_verdict() {
                 }
                 std::thread::sleep(Duration::from_millis(500));
             } else {
-                weir = Some(lab.weir(&place, path, &["--inline", "m0,m1", "--device", path]));
+                weir = Some(lab.weir(&place, device, &["--inline", between, "--device", device]));
             }
             play(&lab, 200, one_in, 2000, true);
             let latency = play(&lab, 200, one_in, LATENCY_FRAMES, true);
@@ -162,7 +171,7 @@ fn the_path_of_a_verdict() {
                 // What a loaded machine changes least.
                 let frames = left.of_interfaces("received_packets") as f64;
                 processor = Some(1e6 * left.stats["host"]["cpu_seconds"].as_f64().unwrap() / frames);
-                if path == "sim" {
+                if device == "sim" {
                     let of = |name: &str| left.stats["device"][name].as_f64().unwrap();
                     diverted = of("diverted_packets") / of("received_packets");
                 }

@@ -14,6 +14,7 @@ pub use queue::QueueConfig;
 use crate::error::DeviceError;
 use crate::pci::PciFunction;
 use queue::Queue;
+use std::os::fd::OwnedFd;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::enums::{self, Control, Status, TxCommand, TxFlags};
@@ -340,6 +341,18 @@ impl<P: PciFunction> Driver<P> {
     /// Take no more frames.
     pub fn disable(&mut self) -> Result<(), DeviceError> {
         self.pci.write32(BAR, r::CONTROL, 0)
+    }
+
+    /// The device can be given to another process without a reset between.
+    pub fn can_hand_over(&self) -> bool {
+        self.pci.can_hand_over()
+    }
+
+    /// Gives the device, which must not be enabled, to another process: what that goes on with. Its tables and its flow table
+    /// stay; this driver is of no more use. What is given is [`PciFunction::hand_over`]'s.
+    pub fn hand_over(&mut self) -> Result<(OwnedFd, u64), DeviceError> {
+        self.queues.clear();
+        self.pci.hand_over()
     }
 
     /// End every flow: chains are handed over and flow records written.

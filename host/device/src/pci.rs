@@ -3,6 +3,7 @@
 use crate::dma::DmaMemory;
 use crate::error::DeviceError;
 use crate::iommu::Permission;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 /// One PCI function: configuration space, BARs, DMA mappings, MSI-X vectors.
@@ -44,6 +45,16 @@ pub trait PciFunction {
     }
     /// Function-level reset: mappings stay, registers return to their reset values.
     fn reset(&mut self) -> Result<(), DeviceError>;
+    /// The function can be given to another process without a reset between.
+    fn can_hand_over(&self) -> bool {
+        false
+    }
+    /// Gives the function up: all mappings are taken back, registers stay, and another process goes on with what this gives, and
+    /// with mappings from this IOVA on. (A device takes rings at the addresses of those before for the same, and goes on where they
+    /// were.) Every later call is an error.
+    fn hand_over(&mut self) -> Result<(OwnedFd, u64), DeviceError> {
+        Err(DeviceError::Backend("this function cannot be handed over to another process".to_owned()))
+    }
 }
 
 impl<P: PciFunction + ?Sized> PciFunction for Box<P> {
@@ -76,5 +87,11 @@ impl<P: PciFunction + ?Sized> PciFunction for Box<P> {
     }
     fn reset(&mut self) -> Result<(), DeviceError> {
         (**self).reset()
+    }
+    fn can_hand_over(&self) -> bool {
+        (**self).can_hand_over()
+    }
+    fn hand_over(&mut self) -> Result<(OwnedFd, u64), DeviceError> {
+        (**self).hand_over()
     }
 }

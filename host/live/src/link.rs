@@ -1,7 +1,8 @@
 //! Interfaces that are listened to together.
 
-use crate::interface::{InterfaceCounters, Receiver, Settings, State, sender};
+use crate::interface::{Frames, InterfaceCounters, Receiver, Settings, State, base_name};
 use crate::offload::Policy;
+use crate::queue::{self, Fate, QueueConfig, Queues};
 use crate::repair::{self, Offload};
 use crate::sys::{self, Kind};
 use crate::wire::{Fates, Wire};
@@ -34,7 +35,7 @@ pub enum Mode {
 pub struct LinkConfig {
     /// Use.
     pub mode: Mode,
-    /// Names; two inline.
+    /// Names; two inline, or queues (`nfqueue:N`, `nfqueue:N-M`).
     pub interfaces: Vec<String>,
     /// Bytes of each ring.
     pub ring: usize,
@@ -42,6 +43,8 @@ pub struct LinkConfig {
     pub promiscuous: bool,
     /// What to do about offloads.
     pub offloads: Policy,
+    /// How queues are used.
+    pub queues: QueueConfig,
     /// How long to wait for a frame before time goes on without one.
     pub idle: Duration,
     /// End after so many frames.
@@ -72,6 +75,8 @@ struct Segment {
 pub struct Link {
     config: LinkConfig,
     receivers: Vec<Receiver>,
+    /// In the place of interfaces.
+    queues: Option<Queues>,
     wire: Wire,
     segments: VecDeque<Segment>,
     scratch: Vec<u8>,
@@ -92,29 +97,42 @@ impl Link {
     /// Opens the interfaces. Nothing is sent before the first frame is asked for.
     pub fn open(config: LinkConfig) -> Result<Link, LiveError> {
         let inline = config.mode == Mode::Inline;
+        if let [name, others @ ..] = &*config.interfaces
+            && let Some(numbers) = queue::named(name)
+        {
+            if !inline || !others.is_empty() {
+                return Err(LiveError::Queue { name: config.interfaces.join(",") });
+            }
+            let (queues, verdicts) = Queues::open(name, numbers?, config.queues, config.ring)?;
+            return Ok(Link::of(config, Vec::new(), Some(queues), Wire::by_verdicts(verdicts)));
+        }
         let settings = Settings {
             kind: if inline { Kind::Slots } else { Kind::Blocks },
+            xdp: false,
             ring: config.ring,
             promiscuous: config.promiscuous || inline,
             offloads: config.offloads,
             inline,
         };
         let mut receivers: Vec<Receiver> = Vec::new();
-        let mut sockets = Vec::new();
+        let mut ways = Vec::new();
         for name in config.interfaces.iter().take(INTERFACES_MAX) {
-            if receivers.iter().any(|other| other.name == *name) {
-                return Err(LiveError::Twice { interface: name.clone() });
+            if receivers.iter().any(|other| other.name == base_name(name)) {
+                return Err(LiveError::Twice { interface: base_name(name).to_owned() });
             }
-            let receiver = Receiver::open(name, settings)?;
-            if inline {
-                sockets.push(sender(name, receiver.index())?);
-            }
+            let (receiver, egress) = Receiver::open(name, settings)?;
+            ways.extend(egress);
             receivers.push(receiver);
         }
-        Ok(Link {
+        Ok(Link::of(config, receivers, None, Wire::new(ways)))
+    }
+
+    fn of(config: LinkConfig, receivers: Vec<Receiver>, queues: Option<Queues>, wire: Wire) -> Link {
+        Link {
             config,
             receivers,
-            wire: Wire::new(sockets),
+            queues,
+            wire,
             segments: VecDeque::new(),
             scratch: Vec::new(),
             number: 0,
@@ -122,7 +140,7 @@ impl Link {
             looked: Instant::now(),
             until_look: 0,
             draining: None,
-        })
+        }
     }
 
     /// Frames go from one interface to the other.
@@ -130,9 +148,19 @@ impl Link {
         self.config.mode == Mode::Inline
     }
 
+    /// Offloads that were switched off, by interface: from now on it is the caller's to switch them on again.
+    pub fn release_offloads(&mut self) -> Vec<(String, Vec<&'static str>)> {
+        self.receivers.iter_mut().map(|receiver| (receiver.name.clone(), receiver.offloads.release())).collect()
+    }
+
+    /// Verdicts on packets of queues are given: the kernel asks for a privilege each time.
+    pub fn has_queues(&self) -> bool {
+        self.queues.is_some()
+    }
+
     /// What to wait at for frames, for who waits for other things as well.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.receivers.iter().map(|receiver| receiver.socket.as_fd())
+        self.receivers.iter().map(|receiver| receiver.frames.as_fd()).chain(self.queues.iter().map(Queues::as_fd))
     }
 
     /// Where frames are sent.
@@ -144,6 +172,10 @@ impl Link {
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         for receiver in &self.receivers {
+            if let Frames::Xdp { native, .. } = receiver.frames {
+                let how = if native { "the driver" } else { "the kernel behind the driver (generic mode)" };
+                remarks.push(format!("{}: AF_XDP, its program is run by {how}; the host's own stack sees none of its frames", receiver.name));
+            }
             let changed = receiver.offloads.changed();
             if !changed.is_empty() {
                 remarks.push(format!("{}: offloads off while Weir has it: {}", receiver.name, changed.join(", ")));
@@ -175,6 +207,14 @@ impl Link {
 
     /// What was counted, by interface.
     pub fn counters(&mut self) -> Vec<(String, InterfaceCounters)> {
+        if let Some(queues) = &mut self.queues {
+            queues.count();
+            let named = queues.counters().enumerate().map(|(port, (name, counters))| {
+                self.wire.count(port, counters);
+                (name.to_owned(), counters.clone())
+            });
+            return named.collect();
+        }
         for (port, receiver) in self.receivers.iter_mut().enumerate() {
             receiver.count();
             self.wire.count(port, &mut receiver.counters);
@@ -190,6 +230,9 @@ impl Link {
         let Fates { received, forwarded, dropped, injected } = self.wire.fates();
         if received != forwarded + dropped {
             return Some(format!("{received} frames received, {forwarded} forwarded and {dropped} dropped"));
+        }
+        if self.wire.undecided() > 0 {
+            return Some(format!("{} packets without a verdict", self.wire.undecided()));
         }
         let counters = self.counters();
         let sent: u64 = counters.iter().map(|(_, of)| of.sent).sum();
@@ -210,7 +253,7 @@ impl Link {
         self.until_look = self.until_look.saturating_sub(1);
         if self.until_look == 0 {
             self.until_look = LOOK_FRAMES;
-            self.look(false);
+            self.look(false)?;
         }
         let mut waited = false;
         loop {
@@ -235,7 +278,7 @@ impl Link {
                 return Ok(Next::End);
             }
             if waited {
-                self.look(false);
+                self.look(false)?;
                 return Ok(Next::Idle(now()));
             }
             self.wait()?;
@@ -244,12 +287,18 @@ impl Link {
     }
 
     fn oldest(&mut self) -> Option<(u64, usize)> {
-        let times = self.receivers.iter_mut().enumerate().map(|(port, receiver)| (receiver.ring.peek(), port));
+        if let Some(queues) = &mut self.queues {
+            let next = queues.peek(now);
+            self.wire.refused(queues.answers());
+            return next;
+        }
+        let times = self.receivers.iter_mut().enumerate().map(|(port, receiver)| (receiver.frames.peek(now), port));
         times.filter_map(|(time, port)| Some((time?, port))).min()
     }
 
     fn wait(&mut self) -> Result<(), LiveError> {
-        let fds: Vec<_> = self.receivers.iter().map(Receiver::descriptor).collect();
+        let queue = self.queues.iter().map(Queues::descriptor);
+        let fds: Vec<_> = self.receivers.iter().map(Receiver::descriptor).chain(queue).collect();
         let milliseconds = i32::try_from(self.config.idle.as_millis()).unwrap_or(i32::MAX);
         let mut ready = [false; INTERFACES_MAX];
         let awake = sys::wait(&fds, false, milliseconds, &mut ready).map_err(|source| LiveError::System {
@@ -261,44 +310,67 @@ impl Link {
         let mut failed = false;
         if awake {
             for (receiver, _) in self.receivers.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
-                if receiver.ring.peek().is_none() {
-                    failed |= sys::socket_error(&receiver.socket).is_some() || receiver.state != State::Up;
+                if receiver.frames.peek(now).is_none() {
+                    failed |= receiver.frames.error().is_some() || receiver.state != State::Up;
                 }
             }
         }
         if failed {
-            self.look(true);
+            self.look(true)?;
             std::thread::sleep(Duration::from_millis(5));
         }
         Ok(())
     }
 
     /// State and counters of the interfaces, now and then.
-    fn look(&mut self, at_once: bool) {
+    fn look(&mut self, at_once: bool) -> Result<(), LiveError> {
         if !at_once && self.looked.elapsed() < LOOK {
-            return;
+            return Ok(());
         }
         self.looked = Instant::now();
         for (port, receiver) in self.receivers.iter_mut().enumerate() {
             receiver.count();
-            if receiver.look()
-                && let Ok(socket) = sender(&receiver.name, receiver.index())
-            {
-                self.wire.replace(port, socket);
+            if let Some(egress) = receiver.look()? {
+                self.wire.replace(port, egress);
             }
         }
+        Ok(())
+    }
+
+    /// Takes one packet of a queue; `false`: it is not to be inspected.
+    fn read_packet(&mut self, take: &mut dyn FnMut(&Frame<'_>)) -> bool {
+        let Link { queues: Some(queues), wire, number, .. } = self else { return false };
+        let Some((taken, data)) = queues.take() else { return false };
+        let known = match taken.mark {
+            queue::ANSWER_MARK => Some(Fate::Accepted),
+            // Without all of its bytes nobody knows what it is.
+            _ => (!taken.whole).then_some(Fate::Dropped),
+        };
+        if let Some(fate) = known {
+            wire.taken(*number, &taken, data.len(), fate);
+            return false;
+        }
+        *number += 1;
+        wire.arrived(*number, taken.port as u8);
+        wire.taken(*number, &taken, data.len(), Fate::Waits);
+        let (time, wire_length) = (Time(taken.time), data.len() as u32);
+        take(&Frame { number: *number, time, link: link_types::RAW, data, wire_length });
+        true
     }
 
     /// Reads one frame of an interface; `false`: it was cut up, or is not to be inspected.
     fn read(&mut self, port: usize, take: &mut dyn FnMut(&Frame<'_>)) -> bool {
+        if self.queues.is_some() {
+            return self.read_packet(take);
+        }
         let inline = self.is_inline();
         let Link { receivers, wire, segments, scratch, number, .. } = self;
         let Some(receiver) = receivers.get_mut(port) else { return false };
-        let (ring, socket, counters) = (&mut receiver.ring, &receiver.socket, &mut receiver.counters);
-        let taken = ring.next(|received| {
+        let (frames, counters) = (&mut receiver.frames, &mut receiver.counters);
+        let taken = frames.next(|received, socket| {
             let mut offload = received.offload;
             let (mut buffer, mut start) = (&mut *received.buffer, received.start);
-            if received.queued {
+            if let Some(socket) = socket.filter(|_| received.queued) {
                 scratch.resize(QUEUED_MAX, 0);
                 if let Ok(length) = sys::receive(socket, scratch)
                     && let Some(whole) = scratch.get_mut(..length.min(QUEUED_MAX)).filter(|whole| whole.len() > offload.len())

@@ -1,7 +1,7 @@
 //! Offloads of an interface that would show other frames than those on the wire, or send others than those judged.
 //!
 //! They are switched off while Weir has the interface and set back when it leaves, or the interface is refused, or they are
-//! left alone, as the operator says. (A process that is killed leaves them switched off.)
+//! left alone, as the operator says. (A process that is killed leaves them switched off, unless it has released them to another.)
 
 use crate::LiveError;
 use crate::sys::{self, Feature};
@@ -73,12 +73,14 @@ impl Offload {
 pub struct Offloads {
     interface: String,
     changed: Vec<&'static Offload>,
+    /// Who has released them does not switch them on again.
+    released: bool,
 }
 
 impl Offloads {
     /// Looks at an interface's offloads and does what the policy says. `sends`: frames go out by it.
     pub fn settle(interface: &str, policy: Policy, sends: bool) -> Result<Offloads, LiveError> {
-        let mut offloads = Offloads { interface: interface.to_owned(), changed: Vec::new() };
+        let mut offloads = Offloads { interface: interface.to_owned(), changed: Vec::new(), released: false };
         if policy == Policy::Keep {
             return Ok(offloads);
         }
@@ -106,6 +108,12 @@ impl Offloads {
         Ok(offloads)
     }
 
+    /// Names of what was switched off; it stays so when this is dropped.
+    pub fn release(&mut self) -> Vec<&'static str> {
+        self.released = true;
+        self.changed()
+    }
+
     /// Names of what was switched off.
     pub fn changed(&self) -> Vec<&'static str> {
         self.changed.iter().map(|offload| offload.name).collect()
@@ -114,12 +122,18 @@ impl Offloads {
 
 impl Drop for Offloads {
     fn drop(&mut self) {
-        for offload in self.changed.iter().rev() {
+        for offload in self.changed.iter().rev().filter(|_| !self.released) {
             if let Err(error) = offload.set(&self.interface, true) {
                 tracing::warn!("{}: offload {} could not be switched on again: {error}", self.interface, offload.name);
             }
         }
     }
+}
+
+/// Switches offloads on again that were released.
+pub fn restore<'a>(interface: &str, names: impl Iterator<Item = &'a str>) {
+    let changed = names.filter_map(|name| ALL.iter().find(|offload| offload.name == name)).collect();
+    drop(Offloads { interface: interface.to_owned(), changed, released: false });
 }
 
 /// What the operator would do.

@@ -47,6 +47,31 @@ impl Offload {
     }
 }
 
+/// Where the checksum of a TCP segment or UDP datagram is still open: its field holds the sum of the pseudo-header, as a stack
+/// leaves it to a card. (That of a right one may be the same by chance; completing it changes nothing then.) Later fragments have none.
+pub fn open_checksum(frame: &[u8]) -> Option<(usize, usize)> {
+    [(Segmentation::Tcp, 16), (Segmentation::Udp, 6)].into_iter().find_map(|(how, field)| {
+        let headers = headers(frame, how)?;
+        let (network, transport) = (headers.network, headers.transport);
+        let half = |at: usize| Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]));
+        let (length, addresses) = match headers.v6 {
+            true => (usize::from(half(network + 4)?) + network + 40, network + 8..network + 40),
+            false if half(network + 6)? & 0x3fff != 0 => return None,
+            false => (usize::from(half(network + 2)?) + network, network + 12..network + 20),
+        };
+        // A frame may be padded.
+        let length = length.checked_sub(transport).filter(|length| transport + length <= frame.len())?;
+        let sum = Sum::default().with(frame.get(addresses)?).with(&pseudo(how, length)).fold();
+        (half(transport + field)? == sum && transport + length == frame.len()).then_some((transport, field))
+    })
+}
+
+/// The kernel's header for such a frame.
+pub(crate) fn left_open((start, offset): (usize, usize)) -> [u8; 10] {
+    let [[a, b], [c, d]] = [start as u16, offset as u16].map(u16::to_ne_bytes);
+    [NEEDS_CHECKSUM, 0, 0, 0, 0, 0, a, b, c, d]
+}
+
 /// Puts the tag back whose four bytes are free before the frame: gives where the frame begins now. A frame too short for
 /// addresses stays as it is.
 pub fn restore_tag(buffer: &mut [u8], start: usize, (protocol, control): (u16, u16)) -> usize {
@@ -261,6 +286,9 @@ mod tests {
                 segment(&frame, (how, usize::from(header[4])), &mut |_| {});
             }
             restore_tag(&mut copy, start, (0x8100, 5));
+            if let Some((start, offset)) = open_checksum(&frame) {
+                prop_assert!(start + offset + 2 <= frame.len());
+            }
         }
     }
 
@@ -283,6 +311,8 @@ mod tests {
         let mut open = whole.clone();
         let sum = Sum::default().with(&open[26..34]).with(&pseudo(Segmentation::Tcp, open.len() - 34));
         open[50..52].copy_from_slice(&sum.fold().to_be_bytes());
+        assert_eq!((open_checksum(&open), open_checksum(&whole)), (Some((34, 16)), None));
+        assert_eq!(Offload::new(&left_open((34, 16))).checksum, Some((34, 16)));
         assert!(complete_checksum(&mut open, (34, 16)));
         assert_eq!(open, whole);
         assert!(!complete_checksum(&mut open, (600, 16)));

@@ -1,11 +1,11 @@
 //! What is sent, by which interface, and what of it was refused.
 
 use crate::LiveError;
-use crate::interface::{InterfaceCounters, sender};
+use crate::interface::{Egress, InterfaceCounters, sender};
+use crate::queue::{Fate, Taken, Verdicts};
 use crate::sys;
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Fates {
 }
 
 struct Sender {
-    socket: OwnedFd,
+    egress: Egress,
     frames: Vec<u8>,
     ends: Vec<usize>,
     counters: InterfaceCounters,
@@ -38,6 +38,8 @@ struct Sender {
 
 struct Inner {
     senders: Vec<Sender>,
+    /// In the place of interfaces: frames are packets that wait for a verdict.
+    verdicts: Option<Verdicts>,
     ingress: u8,
     number: u64,
     ports: Vec<u8>,
@@ -49,17 +51,25 @@ struct Inner {
 pub struct Wire(Rc<RefCell<Inner>>);
 
 impl Wire {
-    pub(crate) fn new(sockets: Vec<OwnedFd>) -> Wire {
-        let senders = sockets.into_iter().map(Sender::new).collect();
+    pub(crate) fn new(ways: Vec<Egress>) -> Wire {
+        Wire::of(ways.into_iter().map(Sender::new).collect(), None)
+    }
+
+    /// Packets of queues go on by a verdict.
+    pub(crate) fn by_verdicts(verdicts: Verdicts) -> Wire {
+        Wire::of(Vec::new(), Some(verdicts))
+    }
+
+    fn of(senders: Vec<Sender>, verdicts: Option<Verdicts>) -> Wire {
         let ports = vec![0; REMEMBERED as usize];
-        Wire(Rc::new(RefCell::new(Inner { senders, ingress: 0, number: 0, ports, fates: Fates::default() })))
+        Wire(Rc::new(RefCell::new(Inner { senders, verdicts, ingress: 0, number: 0, ports, fates: Fates::default() })))
     }
 
     /// Sends by these interfaces and listens to none: to play frames onto a link.
     pub fn open(interfaces: &[&str]) -> Result<Wire, LiveError> {
         let open = |name: &&str| {
             let absent = |_| LiveError::Absent { interface: (*name).to_owned(), known: sys::names().join(", ") };
-            sender(name, sys::index(name).map_err(absent)?)
+            sender(name, sys::index(name).map_err(absent)?).map(Egress::Packet)
         };
         Ok(Wire::new(interfaces.iter().map(open).collect::<Result<_, _>>()?))
     }
@@ -73,6 +83,25 @@ impl Wire {
         if let Some(place) = inner.ports.get_mut((number % REMEMBERED) as usize) {
             *place = port;
         }
+    }
+
+    /// A packet of a queue has come, as the frame of this number; `fate`: what is known of it already (it is not inspected then).
+    pub(crate) fn taken(&self, number: u64, taken: &Taken, bytes: usize, fate: Fate) {
+        if let Some(verdicts) = &mut self.0.borrow_mut().verdicts {
+            verdicts.arrived(taken.port, number, (taken.id, taken.mark), bytes, fate == Fate::Waits, fate);
+        }
+    }
+
+    /// The kernel's answers to verdicts.
+    pub(crate) fn refused(&self, answers: impl Iterator<Item = (u32, i32)>) {
+        if let Some(verdicts) = &mut self.0.borrow_mut().verdicts {
+            answers.for_each(|(request, code)| verdicts.refused(request, code));
+        }
+    }
+
+    /// Packets of queues that have no verdict.
+    pub(crate) fn undecided(&self) -> usize {
+        self.0.borrow().verdicts.as_ref().map_or(0, Verdicts::undecided)
     }
 
     /// Interface of the frame at hand.
@@ -92,8 +121,28 @@ impl Wire {
         inner.fates.forwarded += 1;
         let known = number <= inner.number && inner.number - number < REMEMBERED;
         let from = inner.ports.get((number % REMEMBERED) as usize).copied().unwrap_or(0);
+        if let Some(verdicts) = &mut inner.verdicts {
+            verdicts.decide(from.into(), number, Fate::Accepted);
+            return;
+        }
         if let Some(sender) = inner.senders.get_mut(usize::from(from == 0)) {
             if known { sender.push(frame) } else { sender.refuse("unknown frame") }
+        }
+    }
+
+    /// Do not send the frame at hand.
+    pub fn drop_frame(&self) {
+        let number = self.0.borrow().number;
+        self.withhold(number);
+        self.drop_frames(1);
+    }
+
+    /// A frame that came before will not be sent: who waits for that is told. (It is counted by [`Self::drop_frames`].)
+    pub fn withhold(&self, number: u64) {
+        let mut inner = self.0.borrow_mut();
+        let from = inner.ports.get((number % REMEMBERED) as usize).copied().unwrap_or(0);
+        if let Some(verdicts) = &mut inner.verdicts {
+            verdicts.decide(from.into(), number, Fate::Dropped);
         }
     }
 
@@ -106,14 +155,18 @@ impl Wire {
     pub fn inject(&self, port: u8, frame: &[u8]) {
         let mut inner = self.0.borrow_mut();
         inner.fates.injected += 1;
-        if let Some(sender) = inner.senders.get_mut(usize::from(port)) {
+        if let Some(verdicts) = &mut inner.verdicts {
+            verdicts.answer(frame);
+        } else if let Some(sender) = inner.senders.get_mut(usize::from(port)) {
             sender.push(frame);
         }
     }
 
     /// Give everything gathered to the kernel.
     pub fn flush(&self) {
-        self.0.borrow_mut().senders.iter_mut().for_each(Sender::flush);
+        let mut inner = self.0.borrow_mut();
+        inner.senders.iter_mut().for_each(Sender::flush);
+        inner.verdicts.iter_mut().for_each(Verdicts::flush);
     }
 
     /// What became of frames.
@@ -121,20 +174,28 @@ impl Wire {
         self.0.borrow().fates
     }
 
-    pub(crate) fn replace(&self, port: usize, socket: OwnedFd) {
+    pub(crate) fn replace(&self, port: usize, egress: Egress) {
         if let Some(sender) = self.0.borrow_mut().senders.get_mut(port) {
-            sender.socket = socket;
+            sender.egress = egress;
         }
     }
 
     /// What an interface sent, added to what it received.
     pub(crate) fn count(&self, port: usize, counters: &mut InterfaceCounters) {
-        if let Some(sender) = self.0.borrow().senders.get(port) {
-            let of = &sender.counters;
-            (counters.sent, counters.sent_bytes, counters.waits) = (of.sent, of.sent_bytes, of.waits);
-            counters.refused = of.refused.clone();
+        let inner = self.0.borrow();
+        if let Some(sender) = inner.senders.get(port) {
+            counters.take_sent(&sender.counters);
+        }
+        if let Some(verdicts) = &inner.verdicts {
+            verdicts.count(port, counters);
         }
     }
+}
+
+/// One of frames that lie one behind the other.
+fn frame<'a>(frames: &'a [u8], ends: &[usize], n: usize) -> &'a [u8] {
+    let start = n.checked_sub(1).and_then(|before| ends.get(before)).copied().unwrap_or(0);
+    ends.get(n).and_then(|end| frames.get(start..*end)).unwrap_or(&[])
 }
 
 /// Why the kernel did not take a frame.
@@ -150,8 +211,8 @@ fn cause(error: &io::Error) -> &'static str {
 }
 
 impl Sender {
-    fn new(socket: OwnedFd) -> Sender {
-        Sender { socket, frames: Vec::new(), ends: Vec::new(), counters: InterfaceCounters::default() }
+    fn new(egress: Egress) -> Sender {
+        Sender { egress, frames: Vec::new(), ends: Vec::new(), counters: InterfaceCounters::default() }
     }
 
     fn push(&mut self, frame: &[u8]) {
@@ -166,21 +227,17 @@ impl Sender {
         *self.counters.refused.entry(why).or_default() += 1;
     }
 
-    fn frame(&self, n: usize) -> &[u8] {
-        let start = n.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        self.ends.get(n).and_then(|end| self.frames.get(start..*end)).unwrap_or(&[])
-    }
-
     /// In order; a frame that is refused does not keep those behind it.
     fn flush(&mut self) {
         let (mut done, mut waits) = (0, 0);
         while done < self.ends.len() {
-            let result = sys::send_all(&self.socket, (done..self.ends.len()).map(|n| self.frame(n)));
+            let (frames, ends) = (&self.frames, &self.ends);
+            let result = self.egress.send_all((done..ends.len()).map(|n| frame(frames, ends, n)));
             match result {
                 Ok(n) if n > 0 => {
                     for n in done..done + n {
                         self.counters.sent += 1;
-                        self.counters.sent_bytes += self.frame(n).len() as u64;
+                        self.counters.sent_bytes += frame(&self.frames, &self.ends, n).len() as u64;
                     }
                     done += n;
                     waits = 0;
@@ -192,7 +249,7 @@ impl Sender {
                     if error.raw_os_error() == Some(libc::ENOBUFS) {
                         std::thread::sleep(Duration::from_millis(1));
                     } else {
-                        let _ = sys::wait(&[self.socket.as_raw_fd()], true, 1, &mut [false]);
+                        let _ = sys::wait(&[self.egress.descriptor()], true, 1, &mut [false]);
                     }
                 }
                 Err(error) => {

@@ -235,10 +235,16 @@ section! {
         tap: Vec<String> = vec![], "live.tap",
             "Interfaces to listen to, when the command line names no source.";
         inline: Vec<String> = vec![], "live.inline",
-            "The two interfaces between which frames go through Weir, when the command line names no source.",
-            |list| matches!(list.len(), 0 | 2), "two interfaces";
+            "The two interfaces between which frames go through Weir, or the firewall's queues (nfqueue:N, nfqueue:N-M) whose packets do, when the command line names no source.",
+            |list| matches!(list.len(), 0 | 2) || matches!(&**list, [queue] if queue.starts_with("nfqueue:")), "two interfaces, or nfqueue:N";
         ring_size: Size = Size(32 << 20), "live.ring-size",
             "Memory for frames of each interface that wait to be read.", |n| (1 << 20..=4 << 30).contains(&n.0), "1 MiB to 4 GiB";
+        queue_length: u32 = 4096, "live.queue-length",
+            "With nfqueue: packets that may wait for their verdict in each queue.", |n| (1..=1 << 20).contains(n), "1 to 1048576";
+        queue_fail_open: bool = false, "live.queue-fail-open",
+            "With nfqueue: packets that find no place in a full queue pass, uninspected and not counted by the kernel; else they are dropped and counted.";
+        queue_mark: u32 = 0, "live.queue-mark",
+            "With nfqueue: bits set in the packet mark of what Weir lets pass, so that later rules know; 0: marks stay as they are.";
         promiscuous: bool = true, "live.promiscuous", "Listen to frames for any address. Inline it is always so.";
         offloads: Offloads = Offloads::Off, "live.offloads",
             "Offloads of the interfaces that falsify inspection: GRO, LRO, TSO, GSO, checksums, VLAN stripping and insertion.";
@@ -364,8 +370,18 @@ section! {
     }
 }
 
+section! {
+    /// The process of a live run.
+    SystemSection, system, SYSTEM {
+        user: String = String::new(), "system.user",
+            "User that `weir run` and `weir sim serve` become once interfaces and device are open: a name of /etc/passwd, or USER:GROUP in numbers; empty: it stays who it is.";
+        drop_privileges: bool = true, "system.drop-privileges",
+            "Give all capabilities up once interfaces and device are open, and never take any again. Logs, bundles and sockets are then opened with the rights of the user alone. An interface that is made anew ends the run, which a supervisor starts again.";
+    }
+}
+
 /// All sections, in the order of the reference page.
-pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, LIVE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL];
+pub(crate) const SECTIONS: &[Section] = &[RULES, CAPTURE, DEFRAG, STREAM, FLOW, APP_LAYER, INLINE, LIVE, FIREWALL, PCRE, DEVICE, OUTPUT, CONTROL, SYSTEM];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -396,6 +412,8 @@ pub struct Config {
     pub device: DeviceSection,
     /// `output.*`
     pub output: OutputSection,
+    /// `system.*`
+    pub system: SystemSection,
     /// `control.*`
     pub control: ControlSection,
 }

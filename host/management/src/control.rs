@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::PathBuf;
 
+/// Most bytes of a table image that comes with a request.
+pub const IMAGE_MAX: u64 = 1 << 30;
 /// Version of the messages.
 pub const VERSION: u32 = 1;
 /// Most bytes of a request, its line end included.
@@ -32,6 +34,12 @@ pub enum Command {
     History {},
     /// Flows that the device drops.
     Flows {},
+    /// Give the device to the process that asks, which has rules and tables ready: so many bytes of a table image follow the line. The
+    /// answer brings what the device is reached by.
+    HandOver {
+        /// Bytes of the image.
+        image: u64,
+    },
     /// Let such a flow go.
     UndoDrop {
         /// Its entry in the device's flow table, and which of those that had it before and after.
@@ -116,6 +124,9 @@ impl Command {
             Command::Deploy { bundle } if !bundle.is_absolute() => {
                 Err(ControlError::Form(format!("`bundle` is no absolute path: {}", bundle.display())))
             }
+            Command::HandOver { image } if *image > IMAGE_MAX => {
+                Err(ControlError::Form(format!("`image` is more than {IMAGE_MAX} bytes")))
+            }
             _ => Ok(command),
         }
     }
@@ -155,6 +166,7 @@ mod tests {
             Command::Rollback {},
             Command::Status {},
             Command::History {},
+            Command::HandOver { image: 4096 },
         ] {
             assert_eq!(Command::decode(&command.encode().unwrap()), Ok(command));
         }
@@ -180,6 +192,7 @@ mod tests {
             "{\"weir\":1,\"command\":\"reboot\"}\n",
             "{\"weir\":1,\"command\":\"status\",\"more\":1}\n",
             "{\"weir\":1,\"command\":\"deploy\"}\n",
+            "{\"weir\":1,\"command\":\"hand-over\",\"image\":9999999999}\n",
             "{\"weir\":1,\"command\":\"deploy\",\"bundle\":\"x\"}\n",
             "{\"weir\":1,\"command\":\"status\"}\n\n",
         ] {

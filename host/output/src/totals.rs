@@ -77,6 +77,12 @@ pub struct InterfaceTotals {
     pub waits: u64,
     /// Times it went down.
     pub downs: u64,
+    /// Queues of the firewall: times the kernel found no room for packets on their way here.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub overruns: u64,
+    /// Queues of the firewall: answers of Weir that came by again, and were let go.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub own_packets: u64,
 }
 
 /// Why the host got something.

@@ -7,6 +7,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use weir_packet::checksum::Sum;
+use weir_packet::link_types;
 
 /// An end of the rejected frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +34,7 @@ const QUOTED: usize = 128;
 
 /// Headers of a frame.
 struct Parsed<'a> {
-    /// Ethernet header with its tags.
+    /// Ethernet header with its tags; nothing where packets have no link layer.
     link: &'a [u8],
     /// The IP packet without what is behind it.
     packet: &'a [u8],
@@ -54,18 +55,27 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|b| u32::from_be_bytes(*b))
 }
 
-fn parse(frame: &[u8]) -> Option<Parsed<'_>> {
-    let (mut at, mut kind) = (14, half(frame, 12)?);
-    for _ in 0..3 {
-        if matches!(kind, 0x8100 | 0x88a8 | 0x9100) {
-            kind = half(frame, at + 2)?;
-            at += 4;
+/// Where the packet begins, and its EtherType.
+fn network(link: u16, frame: &[u8]) -> Option<(usize, u16)> {
+    match link {
+        link_types::RAW => Some((0, if frame.first()? >> 4 == 4 { 0x0800 } else { 0x86dd })),
+        link_types::ETHERNET => {
+            let (mut at, mut kind) = (14, half(frame, 12)?);
+            for _ in 0..3 {
+                if matches!(kind, 0x8100 | 0x88a8 | 0x9100) {
+                    kind = half(frame, at + 2)?;
+                    at += 4;
+                }
+            }
+            // A frame for many has no single answer.
+            (frame.first()? & 1 == 0).then_some((at, kind))
         }
+        _ => None,
     }
-    // A frame for many has no single answer.
-    if frame.first()? & 1 != 0 {
-        return None;
-    }
+}
+
+fn parse(link: u16, frame: &[u8]) -> Option<Parsed<'_>> {
+    let (at, kind) = network(link, frame)?;
     let (link, packet) = frame.split_at_checked(at)?;
     match kind {
         0x0800 => {
@@ -108,9 +118,10 @@ fn parse(frame: &[u8]) -> Option<Parsed<'_>> {
     }
 }
 
-/// Makes what the wanted ends are told about a rejected Ethernet frame; gives how many were made.
-pub fn answers(frame: &[u8], ends: &[End], emit: &mut dyn FnMut(End, &[u8])) -> usize {
-    let Some(parsed) = parse(frame) else { return 0 };
+/// Makes what the wanted ends are told about a rejected frame of Ethernet, or packet without a link layer; gives how many were made,
+/// of the same link type.
+pub fn answers(link: u16, frame: &[u8], ends: &[End], emit: &mut dyn FnMut(End, &[u8])) -> usize {
+    let Some(parsed) = parse(link, frame) else { return 0 };
     let mut made = 0;
     for end in ends {
         let answer = match parsed.protocol {

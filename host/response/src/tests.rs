@@ -32,9 +32,23 @@ fn segment(flags: u8, payload: &[u8]) -> Vec<u8> {
 
 fn made(frame: &[u8]) -> Vec<(End, Vec<u8>)> {
     let mut all = Vec::new();
-    let n = answers(frame, &[End::Sender, End::Receiver], &mut |end, bytes| all.push((end, bytes.to_vec())));
+    let n = answers(link_types::ETHERNET, frame, &[End::Sender, End::Receiver], &mut |end, bytes| all.push((end, bytes.to_vec())));
     assert_eq!(n, all.len());
     all
+}
+
+#[test]
+fn packets_without_a_link_layer_get_the_same_answers() {
+    for (v6, transport, protocol) in
+        [(false, segment(ACK, b"x"), TCP), (true, segment(ACK, b"x"), TCP), (false, vec![0x12, 0x34, 0, 53, 0, 8, 0, 0], UDP)]
+    {
+        let whole = frame(v6, false, protocol, &transport);
+        let mut all = Vec::new();
+        answers(link_types::RAW, &whole[14..], &[End::Sender, End::Receiver], &mut |end, bytes| all.push((end, bytes.to_vec())));
+        let expected: Vec<_> = made(&whole).into_iter().map(|(end, bytes)| (end, bytes[14..].to_vec())).collect();
+        assert!(expected.len() == 2 && all == expected);
+    }
+    assert_eq!(answers(link_types::LINUX_SLL, &frame(false, false, TCP, &segment(ACK, b"x")), &[End::Sender], &mut |_, _| ()), 0);
 }
 
 /// As the engine's decoder reads it; its checksums must be right.
@@ -118,6 +132,7 @@ proptest! {
     #[test]
     fn nothing_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), v6: bool, protocol: u8) {
         made(&bytes);
+        answers(link_types::RAW, &bytes, &[End::Sender, End::Receiver], &mut |_, _| ());
         made(&frame(v6, false, protocol, &bytes));
         made(&frame(v6, true, TCP, &bytes));
     }

@@ -33,6 +33,7 @@ pub struct UserFunction {
     id: u16,
     vectors: Vec<OwnedFd>,
     space: IovaSpace,
+    addresses: std::ops::Range<u64>,
     mappings: BTreeMap<u64, DmaMemory>,
     out: Vec<u8>,
     gone: bool,
@@ -54,19 +55,34 @@ impl UserFunction {
             DeviceError::Io { what, source }
         })?;
         let wire = Wire::new(stream).map_err(|source| DeviceError::Io { what: name.clone(), source })?;
-        let mut function = UserFunction {
+        let mut function = UserFunction::over(wire, name);
+        function.negotiate()?;
+        function.enable_vectors()?;
+        Ok(function)
+    }
+
+    /// Go on with a connection that another process has handed over, with mappings from this IOVA on ([`PciFunction::hand_over`]).
+    pub fn adopt(connection: OwnedFd, addresses: u64, name: &str) -> Result<UserFunction, DeviceError> {
+        let failed = |source| DeviceError::Io { what: name.to_owned(), source };
+        let wire = Wire::new(UnixStream::from(connection)).map_err(failed)?;
+        let mut function = UserFunction::over(wire, name.to_owned());
+        function.addresses.start = addresses.min(ADDRESSES.end / 2).next_multiple_of(4096);
+        function.enable_vectors()?;
+        Ok(function)
+    }
+
+    fn over(wire: Wire, name: String) -> UserFunction {
+        UserFunction {
             wire,
             name,
             id: 0,
             vectors: Vec::new(),
             space: IovaSpace::default(),
+            addresses: ADDRESSES,
             mappings: BTreeMap::new(),
             out: Vec::new(),
             gone: false,
-        };
-        function.negotiate()?;
-        function.enable_vectors()?;
-        Ok(function)
+        }
     }
 
     fn negotiate(&mut self) -> Result<(), DeviceError> {
@@ -224,7 +240,7 @@ impl PciFunction for UserFunction {
 
     fn map(&mut self, memory: &DmaMemory, permission: Permission) -> Result<u64, DeviceError> {
         let size = memory.len() as u64;
-        let Some(iova) = self.space.take(&[ADDRESSES], size, 4096) else {
+        let Some(iova) = self.space.take(std::slice::from_ref(&self.addresses), size, 4096) else {
             return Err(DeviceError::Mapping(format!("there is no room for {size} bytes")));
         };
         let flags = match permission {
@@ -281,5 +297,22 @@ impl PciFunction for UserFunction {
 
     fn reset(&mut self) -> Result<(), DeviceError> {
         self.call(&Request::Reset, &[]).map(|_| ())
+    }
+
+    fn can_hand_over(&self) -> bool {
+        !self.gone
+    }
+
+    fn hand_over(&mut self) -> Result<(OwnedFd, u64), DeviceError> {
+        // Behind what is mapped, or from the beginning where that leaves little.
+        let behind = self.mappings.iter().map(|(iova, memory)| iova + memory.len() as u64).max().unwrap_or(0);
+        let next = if behind >= ADDRESSES.end / 2 { 0 } else { behind };
+        let mapped: Vec<u64> = self.mappings.keys().copied().collect();
+        mapped.into_iter().try_for_each(|iova| self.unmap(iova))?;
+        let connection = self.wire.as_fd().try_clone_to_owned();
+        let connection = connection.map_err(|source| DeviceError::Io { what: self.name.clone(), source })?;
+        // It is the other's from here on.
+        self.gone = true;
+        Ok((connection, next))
     }
 }

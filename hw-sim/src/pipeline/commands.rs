@@ -87,6 +87,7 @@ impl Pipeline {
             return Done::Yes;
         }
         self.counters.count(Counter::VerdictDrop);
+        self.withhold(entry.frame_number);
         let whole = command == TxCommand::Reset || entry.flags & TxFlags::WHOLE_FLOW.0 != 0;
         if whole && entry.flags & TxFlags::FLOWLESS.0 == 0 {
             match self.flows.named(entry.flow_index, entry.flow_generation, self.now) {

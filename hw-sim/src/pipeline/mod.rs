@@ -86,7 +86,7 @@ pub struct Settings {
     pub report_interval: u64,
 }
 
-/// What left the device by its port.
+/// What left the device by its port, or did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transmitted<'a> {
     /// A frame the device passed or bypassed.
@@ -95,6 +95,8 @@ pub enum Transmitted<'a> {
     Forwarded(u64, &'a [u8]),
     /// A frame of the host, and its egress port.
     Injected(u8, &'a [u8]),
+    /// A frame that will not leave: dropped by the device or by a verdict, or left behind by a host that is gone.
+    Withheld(u64),
 }
 
 /// A frame, as it was judged: for those who want to know what traffic looks like to the device.
@@ -306,6 +308,13 @@ impl Pipeline {
         }
     }
 
+    /// Nothing is transmitted, and whoever holds the frame may let it go.
+    fn withhold(&mut self, number: u64) {
+        if let Some(sink) = &mut self.sink {
+            sink(Transmitted::Withheld(number));
+        }
+    }
+
     fn pass(&mut self, data: &[u8]) {
         self.counters.count(Counter::PassedFrames);
         self.counters.add(Counter::PassedBytes, data.len() as u64);
@@ -322,6 +331,7 @@ impl Pipeline {
             DropReason::TooLong => Counter::DroppedTooLong,
             DropReason::Dma => Counter::DroppedDma,
         });
+        self.withhold(self.number);
     }
 
     fn bypass(&mut self, reason: BypassReason, data: &[u8]) {

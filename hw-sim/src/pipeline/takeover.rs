@@ -57,9 +57,11 @@ impl Pipeline {
     /// Diverted frames lay in the memory of the rings that are left: they leave the device no more. What waits for room there,
     /// and what the other host has not asked about, is over.
     fn leave_rings(&mut self, next: Vec<Queue>) {
-        let open = self.in_flight.drain(..).filter(|(_, answered)| !answered).count();
-        self.counters.add(Counter::VerdictAbandoned, open as u64);
-        (0..open).for_each(|_| self.counters.lower(Counter::InFlight));
+        for (number, _) in std::mem::take(&mut self.in_flight).into_iter().filter(|(_, answered)| !answered) {
+            self.counters.count(Counter::VerdictAbandoned);
+            self.counters.lower(Counter::InFlight);
+            self.withhold(number);
+        }
         self.queues = next;
         (self.ending, self.waiting) = (None, false);
         (self.error, self.watchdog_changed) = (None, false);

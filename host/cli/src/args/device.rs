@@ -107,6 +107,10 @@ pub struct ServeArguments {
     /// Two network interfaces as ports that are joined: frames go from one to the other.
     #[arg(long, value_name = "IF1,IF2", value_delimiter = ',', conflicts_with = "pcap")]
     pub inline: Vec<String>,
+    /// With --tap or --inline, once they are open: become this user (a name of /etc/passwd, or USER:GROUP in numbers). Capabilities
+    /// are given up with or without it (system.drop-privileges). Default: system.user of the configuration
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
     /// Say nothing but errors.
     #[arg(short, long)]
     pub quiet: bool,

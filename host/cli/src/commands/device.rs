@@ -211,7 +211,7 @@ fn counters(arguments: &CountersArguments) -> Result<u8, Failure> {
     needs_a_device(&arguments.device)?;
     let config = configuration(&arguments.config)?;
     let attached = arguments.device.attach()?;
-    let simulated = attached.as_ref().is_none_or(|attached| attached.info().kind != Some(DeviceKind::Card));
+    let simulated = attached.as_ref().is_none_or(|attached| attached.kind() != Some(DeviceKind::Card));
     // Without rules nothing is run: what the device has counted until now is read.
     let reads = attached.is_some() && arguments.rules.rules.is_empty() && config.rules.files.is_empty();
     let (what, after) = match (&attached, &arguments.pcap) {

@@ -37,6 +37,7 @@ pub fn run(arguments: &Arguments) -> Result<u8, Failure> {
         Command::Run(arguments) => run::run(arguments),
         Command::Rules(command) => rules::run(command),
         Command::Suricata(arguments) => crate::suricata::run(arguments),
+        Command::RestoreOffloads { offloads } => crate::privileges::restore(offloads),
         Command::Version => version::run(),
     }
 }

@@ -12,9 +12,12 @@ use crate::exit::{Failure, OK, OrExit, USAGE};
 use crate::out::{out, outln};
 use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
 use crate::planning::Planning;
+use crate::privileges::{self, Keep};
 use crate::{bundle, device, progress, ruleset, settings};
 use std::io::IsTerminal;
-use std::path::Path;
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -35,14 +38,37 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             remedy: Some("leave them out; a bundle is planned by `weir tables build --profile`".to_owned()),
         });
     }
-    let attached = arguments.device.attach()?;
+    let user = privileges::user(arguments.user.as_deref(), &config)?;
+    let socket = arguments.control.clone().or_else(|| config.control.socket.clone());
+    // Opened once the path is free: with --replace when the one before has given its device away.
+    let control = Rc::new(RefCell::new(None::<Control>));
+    let attached = match (&socket, arguments.replace) {
+        (_, false) => arguments.device.attach()?,
+        (None, true) => {
+            return Err(Failure {
+                code: USAGE,
+                error: anyhow::anyhow!("--replace asks the running Weir by its control socket, and none is named"),
+                remedy: Some("name that which it was started with: --control SOCKET".to_owned()),
+            });
+        }
+        (Some(socket), true) => {
+            let control = Rc::clone(&control);
+            let listen = move || {
+                let opened = control.borrow_mut().as_mut().map_or(Ok(()), Control::open);
+                if let Err(failure) = opened {
+                    tracing::error!("nobody can ask this Weir: {failure}");
+                }
+            };
+            Some(arguments.device.replace(socket.clone(), Box::new(listen))?)
+        }
+    };
     let interfaces = live::config(arguments, &config);
     let sources = [attached.is_some(), interfaces.is_some(), arguments.pcap.is_some() || arguments.example];
     if sources.iter().filter(|there| **there).count() != 1 {
         return Err(no_source(arguments));
     }
-    let held = attached.as_ref().map(|attached| bundle::capacity(attached.capabilities()));
-    let socket = arguments.control.clone().or_else(|| config.control.socket.clone());
+    // (What the device of the one before holds is checked when it loads the tables.)
+    let held = attached.as_ref().filter(|_| !arguments.replace).map(|attached| bundle::capacity(attached.capabilities()));
     let (mut made, mut first) = (None, None);
     let loaded = match (&arguments.bundle, &arguments.public_key) {
         (Some(bundle), Some(key)) => {
@@ -88,6 +114,15 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
             (validate, source)
         }
     };
+    // (Before there are other threads: capabilities belong to threads.)
+    let _offloads = match &mut source {
+        Source::Live(live) => live.give_up(user.as_ref(), &config)?,
+        Source::Attached(_) => {
+            privileges::drop(user.as_ref(), Keep::Nothing, &config)?;
+            None
+        }
+        _ => None,
+    };
     let device = arguments.device.local();
     let stop = interruptible();
     let mut counts = AlertCollector::counting();
@@ -98,13 +133,13 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         None => None,
     };
     let mut live = deployment.as_ref().map(Deployment::exchanges);
-    let listening = match (&socket, &deployment) {
-        (Some(path), Some(deployment)) => {
-            let deployment = Arc::clone(deployment);
-            Some(Socket::open(path, Arc::new(move |command| deployment.answer(command)))?)
+    if let (Some(path), Some(deployment)) = (&socket, &deployment) {
+        let mut ready = Control { path: path.clone(), deployment: Arc::clone(deployment), listening: None };
+        if !arguments.replace {
+            ready.open()?;
         }
-        _ => None,
-    };
+        *control.borrow_mut() = Some(ready);
+    }
     let (totals, eve) = {
         OutputFile::create_directory(&arguments.log_dir).or_internal()?;
         if config.output.eve {
@@ -125,7 +160,7 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
         }
     };
     drop(live);
-    drop(listening);
+    drop(control.take());
     totals.write(&arguments.log_dir.join(&config.output.stats_file)).or_internal()?;
     let profile_file = arguments.log_dir.join(profile::FILE);
     if let Some(profile) = &profile {
@@ -157,6 +192,22 @@ pub fn run(arguments: &RunArguments) -> Result<u8, Failure> {
     }
     eve.or_internal()?;
     Ok(OK)
+}
+
+/// The control socket.
+struct Control {
+    path: PathBuf,
+    deployment: Arc<Deployment>,
+    listening: Option<Socket>,
+}
+
+impl Control {
+    fn open(&mut self) -> Result<(), Failure> {
+        let (answers, gives) = (Arc::clone(&self.deployment), Arc::clone(&self.deployment));
+        let answer = Arc::new(move |command| answers.answer(command));
+        self.listening = Some(Socket::open(&self.path, answer, Arc::new(move |image| gives.hand_over_device(image)))?);
+        Ok(())
+    }
 }
 
 /// Frames come from one place.

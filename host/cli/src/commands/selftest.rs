@@ -34,7 +34,7 @@ pub fn run(arguments: &DeviceInfoArguments) -> Result<u8, Failure> {
             });
         }
         name @ (DeviceName::User(_) | DeviceName::Pci(_)) => {
-            let kind = name.attach()?.and_then(|attached| attached.info().kind);
+            let kind = name.attach()?.and_then(|attached| attached.kind());
             let steps = name.open()?.map(|function| selftest::selftest(function, &image, None, &mut tell)).unwrap_or_default();
             (steps, attached::what(&name.to_string(), kind), kind != Some(DeviceKind::Card))
         }

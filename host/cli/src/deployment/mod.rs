@@ -10,6 +10,7 @@ use crate::bundle::{self, Started};
 use crate::dropped::{Asked, Questions};
 use crate::exchange::{Done, Due, Exchanges, Going, Ready};
 use crate::exit::{Failure, INPUT, OrExit};
+use crate::handover::{Departure, Given, Leaving};
 use crate::pipeline::Loaded;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -98,6 +99,7 @@ pub struct Deployment {
     /// Packets behind an alert are written.
     tagged: AtomicBool,
     questions: Questions,
+    departure: Departure,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -138,6 +140,7 @@ impl Deployment {
             everything: AtomicBool::new(false),
             tagged: AtomicBool::new(false),
             questions: Questions::default(),
+            departure: Departure::default(),
         });
         let worker = Arc::downgrade(&deployment);
         let work = move || {
@@ -146,7 +149,7 @@ impl Deployment {
                 let _ = reply.send(match command {
                     Command::Rollback {} => deployment.roll_back(),
                     Command::Deploy { bundle } => deployment.deploy(&bundle),
-                    Command::Status {} | Command::History {} | Command::Flows {} | Command::UndoDrop { .. } => Ok(Value::Null),
+                    Command::Status {} | Command::History {} | Command::Flows {} | Command::UndoDrop { .. } | Command::HandOver { .. } => Ok(Value::Null),
                 });
             }
         };
@@ -174,6 +177,12 @@ impl Deployment {
         Live { deployment: Arc::clone(self), free }
     }
 
+    /// Gives the device to another Weir, which has tables ready.
+    pub fn hand_over_device(&self, image: Vec<u8>) -> Result<Given, Failure> {
+        let _turn = self.turn()?;
+        self.departure.ask(image)
+    }
+
     /// Answers a request.
     pub fn answer(&self, command: Command) -> Answer {
         let done = match command {
@@ -181,16 +190,13 @@ impl Deployment {
             Command::Status {} => Ok(self.status()),
             Command::History {} => self.history(),
             Command::Flows {} => self.questions.flows(self.terms.device),
+            // (The socket asks for it itself: the answer is more than a line.)
+            Command::HandOver { .. } => Err(Failure { code: INPUT, error: anyhow::anyhow!("nothing follows the line"), remedy: None }),
             Command::UndoDrop { flow } => self.questions.undo(self.terms.device, flow),
         };
         match done {
             Ok(value) => Answer::Done(value),
-            Err(failure) => {
-                let error = failure.to_string();
-                let error = error.lines().take_while(|line| !line.starts_with("  = ")).collect::<Vec<_>>().join("\n");
-                let error = error.strip_prefix("error: ").unwrap_or(&error).to_owned();
-                Answer::Refused(Refusal { code: failure.code, error, remedy: failure.remedy })
-            }
+            Err(failure) => refusal(failure),
         }
     }
 
@@ -424,6 +430,14 @@ impl Deployment {
     }
 }
 
+/// A failure, as it is told to whoever asked.
+fn refusal(failure: Failure) -> Answer {
+    let error = failure.to_string();
+    let error = error.lines().take_while(|line| !line.starts_with("  = ")).collect::<Vec<_>>().join("\n");
+    let error = error.strip_prefix("error: ").unwrap_or(&error).to_owned();
+    Answer::Refused(Refusal { code: failure.code, error, remedy: failure.remedy })
+}
+
 /// The tables lead every frame to the host that one of the rules could match in.
 fn prove(file: &Path, loaded: &Loaded, tables: &crate::device::Tables) -> Result<(), Failure> {
     let rules = loaded.program.sources();
@@ -487,6 +501,10 @@ impl Exchanges for Live {
     fn retired(&mut self, epoch: u32, program: Arc<Program>, ready: Option<Arc<Ready>>) {
         lock(&self.deployment.state).held.retain(|held| held.epoch != epoch);
         let _ = self.free.send(Box::new((program, ready)));
+    }
+
+    fn leaving(&mut self) -> Option<Leaving> {
+        self.deployment.departure.take()
     }
 
     fn asked(&mut self) -> Option<Asked> {

@@ -3,7 +3,9 @@
 //! Invariants: the socket is never there with a mode other than 0600; only the user of the process and root are heard; every
 //! connection is one request and one answer, bounded in bytes and time; at most [`CONNECTIONS_MAX`] at a time.
 
+use super::refusal;
 use crate::exit::{Failure, INPUT, INTERNAL, OrExit, USAGE};
+use crate::handover::{Given, read_image, send};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -21,22 +23,36 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest that a deployment may take.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(300);
 
+/// Gives the device to another Weir, whose tables these are.
+pub type Give = dyn Fn(Vec<u8>) -> Result<Given, Failure> + Send + Sync;
+
 /// A socket that is listened to until it is dropped.
 pub struct Socket {
     path: PathBuf,
+    listener: Arc<UnixListener>,
     stop: Arc<AtomicBool>,
+    /// The path is another's.
+    left: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Socket {
     /// Listens at `path`. What a Weir that is gone has left there is replaced; one that lives is not.
-    pub fn open(path: &Path, answer: Arc<dyn Fn(Command) -> Answer + Send + Sync>) -> Result<Self, Failure> {
-        let listener = listen(path, "control socket")?;
+    pub fn open(path: &Path, answer: Arc<dyn Fn(Command) -> Answer + Send + Sync>, give: Arc<Give>) -> Result<Self, Failure> {
+        let listener = Arc::new(listen(path, "control socket")?);
+        let listened = Arc::clone(&listener);
+        let left = Arc::new(AtomicBool::new(false));
+        let leave = {
+            let (path, left) = (path.to_owned(), Arc::clone(&left));
+            // The next Weir listens at the same path: it must be free before the device is given away.
+            move || drop((!left.swap(true, Ordering::Relaxed)).then(|| std::fs::remove_file(&path)))
+        };
+        let leave: Arc<dyn Fn() + Send + Sync> = Arc::new(leave);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let serve = move || {
             let open = Arc::new(AtomicUsize::new(0));
-            for stream in listener.incoming() {
+            for stream in listened.incoming() {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
@@ -50,8 +66,9 @@ impl Socket {
                     continue;
                 }
                 let (counted, answer) = (Arc::clone(&open), Arc::clone(&answer));
+                let (give, leave) = (Arc::clone(&give), Arc::clone(&leave));
                 let serve = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-                    serve(stream, &*answer);
+                    serve(stream, &*answer, &*give, &*leave);
                     counted.fetch_sub(1, Ordering::Relaxed);
                 });
                 if serve.is_err() {
@@ -60,7 +77,7 @@ impl Socket {
             }
         };
         let thread = std::thread::Builder::new().name("control-socket".to_owned()).spawn(serve).or_internal()?;
-        Ok(Socket { path: path.to_owned(), stop, thread: Some(thread) })
+        Ok(Socket { path: path.to_owned(), listener, stop, left, thread: Some(thread) })
     }
 }
 
@@ -68,8 +85,10 @@ impl Drop for Socket {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // Wakes the listener.
-        let woken = UnixStream::connect(&self.path).is_ok();
-        let _ = std::fs::remove_file(&self.path);
+        let woken = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both).is_ok();
+        if !self.left.load(Ordering::Relaxed) {
+            let _ = std::fs::remove_file(&self.path);
+        }
         if let Some(thread) = self.thread.take().filter(|_| woken) {
             let _ = thread.join();
         }
@@ -121,10 +140,24 @@ pub(crate) fn is_allowed(stream: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == own || peer.uid.is_root())
 }
 
-fn serve(mut stream: UnixStream, answer: &dyn Fn(Command) -> Answer) {
+fn serve(mut stream: UnixStream, answer: &dyn Fn(Command) -> Answer, give: &Give, leave: &dyn Fn()) {
     let said = if is_allowed(&stream) {
-        match read_line(&mut stream, REQUEST_MAX, PATIENCE).and_then(|line| Command::decode(&line)) {
-            Ok(command) => answer(command),
+        match read_line(&mut stream, REQUEST_MAX, PATIENCE).and_then(|(line, rest)| Ok((Command::decode(&line)?, rest))) {
+            Ok((Command::HandOver { image }, rest)) => match read_image(&mut stream, rest, image) {
+                Ok(image) => match give(image) {
+                    Ok(given) => {
+                        leave();
+                        if let Err(error) = send(&mut stream, &given) {
+                            tracing::error!("the device was given away, and nobody took it: {error}");
+                        }
+                        return;
+                    }
+                    Err(failure) => refusal(failure),
+                },
+                Err(error) => refused(USAGE, &format!("the image does not come: {error}"), "ask again"),
+            },
+            Ok((_, rest)) if !rest.is_empty() => refused(USAGE, "there are bytes behind the line end", "use the `weir tables` of this version"),
+            Ok((command, _)) => answer(command),
             Err(error) => refused(USAGE, &error.to_string(), "use the `weir tables` of this version"),
         }
     } else {
@@ -136,8 +169,8 @@ fn serve(mut stream: UnixStream, answer: &dyn Fn(Command) -> Answer) {
     }
 }
 
-/// Reads to the line end, at most so many bytes for at most so long.
-fn read_line(stream: &mut UnixStream, most: usize, patience: Duration) -> Result<Vec<u8>, ControlError> {
+/// Reads to the line end, at most so many bytes for at most so long; gives the line, and what came behind it.
+pub(crate) fn read_line(stream: &mut UnixStream, most: usize, patience: Duration) -> Result<(Vec<u8>, Vec<u8>), ControlError> {
     let end = Instant::now() + patience;
     let mut line = Vec::new();
     let mut part = [0; 4096];
@@ -152,11 +185,13 @@ fn read_line(stream: &mut UnixStream, most: usize, patience: Duration) -> Result
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(_) => return Err(ControlError::Cut),
         }
-        if line.len() > most {
+        let end = line.iter().position(|byte| *byte == b'\n');
+        if end.map_or(line.len(), |end| end + 1) > most {
             return Err(ControlError::Long(most));
         }
-        if line.contains(&b'\n') {
-            return Ok(line);
+        if let Some(end) = end {
+            let rest = line.split_off(end + 1);
+            return Ok((line, rest));
         }
     }
 }
@@ -173,7 +208,7 @@ pub fn ask(path: &Path, command: &Command) -> Result<serde_json::Value, Failure>
     })?;
     let line = command.encode().or_usage()?;
     stream.set_write_timeout(Some(PATIENCE)).and_then(|()| stream.write_all(&line)).or_internal()?;
-    let line = read_line(&mut stream, ANSWER_MAX, ANSWER_PATIENCE)
+    let (line, _) = read_line(&mut stream, ANSWER_MAX, ANSWER_PATIENCE)
         .map_err(|error| at(error.into(), "ask again: Weir may have ended, or answers too many already"))?;
     match Answer::decode(&line).map_err(|error| at(error.into(), "use the `weir tables` of the version that runs"))? {
         Answer::Done(value) => Ok(value),
@@ -196,14 +231,17 @@ mod tests {
     fn send(path: &Path, bytes: &[u8]) -> Answer {
         let mut stream = UnixStream::connect(path).unwrap();
         stream.write_all(bytes).unwrap();
-        Answer::decode(&read_line(&mut stream, ANSWER_MAX, PATIENCE).unwrap()).unwrap()
+        Answer::decode(&read_line(&mut stream, ANSWER_MAX, PATIENCE).unwrap().0).unwrap()
     }
 
     #[test]
     fn one_request_one_answer() {
         let path = place("control");
         let answer = |command: Command| Answer::Done(serde_json::json!(format!("{command:?}")));
-        let socket = Socket::open(&path, Arc::new(answer)).unwrap();
+        let give = |image: Vec<u8>| -> Result<Given, Failure> {
+            Err(Failure { code: INPUT, error: anyhow::anyhow!("{} bytes", image.len()), remedy: None })
+        };
+        let socket = Socket::open(&path, Arc::new(answer), Arc::new(give)).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(ask(&path, &Command::Status {}).unwrap(), "Status");
         let refused = |bytes: &[u8]| match send(&path, bytes) {
@@ -212,15 +250,18 @@ mod tests {
         };
         assert!(refused(b"{\"weir\":9,\"command\":\"status\"}\n").contains("version 9"));
         assert!(refused(&[b'x'; REQUEST_MAX + 1]).contains("longer"));
-        assert!(Socket::open(&path, Arc::new(answer)).is_err_and(|e| e.error.to_string().contains("control socket")));
+        assert!(refused(b"{\"weir\":1,\"command\":\"status\"}\nmore").contains("behind the line end"));
+        assert_eq!(refused(b"{\"weir\":1,\"command\":\"hand-over\",\"image\":5}\nimage"), "5 bytes");
+        assert!(refused(b"{\"weir\":1,\"command\":\"hand-over\",\"image\":4}\nimage").contains("does not come"));
+        assert!(Socket::open(&path, Arc::new(answer), Arc::new(give)).is_err_and(|e| e.error.to_string().contains("control socket")));
         drop(socket);
         assert!(!path.exists());
         assert_eq!(ask(&path, &Command::Status {}).unwrap_err().code, INPUT);
         // What a process that is gone has left is replaced.
         drop(UnixListener::bind(&path).unwrap());
-        drop(Socket::open(&path, Arc::new(answer)).unwrap());
+        drop(Socket::open(&path, Arc::new(answer), Arc::new(give)).unwrap());
         std::fs::write(&path, "no socket").unwrap();
-        assert!(Socket::open(&path, Arc::new(answer)).is_err());
+        assert!(Socket::open(&path, Arc::new(answer), Arc::new(give)).is_err());
         std::fs::remove_file(&path).unwrap();
     }
 }

@@ -15,7 +15,7 @@ use crate::deployment::socket::{is_allowed, listen};
 use crate::exit::{Failure, OK, OrExit, accounted};
 use crate::out::outln;
 use crate::pipeline::Source;
-use crate::{device, live};
+use crate::{device, live, privileges};
 use player::{Open, Player, State};
 use ports::Ports;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -61,7 +61,7 @@ pub fn run(arguments: &ServeArguments) -> Result<u8, Failure> {
     }
     let d = &config.device;
     let player = Player::new(open, arguments.rate, d.batch.into(), u64::from(d.latency) * 1000);
-    let stop = interruptible();
+    let user = privileges::user(arguments.user.as_deref(), &config)?;
     let listener = listen(&arguments.socket, "socket")?;
     let _removed = Removed(arguments.socket.clone());
     listener.set_nonblocking(true).or_internal()?;
@@ -73,7 +73,13 @@ pub fn run(arguments: &ServeArguments) -> Result<u8, Failure> {
     };
     // The server sleeps itself.
     let link = link.map(|link| LinkConfig { idle: Duration::ZERO, ..link });
-    let ports = link.map(|link| Ports::open(link, &model)).transpose()?;
+    let mut ports = link.map(|link| Ports::open(link, &model)).transpose()?;
+    // (Before there are other threads: capabilities belong to threads.)
+    let _offloads = match &mut ports {
+        Some(ports) => ports.give_up(user.as_ref(), &config)?,
+        None => None,
+    };
+    let stop = interruptible();
     if !arguments.quiet {
         outln!(
             "Serving a simulated NIC (a software model, no hardware is involved) at {}: PCI {:04x}:{:04x}, {} queues.",

@@ -6,8 +6,11 @@ use super::player::State;
 use crate::device::Nic;
 use crate::exit::Failure;
 use crate::live;
+use crate::privileges::Restorer;
 use std::os::fd::BorrowedFd;
+use weir_live::privileges::User;
 use weir_live::{Link, LinkConfig, Next};
+use weir_management::Config;
 use weir_sim::{Frame, Simulator};
 
 /// Most frames before messages are looked at again.
@@ -28,6 +31,11 @@ impl Ports {
             model.transmit_by(Some(link.wire()));
         }
         Ok(Ports { link, last_time: 0 })
+    }
+
+    /// Gives privileges up. While what this gives lives, and no longer, offloads stay off.
+    pub fn give_up(&mut self, user: Option<&User>, config: &Config) -> Result<Option<Restorer>, Failure> {
+        live::give_up(&mut self.link, user, config)
     }
 
     /// What to wait at.

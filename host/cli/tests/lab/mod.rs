@@ -4,6 +4,8 @@
 //! machine is touched.
 #![allow(dead_code)]
 
+pub mod bench;
+pub mod ends;
 mod process;
 
 pub use process::Process;
@@ -107,6 +109,23 @@ impl Lab {
         Some(lab)
     }
 
+    /// The middle routes between the two ends, which still think that they are neighbours; needs addresses.
+    pub fn route(&self) {
+        // (Without a local address anywhere, every neighbour is taken for a broadcast address.)
+        self.middle.run("ip link set lo up");
+        for (own, end) in [("m0", 0), ("m1", 1)] {
+            let [client, server] = [CLIENT, SERVER];
+            let (here, there) = if end == 0 { (client, server) } else { (server, client) };
+            self.middle.run(&format!("sysctl -qw net.ipv4.conf.{own}.proxy_arp=1 net.ipv6.conf.{own}.accept_dad=0"));
+            self.middle.run(&format!("sysctl -qw net.ipv4.conf.{own}.forwarding=1 net.ipv6.conf.{own}.proxy_ndp=1"));
+            self.middle.run(&format!("sysctl -qw net.ipv6.conf.{own}.disable_ipv6=0"));
+            self.middle.run(&format!("ip route add {}/32 dev {own}", here[0]));
+            self.middle.run(&format!("ip -6 route add {}/128 dev {own}", here[1]));
+            self.middle.run(&format!("ip -6 neigh add proxy {} dev {own}", there[1]));
+        }
+        self.middle.run("sysctl -qw net.ipv6.conf.all.forwarding=1");
+    }
+
     /// Starts Weir in the middle and waits until it is at work.
     pub fn weir(&self, place: &Place, log: &str, arguments: &[&str]) -> Running {
         let mut command = self.middle.command(env!("CARGO_BIN_EXE_weir"));
@@ -137,6 +156,19 @@ impl Running {
     /// Waits until it has said something.
     pub fn until(&mut self, what: &str) {
         self.process.until(what);
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        self.process.signal(signal);
+    }
+
+    /// Waits for an end by a signal.
+    pub fn gone(&mut self) {
+        assert_eq!(self.process.ended(), None);
     }
 
     pub fn log(&self) -> std::path::PathBuf {

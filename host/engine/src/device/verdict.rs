@@ -7,7 +7,6 @@ use weir_contract::layouts::{Descriptor, TxEntry};
 use weir_device::{DeviceError, PciFunction, answer_to};
 use weir_flow::{FlowId, FlowKey};
 use weir_output::RejectTarget;
-use weir_packet::link_types;
 use weir_response::{End, answers};
 
 /// How verdicts are carried out where frames are held until then.
@@ -104,7 +103,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
             self.note_drop(queue, (descriptor.flow_index, descriptor.flow_generation), id, decision.reject.is_some());
         }
         match decision.reject {
-            Some(target) if readable && self.frame.link == link_types::ETHERNET => self.reject(queue, inline.ends(target)),
+            Some(target) if readable => self.reject(queue, inline.ends(target)),
             _ => Ok(()),
         }
     }
@@ -124,7 +123,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
     fn reject(&mut self, queue: usize, ends: &[End]) -> Result<(), DeviceError> {
         let (driver, counters, ingress) = (&mut self.driver, &mut self.counters, self.frame.port);
         let mut result = Ok(());
-        answers(&self.frame.data, ends, &mut |end, bytes| {
+        answers(self.frame.link, &self.frame.data, ends, &mut |end, bytes| {
             let port = if end == End::Sender { ingress } else { u8::from(ingress == 0) };
             let entry = TxEntry { command: TxCommand::Inject as u8, port, ..TxEntry::ZERO };
             counters.answers += 1;

@@ -1,12 +1,15 @@
-//! What the kernel is asked for: packet sockets, their options and rings, properties of interfaces.
+//! What the kernel is asked for: packet sockets, their options and rings, netlink, properties of interfaces.
 //!
 //! The one module of this crate with `unsafe`: system calls on buffers of known size, and a ring that the kernel shares.
 //! Everything it gives out is safe to use.
 #![allow(unsafe_code)]
 
+pub mod netlink;
+pub mod privileges;
 mod ring;
+pub mod xdp;
 
-pub use ring::{Kind, Ring};
+pub use ring::{Kind, Received, Ring};
 
 use std::ffi::CStr;
 use std::io;
@@ -55,6 +58,7 @@ trait Plain: Copy {}
 impl Plain for i32 {}
 impl Plain for [u32; 4] {}
 impl Plain for [u32; 7] {}
+impl Plain for [u64; 4] {}
 
 fn set<T: Plain>(fd: &OwnedFd, level: i32, name: i32, value: &T) -> io::Result<()> {
     // SAFETY: `value` lives through the call and its size is told.
@@ -222,6 +226,17 @@ pub fn hardware(name: &str) -> io::Result<u16> {
     let mut request = Request::of(name)?;
     request.ask(libc::SIOCGIFHWADDR as u64)?;
     Ok(request.first() as u16)
+}
+
+/// How many queues an interface receives by.
+pub fn receive_queues(name: &str) -> usize {
+    let all = std::fs::read_dir(format!("/sys/class/net/{name}/queues")).into_iter().flatten().flatten();
+    all.filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count().max(1)
+}
+
+/// There is no hardware behind an interface.
+pub fn is_virtual(name: &str) -> bool {
+    !std::path::Path::new("/sys/class/net").join(name).join("device").exists()
 }
 
 /// The interface has an IPv4 address of its own.

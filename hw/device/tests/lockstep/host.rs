@@ -392,6 +392,8 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
             Transmitted::Passed(bytes) => Event::Sent(0, 0, bytes.to_vec()),
             Transmitted::Forwarded(number, bytes) => Event::Sent(1, number, bytes.to_vec()),
             Transmitted::Injected(port, bytes) => Event::Sent(2, port.into(), bytes.to_vec()),
+            // (The RTL does not tell.)
+            Transmitted::Withheld(_) => return,
         });
     })));
     host.load();

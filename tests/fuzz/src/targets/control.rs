@@ -25,6 +25,7 @@ pub fn targets() -> [Target; 2] {
                         Command::Status {},
                         Command::History {},
                         Command::Flows {},
+                        Command::HandOver { image: 4096 },
                         Command::UndoDrop { flow: (7, 9) },
                     ];
                     all.iter().filter_map(|command| command.encode().ok()).collect()
