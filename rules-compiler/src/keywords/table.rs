@@ -407,7 +407,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     keyword("nfq_set_mark", &[], "mark/mask", Ignored),
     keyword("config", &[], "logging disable,type tx|flow,scope tx|flow", Config),
     keyword("frame", &[], "[protocol.]name", Frame),
-    keyword("geoip", &[], "", Unsupported("no location database is read")),
+    keyword("geoip", &[], "[any|src|dst|both,][!]country[,…]", Geography),
     keyword("iprep", &[], "any|src|dst|both,category,operator,score | any|src|dst|both,category,isset|isnotset", Reputation),
     keyword("filemd5", &[], "[!]file", FileDigest(Buffer::FileMd5)),
     keyword("filesha1", &[], "[!]file", FileDigest(Buffer::FileSha1)),
