@@ -67,7 +67,7 @@ pub enum Handler {
     // Application layer.
     AppLayerProtocol, TlsVersion, SslVersion, SslState, TlsCertExpired, TlsCertValid, TlsNotBefore, TlsNotAfter,
     TlsCertChainLength, DnsOpcode, DnsRcode, DnsRrtype, FtpDataCommand, FileStore, FileSize, SmbVersion, DceInterface,
-    DceOpnum,
+    DceOpnum, TlsStore,
     /// A content keyword of its own: `tls.subject:"x"` and the like.
     OldContent(Buffer, OldContentForm),
     /// A list of digests of files.

@@ -33,7 +33,7 @@ pub enum Ports {
 pub enum Check {
     /// Nothing further.
     None,
-    /// DNS header at an offset: opcode assigned, counts plausible (RFC 1035 section 4.1.1).
+    /// DNS header at an offset: counts plausible (RFC 1035 section 4.1.1); whatever the opcode, which is an event of its own.
     Dns(usize),
     /// DCERPC connection-oriented header: type, data representation, fragment length (C706 chapter 12).
     DceRpcTcp,
@@ -122,12 +122,11 @@ impl Check {
         Some(match self {
             Check::None => true,
             Check::Dns(at) => {
-                let opcode = byte(at + 2)? >> 3 & 0x0f;
                 let records = u32::from(be16(b, at + 4)?)
                     + u32::from(be16(b, at + 6)?)
                     + u32::from(be16(b, at + 8)?)
                     + u32::from(be16(b, at + 10)?);
-                opcode < 7 && records <= 2048
+                records <= 2048
             }
             Check::DceRpcTcp => {
                 let little = byte(4)? & 0x10 != 0;
