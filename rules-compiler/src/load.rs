@@ -4,6 +4,7 @@
 //! that cannot be used is rejected with a [`Diagnostic`], the rest load. Of rules with equal gid and sid the one with
 //! the highest rev counts.
 
+use crate::config::geography::Geography;
 use crate::config::reputation::Reputation;
 use crate::config::{Classifications, References, Suppression, ThresholdConfig, ThresholdEntry};
 use crate::diag::{Cause, Diagnostic, Severity};
@@ -197,6 +198,8 @@ pub struct LoadOptions<'a> {
     pub files: Option<&'a dyn DataFiles>,
     /// Reputation of addresses, for `iprep`.
     pub reputation: Option<&'a Reputation>,
+    /// Countries of addresses, for `geoip`.
+    pub geography: Option<&'a Geography>,
     /// Called for every expression; the error rejects the rule. The engine passes its compiler.
     pub check_pcre: Option<PcreCheck<'a>>,
     /// Called now and then, and at the end.

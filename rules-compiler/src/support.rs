@@ -44,7 +44,7 @@ const PARSED: &[AppProtocol] = &[
     AppProtocol::Mqtt, AppProtocol::Rfb, AppProtocol::Http2, AppProtocol::Doh2, AppProtocol::Quic,
     AppProtocol::Ldap, AppProtocol::WebSocket, AppProtocol::Tftp, AppProtocol::Pop3, AppProtocol::Mdns,
     AppProtocol::Dnp3, AppProtocol::Pgsql, AppProtocol::Enip, AppProtocol::Modbus,
-    AppProtocol::BittorrentDht, AppProtocol::Ike, AppProtocol::Nfs, AppProtocol::Rdp,
+    AppProtocol::BittorrentDht, AppProtocol::Ike, AppProtocol::Nfs, AppProtocol::Rdp, AppProtocol::Telnet,
 ];
 
 /// Filled by decoder and reassembly, whatever the protocol.

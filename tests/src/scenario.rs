@@ -1,6 +1,6 @@
 //! Scenarios: a folder with rules, traffic as text, and the alerts that are right.
 //!
-//! `case.toml` has `title`, `set` (configuration on top of the defaults with `vars.HOME_NET=any`) and `alerts`, the complete
+//! `case.toml` has `title`, `set` (configuration on top of the defaults with `vars.HOME_NET=any`; `{folder}` is the scenario's) and `alerts`, the complete
 //! list of (sid, frame, tx) in any order: an alert that is not listed is an error, so every rule without an entry is a
 //! must-not-alert twin. `tagged` lists the frames that are told because an alert before them has tagged their flow or host;
 //! where it is not there, nobody asks for them. `[device]` may bound the share of packets that reach the host (`max_share`, history read later
@@ -133,7 +133,7 @@ impl Scenario {
         for key in
             ["vars.HOME_NET=any"].into_iter().chain(self.set.iter().map(String::as_str)).chain(more.iter().copied())
         {
-            config.set_argument(key)?;
+            config.set_argument(&key.replace("{folder}", &self.directory.to_string_lossy()))?;
         }
         Ok(config)
     }
@@ -141,7 +141,9 @@ impl Scenario {
     /// The rules, compiled. Every one of them must load.
     pub fn load(&self, config: &Config) -> Result<Loaded> {
         let sources = [RuleSource::from_text(&self.directory.join("x.rules").to_string_lossy(), self.rules.clone())];
-        let set = weir::ruleset::load_sources(&sources, None, config).map_err(|e| anyhow::anyhow!("{e}"))?;
+        // Files of data sets lie beside the rules.
+        let paths = [self.directory.join("x.rules")];
+        let set = weir::ruleset::load_sources(&sources, Some((&paths, None)), config).map_err(|e| anyhow::anyhow!("{e}"))?;
         let complaints: Vec<_> = set.rejected.iter().map(|d| format!("{}: {}", d.line, d.message)).collect();
         ensure!(complaints.is_empty(), "rules are rejected: {complaints:?}");
         let loaded = pipeline::compile(set, config, Instant::now());

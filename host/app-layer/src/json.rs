@@ -78,6 +78,19 @@ impl<'a> Object<'a> {
         self.out.extend_from_slice(value.to_string().as_bytes());
     }
 
+    /// What is JSON already.
+    pub(crate) fn raw(&mut self, key: &str, json: &[u8]) {
+        self.key(key);
+        self.out.extend_from_slice(json);
+    }
+
+    /// A number with a fraction; what is none is `null`.
+    pub(crate) fn float(&mut self, key: &str, value: f64) {
+        self.key(key);
+        let text = if value.is_finite() { format!("{value:?}") } else { "null".to_owned() };
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
     /// An array of texts; nothing if there is none.
     pub(crate) fn texts<'b>(&mut self, key: &str, values: impl Iterator<Item = &'b [u8]>) {
         let mut any = false;
@@ -194,6 +207,13 @@ pub(crate) struct List<'a> {
 }
 
 impl List<'_> {
+    /// An array of its own.
+    pub(crate) fn write(out: &mut Vec<u8>, write: impl FnOnce(&mut List<'_>)) {
+        out.push(b'[');
+        write(&mut List { out, first: true });
+        out.push(b']');
+    }
+
     fn next(&mut self) {
         if !self.first {
             self.out.push(b',');

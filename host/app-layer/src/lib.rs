@@ -49,6 +49,7 @@ pub mod smb;
 pub mod smtp;
 pub mod snmp;
 pub mod ssh;
+pub mod telnet;
 pub mod tftp;
 pub mod tls;
 mod transfer;
@@ -99,6 +100,7 @@ pub(crate) fn parser_of(
         AppProtocol::Ike => Some(Box::new(ike::IkeState::new(config))),
         AppProtocol::Nfs => Some(Box::new(nfs::NfsState::new(config, carrier == Some(Carrier::Tcp)))),
         AppProtocol::Smtp => Some(Box::new(smtp::SmtpState::new(config))),
+        AppProtocol::Telnet => Some(Box::new(telnet::TelnetState)),
         _ => None,
     }
 }

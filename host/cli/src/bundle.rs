@@ -53,6 +53,7 @@ enum Role {
     Threshold,
     Categories,
     Reputation,
+    Geography,
     /// A file that rules load a data set or a list of digests from.
     Data,
 }
@@ -130,6 +131,7 @@ pub fn pack(
         one(Role::Reference, &inputs.reference),
         one(Role::Threshold, &inputs.threshold),
         one(Role::Categories, &inputs.categories),
+        one(Role::Geography, &inputs.geography),
     ];
     for (role, source) in all.chain(single.into_iter().flatten()).chain(lists) {
         texts.push(Text { role, name: source.name.to_string(), length: source.bytes.len(), firewall: source.firewall });
@@ -364,6 +366,7 @@ fn inflate(packed: &[u8]) -> Result<(Inputs, Vec<u8>), String> {
             Role::Reference => inputs.reference = Some(source),
             Role::Threshold => inputs.threshold = Some(source),
             Role::Categories => inputs.categories = Some(source),
+            Role::Geography => inputs.geography = Some(source),
             Role::Data => {
                 files.0.insert(PathBuf::from(&text.name), source.bytes);
             }

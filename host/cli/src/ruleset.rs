@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use weir_ir::Pcre;
 use weir_management::Config;
+use weir_rules::config::geography::Geography;
 use weir_rules::config::reputation::Reputation;
 use weir_rules::load::read_limited;
 use weir_rules::{DataFiles, GivenFiles, KeptFiles, LoadOptions, RuleSource, Ruleset, VariableTable, load};
 
 /// Largest classification.config and the like.
 const CONFIG_MAX: u64 = 16 << 20;
+/// Largest database of countries.
+const GEOGRAPHY_MAX: u64 = 256 << 20;
 
 /// Rule paths: those of the arguments, else those of the configuration.
 pub fn paths(arguments: &RuleArguments, config: &Config) -> Result<Vec<PathBuf>, Failure> {
@@ -88,6 +91,8 @@ pub struct Inputs {
     pub categories: Option<RuleSource>,
     /// Reputation lists.
     pub reputation: Vec<RuleSource>,
+    /// Database of countries.
+    pub geography: Option<RuleSource>,
     /// Variables.
     pub vars: BTreeMap<String, String>,
     /// Directory that data sets are loaded from.
@@ -109,6 +114,13 @@ impl Inputs {
             read(&path).map(Some)
         };
         let directory = paths.first().and_then(|path| if path.is_dir() { Some(path.as_path()) } else { path.parent() });
+        let geography = match &config.rules.geoip_database {
+            Some(path) => {
+                let bytes = read_limited(path, GEOGRAPHY_MAX).or_input()?;
+                Some(RuleSource { name: path.to_string_lossy().as_ref().into(), bytes, firewall: false })
+            }
+            None => None,
+        };
         let categories = config.rules.reputation_categories.as_deref().map(read).transpose()?;
         let lists = if categories.is_some() { config.rules.reputation_files.as_slice() } else { &[] };
         Ok(Inputs {
@@ -118,6 +130,7 @@ impl Inputs {
             threshold: side(&config.rules.threshold, "threshold.config")?,
             categories,
             reputation: lists.iter().map(|path| read(path)).collect::<Result<_, _>>()?,
+            geography,
             vars: config.vars.clone(),
             data_directory: directory.map(Path::to_owned),
             files: None,
@@ -147,6 +160,8 @@ impl Inputs {
             bar.set_message(format!("{} rules", progress.rules));
         };
         let reputation = self.lists()?;
+        let geography = self.geography.as_ref().map(|source| Geography::read(source.bytes.clone()).map_err(|m| wrong(source, m)));
+        let geography = geography.transpose()?;
         let mut variables = VariableTable::default();
         for (name, text) in &self.vars {
             variables.set(name, text);
@@ -158,6 +173,7 @@ impl Inputs {
             data_directory: self.data_directory.as_deref(),
             files,
             reputation: reputation.as_ref(),
+            geography: geography.as_ref(),
             check_pcre,
             progress: Some(&show),
             ..LoadOptions::default()
@@ -172,17 +188,16 @@ impl Inputs {
         let Some(categories) = &self.categories else { return Ok(None) };
         let mut lists = Reputation::default();
         let text = |source: &RuleSource| String::from_utf8_lossy(&source.bytes).into_owned();
-        let wrong = |source: &RuleSource, message: String| Failure {
-            code: INPUT,
-            error: anyhow::anyhow!("{}: {message}", source.name),
-            remedy: None,
-        };
         lists.read_categories(&text(categories)).map_err(|message| wrong(categories, message))?;
         for source in &self.reputation {
             lists.read_scores(&text(source)).map_err(|message| wrong(source, message))?;
         }
         Ok(Some(lists))
     }
+}
+
+fn wrong(source: &RuleSource, message: String) -> Failure {
+    Failure { code: INPUT, error: anyhow::anyhow!("{}: {message}", source.name), remedy: None }
 }
 
 fn beside(paths: &[PathBuf], name: &str) -> Option<PathBuf> {

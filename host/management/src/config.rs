@@ -326,6 +326,7 @@ section! {
         reference: Option<PathBuf> = None, "rules.reference-file", "`reference.config`: prefixes of references.";
         reputation_categories: Option<PathBuf> = None, "rules.reputation-categories-file", "Categories of reputation lists: number, name, description a line.";
         reputation_files: Vec<PathBuf> = vec![], "rules.reputation-files", "Reputation lists: address or network, category, score a line.";
+        geoip_database: Option<PathBuf> = None, "rules.geoip-database", "Countries of addresses, for `geoip`: a MaxMind DB file with `country.iso_code`.";
         threshold: Option<PathBuf> = None, "rules.threshold-file", "`threshold.config`: suppressions, and thresholds by signature.";
     }
 }

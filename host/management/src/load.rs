@@ -122,7 +122,7 @@ impl crate::config::RulesSection {
         let anchor = |path: &mut PathBuf| *path = directory.join(&*path);
         self.files.iter_mut().for_each(anchor);
         self.reputation_files.iter_mut().for_each(anchor);
-        [&mut self.classification, &mut self.reference, &mut self.threshold, &mut self.reputation_categories].into_iter().flatten().for_each(anchor);
+        [&mut self.classification, &mut self.reference, &mut self.threshold, &mut self.reputation_categories, &mut self.geoip_database].into_iter().flatten().for_each(anchor);
     }
 }
 

@@ -24,7 +24,7 @@ package weir_detect_pkg;
     logic [17:0] records;
     records = 18'(pair(b, at + 4'd4)) + 18'(pair(b, at + 4'd6)) + 18'(pair(b, at + 4'd8)) +
               18'(pair(b, at + 4'd10));
-    return b[at+4'd2][6:3] < 4'd7 && records <= 18'd2048;
+    return records <= 18'd2048;
   endfunction
 
   function automatic logic check_holds(input check_e check_of, input logic [15:0][7:0] b);

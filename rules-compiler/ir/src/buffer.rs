@@ -284,6 +284,10 @@ buffers! {
     FrameWebSocketData = "frame:websocket.data", false, Both, Some(AppProtocol::WebSocket);
     FrameLdapStream = "frame:ldap.stream", false, Both, Some(AppProtocol::Ldap);
     FrameLdapPdu = "frame:ldap.pdu", false, Both, Some(AppProtocol::Ldap);
+    FrameTelnetStream = "frame:telnet.stream", false, Both, Some(AppProtocol::Telnet);
+    FrameTelnetPdu = "frame:telnet.pdu", false, Both, Some(AppProtocol::Telnet);
+    FrameTelnetCtl = "frame:telnet.ctl", false, Both, Some(AppProtocol::Telnet);
+    FrameTelnetData = "frame:telnet.data", false, Both, Some(AppProtocol::Telnet);
     FrameHttp2Stream = "frame:http2.stream", false, Both, Some(AppProtocol::Http2);
     FrameHttp2Hdr = "frame:http2.hdr", false, Both, Some(AppProtocol::Http2);
     FrameHttp2Data = "frame:http2.data", false, Both, Some(AppProtocol::Http2);

@@ -288,7 +288,7 @@ pub enum ProtocolMode {
 pub enum AppLayerCondition {
     /// `app-layer-protocol`
     Protocol {
-        /// The protocol; `None` is `failed`/`unknown`.
+        /// The protocol; `None` is `failed`.
         protocol: Option<AppProtocol>,
         /// `!`
         negated: bool,
@@ -298,11 +298,14 @@ pub enum AppLayerCondition {
     ProtocolOf {
         /// Which.
         mode: ProtocolMode,
-        /// The protocol; `None` is `failed`/`unknown`.
+        /// The protocol; `None` is `failed`.
         protocol: Option<AppProtocol>,
         /// `!`
         negated: bool,
     },
+    /// `app-layer-protocol:unknown`: nothing is known of the protocol that the mode means, on a packet with which something
+    /// else was decided. Without mode it never holds, as in Suricata.
+    Undetected(Option<ProtocolMode>),
     /// `tls.version` / `ssl_version`: any of the wire versions; (version, negated).
     TlsVersion(Vec<(u16, bool)>),
     /// `ssl_state`: bits of client_hello 1, server_hello 2, client_keyx 4, server_keyx 8, unknown 16; (bits, negated)

@@ -2,6 +2,7 @@
 //!
 //! Each line is read by itself; a wrong line is reported and skipped.
 
+pub mod geography;
 pub mod reputation;
 mod threshold;
 

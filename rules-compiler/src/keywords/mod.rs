@@ -61,13 +61,13 @@ pub enum Handler {
     PayloadSize, UriLength, TcpFlags, TcpSequence, TcpAck, TcpWindow, TcpMss, TcpWindowScale, IcmpType, IcmpCode, IcmpId,
     IcmpSequence, Icmpv6Mtu, Ttl, Tos, IpId, IpProtocol, IpOptions, SameIp, FragmentBits, FragmentOffset, StreamSize,
     FlowAge, FlowPackets(Option<FlowSide>), FlowBytes(Option<FlowSide>), VlanId, VlanLayers, Rpc, FtpBounce, Asn1,
-    Checksum(Checksum),
+    Checksum(Checksum), Reputation, Geography,
     // Events.
     DecodeEvent, StreamEvent, AppLayerEvent,
     // Application layer.
     AppLayerProtocol, TlsVersion, SslVersion, SslState, TlsCertExpired, TlsCertValid, TlsNotBefore, TlsNotAfter,
     TlsCertChainLength, DnsOpcode, DnsRcode, DnsRrtype, FtpDataCommand, FileStore, FileSize, SmbVersion, DceInterface,
-    DceOpnum,
+    DceOpnum, TlsStore,
     /// A content keyword of its own: `tls.subject:"x"` and the like.
     OldContent(Buffer, OldContentForm),
     /// A list of digests of files.
@@ -75,7 +75,6 @@ pub enum Handler {
     /// A numeric field of the parser of this protocol; the names of its values are in [`numbers_of`].
     Named(AppProtocol),
     /// Not implemented: why.
-    Reputation,
     Unsupported(&'static str),
 }
 

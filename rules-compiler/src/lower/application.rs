@@ -117,6 +117,16 @@ impl Lowering<'_, '_> {
                         let size = number::comparison(rest, u64::MAX, &[]).map_err(|e| self.wrong(option, e))?;
                         AppLayerCondition::FileSize(size)
                     }
+                    // Elsewhere the side is the rule's.
+                    Some((side, rest)) if matches!(side.trim(), "to_client" | "to_server") && !self.draft.rule.transactional => {
+                        let side = match side.trim() {
+                            "to_client" => &mut self.draft.only_to_client,
+                            _ => &mut self.draft.only_to_server,
+                        };
+                        side.get_or_insert((option.name, keyword.name));
+                        let size = number::comparison(rest, u64::MAX, &[]).map_err(|e| self.wrong(option, e))?;
+                        AppLayerCondition::FileSize(size)
+                    }
                     _ => AppLayerCondition::FileSize(self.comparison(option, u64::MAX, &[])?),
                 }
             }
@@ -157,6 +167,14 @@ impl Lowering<'_, '_> {
         })
     }
 
+    /// `tls.store` asks for nothing; what it does is left out.
+    pub(super) fn tls_store(&mut self, option: &OptionSyntax) -> Lowered {
+        self.use_protocol(option.name, AppProtocol::Tls)?;
+        let (message, remedy) = ("certificates are not stored; the rule alerts", "log them: `tls` records with `certificate` or `chain`");
+        self.warn(option.span(), Cause::Style, message, remedy);
+        Ok(())
+    }
+
     fn app_layer_protocol(&mut self, option: &OptionSyntax) -> Lowered {
         let text = self.value(option)?.into_owned();
         let (name, mode) = text.split_once(',').map_or((text.trim(), None), |(a, b)| (a.trim(), Some(b.trim())));
@@ -177,7 +195,14 @@ impl Lowering<'_, '_> {
             // A negated unsupported protocol holds for every flow the engine knows; a plain one for none.
             self.require_protocol(option.span(), protocol)?;
         }
+        let undetected = name == "unknown";
+        if undetected && negated {
+            return Err(self.wrong(option, "`unknown` cannot be negated").known_as(
+                "app-layer-protocol keyword can't use negation with protocol 'unknown'".to_owned(),
+            ));
+        }
         let condition = match mode {
+            None if undetected => AppLayerCondition::Undetected(None),
             None => {
                 if let Some((known, _)) = self.draft.protocol {
                     return Err(Fault::new(
@@ -203,7 +228,11 @@ impl Lowering<'_, '_> {
                         ));
                     }
                 };
-                AppLayerCondition::ProtocolOf { mode, protocol, negated }
+                if undetected {
+                    AppLayerCondition::Undetected(Some(mode))
+                } else {
+                    AppLayerCondition::ProtocolOf { mode, protocol, negated }
+                }
             }
         };
         self.draft.rule.app_layer.push(condition);
@@ -352,6 +381,10 @@ fn epoch(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use crate::{LoadOptions, RuleSource, Ruleset, Support, VariableTable, load};
+    use weir_ir::AppLayerCondition;
+    use weir_ir::condition::ProtocolMode;
+
     #[test]
     fn dates() {
         for (text, expected) in [
@@ -366,5 +399,45 @@ mod tests {
         ] {
             assert_eq!(super::epoch(text), expected, "{text}");
         }
+    }
+
+    fn rules(header: &str, options: &str) -> Ruleset {
+        let text = format!("alert {header} ({options} sid:1;)");
+        let load_options = LoadOptions { support: Support::everything(), ..LoadOptions::default() };
+        load(&[RuleSource::from_text("x", text.as_str())], &VariableTable::default(), &load_options)
+    }
+
+    #[test]
+    fn a_file_of_one_direction() {
+        for (options, to_server, to_client) in [
+            ("filesize:to_client,>1;", false, true),
+            ("filesize: to_server , 12; flow:established;", true, false),
+            ("flow:to_client; filesize:to_client,1;", false, true),
+        ] {
+            let set = rules("http any any -> any any", options);
+            let flow = set.rules.first().and_then(|r| r.flow).unwrap_or_else(|| panic!("{options}: {:?}", set.rejected));
+            assert_eq!((flow.to_server, flow.to_client), (to_server, to_client), "{options}");
+        }
+        for options in ["flow:to_server; filesize:to_client,1;", "filesize:both,1;", "filesize:1,to_client;"] {
+            assert!(rules("http any any -> any any", options).rules.is_empty(), "{options}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_detected() {
+        let condition = |options: &str| rules("ip any any -> any any", options).rules.first().map(|r| r.app_layer.clone());
+        assert_eq!(condition("app-layer-protocol:unknown;"), Some(vec![AppLayerCondition::Undetected(None)]));
+        assert_eq!(
+            condition("app-layer-protocol:unknown,to_client;"),
+            Some(vec![AppLayerCondition::Undetected(Some(ProtocolMode::ToClient))])
+        );
+        assert_eq!(condition("app-layer-protocol:!unknown;"), None);
+    }
+
+    #[test]
+    fn certificates_that_are_not_stored() {
+        let set = rules("tcp any any -> any any", "tls.cert_subject; content:\"CN=x\"; tls.store;");
+        assert_eq!((set.rules.len(), set.warnings.len()), (1, 1));
+        assert!(rules("http any any -> any any", "tls.store;").rules.is_empty());
     }
 }

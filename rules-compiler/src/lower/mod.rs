@@ -388,6 +388,8 @@ impl<'s> Lowering<'s, '_> {
             Handler::Datarep => self.dataset(option, true),
             Handler::FileDigest(buffer) => self.file_digest(option, buffer),
             Handler::Reputation => self.reputation(option),
+            Handler::Geography => self.geography(option),
+            Handler::TlsStore => self.tls_store(option),
             Handler::Entropy => self.entropy(option),
             Handler::Sticky(buffer) => self.sticky(option, buffer),
             Handler::Modifier(buffer) => self.modifier(option, keyword, buffer),

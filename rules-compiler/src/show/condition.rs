@@ -141,6 +141,16 @@ fn asn1(a: &Asn1) -> String {
     format!("asn1:{}", words.join(", "))
 }
 
+fn protocol_mode(mode: ProtocolMode) -> &'static str {
+    match mode {
+        ProtocolMode::Final => "final",
+        ProtocolMode::Original => "original",
+        ProtocolMode::Either => "either",
+        ProtocolMode::ToServer => "to_server",
+        ProtocolMode::ToClient => "to_client",
+    }
+}
+
 /// A condition on the application layer.
 pub fn application(condition: &AppLayerCondition) -> String {
     use AppLayerCondition as A;
@@ -155,15 +165,10 @@ pub fn application(condition: &AppLayerCondition) -> String {
     match condition {
         A::Protocol { protocol, negated } => format!("app-layer-protocol:{}{}", not(*negated), name(protocol)),
         A::ProtocolOf { mode, protocol, negated } => {
-            let mode = match mode {
-                ProtocolMode::Final => "final",
-                ProtocolMode::Original => "original",
-                ProtocolMode::Either => "either",
-                ProtocolMode::ToServer => "to_server",
-                ProtocolMode::ToClient => "to_client",
-            };
-            format!("app-layer-protocol:{}{},{mode}", not(*negated), name(protocol))
+            format!("app-layer-protocol:{}{},{}", not(*negated), name(protocol), protocol_mode(*mode))
         }
+        A::Undetected(None) => "app-layer-protocol:unknown".to_owned(),
+        A::Undetected(Some(mode)) => format!("app-layer-protocol:unknown,{}", protocol_mode(*mode)),
         A::TlsVersion(all) => {
             let all: Vec<String> = all.iter().map(|(v, negated)| format!("{}{}", not(*negated), version(*v))).collect();
             format!("tls.version:{}", all.join(","))

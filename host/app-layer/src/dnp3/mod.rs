@@ -2,6 +2,7 @@
 
 mod link;
 mod message;
+mod points;
 mod state;
 
 pub use state::Dnp3State;

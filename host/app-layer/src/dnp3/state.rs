@@ -1,10 +1,13 @@
 //! Transactions, buffers and events of DNP3.
 
 use super::link::{self, Head};
+use super::message;
 use super::message::{Message, read};
+use super::points::{Write, layout, walk};
 use crate::framed::{Cut, Framed, Piece};
-use crate::json::Object;
+use crate::json::{List, Object};
 use crate::messages::Messages;
+use crate::tls::Reader;
 use crate::{AppLayerConfig, BufferState, Direction, Input, ProtocolState, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
@@ -30,6 +33,10 @@ const TOO_MANY_POINTS: u16 = 5;
 const TOO_MANY_OBJECTS: u16 = 6;
 const TOO_LONG: u16 = 8;
 
+/// Function code of a confirmation, which is no request of its own.
+const CONFIRM: u8 = 0;
+/// Function code of a response that nobody asked for.
+const UNSOLICITED: u8 = 130;
 /// Requests in a row without a response.
 const FLOOD: usize = 32;
 /// Longest message that is put together.
@@ -113,7 +120,11 @@ impl Dnp3State {
             }
         }
         let seen = whole.and_then(|bytes| {
-            let (message, odd) = read(&bytes)?;
+            // A master's confirmation is part of the exchange before it.
+            if direction == Direction::ToServer && bytes.get(1) == Some(&CONFIRM) {
+                return None;
+            }
+            let (message, odd) = read(&bytes, direction == Direction::ToClient)?;
             for (set, event) in [
                 (odd.unknown_object, UNKNOWN_OBJECT),
                 (odd.too_many_points, TOO_MANY_POINTS),
@@ -218,9 +229,13 @@ impl ProtocolState for Dnp3State {
             Object::begin("dnp3", out).end();
             return;
         };
-        let request = *direction == Direction::ToServer;
+        let kind = match (direction, seen.message.function) {
+            (Direction::ToServer, _) => "request",
+            (Direction::ToClient, UNSOLICITED) => "unsolicited_response",
+            (Direction::ToClient, _) => "response",
+        };
         let mut dnp3 = Object::begin("dnp3", out);
-        dnp3.text("type", Some(if request { b"request" } else { b"response" }));
+        dnp3.text("type", Some(kind.as_bytes()));
         let control = seen.head.control;
         dnp3.object("control", |o| {
             o.boolean("dir", control & 0x80 != 0);
@@ -231,7 +246,7 @@ impl ProtocolState for Dnp3State {
         });
         dnp3.number("src", seen.head.source.into());
         dnp3.number("dst", seen.head.destination.into());
-        dnp3.object("application", |o| application(o, &seen.message));
+        dnp3.object("application", |o| application(o, seen));
         if let Some(indications) = seen.message.indications {
             dnp3.object("iin", |o| {
                 let names: Vec<&str> = INDICATIONS.iter().filter(|i| indications & i.1 != 0).map(|i| i.0).collect();
@@ -244,7 +259,8 @@ impl ProtocolState for Dnp3State {
     }
 }
 
-fn application(o: &mut Object<'_>, message: &Message) {
+fn application(o: &mut Object<'_>, seen: &Seen) {
+    let message = &seen.message;
     let control = message.control;
     o.object("control", |o| {
         o.boolean("fir", control & 0x80 != 0);
@@ -254,41 +270,60 @@ fn application(o: &mut Object<'_>, message: &Message) {
         o.number("sequence", (control & 15).into());
     });
     o.number("function_code", message.function.into());
-    o.list("objects", |list| {
-        for object in &message.objects {
-            list.object(|o| {
-                o.number("group", object.group.into());
-                o.number("variation", object.variation.into());
-                o.number("qualifier", object.qualifier.into());
-                o.number("prefix_code", (object.qualifier >> 4 & 7).into());
-                o.number("range_code", (object.qualifier & 15).into());
-                o.number("start", object.start.into());
-                o.number("stop", object.stop.into());
-                o.number("count", object.count.into());
-            });
-        }
-    });
+    if !message.objects.is_empty() {
+        o.list("objects", |list| {
+            for object in &message.objects {
+                list.object(|o| {
+                    o.number("group", object.group.into());
+                    o.number("variation", object.variation.into());
+                    o.number("qualifier", object.qualifier.into());
+                    o.number("prefix_code", (object.qualifier >> 4 & 7).into());
+                    o.number("range_code", (object.qualifier & 15).into());
+                    o.number("start", object.start.into());
+                    o.number("stop", object.stop.into());
+                    o.number("count", object.count.into());
+                    points(o, object, &seen.bytes);
+                });
+            }
+        });
+    }
     o.boolean("complete", message.complete);
+}
+
+/// The points of an object, as far as they can be read.
+fn points(o: &mut Object<'_>, object: &message::Object, bytes: &[u8]) {
+    if object.variation == 0 || u64::from(object.count) > message::POINTS_MAX {
+        return;
+    }
+    let (Some(layout), Some(bytes)) = (layout(object.group, object.variation), bytes.get(object.at..)) else { return };
+    let mut out = Vec::new();
+    List::write(&mut out, |list| {
+        let code = object.qualifier >> 4 & 7;
+        walk(layout, code, object.start, object.count, &mut Reader(bytes), &mut Write::new(list));
+    });
+    if out != b"[]" {
+        o.raw("points", &out);
+    }
 }
 
 /// Internal indications (IEEE 1815 clause 4.5): first octet high.
 const INDICATIONS: [(&str, u16); 16] = [
-    ("all_stations", 0x0100),
-    ("class_1_events", 0x0200),
-    ("class_2_events", 0x0400),
-    ("class_3_events", 0x0800),
-    ("need_time", 0x1000),
-    ("local_control", 0x2000),
-    ("device_trouble", 0x4000),
     ("device_restart", 0x8000),
-    ("no_func_code_support", 0x0001),
-    ("object_unknown", 0x0002),
-    ("parameter_error", 0x0004),
-    ("event_buffer_overflow", 0x0008),
-    ("already_executing", 0x0010),
-    ("config_corrupt", 0x0020),
-    ("reserved_2", 0x0040),
+    ("device_trouble", 0x4000),
+    ("local_control", 0x2000),
+    ("need_time", 0x1000),
+    ("class_3_events", 0x0800),
+    ("class_2_events", 0x0400),
+    ("class_1_events", 0x0200),
+    ("all_stations", 0x0100),
     ("reserved_1", 0x0080),
+    ("reserved_2", 0x0040),
+    ("config_corrupt", 0x0020),
+    ("already_executing", 0x0010),
+    ("event_buffer_overflow", 0x0008),
+    ("parameter_error", 0x0004),
+    ("object_unknown", 0x0002),
+    ("no_func_code_support", 0x0001),
 ];
 
 #[cfg(test)]

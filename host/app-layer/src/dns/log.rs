@@ -284,12 +284,12 @@ fn old(request: bool, m: &Message, id: u64, part: usize, settings: &LogSettings,
         }
         o.text("rcode", Some(response_code(m.rcode()).as_bytes()));
         if is_on(settings, "detailed") {
-            o.objects("answers", m.answers.iter(), answer);
+            o.objects("answers", m.answers.iter().flat_map(entries), |o, record| answer(o, &record));
         }
         if is_on(settings, "grouped") {
             grouped(&mut o, m);
         }
-        o.objects("authorities", m.authorities.iter(), answer);
+        o.objects("authorities", m.authorities.iter().flat_map(entries), |o, record| answer(o, &record));
     }
     o.end();
     true

@@ -10,6 +10,7 @@ mod binary;
 mod http1;
 mod lines;
 mod smtp;
+mod telnet;
 #[cfg(test)]
 mod tests;
 
@@ -59,6 +60,7 @@ enum Cutter {
     Binary(binary::Binary),
     Http1(http1::Http1),
     Smtp(smtp::Smtp),
+    Telnet(telnet::Telnet),
 }
 
 #[derive(Default)]
@@ -120,6 +122,7 @@ impl Frames {
         let cutter = match protocol {
             AppProtocol::Http1 => Cutter::Http1(http1::Http1::default()),
             AppProtocol::Smtp => Cutter::Smtp(smtp::Smtp::default()),
+            AppProtocol::Telnet => Cutter::Telnet(telnet::Telnet::default()),
             protocol => Cutter::Binary(binary::Binary::new(protocol, config)),
         };
         Some(Box::new(Frames {
@@ -196,6 +199,7 @@ impl Frames {
                 Cutter::Binary(cutter) => cutter.step(d, rest, self.datagrams),
                 Cutter::Http1(cutter) => cutter.step(d, rest),
                 Cutter::Smtp(cutter) => cutter.step(d, rest),
+                Cutter::Telnet(cutter) => cutter.step(d, rest),
             };
             let total = match step {
                 Step::More if rest.len() < HEAD_MAX => break,
@@ -333,11 +337,13 @@ impl Frames {
 
     /// The direction is over, or goes on elsewhere.
     fn close(&mut self, direction: Direction, ended: bool) {
+        // A line of a terminal ends with its last byte, not with the stream.
+        let (lines, stream) = (self.protocol == AppProtocol::Telnet, self.stream);
         for (frame, unit) in self.frames.iter_mut().zip(&mut self.units) {
             if frame.direction != direction || frame.closed {
                 continue;
             }
-            if ended && frame.length.is_none() {
+            if ended && frame.length.is_none() && (!lines || Some(frame.buffer) == stream) {
                 finish(frame, self.limit);
             }
             frame.closed = true;

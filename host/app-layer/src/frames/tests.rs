@@ -213,3 +213,23 @@ fn the_preface_of_http2_may_come_in_pieces() {
     );
     assert_eq!(named(&all, "http2.data"), ["x"]);
 }
+
+#[test]
+fn terminal() {
+    let all = any_cut(
+        AppProtocol::Telnet,
+        &[
+            (ToServer, b"\xff\xfd\x03\xff\xfa\x18\x00term\xff\xf0"),
+            (ToClient, b"\xff\xfb\x03Welcome\r\nlogin: "),
+            (ToServer, b"ro\xff\xfb\x01ot\r\n"),
+            (ToClient, b"\r\nPassword: "),
+            (ToServer, b"secret\n\xff\xf1"),
+            (ToClient, b"Last login: today\r\n$ ls\n"),
+        ],
+    );
+    let bytes = |name: &str| named(&all, name);
+    assert_eq!(bytes("telnet.ctl"), ["\u{fffd}\u{fffd}", "\u{fffd}\u{fffd}", "\u{fffd}\u{fffd}\u{3}", "\u{fffd}\u{fffd}\u{3}", "\u{fffd}\u{fffd}\u{18}\0term"]);
+    let text = ["\r\nPassword: ", "$ ls\n", "Last login: today\r\n", "Welcome\r\nlogin: ", "ro\u{fffd}\u{fffd}\u{1}ot\r\n", "secret\n"];
+    assert_eq!(bytes("telnet.data"), text);
+    assert_eq!(bytes("telnet.pdu").len(), 11);
+}

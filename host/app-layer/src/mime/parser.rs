@@ -18,7 +18,7 @@ const NAME_MAX: usize = 75;
 /// Longest boundary (RFC 2046 section 5.1.1 allows 70).
 const BOUNDARY_MAX: usize = 254;
 /// Longest file name that is not remarked upon.
-const FILE_NAME_MAX: usize = 254;
+const FILE_NAME_MAX: usize = 255;
 /// Deepest nesting of parts.
 const NESTING_MAX: usize = 32;
 /// Most fields of one head.
@@ -338,9 +338,11 @@ impl Message {
         if nested {
             // The content is a message with a head of its own.
             self.at = At::Head;
-        } else if let Some(name) = name {
+        } else if let Some(mut name) = name {
             if name.len() > FILE_NAME_MAX {
                 self.odd(Oddity::LongFileName);
+                // Rules and records see the beginning, as Suricata's do.
+                name.truncate(FILE_NAME_MAX);
             }
             if self.files.len() < FILES_MAX {
                 self.file = Some(self.files.len());

@@ -193,7 +193,9 @@ pub(super) fn packet(kind: u8, flags: u8, content: &[u8], version: u8) -> Option
             out.reason = r.u8();
         }
         kinds::DISCONNECT | kinds::AUTH if version >= 5 => {
-            out.reason = Some(r.u8().unwrap_or(0));
+            let reason = r.u8().unwrap_or(0);
+            // A disconnection with nothing behind the code is a normal one for Suricata, whatever the code.
+            out.reason = Some(if kind == kinds::DISCONNECT && content.len() < 2 { 0 } else { reason });
             out.properties = r.properties(version).unwrap_or_default();
         }
         _ => {}

@@ -173,7 +173,8 @@ impl MqttState {
             }
             PUBLISH => {
                 let level = flags >> 1 & 3;
-                let index = self.begin(d, p, level == 0);
+                // Nobody answers a level that does not exist.
+                let index = self.begin(d, p, matches!(level, 0 | 3));
                 if level == 3 {
                     self.event(index, d, INVALID_QOS);
                 }

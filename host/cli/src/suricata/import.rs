@@ -58,7 +58,7 @@ const READ: &[&str] = &[
     "default-rule-path", "rule-files.", "default-log-dir", "stream.midstream", "stream.async-oneside",
     "stream.checksum-validation", "stream.inline", "stream.reassembly.depth", "stream.reassembly.memcap", "flow-timeouts.", "defrag.timeout",
     "host-os-policy.", "pcre.", "pcap-file.checksum-checks", "vlan.use-for-tracking", "decoder.", "exception-policy",
-    "action-order", "datasets", "reputation", "default-reputation-path", "engine-analysis", "host-mode", "packet-alert-max",
+    "action-order", "datasets", "reputation", "geoip-database", "default-reputation-path", "engine-analysis", "host-mode", "packet-alert-max",
 ];
 
 /// Translates a configuration. `directory` is where relative paths of rules start; `inline`: decisions will be carried
@@ -170,6 +170,7 @@ fn files(root: &Node, directory: &Path, config: &mut Config) {
         root.text("reputation-categories-file").map(|text| anchored(directory, text));
     let lists = root.text("default-reputation-path").map_or(directory.to_owned(), |text| anchored(directory, text));
     config.rules.reputation_files = root.texts("reputation-files").iter().map(|text| lists.join(text)).collect();
+    config.rules.geoip_database = side("geoip-database");
     let base = root.text("default-rule-path").map_or(directory.to_owned(), |text| anchored(directory, text));
     config.rules.files = root.texts("rule-files").iter().map(|text| base.join(text)).collect();
 }

@@ -281,24 +281,30 @@ pub fn app_layer_holds(
             flow_protocol(context.flow.map(|f| f.own_protocol()), *protocol, *negated)
         }
         AppLayerCondition::ProtocolOf { mode, protocol, negated } => {
-            let flow = context.flow;
-            let detection = match mode {
-                ProtocolMode::Original => flow.map(|f| f.original_protocol),
-                ProtocolMode::ToServer => flow.map(|f| f.protocol_by_side[0]),
-                ProtocolMode::ToClient => flow.map(|f| f.protocol_by_side[1]),
-                ProtocolMode::Either => {
-                    let sides = flow.map_or([Detection::Unknown; 2], |f| f.protocol_by_side);
-                    return sides.into_iter().any(|d| flow_protocol(Some(d), *protocol, *negated));
-                }
-                ProtocolMode::Final => flow.map(|f| f.protocol),
-            };
-            flow_protocol(detection, *protocol, *negated)
+            detections(*mode, context).into_iter().any(|d| flow_protocol(Some(d), *protocol, *negated))
         }
+        AppLayerCondition::Undetected(mode) => mode.is_some_and(|mode| mode != ProtocolMode::Final && {
+            let sides = detections(ProtocolMode::Either, context);
+            sides.iter().any(|d| *d != Detection::Unknown) && detections(mode, context).contains(&Detection::Unknown)
+        }),
         other => transaction.is_some_and(|t| in_transaction(other, t, context)),
     })
 }
 
 /// Neither a protocol nor its negation holds before detection has decided.
+/// What a mode of `app-layer-protocol` means; one answer suffices.
+fn detections(mode: ProtocolMode, context: &Context<'_>) -> [Detection; 2] {
+    let Some(flow) = context.flow else { return [Detection::Unknown; 2] };
+    let one = |detection| [detection; 2];
+    match mode {
+        ProtocolMode::Original => one(flow.original_protocol),
+        ProtocolMode::ToServer => one(flow.protocol_by_side[0]),
+        ProtocolMode::ToClient => one(flow.protocol_by_side[1]),
+        ProtocolMode::Either => flow.protocol_by_side,
+        ProtocolMode::Final => one(flow.protocol),
+    }
+}
+
 fn flow_protocol(detection: Option<Detection>, wanted: Option<AppProtocol>, negated: bool) -> bool {
     let holds = match (wanted, detection.unwrap_or(Detection::Unknown)) {
         (_, Detection::Unknown) => return false,
@@ -357,7 +363,7 @@ fn in_transaction(condition: &AppLayerCondition, t: InTransaction<'_>, context: 
             BufferState::Present(view) => !view.bytes.is_empty(),
             BufferState::NotYet | BufferState::Absent => false,
         },
-        AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } => true,
+        AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } | AppLayerCondition::Undetected(_) => true,
     }
 }
 

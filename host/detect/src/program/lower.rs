@@ -42,7 +42,10 @@ pub struct Lowered {
 fn transaction_condition(condition: &AppLayerCondition) -> bool {
     !matches!(
         condition,
-        AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } | AppLayerCondition::FileStore
+        AppLayerCondition::Protocol { .. }
+            | AppLayerCondition::ProtocolOf { .. }
+            | AppLayerCondition::Undetected(_)
+            | AppLayerCondition::FileStore
     )
 }
 
@@ -402,10 +405,15 @@ fn is_protocol_only(ir: &Rule) -> bool {
         && ir.xbits.iter().all(|b| !is_test(b.operation))
 }
 
+fn is_detected(condition: &AppLayerCondition) -> bool {
+    use AppLayerCondition as A;
+    matches!(condition, A::Protocol { .. } | A::ProtocolOf { .. } | A::Undetected(_))
+}
+
 /// Rules that ask for nothing but the detected protocol: inspected when detection decides.
 fn is_detection_only(ir: &Rule) -> bool {
     !ir.app_layer.is_empty()
-        && ir.app_layer.iter().all(|c| matches!(c, AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. }))
+        && ir.app_layer.iter().all(|c| is_detected(c))
         && !matches!(ir.header.protocol, RuleProtocol::App(_))
         && ir.buffers.is_empty()
         && ir.flow.is_none()

@@ -33,7 +33,7 @@ pub enum Ports {
 pub enum Check {
     /// Nothing further.
     None,
-    /// DNS header at an offset: opcode assigned, counts plausible (RFC 1035 section 4.1.1).
+    /// DNS header at an offset: counts plausible (RFC 1035 section 4.1.1); whatever the opcode, which is an event of its own.
     Dns(usize),
     /// DCERPC connection-oriented header: type, data representation, fragment length (C706 chapter 12).
     DceRpcTcp,
@@ -122,12 +122,11 @@ impl Check {
         Some(match self {
             Check::None => true,
             Check::Dns(at) => {
-                let opcode = byte(at + 2)? >> 3 & 0x0f;
                 let records = u32::from(be16(b, at + 4)?)
                     + u32::from(be16(b, at + 6)?)
                     + u32::from(be16(b, at + 8)?)
                     + u32::from(be16(b, at + 10)?);
-                opcode < 7 && records <= 2048
+                records <= 2048
             }
             Check::DceRpcTcp => {
                 let little = byte(4)? & 0x10 != 0;
@@ -288,7 +287,7 @@ const SIP_TCP: [Signature; 14] = sip![tcp: "REGISTER" "INVITE" "ACK" "BYE" "CANC
 const SIP_UDP: [Signature; 14] = sip![udp: "REGISTER" "INVITE" "ACK" "BYE" "CANCEL" "UPDATE" "REFER" "PRACK" "SUBSCRIBE"
     "NOTIFY" "PUBLISH" "MESSAGE" "INFO" "OPTIONS"];
 
-const FIXED: [Signature; 92] = {
+const FIXED: [Signature; 100] = {
     use AppProtocol::*;
     [
         tcp(Sip).server().at(0, b"SIP/2.0 "),
@@ -301,6 +300,9 @@ const FIXED: [Signature; 92] = {
         tcp(Tls).at(0, b"\x16\x03\x04"),
         tcp(Tls).at(0, b"\x15\x03").masked(2, 0, 0xfc),
         tcp(Tls).at(0, b"\x17\x03").masked(2, 0, 0xfc),
+        // As below, where SSLv2 would wait for more.
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x80, 0x84),
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x80, 0x82),
         // SSLv2 hellos (RFC 5246 appendix E.2, RFC 6101 appendix E).
         tcp(Tls).client().masked(0, 0x80, 0x80).at(2, b"\x01\x00\x02"),
         tcp(Tls).client().masked(0, 0x80, 0x80).at(2, b"\x01\x03").masked(4, 0, 0xfc),
@@ -364,6 +366,14 @@ const FIXED: [Signature; 92] = {
         // One byte answers the request for TLS.
         tcp(Pgsql).server().ports(&[5432]).at(0, b"S"),
         tcp(Pgsql).server().ports(&[5432]).at(0, b"N"),
+        // A session that began before: any packet of a client, of a type and a level of service that exist (MQTT 3.1.1,
+        // sections 2.2.1 and 3.3.1.2).
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x10, 0x14),
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x10, 0x12),
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x20, 0x24),
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x20, 0x22),
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x40, 0x44),
+        tcp(Mqtt).client().ports(&[1883]).masked(0, 0x40, 0x42),
         // Datagrams.
         udp(Dns).either(&[53]).needs(12, Check::Dns(0)),
         udp(Mdns).either(&[5353]).needs(12, Check::Dns(0)),

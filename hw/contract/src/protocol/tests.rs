@@ -43,6 +43,8 @@ fn known_starts() {
         (389, b"\x30\x0c\x02\x01\x01\x60\x07\x02", b"", Ldap),
         (5432, b"\x00\x00\x00\x08\x04\xd2\x16\x2f", b"", Pgsql),
         (88, b"\x00\x00\x05\xb4\x6c\x82", b"", Krb5),
+        (1883, b"\xc0\x00", b"", Mqtt),
+        (1883, b"\x32\x07\x00\x01t\x00\x01hi", b"", Mqtt),
         (23, b"", b"\xff\xfd\x18", Telnet),
         (5900, b"", b"RFB 003.008\n", Rfb),
         (3389, b"\x03\x00\x00\x13\x0e\xe0", b"", Rdp),

@@ -235,7 +235,7 @@ pub fn lists(rule: &Rule, payload: bool, fast: Option<(usize, usize)>, notes: &m
         packet.push(json!({ "name": "flow" }));
     }
     for condition in &rule.app_layer {
-        if matches!(condition, weir_ir::AppLayerCondition::Protocol { .. } | weir_ir::AppLayerCondition::ProtocolOf { .. }) {
+        if matches!(condition, weir_ir::AppLayerCondition::Protocol { .. } | weir_ir::AppLayerCondition::ProtocolOf { .. } | weir_ir::AppLayerCondition::Undetected(_)) {
             packet.push(json!({ "name": "app-layer-protocol" }));
         }
     }

@@ -34,7 +34,7 @@ fn application(rule: &Rule) -> Option<AppProtocol> {
 
 fn of_transaction(rule: &Rule) -> bool {
     let condition = |c: &AppLayerCondition| {
-        !matches!(c, AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } | AppLayerCondition::FileStore)
+        !matches!(c, AppLayerCondition::Protocol { .. } | AppLayerCondition::ProtocolOf { .. } | AppLayerCondition::Undetected(_) | AppLayerCondition::FileStore)
     };
     rule.buffers.iter().any(|b| !matches!(b.buffer, Buffer::Payload | Buffer::Base64Data) && !is_header(b.buffer))
         || rule.app_layer.iter().any(condition)
