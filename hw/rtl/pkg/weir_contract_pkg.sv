@@ -321,6 +321,7 @@ package weir_contract_pkg;
   localparam int unsigned GUARD_TCP_FLAGS_ODD = 36;
   localparam int unsigned GUARD_STREAM_STATE = 37;
   localparam int unsigned GUARD_RESET = 38;
+  localparam int unsigned GUARD_WORD = 39;
   localparam int unsigned GUARD_PERCENT_ESCAPE = 40;
   localparam int unsigned GUARD_URI_PERCENT_ESCAPE = 41;
   localparam int unsigned GUARD_URI_PERCENT_ODD = 42;
@@ -689,9 +690,13 @@ package weir_contract_pkg;
     logic [31:0] start;
   } list_range_t;
 
-  localparam int unsigned GUARD_PARAMETERS_BYTES = 128;
+  localparam int unsigned GUARD_PARAMETERS_BYTES = 192;
   typedef struct packed {
-    logic [31:0][7:0] reserved;
+    logic [23:0][7:0] reserved;
+    logic signed [31:0] number_end;
+    logic signed [31:0] number_low;
+    logic [7:0][31:0] word_masks;
+    logic [7:0][31:0] word_values;
     logic [3:0][63:0] uri_percent_set;
     logic [3:0][63:0] equals_set;
     logic [3:0][63:0] percent_set;
