@@ -41,6 +41,7 @@ package weir_contract_pkg;
   localparam logic [63:0] TAIL_LENGTH = 64'h7;
   localparam logic [63:0] FIRST_BYTES = 64'h10;
   localparam logic [63:0] GUARDS_MAX = 64'h40;
+  localparam logic [63:0] GUARD_WORDS = 64'h8;
   localparam logic [63:0] BLOOM_PARTITIONS_MAX = 64'h4;
   localparam logic [63:0] IMAGE_LENGTH_MAX = 64'h40000000;
   localparam logic [31:0] IMAGE_BLOCKS_MAX = 32'h100;
