@@ -205,7 +205,7 @@ fn choice(shown: String, records: &[Record], guards: &[Guard]) -> Choice {
 /// Contents of two and three bytes.
 fn words(run: &BufferMatch) -> Vec<(Fact, String)> {
     let contents = chain::place(&run.matches).into_iter().map(|p| p.content);
-    let short = contents.filter(|c| (2..=3).contains(&c.bytes.len()) && !payload::periodic(&c.bytes));
+    let short = contents.filter(|c| (2..=3).contains(&c.bytes.len()) && c.bytes.windows(2).any(|w| w[0] != w[1]));
     short
         .map(|content| {
             let word = |byte: &dyn Fn(u8) -> u8| {
