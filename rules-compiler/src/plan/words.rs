@@ -99,8 +99,10 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
     if estimator.is_empty() {
         return loaded;
     }
-    let mut ways: Vec<(usize, Fact, Choice, f64)> = Vec::new();
-    let mut gains: BTreeMap<Fact, f64> = BTreeMap::new();
+    // By rule and fact: the plan, and what it costs.
+    let mut ways: Vec<(usize, Fact, Choice)> = Vec::new();
+    // What each of these rules costs with the facts so far.
+    let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
     for (index, (rule, choice)) in rules.iter().zip(choices.iter()).enumerate() {
         let cheap = choice.cost < WORTH || choice.conditions.is_empty();
         if matches!(choice.class, Class::Deferred) || cheap || !rule.events.is_empty() {
@@ -118,28 +120,37 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
             continue;
         }
         for (fact, other) in found {
-            let then = weighed(&other, estimator, builder.sets);
-            if then <= now * PART {
-                *gains.entry(fact).or_default() += now - then;
-                ways.push((index, fact, Choice { cost: then, ..other }, then));
+            let cost = weighed(&other, estimator, builder.sets);
+            if cost <= now * PART {
+                costs.insert(index, now);
+                ways.push((index, fact, Choice { cost, ..other }));
             }
         }
     }
-    let mut order: Vec<(Fact, f64)> = gains.into_iter().filter(|(_, gain)| *gain >= WORTH).collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    for (fact, _) in order {
-        if matches!(fact, Fact::Number { .. }) || loaded.words.len() < GUARD_WORDS {
-            loaded.add(fact);
+    // The fact that saves most, then the one that saves most of the rest.
+    loop {
+        let mut gains: BTreeMap<Fact, f64> = BTreeMap::new();
+        for (index, fact, choice) in &ways {
+            let room = matches!(fact, Fact::Number { .. }) || loaded.words.len() < GUARD_WORDS;
+            let gain = costs.get(index).map_or(0.0, |now| now - choice.cost);
+            if room && gain > 0.0 && !loaded.has(fact) {
+                *gains.entry(*fact).or_default() += gain;
+            }
+        }
+        let best = gains.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
+        let Some((fact, _)) = best.filter(|(_, gain)| *gain >= WORTH) else { break };
+        loaded.add(fact);
+        for (index, _, choice) in ways.iter().filter(|(_, fact, _)| loaded.has(fact)) {
+            costs.entry(*index).and_modify(|now| *now = now.min(choice.cost));
         }
     }
-    let mut best: BTreeMap<usize, (f64, Choice)> = BTreeMap::new();
-    for (index, _, choice, then) in ways.into_iter().filter(|(_, fact, ..)| loaded.has(fact)) {
-        if best.get(&index).is_none_or(|(least, _)| then < *least) {
-            best.insert(index, (then, choice));
+    for (index, fact, choice) in ways {
+        let better = costs.get(&index).is_some_and(|cost| choice.cost <= *cost);
+        if better && loaded.has(&fact) {
+            if let Some(slot) = choices.get_mut(index) {
+                *slot = choice;
+            }
         }
-    }
-    for (index, (_, choice)) in best {
-        choices[index] = choice;
     }
     loaded
 }
