@@ -16,10 +16,10 @@ use super::anchor;
 use super::chain;
 use super::class::{Class, Condition, Trigger};
 use super::payload;
-use super::{Builder, Choice, base, is_for_itself, is_http_rule, may_be_doh, tls, weighed};
-use crate::profile::Profile;
+use super::{Builder, Choice, base, handshake, is_for_itself, is_http_rule, may_be_doh, tls, weighed};
+use crate::profile::{KINDS, Profile};
 use crate::profile::estimate::Estimator;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use weir_contract::constants::GUARD_WORDS;
 use weir_contract::fold::fold;
 use weir_contract::guards::Guard;
@@ -30,6 +30,8 @@ use weir_ir::{Buffer, BufferMatch, ByteBase, ByteJump, Endian, Match, Number, Ru
 const WORTH: f64 = 1e-4;
 /// What is loaded leaves at most this part of a rule's cost.
 const PART: f64 = 0.5;
+/// Most frames of a kind that hold a word of three bytes, or one of two with any neighbour.
+const RARE: f64 = 1e-2;
 /// Differences between a number and the payload's length that a device is asked for.
 const NEAR: i64 = 32;
 
@@ -115,7 +117,7 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
         if found.is_empty() {
             continue;
         }
-        let now = weighed(choice, estimator, builder.sets);
+        let now = weighed(&at_beginnings(choice), estimator, builder.sets);
         if now < WORTH {
             continue;
         }
@@ -127,6 +129,12 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
             }
         }
     }
+    // Hellos that a server's messages lean on stay.
+    let waiting: BTreeSet<usize> = ways.iter().map(|(index, ..)| *index).collect();
+    let kept = choices.iter().enumerate().filter(|(index, _)| !waiting.contains(index)).map(|(_, choice)| choice);
+    let needless = |index: &usize| choices.get(*index).is_some_and(|choice| handshake::is_needless(choice, kept.clone()));
+    let needless: BTreeSet<usize> = waiting.iter().copied().filter(needless).collect();
+    ways.retain(|(index, ..)| needless.contains(index));
     // The fact that saves most, then the one that saves most of the rest.
     loop {
         let mut gains: BTreeMap<Fact, f64> = BTreeMap::new();
@@ -155,6 +163,16 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
     loaded
 }
 
+/// The plan as if fragments at a payload's beginning had no anchor beside them: what is anchored begins each message of some protocol,
+/// and the fragment is part of it.
+fn at_beginnings(choice: &Choice) -> Choice {
+    let mut choice = choice.clone();
+    for condition in choice.conditions.iter_mut().filter(|c| matches!(c.trigger, Trigger::Fragment(_))) {
+        condition.record.anchor_mask = [0; 16];
+    }
+    choice
+}
+
 /// Facts that a match of the rule raises, and the plan that each makes.
 fn facts(rule: &Rule, builder: &mut Builder<'_>) -> Vec<(Fact, Choice)> {
     let mut out = Vec::new();
@@ -175,7 +193,7 @@ fn facts(rule: &Rule, builder: &mut Builder<'_>) -> Vec<(Fact, Choice)> {
 fn of_payload(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Vec<(Fact, Choice)> {
     let packet = base::packet_only(rule);
     let placed = payload::placed(rule, run, packet);
-    let mut found: Vec<(Fact, String)> = words(run);
+    let mut found: Vec<(Fact, String)> = words(run, builder);
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     for record in &mut records {
         payload::narrow(rule, run, packet, record);
@@ -195,7 +213,7 @@ fn of_name(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Vec<(Fa
     if !builder.options.guard(Guard::TlsHandshakeSpans) {
         return Vec::new();
     }
-    let found = words(run);
+    let found = words(run, builder);
     if found.is_empty() {
         return Vec::new();
     }
@@ -213,10 +231,16 @@ fn choice(shown: String, records: &[Record], guards: &[Guard]) -> Choice {
     Choice { class: Class::Header, reason: shown, conditions, percent: Vec::new(), equals: Vec::new(), cost: 0.0 }
 }
 
-/// Contents of two and three bytes.
-fn words(run: &BufferMatch) -> Vec<(Fact, String)> {
+/// Contents of two and three bytes that are rare in all traffic: what is loaded is raised for all rules.
+fn words(run: &BufferMatch, builder: &Builder<'_>) -> Vec<(Fact, String)> {
     let contents = chain::place(&run.matches).into_iter().map(|p| p.content);
-    let short = contents.filter(|c| (2..=3).contains(&c.bytes.len()) && c.bytes.windows(2).any(|w| w[0] != w[1]));
+    let rare_three = |three: &[u8]| (0..KINDS).all(|kind| builder.statistics.rate_of_three_of_kind(kind, three) < RARE);
+    let rare = |bytes: &[u8]| match *bytes {
+        [a, b] => a != b && (0..=u8::MAX).all(|x| rare_three(&[x, a, b]) && rare_three(&[a, b, x])),
+        [_, _, _] => rare_three(bytes),
+        _ => false,
+    };
+    let short = contents.filter(|c| rare(&c.bytes));
     short
         .map(|content| {
             let word = |byte: &dyn Fn(u8) -> u8| {
