@@ -423,6 +423,7 @@ fn plan(index: &Index) -> Option<Plan> {
         gates: index.gates.iter().map(|g| g.as_str().into()).collect(),
         percent: Default::default(),
         equals: Default::default(),
+        words: Default::default(),
     })
 }
 

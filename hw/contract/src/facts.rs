@@ -8,8 +8,12 @@
 //! space and punctuation are the same either way). Patterns cut by the end of the payload are seen with the next segment
 //! of the stream; a segment that does not continue its stream raises a sequence guard.
 //!
+//! Words are what the tables' author chose of contents too short for the literal filter; all share one guard. A number that
+//! tells the payload's length lies in one payload: rules that ask for one look at packets.
+//!
 //! Not done here: deciding for which protocol, direction or port a fact matters. Records do.
 
+use crate::fold::fold;
 use crate::guards::Guard;
 use crate::layouts::GuardParameters;
 
@@ -33,8 +37,10 @@ pub const TEXT: u64 = Guard::PercentEscape.bit()
 pub const DNS: u64 = Guard::DnsPointerQuestion.bit() | Guard::DnsOdd.bit();
 /// Guards of the TLS record reader.
 pub const TLS: u64 = Guard::TlsHandshakeSpans.bit();
+/// Guards of loaded words and numbers.
+pub const WORDS: u64 = Guard::Word.bit();
 /// All payload facts.
-pub const ALL: u64 = TEXT | DNS | TLS;
+pub const ALL: u64 = TEXT | DNS | TLS | WORDS;
 
 /// The facts among `wanted` that are true of `payload`. `datagram`: UDP; else a TCP segment.
 pub fn payload_facts(wanted: u64, parameters: &GuardParameters, datagram: bool, tail: &[u8], payload: &[u8]) -> u64 {
@@ -51,7 +57,44 @@ pub fn payload_facts(wanted: u64, parameters: &GuardParameters, datagram: bool, 
     if wanted & TLS != 0 && !datagram && tls_spans(tail, payload) {
         facts |= TLS;
     }
+    if wanted & WORDS != 0 && (has_word(parameters, tail, payload) || has_number(parameters, payload)) {
+        facts |= WORDS;
+    }
     facts & wanted
+}
+
+/// A loaded word ends in the payload; what stands before it may lie in the tail.
+fn has_word(parameters: &GuardParameters, tail: &[u8], payload: &[u8]) -> bool {
+    let mut bytes = 0;
+    // Bits of the four bytes that are there.
+    let mut known = 0;
+    let mut next = |byte: u8| {
+        bytes = bytes >> 8 | u32::from(fold(byte)) << 24;
+        known = known >> 8 | 0xff << 24;
+        (bytes, known)
+    };
+    for &byte in tail {
+        next(byte);
+    }
+    payload.iter().any(|&byte| {
+        let (bytes, known) = next(byte);
+        words(parameters).any(|(value, mask)| mask & !known == 0 && (bytes ^ value) & mask == 0)
+    })
+}
+
+/// Loaded words: values and masks.
+pub fn words(parameters: &GuardParameters) -> impl Iterator<Item = (u32, u32)> + '_ {
+    parameters.word_values.iter().copied().zip(parameters.word_masks).filter(|(_, mask)| *mask != 0)
+}
+
+/// Four bytes of the payload are a number, lowest byte first, that differs from the payload's length as loaded.
+fn has_number(parameters: &GuardParameters, payload: &[u8]) -> bool {
+    let (low, end) = (i64::from(parameters.number_low), i64::from(parameters.number_end));
+    low < end
+        && payload.windows(4).filter_map(<[u8]>::first_chunk::<4>).any(|bytes| {
+            let difference = i64::from(u32::from_le_bytes(*bytes)) - payload.len() as i64;
+            (low..end).contains(&difference)
+        })
 }
 
 /// `byte` is in a 256-bit set.
@@ -355,7 +398,7 @@ mod tests {
             (b"", b"a=\r\n", &["equals_escape"]),
         ];
         for &(tail, payload, expected) in cases {
-            let facts = payload_facts(!DNS & !TLS, &p, false, tail, payload);
+            let facts = payload_facts(TEXT, &p, false, tail, payload);
             assert_eq!(names(facts), expected, "{:?} + {:?}", tail.escape_ascii(), payload.escape_ascii());
         }
     }
@@ -373,6 +416,36 @@ mod tests {
             facts |= payload_facts(TEXT, &p, false, &tail, &whole[first..]);
             assert_eq!(all & !facts, 0, "cut at {first} loses {:?}", names(all & !facts));
         }
+    }
+
+    #[test]
+    fn words_and_numbers() {
+        let mut p = GuardParameters::ZERO;
+        let run = |p: &GuardParameters, tail: &[u8], m: &[u8]| payload_facts(WORDS, p, false, tail, m) != 0;
+        assert!(!run(&p, b"", b"\0\0\0\0\0\x05\0\0\0"), "nothing is loaded");
+        (p.word_values[3], p.word_masks[3]) = (u32::from_le_bytes(*b"\0\0\\\0"), 0xffff_0000);
+        (p.word_values[7], p.word_masks[7]) = (u32::from_le_bytes(*b"abcd"), u32::MAX);
+        for (tail, payload, expected) in [
+            (&b""[..], &b"\\\0"[..], true),
+            (b"x\\", b"\0", true),
+            (b"\\\0", b"x", false),
+            (b"", b"\0", false),
+            (b"", b"xaBCd", true),
+            (b"abc", b"D", true),
+            (b"bc", b"d", false),
+        ] {
+            assert_eq!(run(&p, tail, payload), expected, "{:?} {:?}", tail.escape_ascii(), payload.escape_ascii());
+        }
+        let number = GuardParameters { number_low: -1, number_end: 2, ..GuardParameters::ZERO };
+        for (n, expected) in [(6u32, false), (7, true), (8, true), (9, true), (10, false), (0x0800_0000, false)] {
+            let mut payload = std::vec![b'x', b'y'];
+            payload.extend(n.to_le_bytes());
+            payload.extend(b"zz");
+            assert_eq!(run(&number, b"", &payload), expected, "{n}");
+        }
+        assert!(!run(&number, b"\x03\0", b"\0\0x"), "the number lies in one payload");
+        let before = GuardParameters { number_low: -9, number_end: 0, ..GuardParameters::ZERO };
+        assert!(run(&before, b"", b"\0\0\0\0") && !run(&before, b"", b"\x04\0\0\0"));
     }
 
     fn dns(questions: u16, name: &[u8]) -> Vec<u8> {

@@ -40,6 +40,7 @@ const CLASS6: u8 = 12;
 const GEOMETRY: u8 = 13;
 const LIMITS: u8 = 14;
 const ESCAPES: u8 = 15;
+const WORDS: u8 = 16;
 
 /// The sizes of an image that its tables do not say themselves.
 #[derive(Debug, Clone, Copy)]
@@ -194,4 +195,8 @@ pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&T
         .flat_map(|v| v.to_le_bytes())
         .collect();
     w.word(ESCAPES, 0, &sets);
+    let words = p.word_values.iter().chain(&p.word_masks).copied();
+    let numbers = [p.number_low as u32, p.number_end as u32];
+    let words: Vec<u8> = words.chain(numbers).flat_map(u32::to_le_bytes).collect();
+    w.word(WORDS, 0, &words);
 }

@@ -51,7 +51,7 @@ package weir_judge_pkg;
   } judged_t;
 
   // Payload facts count only where a record that the frame's lasting facts allow asks for them (facts.rs).
-  localparam logic [63:0] PAYLOAD_FACTS = 64'h03ff_ff00_0000_0000;
+  localparam logic [63:0] PAYLOAD_FACTS = 64'h03ff_ff80_0000_0000;
 
   // What a record says of a frame.
   typedef struct packed {

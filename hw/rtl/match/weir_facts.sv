@@ -1,6 +1,6 @@
-// Text facts of a frame's payload, behind its stream's tail and without it.
+// Text facts of a frame's payload, behind its stream's tail and without it; and loaded words and numbers.
 //
-// Function: for each frame the facts of three neighbouring bytes and of header lines (weir_facts_pkg), once with the tail
+// Function: for each frame the facts of three neighbouring bytes, of words and of header lines (weir_facts_pkg), once with the tail
 // in front and once as if nothing stood there; which of them count is decided by who knows whether the segment continues
 // its stream. Latency: 4 cycles from the last beat of a frame. Throughput: one beat per cycle. Back-pressure: none.
 //
@@ -54,6 +54,7 @@ module weir_facts
     last_a_q <= last_i;
     first_a_q <= next_first_q;
     bank_a_q <= context_i.bank;
+    length_a_q <= context_i.last - context_i.start;
     for (int unsigned b = 0; b < BYTES; b++) begin
       payload_a_q[b] <= base + place_t'(b) >= context_i.start && base + place_t'(b) < context_i.last;
       tail_a_q[b] <= base + place_t'(b) < context_i.start &&
@@ -69,30 +70,41 @@ module weir_facts
     end
   end
 
-  // ---- three neighbours, and the maps of short runs
-  logic [1:0][7:0] before_q;      // the two bytes before the beat, [1] the nearer
-  logic [1:0] before_payload_q, before_tail_q;
+  // ---- three and four neighbours, and the maps of short runs
+  logic [2:0][7:0] before_q;      // the three bytes before the beat, [2] the nearest
+  logic [2:0] before_payload_q, before_tail_q;
+  place_t length_a_q;             // of the payload
   logic [1:0][63:0] facts, facts_b_q;                    // [0] alone, [1] behind the tail
   line_map_t [1:0][HALVES-1:0] runs, runs_b_q;
   logic valid_b_q, last_b_q;
 
   always_comb begin
-    logic [BYTES+1:0][7:0] bytes;
-    logic [BYTES+1:0] of_payload, of_tail;
+    logic [BYTES+2:0][7:0] bytes;
+    logic [BYTES+2:0] of_payload, of_tail;
     maybe_t [1:0] near;
+    maybe_t [3:0] word;
     line_map_t step;
     bytes = {data_a_q, before_q};
-    of_payload = {payload_a_q, first_a_q ? 2'b00 : before_payload_q};
-    of_tail = {tail_a_q, first_a_q ? 2'b00 : before_tail_q};
+    of_payload = {payload_a_q, first_a_q ? 3'b000 : before_payload_q};
+    of_tail = {tail_a_q, first_a_q ? 3'b000 : before_tail_q};
     facts = '0;
     for (int unsigned v = 0; v < 2; v++) begin
       for (int unsigned b = 0; b < BYTES; b++) begin
         for (int unsigned n = 0; n < 2; n++) begin
-          near[n].value = bytes[b+n];
-          near[n].known = of_payload[b+n] || (v == 1 && of_tail[b+n]);
+          near[n].value = bytes[b+n+1];
+          near[n].known = of_payload[b+n+1] || (v == 1 && of_tail[b+n+1]);
+        end
+        for (int unsigned n = 0; n < 4; n++) begin
+          word[n].value = fold(bytes[b+n]);
+          word[n].known = of_payload[b+n] || (v == 1 && of_tail[b+n]);
         end
         if (payload_a_q[b]) begin
-          facts[v] = facts[v] | three(sets_i[bank_a_q], near[0], near[1], bytes[b+2]);
+          facts[v] = facts[v] | three(sets_i[bank_a_q], near[0], near[1], bytes[b+3]);
+          if (word_ends(sets_i[bank_a_q].words, word) ||
+              (of_payload[b+:4] == '1 &&
+               number_tells(sets_i[bank_a_q].words, bytes[b+:4], length_a_q))) begin
+            facts[v][GUARD_WORD] = 1'b1;
+          end
         end
       end
       for (int unsigned h = 0; h < HALVES; h++) begin
@@ -114,9 +126,9 @@ module weir_facts
 
   always_ff @(posedge clk_i) begin
     if (valid_a_q) begin
-      before_q <= data_a_q[BYTES-1:BYTES-2];
-      before_payload_q <= payload_a_q[BYTES-1:BYTES-2];
-      before_tail_q <= tail_a_q[BYTES-1:BYTES-2];
+      before_q <= data_a_q[BYTES-1:BYTES-3];
+      before_payload_q <= payload_a_q[BYTES-1:BYTES-3];
+      before_tail_q <= tail_a_q[BYTES-1:BYTES-3];
     end
     facts_b_q <= facts;
     runs_b_q <= runs;

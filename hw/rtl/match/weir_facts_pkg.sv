@@ -3,9 +3,19 @@
 
 package weir_facts_pkg;
   import weir_contract_pkg::*;
+  import weir_parse_pkg::*;
 
-  // Sets of bytes that escapes are compared with.
+  // Loaded words, and differences of a number to the payload's length (GuardParameters).
   typedef struct packed {
+    logic [31:0]                  number_end;
+    logic [31:0]                  number_low;
+    logic [GUARD_WORDS-1:0][31:0] masks;
+    logic [GUARD_WORDS-1:0][31:0] values;
+  } words_t;
+
+  // Sets of bytes that escapes are compared with, and words.
+  typedef struct packed {
+    words_t       words;
     logic [255:0] uri_percent;
     logic [255:0] equals;
     logic [255:0] percent;
@@ -125,6 +135,31 @@ package weir_facts_pkg;
       g[GUARD_URI_PERCENT_ODD] = 1'b1;
     end
     return g;
+  endfunction
+
+  // Some loaded word ends with the last of four bytes; `b` folded, [3] the last.
+  function automatic logic word_ends(input words_t words, input maybe_t [3:0] b);
+    logic found, same;
+    found = 1'b0;
+    for (int unsigned n = 0; n < GUARD_WORDS; n++) begin
+      same = words.masks[n] != '0;
+      for (int unsigned k = 0; k < 4; k++) begin
+        if (words.masks[n][8*k+:8] != '0 &&
+            (!b[k].known || ((b[k].value ^ words.values[n][8*k+:8]) & words.masks[n][8*k+:8]) != '0)) begin
+          same = 1'b0;
+        end
+      end
+      found = found || same;
+    end
+    return found;
+  endfunction
+
+  // The number differs from the payload's length as loaded.
+  function automatic logic number_tells(input words_t words, input logic [31:0] number,
+                                        input place_t length);
+    logic signed [33:0] difference;
+    difference = $signed({2'b00, number}) - $signed(34'(length));
+    return difference >= 34'($signed(words.number_low)) && difference < 34'($signed(words.number_end));
   endfunction
 
 endpackage

@@ -39,7 +39,7 @@ module weir_tb_core
     logic [7:0]       write_part;
     logic [7:0]       write_length;
     logic [7:0]       write_bank;
-    logic [7:0]       write_table;  // 13: geometry of a length, 14: limits, 15: escape sets
+    logic [7:0]       write_table;  // 13: geometry of a length, 14: limits, 15: escape sets, 16: words
     logic [7:0]       count;
     logic             spare_1;
     logic             spare_0;
@@ -216,7 +216,8 @@ module weir_tb_core
           geometry_q[bank].candidates <= in.write_data[31:0];
           list_limit_q[bank] <= in.write_data[63:32];
         end
-        8'd15: sets_q[bank] <= in.write_data[767:0];
+        8'd15: sets_q[bank][767:0] <= in.write_data[767:0];
+        8'd16: sets_q[bank].words <= in.write_data[$bits(words_t)-1:0];
         default: ;
       endcase
     end

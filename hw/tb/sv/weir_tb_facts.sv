@@ -19,7 +19,7 @@ module weir_tb_facts
 
   typedef struct packed {
     logic [63:0]           word;
-    logic [7:0]            number;      // op 1: word of the sets
+    logic [7:0]            number;      // op 1: 64 bits of the sets and words
     logic [31:0]           reserved;
     logic [6:0][7:0]       tail;
     logic [31:0]           last_place;
@@ -78,7 +78,7 @@ module weir_tb_facts
   assign pop = out_valid_o && out_ready_i;
 
   always_ff @(posedge clk_i) begin
-    if (in_valid_i && item.op == 8'd1) sets_q[item.bank[0]][item.number[3:0]*64+:64] <= item.word;
+    if (in_valid_i && item.op == 8'd1) sets_q[item.bank[0]][item.number[4:0]*64+:64] <= item.word;
     if (rst_i) credit_q <= '0;
     else credit_q <= credit_q + 6'(take && item.last[0]) - 6'(pop);
   end

@@ -1,10 +1,10 @@
-//! Text facts in RTL against `weir_contract::facts`, with the tail in front and without.
+//! Text facts and words in RTL against `weir_contract::facts`, with the tail in front and without.
 
 mod common;
 
 use common::made::Random;
 use common::{real_frames, seed, setting};
-use weir_contract::facts::{TEXT, payload_facts};
+use weir_contract::facts::{TEXT, WORDS, payload_facts};
 use weir_contract::layouts::GuardParameters;
 use weir_hw_tb::{Harness, Model, STALLS};
 use weir_sim::parse::{ParseConfig, parse};
@@ -38,7 +38,11 @@ fn beats(frame: &Scanned, bytes: usize, out: &mut Vec<u8>) -> usize {
 
 fn words(bank: usize, p: &GuardParameters, bytes: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    for (n, word) in p.percent_set.iter().chain(&p.equals_set).chain(&p.uri_percent_set).enumerate() {
+    let sets = p.percent_set.iter().chain(&p.equals_set).chain(&p.uri_percent_set).copied();
+    let words = p.word_values.iter().chain(&p.word_masks).copied().chain([p.number_low as u32, p.number_end as u32]);
+    let words: Vec<u32> = words.collect();
+    let words = words.chunks(2).map(|two| u64::from(two[0]) | u64::from(two[1]) << 32);
+    for (n, word) in sets.chain(words).enumerate() {
         let begin = out.len();
         out.resize(begin + bytes, 0);
         out.extend([1, 0, bank as u8]);
@@ -63,7 +67,7 @@ fn compare(harness: &mut Harness, bytes: usize, banks: &[GuardParameters; 2], fr
         assert_eq!(run.out_cycles.len(), frames.len(), "{stalls:?}, WEIR_SEED={seed}");
         for (i, (frame, out)) in frames.iter().zip(run.out.chunks(OUT_STRIDE)).enumerate() {
             let payload = &frame.data[frame.payload.clone()];
-            let facts = |tail| payload_facts(TEXT, &banks[frame.bank], false, tail, payload);
+            let facts = |tail| payload_facts(TEXT | WORDS, &banks[frame.bank], false, tail, payload);
             let want = [facts(&frame.tail), facts(&[])];
             let got = [0, 8].map(|at| u64::from_le_bytes(out[at..at + 8].try_into().unwrap()));
             let what = || {
@@ -90,6 +94,12 @@ fn parameters(r: &mut Random) -> GuardParameters {
     for set in [&mut p.percent_set, &mut p.uri_percent_set, &mut p.equals_set] {
         *set = std::array::from_fn(|_| r.below(u64::MAX) & r.below(u64::MAX));
     }
+    for (value, mask) in p.word_values.iter_mut().zip(&mut p.word_masks) {
+        *value = u32::from_le_bytes(std::array::from_fn(|_| r.of(b"a:/ f\0%0")));
+        *mask = r.of(&[0, 0, u32::MAX, 0xffff_ff00, u32::MAX, 0x00ff_ffff]);
+    }
+    p.number_low = r.below(9) as i32 - 6;
+    p.number_end = p.number_low + r.below(6) as i32;
     p
 }
 
@@ -129,6 +139,12 @@ fn made(model: Model, bytes: usize, who: &str) {
             let length = dice.below(most) as usize;
             data.extend(text(length as u64));
             data.extend(text(dice.of(&[0, 0, 7])));
+            if let Some(at) = (header + length).checked_sub(4 + dice.below(4) as usize).filter(|at| *at >= header) {
+                if dice.once_in(3) {
+                    let number = (length as u32 + 3).wrapping_sub(dice.below(8) as u32);
+                    data[at..at + 4].copy_from_slice(&number.to_le_bytes());
+                }
+            }
             let kept = dice.below(8) as usize;
             let mut tail = text(kept as u64);
             tail.make_ascii_lowercase();
@@ -136,7 +152,7 @@ fn made(model: Model, bytes: usize, who: &str) {
         })
         .collect();
     let seen = compare(&mut harness, bytes, &banks, &frames, seed);
-    assert_eq!(seen & TEXT, TEXT, "every text fact occurs");
+    assert_eq!(seen & (TEXT | WORDS), TEXT | WORDS, "every text fact occurs");
 }
 
 #[test]

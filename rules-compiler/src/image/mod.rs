@@ -205,6 +205,7 @@ pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<I
     fill_set(&mut parameters.percent_set, plan.percent.iter().copied());
     fill_set(&mut parameters.uri_percent_set, plan.percent.iter().copied());
     fill_set(&mut parameters.equals_set, plan.equals.iter().copied());
+    plan.words.write(&mut parameters);
     let guards: Vec<u8> = (0..GUARDS_MAX)
         .flat_map(|g| tables.guards.get(g).map_or(ListRange::ZERO, |l| range(l)).to_bytes())
         .collect();

@@ -337,7 +337,13 @@ pub fn base_records(rule: &Rule, sets: &mut Sets, directions: u8) -> Vec<Record>
         RuleProtocol::PacketHeader | RuleProtocol::Arp | RuleProtocol::Ether => IpMask::ALL.0,
         _ => IpMask::V4.0 | IpMask::V6.0,
     };
+    // A rule on DNS is not for multicast DNS (`AppProtocol::includes`), though its buffers are filled there as well.
+    let class_mask = match header_protocol(rule) {
+        Some(AppProtocol::Dns) => !class_bit(AppProtocol::Mdns),
+        _ => u64::MAX,
+    };
     let forward = Record {
+        class_mask,
         scopes: scopes(rule),
         transports: transports(rule),
         versions,

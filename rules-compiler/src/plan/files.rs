@@ -49,7 +49,11 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
     }
     let mut conditions: Vec<Condition> =
         records.iter().map(|&record| Condition { trigger: Trigger::Fragment(window), record }).collect();
-    conditions.extend(http::codings(&records, builder));
+    // Files of other protocols are not coded, whatever they hold.
+    let coded = base::classes(P::Http) | base::classes(P::Smtp);
+    let of_coded = |record: &Record| Record { class_mask: record.class_mask & coded, ..*record };
+    let messages: Vec<Record> = records.iter().map(of_coded).filter(|record| record.class_mask != 0).collect();
+    conditions.extend(http::codings(&messages, builder));
     for &record in &records {
         if let Some(bdat) = Fragment::new(b"bdat", false) {
             let record = Record { class_mask: record.class_mask & base::classes(P::Smtp), ..record };

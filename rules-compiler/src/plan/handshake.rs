@@ -18,6 +18,19 @@ use weir_contract::enums::{DirectionMask, Scopes, TransportMask};
 use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
 
+/// Every frame of clients that the choice asks for, in which a server's messages may lean on it, is asked for by one of the others too.
+pub(super) fn is_needless<'a>(choice: &Choice, others: impl Iterator<Item = &'a Choice> + Clone) -> bool {
+    let hellos = |choice: &'_ Choice| -> Vec<Record> {
+        let every = choice.conditions.iter().filter(|c| c.trigger == Trigger::Frame);
+        every.map(|c| c.record).filter(is_for_hellos).collect()
+    };
+    let sets = |r: &Record| [r.source_addresses, r.destination_addresses, r.source_ports, r.destination_ports];
+    hellos(choice).iter().all(|own| {
+        let mut wider = others.clone().flat_map(hellos);
+        wider.any(|other| sets(&other).iter().zip(sets(own)).all(|(wide, own)| *wide == SET_ANY || *wide == own))
+    })
+}
+
 /// The record holds for every payload frame of a client in TLS flows of its addresses and ports.
 fn is_for_hellos(record: &Record) -> bool {
     let tls = base::classes(AppProtocol::Tls);

@@ -447,10 +447,21 @@ fn with_context(
 
 /// Offers at the joints of lines and targets ([`joint`]); their prices are without the windows.
 fn at_joints(form: Form, run: &BufferMatch, p: &chain::Placed<'_>, exact: bool, directions: u8) -> Vec<Offer> {
-    if directions != DirectionMask::TO_SERVER.0 || !run.transforms.is_empty() {
+    if !run.transforms.is_empty() {
         return Vec::new();
     }
     let bytes: &[u8] = &p.content.bytes;
+    if directions != DirectionMask::TO_SERVER.0 {
+        // Of guards for what is rare in heads, bodies of responses are full.
+        let spaces = match form {
+            Form::Head | Form::Value => joint::space_of_value(bytes, exact),
+            _ => Vec::new(),
+        };
+        let shown = |windows: &[Fragment]| windows.first().map(Fragment::display).unwrap_or_default();
+        let offer =
+            |windows: Vec<Fragment>| Offer { shown: shown(&windows), windows, guards: Vec::new(), percent: Vec::new(), price: 0.0 };
+        return spaces.into_iter().map(offer).collect();
+    }
     let whole = run.matches.iter().any(|m| matches!(m, Match::Size(Comparison::Equal(n)) if *n == bytes.len() as u64));
     let ends = whole || p.content.anchor.end;
     let offer = |windows: Vec<Fragment>, guards: Vec<Guard>, percent: Vec<u8>, price: f64| {

@@ -1,6 +1,6 @@
 //! Windows over the joints of header lines and request targets: where the engine puts or takes away white space.
 //!
-//! Requests only, for in bodies of responses the guards would be dear. What the parser does (RFC 9112 section 5): a name ends at
+//! Requests only, for in bodies of responses the guards would be dear; but for spaces within values ([`space_of_value`]). What the parser does (RFC 9112 section 5): a name ends at
 //! the line's first colon, without white space before it; the value follows, without white space at either end; the rebuilt
 //! line is `Name: value` CR LF. So on the wire:
 //!
@@ -140,6 +140,21 @@ fn odd_joints(tail: &[u8], first: u8) -> impl Iterator<Item = Vec<u8>> {
     ends.into_iter().map(move |end| [tail.as_slice(), &end].concat())
 }
 
+/// Bytes of a value before a space in it, with what can stand behind them on the wire: the space, other white space where the engine
+/// joins a folded line, or that line's end. Windows of four bytes and one, or seven and one, each for one space.
+pub fn space_of_value(content: &[u8], exact: bool) -> Vec<Vec<Fragment>> {
+    let spaces = content.iter().enumerate().filter(|(_, b)| **b == b' ').map(|(at, _)| at);
+    let ends = spaces.flat_map(|at| LENGTHS.map(|length| (at, length - 1)));
+    let before = ends.filter_map(|(at, length)| content.get(at.checked_sub(length)?..at));
+    let certain = before.filter(|part| whole(part) && !part.contains(&b' ') && !part.contains(&b':'));
+    certain
+        .filter_map(|part| {
+            let windows = WHITE.iter().map(|white| [part, &[*white]].concat());
+            fragments(windows, |i| exact && i < part.len())
+        })
+        .collect()
+}
+
 /// The end of a host name.
 pub fn host_end(content: &[u8]) -> Option<Vec<Fragment>> {
     let (three, white) = (content.get(content.len().checked_sub(3)?..)?, |b: u8| b.is_ascii_whitespace());
@@ -205,6 +220,17 @@ mod tests {
         assert!(forms.iter().any(|(windows, guards)| {
             guards.contains(&Guard::HeaderSpaceOdd) && windows.iter().any(|w| w.matches(b"ng:\r\n"))
         }));
+    }
+
+    #[test]
+    fn spaces_of_values() {
+        let forms = space_of_value(b"Server: Microsoft -IIS", true);
+        assert_eq!(forms.iter().map(|f| f[0].length()).collect::<Vec<_>>(), [4, 5, 8]);
+        for wire in [&b"Microsoft -IIS"[..], b"Microsoft\t-IIS", b"Microsoft\r\n -IIS", b"Microsoft \r\n\t-IIS"] {
+            assert!(forms.iter().all(|f| (0..wire.len()).any(|at| f.iter().any(|w| w.matches(&wire[at..])))));
+        }
+        assert!(!forms.iter().flatten().any(|w| (0..13).any(|at| w.matches(&b"Microsoft-IIS"[at..]))));
+        assert!(space_of_value(b"a, bc d", true).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! cannot be proven from the rule and the engine's semantics is class C: every frame of its protocol, ports, addresses.
 //!
 //! Each buffer kind has its module, with its argument: [`payload`], [`http`], [`dns`], [`tls`], [`packet`] (header
-//! fields), [`event`], [`deferred`]. A rule needs *all* its buffers, so one buffer's condition suffices; the cheapest by the
+//! fields), [`event`], [`deferred`], [`words`]. A rule needs *all* its buffers, so one buffer's condition suffices; the cheapest by the
 //! built-in statistics ([`cost`]) is taken. Negated contents, `pcre`, sizes of streams, ages and thresholds never narrow.
 //!
 //! Invariants: the plan is a pure function of rules and options; a rule is never dropped; a wider condition is always
@@ -35,6 +35,7 @@ pub mod sets;
 pub mod special;
 pub mod tls;
 pub mod upgrade;
+pub mod words;
 
 pub use class::{Class, Condition, Fragment, RulePlan, Trigger, printable};
 pub use sets::Sets;
@@ -131,6 +132,8 @@ pub struct Plan {
     pub percent: BTreeSet<u8>,
     /// Bytes whose `=HH` escapes raise the quoted-printable guard.
     pub equals: BTreeSet<u8>,
+    /// What the guard `word` knows.
+    pub words: words::Words,
 }
 
 impl Plan {
@@ -196,6 +199,7 @@ fn plan_by(rules: &[Rule], options: &Options, statistics: &Statistics) -> Plan {
         sets: Sets::default(),
         percent: BTreeSet::new(),
         equals: BTreeSet::new(),
+        words: words::Words::default(),
     };
     let mut choices = Vec::with_capacity(rules.len());
     for (index, rule) in rules.iter().enumerate() {
@@ -206,6 +210,7 @@ fn plan_by(rules: &[Rule], options: &Options, statistics: &Statistics) -> Plan {
     if options.gates && options.class(Class::Deferred) {
         out.gates = gate::apply(rules, &mut choices, &mut builder);
     }
+    out.words = words::apply(rules, &mut choices, &mut builder);
     if options.held_handshakes {
         handshake::apply(&mut choices);
     }
@@ -253,13 +258,7 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
             cost: 1.0,
         };
     }
-    // States of transactions, and rules over both directions of one: nothing is proven of them.
-    let of_transaction = rule.hook.is_some()
-        || rule.transactional
-        || rule.bypass
-        || rule.unlogged.is_some()
-        || rule.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction);
-    if of_transaction {
+    if !is_for_itself(rule) {
         // A frame of either end may complete what the header names the other way round.
         let mut both = rule.clone();
         both.header.bidirectional |= rule.transactional || matches!(rule.hook, Some(weir_ir::Hook::Transaction(_)));
@@ -278,6 +277,16 @@ fn plan_rule(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
         }
     }
     direct(rule, builder)
+}
+
+/// Nothing is proven of firewalls, of states of transactions, and of rules over both directions of one.
+fn is_for_itself(rule: &Rule) -> bool {
+    !(rule.firewall
+        || rule.hook.is_some()
+        || rule.transactional
+        || rule.bypass
+        || rule.unlogged.is_some()
+        || rule.xbits.iter().any(|bit| bit.track == weir_ir::Track::Transaction))
 }
 
 /// The cheapest provable plan of a rule that is to divert by itself.
@@ -336,7 +345,11 @@ fn weighed(choice: &Choice, estimator: &Estimator, sets: &Sets) -> f64 {
         let some: Vec<&Condition> = choice.conditions.iter().filter(|c| is(&c.trigger)).collect();
         estimator.price(&some, sets)
     };
-    let own = |t: &Trigger| matches!(t, Trigger::Fragment(f) if !coding(f));
+    let own = |t: &Trigger| match t {
+        Trigger::Fragment(f) => !coding(f),
+        Trigger::Guard(guard) => *guard == Guard::Word as u8,
+        Trigger::Frame => false,
+    };
     let has = |is: &dyn Fn(&Trigger) -> bool| choice.conditions.iter().any(|c| is(&c.trigger));
     let guard = |t: &Trigger| matches!(t, Trigger::Guard(_));
     // Entries of tables are not for nothing.

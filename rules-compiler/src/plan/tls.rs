@@ -17,6 +17,7 @@ use super::cost::{self, Traffic};
 use super::{Builder, Choice, base, chain, payload};
 use weir_contract::enums::TransportMask;
 use weir_contract::guards::Guard;
+use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::{Buffer, BufferMatch, Rule};
 
@@ -94,6 +95,19 @@ fn wide(window: &Fragment) -> Option<Fragment> {
     Fragment::new(&bytes, window.case_mask != 0)
 }
 
+/// Records for frames that carry the messages a buffer is of.
+pub(super) fn records(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Vec<Record> {
+    let directions = base::flow_directions(rule) & base::buffer_directions(run.buffer);
+    let directions = if directions == 0 { base::buffer_directions(run.buffer) } else { directions };
+    let mut records = base::base_records(rule, builder.sets, directions);
+    for record in &mut records {
+        record.class_mask &= base::classes(AppProtocol::Tls);
+        record.transports &= TransportMask::TCP.0;
+        record.payload_min = 1;
+    }
+    records
+}
+
 /// The best fragment of a TLS buffer.
 pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Option<Choice> {
     use weir_ir::Transform;
@@ -150,14 +164,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         }
     }
     let (fragments, cost) = best?;
-    let directions = base::flow_directions(rule) & base::buffer_directions(run.buffer);
-    let directions = if directions == 0 { base::buffer_directions(run.buffer) } else { directions };
-    let mut records = base::base_records(rule, builder.sets, directions);
-    for record in &mut records {
-        record.class_mask &= base::classes(AppProtocol::Tls);
-        record.transports &= TransportMask::TCP.0;
-        record.payload_min = 1;
-    }
+    let records = records(rule, run, builder);
     let mut conditions = Vec::new();
     for &record in &records {
         conditions.extend(fragments.iter().map(|&f| Condition { trigger: Trigger::Fragment(f), record }));

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use weir_contract::constants::{GUARDS_MAX, SET_ANY};
 use weir_contract::enums::RecordFlags;
+use weir_contract::guards::Guard;
 use weir_contract::layouts::Record;
 
 /// Frames of the sample, a bit each.
@@ -69,6 +70,9 @@ pub struct Estimator {
     /// Of the built-in sample: for traffic that this one has little of.
     prior: Option<Box<Estimator>>,
 }
+
+/// Share of the frames with payload in which some loaded word stands: which ones were loaded when the sample was taken says little.
+const WORDS: f64 = 0.01;
 
 /// What the built-in sample counts beside a profile's where plans are chosen.
 const PRIOR: f64 = 0.1;
@@ -211,7 +215,10 @@ impl Estimator {
         let admitted = self.admitted(record, sets);
         let frames = match &condition.trigger {
             Trigger::Frame => admitted.all,
-            Trigger::Guard(guard) => common(&admitted.bits, &self.part(Asked::Guard(*guard), sets)),
+            Trigger::Guard(guard) => {
+                let fired = common(&admitted.bits, &self.part(Asked::Guard(*guard), sets));
+                if *guard == Guard::Word as u8 { fired.max(admitted.kinds.iter().sum::<f64>() * WORDS) } else { fired }
+            }
             Trigger::Fragment(window) => self.with_window(window, &admitted) * placed(record),
         };
         frames / self.frames() * anchored(record)
@@ -316,6 +323,10 @@ impl Estimator {
                 let mut bits = admitted.bits.to_vec();
                 and(&mut bits, &fired);
                 times(&bits, &|_| anchored);
+                if guard == Guard::Word as usize {
+                    let payload = |at: usize| self.profile.sample.get(at).is_some_and(|f| usize::from(f.kind) < KINDS);
+                    times(&admitted.bits, &|at| if payload(at) { anchored * WORDS } else { 0.0 });
+                }
             }
         }
         const NEGLIGIBLE: f64 = 1e-7;

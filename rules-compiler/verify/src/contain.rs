@@ -6,7 +6,7 @@
 use crate::image::Bits;
 use std::collections::{HashMap, HashSet};
 use weir_contract::enums::RecordFlags;
-use weir_contract::layouts::Record;
+use weir_contract::layouts::{GuardParameters, Record};
 
 /// Pairs of classes that one value has in both images.
 type Pairs = HashSet<(u16, u16)>;
@@ -121,6 +121,15 @@ impl Compared<'_> {
     }
 }
 
+/// Every word of `before` is one of `after`, or holds one; and so with numbers.
+fn words(before: &GuardParameters, after: &GuardParameters) -> bool {
+    let loaded = |p: &GuardParameters| p.word_values.into_iter().zip(p.word_masks).filter(|(_, mask)| *mask != 0);
+    let kept = |(value, mask): (u32, u32)| loaded(after).any(|(v, m)| m & !mask == 0 && (v ^ value) & m == 0);
+    let numbers = before.number_low >= before.number_end
+        || after.number_low <= before.number_low && before.number_end <= after.number_end;
+    loaded(before).all(kept) && numbers
+}
+
 /// Whatever the image `before` diverts, the image `after` does in the same scopes.
 pub fn wider(before: &Bits, after: &Bits) -> bool {
     let ports = before.port_classes.iter().copied().zip(after.port_classes.iter().copied()).collect();
@@ -132,6 +141,7 @@ pub fn wider(before: &Bits, after: &Bits) -> bool {
     let escapes = sets(before).iter().flatten().zip(sets(after).iter().flatten()).all(|(b, a)| b & !a == 0);
     let with_header = |ids: Vec<u32>| [ids.as_slice(), &after.header].concat();
     escapes
+        && words(&before.parameters, &after.parameters)
         && c.list(&before.header, &after.header)
         && (0..64).all(|guard| c.list(before.guard(guard), &with_header(after.guard(guard).to_vec())))
         && before.all_entries().all(|(length, folded, entry)| {

@@ -25,8 +25,10 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>) -> Option
             aspect.needs.push((need, Unit::Message));
         }
     }
-    // Codings are announced in mails as in HTTP; BDAT (RFC 3030) cuts mails anywhere; SMB, NFS and HTTP/2 send blocks.
-    aspect.also = codings(&aspect.needs);
+    // Codings are announced in mails as in HTTP, and nowhere else; BDAT (RFC 3030) cuts mails anywhere; SMB, NFS and HTTP/2 send blocks.
+    let coded = read_by(P::Http) | read_by(P::Smtp) | 1;
+    let messages = aspect.needs.iter().map(|(need, unit)| (Need { classes: need.classes & coded, ..*need }, *unit));
+    aspect.also = codings(&messages.collect::<Vec<_>>());
     aspect.also.extend(http2(&aspect.needs));
     for (need, _) in &aspect.needs {
         let mails = Need { classes: need.classes & (read_by(P::Smtp) | 1), ..*need };

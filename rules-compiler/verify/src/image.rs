@@ -166,6 +166,22 @@ const EXACT: [BlockType; 5] =
     [BlockType::Exact4, BlockType::Exact5, BlockType::Exact6, BlockType::Exact7, BlockType::Exact8];
 
 impl Bits {
+    /// Wherever these bytes stand, in any case, a loaded word ends among them.
+    pub fn has_word(&self, bytes: &[u8]) -> bool {
+        let p = &self.parameters;
+        let holds = |value: u32, mask: u32, end: usize| {
+            // The last byte is asked for, and so none behind these.
+            mask >> 24 != 0
+                && (0..4).all(|back| {
+                    let (value, mask) = ((value >> (24 - 8 * back)) as u8, (mask >> (24 - 8 * back)) as u8);
+                    let byte = end.checked_sub(back).and_then(|at| bytes.get(at));
+                    mask == 0 || byte.is_some_and(|byte| (byte.to_ascii_lowercase() ^ value) & mask == 0)
+                })
+        };
+        (p.word_values.iter().zip(&p.word_masks))
+            .any(|(value, mask)| (0..bytes.len()).any(|end| holds(*value, *mask, end)))
+    }
+
     /// Reads an image.
     pub fn read(bytes: &[u8]) -> Result<Bits, Broken> {
         let (header, blocks) = Blocks::open(bytes)?;

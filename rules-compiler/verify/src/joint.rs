@@ -8,6 +8,7 @@
 //! - before a value's first byte stands the colon or white space;
 //! - behind its last byte stands white space; if that is not CR LF, a guard for it fires;
 //! - behind a name's last byte stands the colon or white space, and then anything that can follow one of these;
+//! - behind a byte before a space of a value stands that space, or the end of its line (a folded one);
 //! - behind a target's last byte stands white space: a fragment belongs to it, and dot segments are a guard;
 //! - behind a host's last byte stands white space, a port, what ends an authority, or a dot (plain or escaped) that is taken away.
 //!
@@ -46,7 +47,8 @@ fn of(texts: impl IntoIterator<Item = Vec<Cell>>, guards: u64) -> Option<Witness
 /// What is certain at the joints of a content in a request.
 pub fn joints(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8) -> Vec<Witness> {
     if directions != DirectionMask::TO_SERVER.0 {
-        return Vec::new();
+        let spaces = matches!(form, Form::Head | Form::Value) && run.buffer != Buffer::HttpHost;
+        return if spaces { before_spaces(&p.strip(false).cells) } else { Vec::new() };
     }
     let bytes: &[u8] = &p.content.bytes;
     let size = |m: &Match| matches!(m, Match::Size(Comparison::Equal(n)) if *n == bytes.len() as u64);
@@ -63,6 +65,20 @@ pub fn joints(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8) -> 
         Form::Head => head(&cells),
         _ => Vec::new(),
     }
+}
+
+/// Bytes of a value that stand before a space: on the wire the space is behind them, or their line's end, where the next line is
+/// one that continues it. Lines are put together by nothing else, so that what holds no white space lies in one.
+fn before_spaces(cells: &[Cell]) -> Vec<Witness> {
+    let mut out = Vec::new();
+    for (at, _) in cells.iter().enumerate().filter(|(_, cell)| cell.byte == b' ') {
+        for part in (3..=7).filter_map(|length| cells.get(at.checked_sub(length)?..at)) {
+            if plain(part) && part.iter().all(|c| !matches!(c.byte, b' ' | b':')) {
+                out.extend(of(WHITE.map(|white| [part, &[loose(white)]].concat()), 0));
+            }
+        }
+    }
+    out
 }
 
 fn last(cells: &[Cell], count: usize) -> Option<&[Cell]> {

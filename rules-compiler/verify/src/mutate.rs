@@ -71,6 +71,8 @@ const KINDS: &[&str] = &[
     "clear an address-set bit",
     "another class of a port",
     "another class of a prefix",
+    "another word",
+    "fewer numbers",
     "clear an escape",
     "another hash constant",
     "a predicate that is not known",
@@ -537,6 +539,27 @@ fn change(kind: &'static str, e: &mut Editor) -> Option<String> {
             parameters.uri_percent_set[word] = one_bit_less(e, parameters.uri_percent_set[word], u64::MAX)?;
             e.write(BlockType::GuardParameters, 0, &parameters.to_bytes())?;
             Some(format!("word {word}"))
+        }
+        "another word" => {
+            let mut parameters = weir_contract::layouts::GuardParameters::read(e.block(BlockType::GuardParameters))?;
+            let loaded: Vec<usize> = (0..8).filter(|n| parameters.word_masks[*n] != 0).collect();
+            let n = *loaded.get(e.pick(loaded.len().max(1)))?;
+            // Of a byte that is compared.
+            parameters.word_values[n] ^= 1 << (24 + e.pick(8));
+            e.write(BlockType::GuardParameters, 0, &parameters.to_bytes())?;
+            Some(format!("word {n}"))
+        }
+        "fewer numbers" => {
+            let mut parameters = weir_contract::layouts::GuardParameters::read(e.block(BlockType::GuardParameters))?;
+            if parameters.number_low >= parameters.number_end {
+                return None;
+            }
+            match e.pick(2) {
+                0 => parameters.number_low += 1,
+                _ => parameters.number_end -= 1,
+            }
+            e.write(BlockType::GuardParameters, 0, &parameters.to_bytes())?;
+            Some(format!("{} to {}", parameters.number_low, parameters.number_end))
         }
         "another hash constant" => {
             let at = e.pick(e.block(BlockType::Hash).len());

@@ -123,7 +123,11 @@ fn transports_of_header(rule: &Rule) -> u8 {
 
 /// Classes and transports of the flows that the rule can match in.
 fn flows(rule: &Rule) -> (u64, u8) {
-    let mut classes = header_protocol(rule).map_or(u64::MAX, read_by);
+    let mut classes = header_protocol(rule).map_or(u64::MAX, |p| match p {
+        // Its buffers are read in multicast DNS too, but its header names the other.
+        P::Dns => read_by(p) & !bit(P::Mdns),
+        _ => read_by(p),
+    });
     let mut transports = transports_of_header(rule);
     for run in &rule.buffers {
         let protocols = filled_by(run.buffer);

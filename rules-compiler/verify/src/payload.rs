@@ -7,7 +7,7 @@
 use crate::aspect::{Aspect, Witness, families, neighbours, windows};
 use crate::expression;
 use crate::need::{BOTH, Frame, Need, TCP, needs, on_packets};
-use crate::place::{Cell, FAR, Placed, Strip, contents, jump_bits, least_length, strips, test_bits};
+use crate::place::{Cell, FAR, Placed, Strip, contents, jump_bits, least_length, length_told, strips, test_bits};
 use crate::prove::{Known, Tables, Unit, Window};
 use weir_contract::guards::Guard;
 use weir_ir::{BufferMatch, Match, Rule, RuleProtocol};
@@ -130,11 +130,25 @@ pub fn aspect(
         (Guard::UriControl, zero || has(|b| b < 0x20 && !matches!(b, b'\t' | b'\r' | b'\n') || b == 0x7f)),
         (Guard::UriBackslash, has(|b| b == b'\\')),
         (Guard::UriPlus, has(|b| b == b'+')),
+        (Guard::Word, word(&placed, tables) || longest.is_some() && length(run, &aspect, tables)),
     ];
     for (guard, _) in raised.into_iter().filter(|(_, raised)| *raised) {
         aspect.witnesses.push(Witness { guards: guard.bit(), anchored: true, ..Witness::default() });
     }
     Some(aspect)
+}
+
+/// A content holds a loaded word.
+fn word(placed: &[Placed<'_>], tables: &Tables<'_>) -> bool {
+    placed.iter().any(|p| tables.bits.has_word(&p.content.bytes))
+}
+
+/// The packet holds a number that differs from its length as loaded.
+fn length(run: &BufferMatch, aspect: &Aspect, tables: &Tables<'_>) -> bool {
+    let least = aspect.needs.iter().map(|(need, _)| need.payload.0).min().unwrap_or(0);
+    let p = &tables.bits.parameters;
+    let loaded = |(low, high): (i64, i64)| i64::from(p.number_low) <= low && high < i64::from(p.number_end);
+    length_told(&run.matches, least).into_iter().any(loaded)
 }
 
 /// Bits of the first bytes: contents with one possible place, tests, and fields of jumps.

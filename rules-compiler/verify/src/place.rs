@@ -274,6 +274,49 @@ pub fn test_bits(t: &ByteTest) -> Vec<(i64, u8, u8)> {
     field(offset, count, t.endian, value, mask)
 }
 
+/// Differences between a number of four bytes, lowest first, in a packet of at least `least` bytes and the packet's length: the least
+/// and the greatest, where a jump by it must end within the packet and near its end.
+pub fn length_told(matches: &[Match], least: i64) -> Vec<(i64, i64)> {
+    let mut out = Vec::new();
+    // What the jump before adds to its number.
+    let mut led: Option<i64> = None;
+    for m in matches {
+        match m {
+            Match::Absent { .. } => return Vec::new(),
+            Match::ByteJump(j) => led = added(j),
+            Match::Content(c) if c.negated => {}
+            Match::Pcre(p) if p.negated => {}
+            Match::Content(_) | Match::Pcre(_) | Match::ByteExtract(_) | Match::ByteMath(_) | Match::Base64Decode(_) => led = None,
+            // There are fewer than `n` bytes behind; a jump to before the beginning would leave all of them.
+            Match::IsDataAt(d) if d.negated && d.relative => {
+                if let (Some(add), Number::Constant(n)) = (led, d.position) {
+                    if n > 0 && n <= least {
+                        out.push((-add - n + 1, -add));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+/// Where a jump by a number *v* ends, less *v*.
+fn added(j: &ByteJump) -> Option<i64> {
+    let (Number::Constant(count), Number::Constant(offset), Number::Constant(post)) = (j.count, j.offset, j.post_offset) else {
+        return None;
+    };
+    let as_it_is = j.base == ByteBase::Binary && j.bitmask.is_none() && j.multiplier < 2 && !j.align;
+    if count != 4 || !as_it_is || j.endian != Endian::Little || j.from_end {
+        return None;
+    }
+    match (j.from_beginning, j.relative) {
+        (true, _) => Some(post),
+        (false, false) if offset >= 0 => post.checked_add(offset)?.checked_add(count),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

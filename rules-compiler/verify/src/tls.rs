@@ -111,6 +111,9 @@ pub fn aspect(rule: &Rule, run: &BufferMatch, tables: &mut Tables<'_>, deep: boo
                 }
             }
         }
+        if !named && run.buffer != Buffer::TlsCertSerial && tables.bits.has_word(text) {
+            aspect.witnesses.push(Witness { guards: guards | Guard::Word.bit(), ..Witness::default() });
+        }
         if deep && run.buffer == Buffer::TlsSni {
             // A name in a hello has its length before it (RFC 6066 section 3).
             for three in strip(text, false).cells.windows(3) {

@@ -76,6 +76,8 @@ pub const TAIL_LENGTH: usize = 0x7;
 pub const FIRST_BYTES: usize = 0x10;
 /// Guards fit one 64-bit set.
 pub const GUARDS_MAX: usize = 0x40;
+/// Words that the guard of that name knows: each is compared at every byte of a beat, so a device has few.
+pub const GUARD_WORDS: usize = 0x8;
 /// Most Bloom partitions per window length.
 pub const BLOOM_PARTITIONS_MAX: usize = 0x4;
 /// Longest table image, bytes (1 GiB).

@@ -84,6 +84,8 @@ pub enum Guard {
     StreamState = 37,
     /// RST flag.
     Reset = 38,
+    /// A loaded word (up to four bytes, in any case), or a little-endian number of four bytes that differs from the payload's length by a loaded range, anywhere in the payload.
+    Word = 39,
     /// `%HH` of a byte in the loaded percent_set, anywhere in the payload.
     PercentEscape = 40,
     /// `%HH` of a byte in the loaded uri_percent_set, anywhere in the payload.
@@ -136,7 +138,7 @@ pub enum Guard {
 
 impl Guard {
     /// All guards, by number.
-    pub const ALL: [Guard; 63] = [
+    pub const ALL: [Guard; 64] = [
         Guard::NonIp,
         Guard::MalformedLink,
         Guard::MalformedIp,
@@ -176,6 +178,7 @@ impl Guard {
         Guard::TcpFlagsOdd,
         Guard::StreamState,
         Guard::Reset,
+        Guard::Word,
         Guard::PercentEscape,
         Guard::UriPercentEscape,
         Guard::UriPercentOdd,
@@ -203,7 +206,7 @@ impl Guard {
     ];
 
     /// Set of all guards.
-    pub const KNOWN: u64 = 0xffffff7fffffffff;
+    pub const KNOWN: u64 = 0xffffffffffffffff;
 
     /// Set of guards that every table image must lead to a record that always holds.
     pub const ALWAYS: u64 = 0x7c000029ff231fee;
@@ -263,6 +266,7 @@ impl Guard {
             36 => Guard::TcpFlagsOdd,
             37 => Guard::StreamState,
             38 => Guard::Reset,
+            39 => Guard::Word,
             40 => Guard::PercentEscape,
             41 => Guard::UriPercentEscape,
             42 => Guard::UriPercentOdd,
@@ -333,6 +337,7 @@ impl Guard {
             Guard::TcpFlagsOdd => "tcp_flags_odd",
             Guard::StreamState => "stream_state",
             Guard::Reset => "reset",
+            Guard::Word => "word",
             Guard::PercentEscape => "percent_escape",
             Guard::UriPercentEscape => "uri_percent_escape",
             Guard::UriPercentOdd => "uri_percent_odd",
@@ -402,6 +407,7 @@ impl Guard {
             Guard::TcpFlagsOdd => "Flag combinations no TCP sends: none at all, SYN+FIN, SYN+RST, FIN+RST, FIN without ACK, URG+PSH+FIN.",
             Guard::StreamState => "Any other trouble of the sequence function, and trouble while the stream's start is unknown.",
             Guard::Reset => "RST flag.",
+            Guard::Word => "A loaded word (up to four bytes, in any case), or a little-endian number of four bytes that differs from the payload's length by a loaded range, anywhere in the payload.",
             Guard::PercentEscape => "`%HH` of a byte in the loaded percent_set, anywhere in the payload.",
             Guard::UriPercentEscape => "`%HH` of a byte in the loaded uri_percent_set, anywhere in the payload.",
             Guard::UriPercentOdd => "`%` not followed by two hexadecimal digits (`%u` included).",

@@ -1523,19 +1523,31 @@ pub struct GuardParameters {
     pub equals_set: [u64; 4],
     /// The same for uri_percent_escape.
     pub uri_percent_set: [u64; 4],
+    /// Words: four bytes, the last one highest, folded.
+    pub word_values: [u32; 8],
+    /// Bits of them that are compared; all 0: no word. A byte of which none is compared need not be there.
+    pub word_masks: [u32; 8],
+    /// Least difference of a number of the payload to the payload's length.
+    pub number_low: i32,
+    /// The first difference beyond; not above number_low: no number.
+    pub number_end: i32,
     /// 0
-    pub reserved: [u8; 32],
+    pub reserved: [u8; 24],
 }
 
 impl GuardParameters {
     /// Bytes in memory.
-    pub const SIZE: usize = 128;
+    pub const SIZE: usize = 192;
     /// All fields zero.
     pub const ZERO: GuardParameters = GuardParameters {
         percent_set: [0; 4],
         equals_set: [0; 4],
         uri_percent_set: [0; 4],
-        reserved: [0; 32],
+        word_values: [0; 8],
+        word_masks: [0; 8],
+        number_low: 0,
+        number_end: 0,
+        reserved: [0; 24],
     };
 
     /// Offset of `percent_set`.
@@ -1544,15 +1556,27 @@ impl GuardParameters {
     pub const OFFSET_EQUALS_SET: usize = 32;
     /// Offset of `uri_percent_set`.
     pub const OFFSET_URI_PERCENT_SET: usize = 64;
+    /// Offset of `word_values`.
+    pub const OFFSET_WORD_VALUES: usize = 96;
+    /// Offset of `word_masks`.
+    pub const OFFSET_WORD_MASKS: usize = 128;
+    /// Offset of `number_low`.
+    pub const OFFSET_NUMBER_LOW: usize = 160;
+    /// Offset of `number_end`.
+    pub const OFFSET_NUMBER_END: usize = 164;
 
     /// Read from bytes.
     #[inline]
-    pub fn from_bytes(bytes: &[u8; 128]) -> Self {
+    pub fn from_bytes(bytes: &[u8; 192]) -> Self {
         GuardParameters {
             percent_set: core::array::from_fn(|i| u64::from_le_bytes(take(bytes, 0 + i * 8))),
             equals_set: core::array::from_fn(|i| u64::from_le_bytes(take(bytes, 32 + i * 8))),
             uri_percent_set: core::array::from_fn(|i| u64::from_le_bytes(take(bytes, 64 + i * 8))),
-            reserved: take(bytes, 96),
+            word_values: core::array::from_fn(|i| u32::from_le_bytes(take(bytes, 96 + i * 4))),
+            word_masks: core::array::from_fn(|i| u32::from_le_bytes(take(bytes, 128 + i * 4))),
+            number_low: i32::from_le_bytes(take(bytes, 160)),
+            number_end: i32::from_le_bytes(take(bytes, 164)),
+            reserved: take(bytes, 168),
         }
     }
 
@@ -1564,8 +1588,8 @@ impl GuardParameters {
 
     /// Write to bytes.
     #[inline]
-    pub fn to_bytes(&self) -> [u8; 128] {
-        let mut bytes = [0u8; 128];
+    pub fn to_bytes(&self) -> [u8; 192] {
+        let mut bytes = [0u8; 192];
         for (slot, value) in bytes[0..32].chunks_exact_mut(8).zip(&self.percent_set) {
             slot.copy_from_slice(&value.to_le_bytes());
         }
@@ -1575,7 +1599,15 @@ impl GuardParameters {
         for (slot, value) in bytes[64..96].chunks_exact_mut(8).zip(&self.uri_percent_set) {
             slot.copy_from_slice(&value.to_le_bytes());
         }
-        bytes[96..128].copy_from_slice(&self.reserved);
+        for (slot, value) in bytes[96..128].chunks_exact_mut(4).zip(&self.word_values) {
+            slot.copy_from_slice(&value.to_le_bytes());
+        }
+        for (slot, value) in bytes[128..160].chunks_exact_mut(4).zip(&self.word_masks) {
+            slot.copy_from_slice(&value.to_le_bytes());
+        }
+        bytes[160..164].copy_from_slice(&self.number_low.to_le_bytes());
+        bytes[164..168].copy_from_slice(&self.number_end.to_le_bytes());
+        bytes[168..192].copy_from_slice(&self.reserved);
         bytes
     }
 }
