@@ -108,14 +108,46 @@ fn braces(text: &str) -> String {
     out
 }
 
+/// A class holds what `regex-syntax` takes for a class within or for an operator of sets, and PCRE2 for bytes.
+fn has_odd_class(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (mut at, mut class) = (0, false);
+    while let Some(&byte) = bytes.get(at) {
+        let next = bytes.get(at + 1).copied();
+        match byte {
+            b'\\' => at += 1,
+            b'[' if !class => {
+                class = true;
+                at += usize::from(next == Some(b'^'));
+                // One that comes first is a byte.
+                at += usize::from(bytes.get(at + 1) == Some(&b']'));
+            }
+            b']' => class = false,
+            b'[' if next != Some(b':') => return true,
+            b'&' | b'-' | b'~' if class && next == Some(byte) => return true,
+            // To the end of the named class.
+            b'[' => match text.get(at..).and_then(|rest| rest.find(":]")) {
+                Some(end) => at += end + 1,
+                None => return true,
+            },
+            _ => {}
+        }
+        at += 1;
+    }
+    false
+}
+
 fn read(text: &str, p: &Pcre) -> Option<Hir> {
     if !text.is_ascii() {
         return None;
     }
-    for other in ["(*", "(?#", "(?<", "(?>", "(?=", "(?!", "(?|", "(?P", "(?R", "(?(", "(?x", "&&", "--", "~~", "{,"] {
+    for other in ["(*", "(?#", "(?<", "(?>", "(?=", "(?!", "(?|", "(?P", "(?R", "(?(", "(?x", "{,"] {
         if text.contains(other) {
             return None;
         }
+    }
+    if has_odd_class(text) {
+        return None;
     }
     // Inline options may change how the text itself is read.
     let options = text.split("(?").skip(1).filter_map(|rest| rest.split([')', ':']).next());
@@ -478,5 +510,11 @@ mod tests {
         assert_eq!(of(r"{abc{d}"), ["{abc{d}"], "braces that are no quantifiers");
         assert_eq!(of(r"\{ab{2}c"), ["{abbc"]);
         assert_eq!(of(r"a\\hbcd"), ["a\\hbcd"], "a backslash, no class");
+        assert_eq!(of(r" -- "), [" -- "], "an operator of sets in a class only");
+        assert_eq!(of(r"ab--[]^-]cd"), ["ab--#cd"]);
+        for odd in [r"abcd[a--b]", r"abcd[]--b]", r"abcd[a&&b]", r"abcd[x[ab]y]", r"abcd[[:alpha:]~~b]"] {
+            assert!(of(odd).is_empty(), "{odd}");
+        }
+        assert!(!of(r"abcd[[:digit:]_]efgh").is_empty(), "a named class");
     }
 }
