@@ -291,7 +291,6 @@ pub fn app_layer_holds(
     })
 }
 
-/// Neither a protocol nor its negation holds before detection has decided.
 /// What a mode of `app-layer-protocol` means; one answer suffices.
 fn detections(mode: ProtocolMode, context: &Context<'_>) -> [Detection; 2] {
     let Some(flow) = context.flow else { return [Detection::Unknown; 2] };
@@ -305,6 +304,7 @@ fn detections(mode: ProtocolMode, context: &Context<'_>) -> [Detection; 2] {
     }
 }
 
+/// Neither a protocol nor its negation holds before detection has decided.
 fn flow_protocol(detection: Option<Detection>, wanted: Option<AppProtocol>, negated: bool) -> bool {
     let holds = match (wanted, detection.unwrap_or(Detection::Unknown)) {
         (_, Detection::Unknown) => return false,
