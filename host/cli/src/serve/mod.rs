@@ -5,6 +5,7 @@
 //! One thread: frames come between messages. Invariants: one client at a time, others are told so; a client that says
 //! nothing, half a message or nonsense stops neither frames nor the next client; nothing is left of a client that has gone.
 
+mod order;
 mod player;
 mod ports;
 
