@@ -108,7 +108,8 @@ fn fold_price(form: Form, window: &[u8], directions: u8) -> f64 {
 fn verbatim(form: Form, window: &[u8]) -> bool {
     match form {
         // A backslash of the path is a slash by then; in the query it may stand, but the two cannot be told apart.
-        // Control bytes can only come from escapes (they end the line or are refused), white space ends the target, or is one of the forms of [`joint::space_of_target`].
+        // Control bytes can only come from escapes (they end the line or are refused); white space ends the target, or is
+        // within it ([`joint::space_of_target`]).
         Form::Uri => !window.iter().any(|&b| matches!(b, b'\\' | b'#' | b'%') || b <= 0x20 || b >= 0x7f),
         Form::Raw => !window.iter().any(|&b| matches!(b, b'\r' | b'\n')),
         Form::Value => {
