@@ -108,7 +108,8 @@ fn fold_price(form: Form, window: &[u8], directions: u8) -> f64 {
 fn verbatim(form: Form, window: &[u8]) -> bool {
     match form {
         // A backslash of the path is a slash by then; in the query it may stand, but the two cannot be told apart.
-        // Control bytes can only come from escapes (they end the line or are refused), white space ends the target.
+        // Control bytes can only come from escapes (they end the line or are refused); white space ends the target, or is
+        // within it ([`joint::space_of_target`]).
         Form::Uri => !window.iter().any(|&b| matches!(b, b'\\' | b'#' | b'%') || b <= 0x20 || b >= 0x7f),
         Form::Raw => !window.iter().any(|&b| matches!(b, b'\r' | b'\n')),
         Form::Value => {
@@ -493,9 +494,12 @@ fn at_joints(form: Form, run: &BufferMatch, p: &chain::Placed<'_>, exact: bool, 
                     offer(windows, guards, escapes_of(three), price)
                 }));
             }
-            out.extend(joint::space_of_target(bytes, exact).map(|windows| {
-                // Escapes of ASCII are among the windows; what best fit makes of other characters is not.
-                let escapes = escapes_of(bytes).into_iter().filter(|byte| !byte.is_ascii()).collect();
+            out.extend(joint::space_of_target(bytes, exact).map(|(windows, beside)| {
+                // Escapes of ASCII are among the windows, but for the bytes beside a space that is none; what best fit makes of
+                // other characters is not.
+                let beside = escapes_of(&beside);
+                let escapes =
+                    escapes_of(bytes).into_iter().filter(|byte| !byte.is_ascii() || beside.contains(byte)).collect();
                 offer(windows, vec![Guard::UriPercentEscape, Guard::UriPercentOdd, Guard::UriHighByte], escapes, 1e-4)
             }));
         }

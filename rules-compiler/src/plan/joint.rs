@@ -170,13 +170,18 @@ pub fn target_end(content: &[u8], exact: bool) -> Option<Vec<Fragment>> {
     fragments(WHITE.iter().map(|behind| [three, &[*behind]].concat()), |i| exact && i < 3)
 }
 
-/// A space within a request target can only be an escape: the byte before it (plain or escaped), and the escape.
-pub fn space_of_target(content: &[u8], exact: bool) -> Option<Vec<Fragment>> {
+/// A space within a request target is an escape behind the byte before it (plain or escaped), or it is there, and its
+/// neighbours beside it: four bytes that hold it, of which the others must not be escaped, and these others.
+pub fn space_of_target(content: &[u8], exact: bool) -> Option<(Vec<Fragment>, Vec<u8>)> {
     let at = content.iter().position(|b| *b == b' ').filter(|at| *at > 0)?;
-    let before = *content.get(at - 1)?;
-    if !before.is_ascii_graphic() || matches!(before, b'/' | b'\\' | b'.' | b'%' | b'#' | b'?') {
-        return None;
-    }
+    let certain = |b: &u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'\\' | b'.' | b'%' | b'#' | b'?');
+    let before = *content.get(at - 1).filter(|b| certain(b))?;
+    let (own, plain_space) = [2, 1, 3].into_iter().find_map(|behind| {
+        let start = at.checked_sub(behind)?;
+        let own = content.get(start..start + 4)?;
+        let others = own.iter().enumerate().filter(|(n, _)| *n != behind).all(|(_, b)| certain(b));
+        others.then(|| Some((own, Fragment::masked(own, |i| exact && i != behind)?))).flatten()
+    })?;
     let plain = Fragment::masked(&[before, b'%', b'2', b'0'], |i| exact && i == 0)?;
     let mut forms = vec![plain];
     // Either case of a letter is as good: the rule may compare without it.
@@ -185,7 +190,8 @@ pub fn space_of_target(content: &[u8], exact: bool) -> Option<Vec<Fragment>> {
         forms.extend(Fragment::new(hex.as_bytes(), false));
     }
     forms.dedup();
-    Some(forms)
+    forms.push(plain_space);
+    Some((forms, own.iter().copied().filter(|b| *b != b' ').collect()))
 }
 
 #[cfg(test)]
@@ -238,10 +244,12 @@ mod tests {
         assert!(host_end(b".tw").unwrap().iter().any(|w| w.matches(b".TW:80")));
         assert!(host_end(b"a]").is_none());
         assert!(target_end(b".so", true).unwrap().iter().any(|w| w.matches(b".so HTTP")));
-        let spaces = space_of_target(b"() {", true).unwrap();
-        for wire in [&b")%20{"[..], b"29%20{"] {
+        let (spaces, beside) = space_of_target(b"() {", true).unwrap();
+        for wire in [&b")%20{"[..], b"29%20{", b"() {"] {
             assert!(spaces.iter().any(|w| w.matches(wire)));
         }
+        assert_eq!(beside, b"(){");
+        assert!(space_of_target(b"a b", true).is_none(), "too short to be told by what stands beside the space");
         assert!(space_of_target(b"/ x", true).is_none() && space_of_target(b" x", true).is_none());
     }
 }

@@ -83,7 +83,7 @@ pub fn only_http(rule: &Rule) -> bool {
 pub fn certain(form: Form, bytes: &[u8]) -> bool {
     let has = |test: fn(&u8) -> bool| bytes.iter().any(test);
     match form {
-        // Separators, fragments, escapes, white space and control bytes come from normalisation, or end the target.
+        // Separators, fragments, escapes, white space and control bytes come from normalisation, or end the target (spaces may stand in it).
         Form::Target => !has(|b| matches!(b, b'\\' | b'#' | b'%') || *b <= b' ' || *b >= 0x7f),
         Form::Raw => !has(|b| matches!(b, b'\r' | b'\n')),
         // Repeated fields are joined by a comma and a space.

@@ -56,7 +56,7 @@ pub fn joints(form: Form, run: &BufferMatch, p: &Placed<'_>, directions: u8) -> 
     let cells = p.strip(run.buffer == Buffer::HttpHost).cells;
     match form {
         Form::Target => {
-            let mut out: Vec<Witness> = escaped_space(&cells).into_iter().collect();
+            let mut out: Vec<Witness> = [1, 2, 3].into_iter().filter_map(|behind| space(&cells, behind)).collect();
             out.extend(ends.then(|| target_end(&cells, run.buffer)).flatten());
             out
         }
@@ -97,12 +97,17 @@ fn target_end(cells: &[Cell], buffer: Buffer) -> Option<Witness> {
     Some(out)
 }
 
-/// A target ends at its first space, so that one within it was escaped. The byte before it is one that only an escape
-/// or itself can be: nothing that segments are joined at.
-fn escaped_space(cells: &[Cell]) -> Option<Witness> {
+/// A space within a target was escaped, or stands there, in four cells of which it is the one at `behind`; the others are
+/// then themselves, or escaped. These and the byte before it are such that only an escape or themselves can be: nothing
+/// that segments are joined at.
+fn space(cells: &[Cell], behind: usize) -> Option<Witness> {
     let at = cells.iter().position(|c| c.byte == b' ').filter(|at| *at > 0)?;
-    let before = *cells.get(at - 1)?;
-    if !before.byte.is_ascii_graphic() || b"/\\.%#?".contains(&before.byte) {
+    let only_itself = |c: &Cell| c.byte.is_ascii_graphic() && !b"/\\.%#?".contains(&c.byte);
+    let before = *cells.get(at - 1).filter(|c| only_itself(c))?;
+    let start = at.checked_sub(behind)?;
+    let own = cells.get(start..start + 4)?;
+    let beside: Vec<Cell> = own.iter().enumerate().filter(|(n, _)| *n != behind).map(|(_, c)| *c).collect();
+    if !beside.iter().all(only_itself) {
         return None;
     }
     let escape = |digits: [u8; 2]| [b'%', digits[0], digits[1]].map(loose);
@@ -117,6 +122,10 @@ fn escaped_space(cells: &[Cell]) -> Option<Witness> {
     let both = [bytes_of(&[before]), b" ".to_vec()].concat();
     let (guards, mut escapes) = hiding(Form::Target, Buffer::HttpUri, &both);
     (escapes[0], escapes[1]) = (0, 0);
+    let (more, others) = hiding(Form::Target, Buffer::HttpUri, &bytes_of(&beside));
+    escapes.iter_mut().zip(others).for_each(|(all, own)| *all |= own);
+    let guards = guards | more;
+    texts.push(own.to_vec());
     let mut out = of(texts, guards)?;
     out.escapes = escapes;
     Some(out)

@@ -228,7 +228,7 @@ fn terminal() {
         ],
     );
     let bytes = |name: &str| named(&all, name);
-    assert_eq!(bytes("telnet.ctl"), ["\u{fffd}\u{fffd}", "\u{fffd}\u{fffd}", "\u{fffd}\u{fffd}\u{3}", "\u{fffd}\u{fffd}\u{3}", "\u{fffd}\u{fffd}\u{18}\0term"]);
+    assert_eq!(bytes("telnet.ctl"), ["\u{fffd}\u{fffd}", "\u{fffd}\u{fffd}", "\u{fffd}\u{fffd}\u{18}\0term", "\u{fffd}\u{fffd}\u{3}", "\u{fffd}\u{fffd}\u{3}"]);
     let text = ["\r\nPassword: ", "$ ls\n", "Last login: today\r\n", "Welcome\r\nlogin: ", "ro\u{fffd}\u{fffd}\u{1}ot\r\n", "secret\n"];
     assert_eq!(bytes("telnet.data"), text);
     assert_eq!(bytes("telnet.pdu").len(), 11);

@@ -272,7 +272,7 @@ pub struct RequestLine<'a> {
     pub method: &'a [u8],
     /// Target; none: only a method was there.
     pub target: Option<&'a [u8]>,
-    /// Everything behind the target.
+    /// The word behind the target.
     pub protocol: &'a [u8],
     /// White space before the method.
     pub leading_space: bool,
@@ -306,8 +306,9 @@ pub fn request_line(line: &[u8]) -> RequestLine<'_> {
         Some(at) => (rest[..at].trim_spaces(), rest[at..].trim_spaces()),
         None => (rest, &[][..]),
     };
-    let (mut target, mut protocol) = split(rest.iter().position(|b| *b == b' '));
-    if target.iter().any(|b| is_space(*b)) {
+    // The last word is the protocol: a target may hold spaces, as servers take it.
+    let (mut target, mut protocol) = split(rest.iter().rposition(|b| *b == b' '));
+    if target.iter().any(|b| *b != b' ' && is_space(*b)) {
         parsed.odd_target_delimiter = true;
         if target.len() == rest.len() {
             (target, protocol) = split(rest.iter().position(|b| is_space(*b)));
@@ -387,8 +388,17 @@ mod tests {
         let l = request_line(b"  GET \t /x\tHTTP/1.1");
         assert!(l.leading_space && l.odd_method_delimiter && l.odd_target_delimiter);
         assert_eq!((l.method, l.target, l.protocol), (&b"GET"[..], Some(&b"/x"[..]), &b"HTTP/1.1"[..]));
-        let l = request_line(b"GET /a b HTTP/1.1");
-        assert_eq!((l.target, l.protocol), (Some(&b"/a"[..]), &b"b HTTP/1.1"[..]));
+        for (line, target, protocol) in [
+            ("GET /a b HTTP/1.1", "/a b", "HTTP/1.1"),
+            ("GET  /a  b HTTP/1.1 ", "/a  b", "HTTP/1.1"),
+            ("GET /a HTTP/1.1 b", "/a HTTP/1.1", "b"),
+            ("GET /a\tb HTTP/1.1", "/a\tb", "HTTP/1.1"),
+            ("GET /a b", "/a", "b"),
+        ] {
+            let l = request_line(line.as_bytes());
+            assert_eq!((l.target, l.protocol), (Some(target.as_bytes()), protocol.as_bytes()), "{line}");
+            assert_eq!(l.odd_target_delimiter, line.contains('\t'), "{line}");
+        }
         assert_eq!(request_line(b"GET").target, None);
         assert_eq!(request_line(b"").method, b"");
     }
