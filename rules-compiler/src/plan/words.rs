@@ -234,10 +234,16 @@ fn choice(shown: String, records: &[Record], guards: &[Guard]) -> Choice {
 /// Contents of two and three bytes that are rare in all traffic: what is loaded is raised for all rules.
 fn words(run: &BufferMatch, builder: &Builder<'_>) -> Vec<(Fact, String)> {
     let contents = chain::place(&run.matches).into_iter().map(|p| p.content);
-    let rare_three = |three: &[u8]| (0..KINDS).all(|kind| builder.statistics.rate_of_three_of_kind(kind, three) < RARE);
+    let rate = |kind: usize, three: &[u8]| builder.statistics.rate_of_three_of_kind(kind, three);
+    // Runs that are not among the frequent ones of a kind all have the same rate there: the least.
+    let rare_two = |kind: usize, [a, b]: [u8; 2]| {
+        let with = (0..=u8::MAX).flat_map(|x| [rate(kind, &[x, a, b]), rate(kind, &[a, b, x])]);
+        let (least, most) = with.fold((1.0f64, 0.0f64), |(least, most), rate| (least.min(rate), most.max(rate)));
+        most < RARE.max(8.0 * least)
+    };
     let rare = |bytes: &[u8]| match *bytes {
-        [a, b] => a != b && (0..=u8::MAX).all(|x| rare_three(&[x, a, b]) && rare_three(&[a, b, x])),
-        [_, _, _] => rare_three(bytes),
+        [a, b] => a != b && (0..KINDS).all(|kind| rare_two(kind, [a, b])),
+        [_, _, _] => (0..KINDS).all(|kind| rate(kind, bytes) < RARE),
         _ => false,
     };
     let short = contents.filter(|c| rare(&c.bytes));
