@@ -15,6 +15,7 @@
 use super::anchor;
 use super::chain;
 use super::class::{Class, Condition, Trigger};
+use super::cost::Statistics;
 use super::payload;
 use super::{Builder, Choice, base, handshake, is_for_itself, is_http_rule, may_be_doh, tls, weighed};
 use crate::profile::{KINDS, Profile};
@@ -103,6 +104,8 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
     }
     // By rule and fact: the plan, and what it costs.
     let mut ways: Vec<(usize, Fact, Choice)> = Vec::new();
+    // Words that were looked up: they are rare, or not.
+    let mut known: BTreeMap<Fact, bool> = BTreeMap::new();
     // What each of these rules costs with the facts so far.
     let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
     for (index, (rule, choice)) in rules.iter().zip(choices.iter()).enumerate() {
@@ -122,6 +125,13 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
             continue;
         }
         for (fact, other) in found {
+            let rare = |word: u32, mask: u32| {
+                let bytes = word.to_le_bytes();
+                is_rare(bytes.get(4 - mask.count_ones() as usize / 8..).unwrap_or(&bytes), builder.statistics)
+            };
+            if matches!(fact, Fact::Word { value, mask } if !*known.entry(fact).or_insert_with(|| rare(value, mask))) {
+                continue;
+            }
             let cost = weighed(&other, estimator, builder.sets);
             if cost <= now * PART {
                 costs.insert(index, now);
@@ -193,7 +203,7 @@ fn facts(rule: &Rule, builder: &mut Builder<'_>) -> Vec<(Fact, Choice)> {
 fn of_payload(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Vec<(Fact, Choice)> {
     let packet = base::packet_only(rule);
     let placed = payload::placed(rule, run, packet);
-    let mut found: Vec<(Fact, String)> = words(run, builder);
+    let mut found: Vec<(Fact, String)> = words(run);
     let mut records = base::base_records(rule, builder.sets, base::BOTH);
     for record in &mut records {
         payload::narrow(rule, run, packet, record);
@@ -213,7 +223,7 @@ fn of_name(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Vec<(Fa
     if !builder.options.guard(Guard::TlsHandshakeSpans) {
         return Vec::new();
     }
-    let found = words(run, builder);
+    let found = words(run);
     if found.is_empty() {
         return Vec::new();
     }
@@ -231,16 +241,26 @@ fn choice(shown: String, records: &[Record], guards: &[Guard]) -> Choice {
     Choice { class: Class::Header, reason: shown, conditions, percent: Vec::new(), equals: Vec::new(), cost: 0.0 }
 }
 
-/// Contents of two and three bytes that are rare in all traffic: what is loaded is raised for all rules.
-fn words(run: &BufferMatch, builder: &Builder<'_>) -> Vec<(Fact, String)> {
-    let contents = chain::place(&run.matches).into_iter().map(|p| p.content);
-    let rare_three = |three: &[u8]| (0..KINDS).all(|kind| builder.statistics.rate_of_three_of_kind(kind, three) < RARE);
-    let rare = |bytes: &[u8]| match *bytes {
-        [a, b] => a != b && (0..=u8::MAX).all(|x| rare_three(&[x, a, b]) && rare_three(&[a, b, x])),
-        [_, _, _] => rare_three(bytes),
-        _ => false,
+/// The bytes are rare in all traffic: what is loaded is raised for all rules.
+fn is_rare(bytes: &[u8], statistics: &Statistics) -> bool {
+    let rate = |kind: usize, three: &[u8]| statistics.rate_of_three_of_kind(kind, three);
+    // Runs that are not among the frequent ones of a kind all have the same rate there: the least.
+    let rare_two = |kind: usize, [a, b]: [u8; 2]| {
+        let with = (0..=u8::MAX).flat_map(|x| [rate(kind, &[x, a, b]), rate(kind, &[a, b, x])]);
+        let (least, most) = with.fold((1.0f64, 0.0f64), |(least, most), rate| (least.min(rate), most.max(rate)));
+        most < RARE.max(8.0 * least)
     };
-    let short = contents.filter(|c| rare(&c.bytes));
+    match *bytes {
+        [a, b] => a != b && (0..KINDS).all(|kind| rare_two(kind, [a, b])),
+        [_, _, _] => (0..KINDS).all(|kind| rate(kind, bytes) < RARE),
+        _ => false,
+    }
+}
+
+/// Contents of two and three bytes.
+fn words(run: &BufferMatch) -> Vec<(Fact, String)> {
+    let contents = chain::place(&run.matches).into_iter().map(|p| p.content);
+    let short = contents.filter(|c| (2..=3).contains(&c.bytes.len()));
     short
         .map(|content| {
             let word = |byte: &dyn Fn(u8) -> u8| {
