@@ -92,7 +92,7 @@ module weir_verdict_stage
       VERDICT: begin
         verdict_o.valid = !sent_q && beats;
         verdict_o.slot = f_q.slot;
-        verdict_o.beat.op = VERDICT_FRAME;
+        verdict_o.beat.op = f_q.cause == DROP_LONG ? VERDICT_MISS : VERDICT_FRAME;
         verdict_o.beat.created = f_q.created;
         verdict_o.beat.inspected = inspected;
         verdict_o.beat.trouble = inspected && trouble;

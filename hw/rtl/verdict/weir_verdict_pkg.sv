@@ -49,7 +49,8 @@ package weir_verdict_pkg;
     VERDICT_DIVERT   = 4'd4,
     VERDICT_FORGET   = 4'd5,
     VERDICT_BLOCK    = 4'd6,  // DROP or RESET of the whole flow
-    VERDICT_HANDOVER = 4'd7   // a record is about to be overwritten
+    VERDICT_HANDOVER = 4'd7,  // a record is about to be overwritten
+    VERDICT_MISS     = 4'd8   // a frame too long to be looked at: a hole, whatever the host has decided
   } verdict_op_e;
 
   typedef struct packed {
@@ -187,6 +188,7 @@ package weir_verdict_pkg;
         r.out.done = !i.stale;
         if (r.out.done) s.blocked = 1'b1;
       end
+      VERDICT_MISS: miss = 1'b1;
       default: begin
         // Only a record that is still in the chain matters.
         r.out.done = !i.stale && s.chain_count != '0 && i.position >= s.chain_first;

@@ -25,6 +25,8 @@ enum Op {
     Forget,
     Block,
     Handover,
+    /// A frame too long to be looked at.
+    Miss,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +117,7 @@ fn step(v: &mut VerdictState, b: &Beat) -> Out {
                 }
             } as u8;
         }
+        Op::Miss => v.miss(b.number),
         Op::Release => out.done = live && v.release(b.bound),
         Op::Settle if live => {
             let chain = v.chain();
@@ -198,11 +201,13 @@ fn traffic(r: &mut Random, slots: u64, count: usize) -> Vec<Beat> {
             let slot = r.below(slots) as usize;
             let op = if fresh[slot] || !r.once_in(4) {
                 Op::Frame
+            } else if r.once_in(12) {
+                Op::Miss
             } else {
                 let many = [Op::Release, Op::Release, Op::Release, Op::Settle, Op::Divert, Op::Handover, Op::Handover];
                 if r.once_in(12) { r.of(&[Op::Bypass, Op::Block, Op::Forget]) } else { r.of(&many) }
             };
-            number += u64::from(op == Op::Frame);
+            number += u64::from(matches!(op, Op::Frame | Op::Miss));
             let here = position;
             position += if op == Op::Frame { 64 * (1 + r.below(4)) } else { 0 };
             let created = std::mem::take(&mut fresh[slot]) || op == Op::Frame && r.once_in(60);
@@ -212,7 +217,7 @@ fn traffic(r: &mut Random, slots: u64, count: usize) -> Vec<Beat> {
                 slot,
                 op,
                 created,
-                stale: stale && op != Op::Frame,
+                stale: stale && !matches!(op, Op::Frame | Op::Miss),
                 keep_history: r.once_in(2),
                 scopes: r.of(&[0xff, 0xff, 0x20, 0]),
                 told_class: r.of(&[0, 0, 5, 63]),
@@ -256,10 +261,11 @@ fn random_frames_and_commands() {
                     assert_eq!(run.out_cycles[i] - run.in_cycles[i], LATENCY);
                     assert_eq!(run.in_cycles[i] - run.in_cycles[0], i as u64, "one beat per cycle");
                 }
-                if beat.op == Op::Frame {
-                    fates[usize::from(want.fate)] += 1;
-                } else {
-                    done[beat.op as usize][usize::from(want.done)] += 1;
+                match beat.op {
+                    Op::Frame => fates[usize::from(want.fate)] += 1,
+                    // Whatever the host has decided.
+                    Op::Miss => assert!(state.hole),
+                    op => done[op as usize][usize::from(want.done)] += 1,
                 }
             }
         }
