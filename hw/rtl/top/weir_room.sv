@@ -55,7 +55,9 @@ module weir_room
   logic [QUEUES-1:0][RESIDENTS_LOG2:0] head_q, tail_q;
   logic [RESIDENTS_LOG2:0] at_q;
   logic [QUEUES_LOG2-1:0] queue, recorded_queue;
-  logic [63:0] size, left, start, last, ring, margin, target;
+  logic [63:0] size, ring, end_of;
+  // Of the request, each an addition behind the one before: they stand when the pins answer.
+  logic [63:0] size_q, ring_q, margin_q, written_now_q, reach_q, start_q, last_q, ahead_q, target_q;
   logic fits, due, wanted, self_made_q, unpinned_q, lossy, waits_q, placed_q, sent_q;
   logic [31:0] handovers_q;
   resident_t resident;
@@ -66,15 +68,11 @@ module weir_room
 
   always_comb begin
     ring = config_i[queue].history_size;
-    margin = host_i[queue].history_margin == '0 ? ring >> 2 : host_i[queue].history_margin;
     size = (64'(request_q.length_of) + 64'd127) & ~64'd63;
     fits = size <= ring;
-    left = ring - (written_q[queue] & (ring - 64'd1));
-    start = size > left ? written_q[queue] + left : written_q[queue];
-    last = start + size;
-    target = last + margin > ring ? last + margin - ring : '0;
+    end_of = (written_now_q & (ring_q - 64'd1)) + size_q;  // within the ring, or behind it
     due = at_q != tail_q[queue] &&
-          (resident.position < target ||
+          (resident.position < target_q ||
            (RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q) == (RESIDENTS_LOG2 + 1)'(1 << RESIDENTS_LOG2));
     wanted = verdict_i.state.chain_count != '0 &&
              resident.position >= verdict_i.state.chain_first;
@@ -123,9 +121,22 @@ module weir_room
         life_o.slot = resident.slot;
       end
       ANSWER:
-      answer_o = '{valid: 1'b1, waits: waits_q, placed: placed_q, start: start, last: last};
+      answer_o = '{valid: 1'b1, waits: waits_q, placed: placed_q, start: start_q, last: last_q};
       default: ;
     endcase
+  end
+
+  always_ff @(posedge clk_i) begin
+    ring_q <= ring;
+    margin_q <= host_i[queue].history_margin == '0 ? ring >> 2 : host_i[queue].history_margin;
+    size_q <= size;
+    written_now_q <= written_q[queue];
+    // A record does not wrap: what does not fit into the rest of the ring begins at its start.
+    start_q <= end_of > ring_q ? (written_now_q & ~(ring_q - 64'd1)) + ring_q : written_now_q;
+    reach_q <= size_q + margin_q;
+    last_q <= start_q + size_q;
+    ahead_q <= start_q + reach_q;
+    target_q <= ahead_q > ring_q ? ahead_q - ring_q : '0;
   end
 
   always_ff @(posedge clk_i) begin
@@ -153,10 +164,10 @@ module weir_room
       end
       PINNED:
       if (pin_i.valid) begin
-        unpinned_q <= !pin_i.pinned || pin_i.lowest + ring >= last;
+        unpinned_q <= !pin_i.pinned || pin_i.lowest + ring_q >= last_q;
         if (!lossy) begin
           state_q <= COUNT;
-        end else if (pin_i.pinned && pin_i.lowest + ring < last) begin
+        end else if (pin_i.pinned && pin_i.lowest + ring_q < last_q) begin
           placed_q <= 1'b0;
           state_q  <= ANSWER;
         end else begin
@@ -181,7 +192,7 @@ module weir_room
       COUNT_PEEK:
       if (verdict_i.valid) begin
         handovers_q <= handovers_q + 32'(wanted);
-        self_made_q <= self_made_q || (wanted && resident.position + ring < last);
+        self_made_q <= self_made_q || (wanted && resident.position + ring_q < last_q);
         sent_q <= 1'b0;
         at_q <= at_q + (RESIDENTS_LOG2 + 1)'(1);
         state_q <= DECIDE;
@@ -251,7 +262,7 @@ module weir_room
       // What was just handed over may lie where the record goes.
       PINNED_AGAIN:
       if (pin_i.valid) begin
-        placed_q <= !pin_i.pinned || pin_i.lowest + ring >= last;
+        placed_q <= !pin_i.pinned || pin_i.lowest + ring_q >= last_q;
         state_q  <= ANSWER;
       end
       default: state_q <= IDLE;
@@ -269,6 +280,14 @@ module weir_room
       tail_q <= '0;
     end
   end
+
+`ifndef SYNTHESIS
+  logic [1:0] placing_q;
+  always_ff @(posedge clk_i) begin
+    placing_q <= {placing_q[0], state_q == PLACE};
+    if (!rst_i && state_q == PINNED && pin_i.valid) assert (placing_q == '0);
+  end
+`endif
 
 endmodule
 
