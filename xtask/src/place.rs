@@ -2,10 +2,9 @@
 //!
 //! Method. Each block of hw/synth/place.toml stands alone in a frame of registers: its inputs come from a shift register, its
 //! outputs are registered and joined by XOR, so that pins are few and every path runs between registers. Yosys maps it, nextpnr
-//! places and routes it once, with one seed; the clock rate is that of the routed design at the speed grade's worst corner. The
-//! whole frame path does not fit this part, so paths between blocks are not in it: no block's output is registered on the
-//! way here that is not registered there, but two blocks lie further apart than one. Results are kept in target/place under
-//! a name made of all sources, so that only what changed runs again.
+//! places and routes it once, with one seed; the clock rate is that of the routed design at the speed grade's worst
+//! corner. The whole frame path does not fit this part: a path that runs through two blocks is cut at their border here, and is
+//! longer in the whole. Results are kept in target/place under a name made of all sources, so that only what changed runs again.
 
 use crate::machine::Machine;
 use crate::yosys::Tools;
@@ -342,8 +341,9 @@ fn page(plan: &Plan, machine: &Machine, text: &str) -> String {
     format!(
         "# Place and route\n\nWritten by `cargo xtask place --publish`, {}.\n\n\
          Blocks of a narrow configuration (hw/synth/place.toml: 16 bytes per cycle, small tables) on an {}, by Yosys and nextpnr, \
-         one seed. Each stands alone between registers, which are counted with its flip-flops. The whole frame \
-         path has some four times the LUT of this part: no clock of the whole is known, nor one of any other part. What a \
+         one seed. Each stands alone between registers, which are counted with its flip-flops. The whole frame path \
+         does not fit (hardware.md, Synthesis): its clock is not known, and a path through two blocks is cut at their border here. \
+         What a \
          block reaches here says where its longest path is, not what an UltraScale+ would do.\n\n{text}",
         machine.line(),
         plan.part
