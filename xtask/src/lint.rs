@@ -105,7 +105,9 @@ pub fn run(root: &Path, arguments: &LintArguments) -> Result<bool> {
     thread::scope(|scope| {
         let count = thread::available_parallelism().map_or(1, usize::from);
         let workers: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })?;
     let failed = failed.into_inner();
     println!("{} checks of modules by {} front ends, {failed} failed", checks.len(), front_ends.len());

