@@ -1,7 +1,7 @@
 //! Protocols whose messages say their length.
 
+use super::cut::{Part, Step};
 use super::lines::{field, head, line, number};
-use super::{Part, Step};
 use crate::rfb::RfbState;
 use crate::wire::{be16, be32, le16, le32};
 use crate::{AppLayerConfig, Direction, Input, ProtocolState};

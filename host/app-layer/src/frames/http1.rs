@@ -1,6 +1,6 @@
 //! HTTP/1: requests and responses, from first line to the end of the body (RFC 9112 section 6).
 
-use super::Step;
+use super::cut::Step;
 use super::lines::{field, head, line, number};
 use std::collections::VecDeque;
 use weir_ir::Buffer;

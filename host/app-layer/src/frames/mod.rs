@@ -7,6 +7,7 @@
 //! be cut any more (a gap, a message that is none) has no further frames.
 
 mod binary;
+mod cut;
 mod http1;
 mod lines;
 mod smtp;
@@ -16,14 +17,13 @@ mod tests;
 
 use crate::json::Object;
 use crate::{AppLayerConfig, BufferState, BufferView, COMPLETE, Direction, Input, ProtocolState, Transaction};
+use cut::Cutter;
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
 
 /// Frames that wait for inspection before the parser pauses.
 pub(crate) const FRAMES_MAX: usize = 256;
-/// Longest beginning of a message that is needed to name its frames.
-const HEAD_MAX: usize = 96 * 1024;
 /// Bytes of a frame that records show.
 const SHOWN_MAX: usize = 4096;
 
@@ -37,32 +37,6 @@ const UNNUMBERED: [AppProtocol; 6] = [
     AppProtocol::Tls,
 ];
 
-/// A named range of what comes: buffer, place from the beginning of the message, length; without length to where the
-/// cutter says that it ends.
-type Part = (Buffer, usize, Option<u64>);
-
-/// What the beginning of the bytes that are not cut yet says.
-enum Step {
-    /// Not enough to tell.
-    More,
-    /// A message of so many bytes, and its frames.
-    Message(u64, Vec<Part>),
-    /// So many bytes belong to what is open.
-    Inside(u64),
-    /// So many bytes are the last ones of what is open.
-    Last(usize),
-    /// Nothing can be cut from here on.
-    Lost,
-}
-
-/// How a protocol's messages are found.
-enum Cutter {
-    Binary(binary::Binary),
-    Http1(http1::Http1),
-    Smtp(smtp::Smtp),
-    Telnet(telnet::Telnet),
-}
-
 #[derive(Default)]
 struct Side {
     /// Offset of the first byte of `head`.
@@ -71,6 +45,8 @@ struct Side {
     head: Vec<u8>,
     /// Bytes of the message that are still to come.
     left: u64,
+    /// What the other direction says next tells what the first bytes of `head` are.
+    waits: bool,
     lost: bool,
     /// The frame of the whole stream has begun.
     stream: bool,
@@ -119,18 +95,12 @@ impl Frames {
         if wanted == 0 {
             return None;
         }
-        let cutter = match protocol {
-            AppProtocol::Http1 => Cutter::Http1(http1::Http1::default()),
-            AppProtocol::Smtp => Cutter::Smtp(smtp::Smtp::default()),
-            AppProtocol::Telnet => Cutter::Telnet(telnet::Telnet::default()),
-            protocol => Cutter::Binary(binary::Binary::new(protocol, config)),
-        };
         Some(Box::new(Frames {
             protocol,
             wanted,
             datagrams,
             limit: config.body_limit,
-            cutter,
+            cutter: Cutter::new(protocol, config),
             stream: stream_of(protocol),
             sides: Default::default(),
             frames: Vec::new(),
@@ -151,10 +121,7 @@ impl Frames {
                     self.stream_bytes(direction, bytes);
                 }
                 self.push(d, bytes);
-                // What one direction says may tell what the bytes are that wait in the other.
-                for d in [d, 1 - d] {
-                    self.cut(d, transaction);
-                }
+                self.cut(d, transaction);
                 if self.datagrams {
                     let side = &mut self.sides[d];
                     side.position += side.head.len() as u64;
@@ -188,58 +155,6 @@ impl Frames {
         side.left -= now as u64;
         side.position += now as u64;
         side.head.extend_from_slice(rest);
-    }
-
-    fn cut(&mut self, d: usize, transaction: Option<u64>) {
-        let head = std::mem::take(&mut self.sides[d].head);
-        let mut at = 0;
-        while at < head.len() {
-            let rest = &head[at..];
-            let step = match &mut self.cutter {
-                Cutter::Binary(cutter) => cutter.step(d, rest, self.datagrams),
-                Cutter::Http1(cutter) => cutter.step(d, rest),
-                Cutter::Smtp(cutter) => cutter.step(d, rest),
-                Cutter::Telnet(cutter) => cutter.step(d, rest),
-            };
-            let total = match step {
-                Step::More if rest.len() < HEAD_MAX => break,
-                Step::More | Step::Lost => {
-                    self.sides[d].lost = true;
-                    self.sides[d].position += rest.len() as u64;
-                    self.lose(d);
-                    return;
-                }
-                Step::Message(total, parts) => {
-                    for (buffer, from, length) in parts {
-                        let kept = length
-                            .map_or(rest.len(), |l| from.saturating_add(usize::try_from(l).unwrap_or(usize::MAX)));
-                        // What has no end yet gets its bytes as they are passed on.
-                        let end = if length.is_none() { usize::try_from(total).unwrap_or(usize::MAX) } else { kept };
-                        let bytes = rest.get(from..end.min(rest.len())).unwrap_or(&[]);
-                        self.begin(d, buffer, from as u64, length, bytes, transaction);
-                    }
-                    total
-                }
-                Step::Inside(length) => {
-                    let now = usize::try_from(length).unwrap_or(usize::MAX).min(rest.len());
-                    self.add(d, rest.get(..now).unwrap_or(rest));
-                    length
-                }
-                Step::Last(length) => {
-                    self.add(d, rest.get(..length).unwrap_or(rest));
-                    self.end_open(d);
-                    length as u64
-                }
-            };
-            let now = usize::try_from(total).unwrap_or(usize::MAX).min(rest.len());
-            at += now;
-            let side = &mut self.sides[d];
-            side.position += now as u64;
-            side.left = total - now as u64;
-        }
-        let mut head = head;
-        head.drain(..at.min(head.len()));
-        self.sides[d].head = head;
     }
 
     fn wants(&self, buffer: Buffer) -> bool {

@@ -1,6 +1,6 @@
 //! SMTP: command lines, reply lines, and the data of mails (RFC 5321).
 
-use super::Step;
+use super::cut::Step;
 use super::lines::{line, number};
 use weir_ir::Buffer;
 
@@ -33,7 +33,7 @@ impl Smtp {
             (At::Over, _) => Step::Lost,
             (_, 1) => self.reply(bytes),
             (At::Command, _) => self.command(bytes),
-            (At::Asked | At::Tls, _) => Step::More,
+            (At::Asked | At::Tls, _) => Step::Wait,
             // A mail of nothing but its end.
             (At::Begin, _) if bytes.len() < 3 && b".\r\n".starts_with(bytes) => Step::More,
             (At::Begin, _) if bytes.starts_with(b".\r\n") => {
@@ -62,8 +62,9 @@ impl Smtp {
     }
 
     fn command(&mut self, bytes: &[u8]) -> Step {
-        let Some(length) = line(bytes) else {
-            return if bytes.len() > LINE_MAX { Step::Message(bytes.len() as u64, Vec::new()) } else { Step::More };
+        let length = match bounded(bytes) {
+            Ok(length) => length,
+            Err(step) => return step,
         };
         let text = bytes[..length].trim_ascii();
         let word = text.split(|b| *b == b' ').next().unwrap_or(&[]).to_ascii_lowercase();
@@ -82,8 +83,9 @@ impl Smtp {
     }
 
     fn reply(&mut self, bytes: &[u8]) -> Step {
-        let Some(length) = line(bytes) else {
-            return if bytes.len() > LINE_MAX { Step::Message(bytes.len() as u64, Vec::new()) } else { Step::More };
+        let length = match bounded(bytes) {
+            Ok(length) => length,
+            Err(step) => return step,
         };
         let text = &bytes[..length];
         let last = text.get(3) != Some(&b'-');
@@ -97,4 +99,10 @@ impl Smtp {
         }
         Step::Message(length as u64, vec![(Buffer::FrameSmtpResponseLine, 0, Some(length as u64))])
     }
+}
+
+/// Length of the first line; of one that is too long, a part without a frame.
+fn bounded(bytes: &[u8]) -> Result<usize, Step> {
+    let seen = bytes.get(..LINE_MAX);
+    line(seen.unwrap_or(bytes)).ok_or(seen.map_or(Step::More, |part| Step::Message(part.len() as u64, Vec::new())))
 }

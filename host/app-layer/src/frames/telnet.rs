@@ -4,7 +4,7 @@
 //! name; once the client has answered, the next one is that of the password; from then on both sides send lines. Between
 //! the two, what comes first ends the text, a line feed or a prompt.
 
-use super::Step;
+use super::cut::Step;
 use weir_ir::Buffer;
 
 const IAC: u8 = 0xff;

@@ -65,6 +65,35 @@ fn mail() {
     assert_eq!(named(&all, "smtp.response_line").len(), 6);
 }
 
+/// Mails and commands that were sent before their replies are cut reply by reply, however many replies come at once.
+#[test]
+fn what_waits_goes_on_with_each_reply() {
+    let all = any_cut(
+        AppProtocol::Smtp,
+        &[
+            (ToServer, b"DATA\r\na\r\n.\r\nDATA\r\nb\r\n.\r\nSTARTTLS\r\nDATA\r\nc\r\n.\r\nQUIT\r\n"),
+            (ToClient, b"354 go\r\n250 ok\r\n354 go\r\n250 ok\r\n454 no\r\n354 go\r\n250 ok\r\n"),
+        ],
+    );
+    assert_eq!(named(&all, "smtp.data"), ["a\r\n.\r\n", "b\r\n.\r\n", "c\r\n.\r\n"]);
+    let commands = ["DATA\r\n", "DATA\r\n", "DATA\r\n", "QUIT\r\n", "STARTTLS\r\n"];
+    assert_eq!(named(&all, "smtp.command_line"), commands);
+}
+
+/// Limits on lines and heads count bytes, not deliveries.
+#[test]
+fn what_is_too_long_is_too_long_at_once() {
+    let long = |length: usize, rest: &str| ["x".repeat(length).as_bytes(), rest.as_bytes()].concat();
+    let (command, head) = (long(20_000, "\r\nQUIT\r\n"), [b"GET / HTTP/1.1\r\nA: ", &*long(100_000, "\r\n\r\n")].concat());
+    for (protocol, said, count) in [(AppProtocol::Smtp, command, 2), (AppProtocol::Http1, head, 0)] {
+        let whole = frames(protocol, &[(ToServer, &said)], usize::MAX);
+        assert_eq!(whole.len(), count, "{protocol:?}");
+        for step in [1000, 16_384, 30_001] {
+            assert_eq!(frames(protocol, &[(ToServer, &said)], step), whole, "{protocol:?} {step}");
+        }
+    }
+}
+
 #[test]
 fn web() {
     let all = any_cut(
