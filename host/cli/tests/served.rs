@@ -183,7 +183,7 @@ fn the_socket_is_for_one_server_and_one_user() {
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
     let (code, _, error) = place.weir(&["sim", "serve", "--socket", &socket]);
     assert!(code == 2 && error.contains("another process listens"), "{code} {error}");
-    drop(UserFunction::open(&server.socket).unwrap());
+    wait_for(|| UserFunction::open(&server.socket).is_ok());
     drop(server);
     drop(UnixListener::bind(&socket).unwrap());
     let server = Server::start(&place, &[]);

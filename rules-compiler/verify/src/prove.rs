@@ -239,15 +239,18 @@ impl Tables<'_> {
     }
 
     /// A stream is of no protocol before the frame that decides: no rule on one matches before it, and the host reads what
-    /// came before with it. So undecided streams are caught where that frame is, in every class that they may get.
-    fn add_undecided(&self, cover: &mut Cover, need: &Need) {
+    /// came before with it. So undecided streams are caught where that frame is, in every class that they may get. `by`: what
+    /// `cover` is made of.
+    fn add_undecided(&self, cover: &mut Cover, need: &Need, by: By) {
         if need.transport != TCP || need.classes & 1 << CLASS_FAILED != 0 {
             return;
         }
         let (mut caught, always) = self.deciding(need);
-        // There is one such frame: what holds for it alone is not compared anew with the next.
+        // There is one such frame: what holds for it alone is not compared anew with the next, unless every frame of the class
+        // that it decides is.
         let at = |scope: Scopes| scope.0.trailing_zeros() as usize;
-        if need.scopes & Scopes::STREAM.0 != 0 {
+        let anew = by == By::Frame && need.classes & !UNKNOWN & !cover[at(Scopes::PACKET)] == 0;
+        if need.scopes & Scopes::STREAM.0 != 0 && !anew {
             caught[at(Scopes::PACKET)] &= caught[at(Scopes::STREAM)] | always[at(Scopes::PACKET)];
         }
         for (classes, deciding) in cover.iter_mut().zip(caught) {
@@ -285,7 +288,7 @@ impl Tables<'_> {
     pub fn frames(&self, need: &Need, unit: Unit, known: &Known) -> bool {
         let mut cover = Cover::default();
         self.add(&mut cover, &self.bits.header, need, unit, None, known);
-        self.add_undecided(&mut cover, need);
+        self.add_undecided(&mut cover, need, By::Frame);
         Self::enough(need, &cover, By::Frame)
     }
 
@@ -314,7 +317,7 @@ impl Tables<'_> {
         };
         let mut cover = Cover::default();
         self.add(&mut cover, &self.bits.header, &hello, Unit::Message, None, &Known::default());
-        self.add_undecided(&mut cover, &hello);
+        self.add_undecided(&mut cover, &hello, By::Frame);
         let caught = cover.get(Scopes::HANDSHAKE.0.trailing_zeros() as usize).copied().unwrap_or(0);
         if classes & !caught == 0 { Need { reverse: 0, ..*need } } else { *need }
     }
@@ -327,7 +330,7 @@ impl Tables<'_> {
             return true;
         }
         self.add(&mut cover, &self.bits.header, need, unit, None, known);
-        self.add_undecided(&mut cover, need);
+        self.add_undecided(&mut cover, need, By::Guard);
         Self::enough(need, &cover, By::Guard)
     }
 
@@ -352,7 +355,7 @@ impl Tables<'_> {
         }
         // Records that the header table makes needless are left out of lists.
         self.add(&mut cover, &self.bits.header, need, unit, None, known);
-        self.add_undecided(&mut cover, need);
+        self.add_undecided(&mut cover, need, by);
         Self::enough(need, &cover, by)
     }
 }
