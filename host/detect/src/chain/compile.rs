@@ -1,6 +1,6 @@
 //! From normalised matches to a [`Chain`].
 
-use super::{Chain, ContentElement, DatasetElement, Element, EntropyElement, MAX_ELEMENTS, MAX_VARIABLES, PcreElement, hope};
+use super::{Chain, ContentElement, DatasetElement, Element, EntropyElement, MAX_ELEMENTS, MAX_VARIABLES, PcreElement, viability};
 use crate::chain::search::Needle;
 use crate::pcre;
 use crate::program::datasets::DatasetTable;
@@ -76,7 +76,7 @@ fn element(
             chain.waits_for_end |= p.negated || sees_end(&p.pattern);
             Element::Pcre(PcreElement {
                 code: pcre::compile(p).map_err(|e| format!("pcre \"{}\": {e}", p.pattern))?,
-                lead: hope::lead(p),
+                lead: viability::lead(p),
                 negated: p.negated,
                 relative: p.relative,
                 no_limit: p.no_limit,

@@ -11,8 +11,8 @@
 pub mod compile;
 pub mod eval;
 pub mod field;
-mod hope;
 pub mod search;
+mod viability;
 
 pub use eval::{Evaluator, Limits, StreamView};
 

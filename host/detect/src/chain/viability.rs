@@ -17,22 +17,22 @@ impl Evaluator {
             return true;
         }
         self.begin_asking();
-        Hope { state: self, chain, buffer, offset, pattern }.from(0, None, false)
+        Viability { state: self, chain, buffer, offset, pattern }.from(0, None, false)
     }
 }
 
-struct Hope<'h> {
-    state: &'h mut Evaluator,
-    chain: &'h Chain,
-    buffer: &'h [u8],
+struct Viability<'v> {
+    state: &'v mut Evaluator,
+    chain: &'v Chain,
+    buffer: &'v [u8],
     offset: u64,
-    pattern: &'h [u8],
+    pattern: &'v [u8],
 }
 
 /// Places where a content may begin and must have ended, the window's first byte being 0: [low, high).
 type Range = (u64, u64);
 
-impl Hope<'_> {
+impl Viability<'_> {
     /// The elements from `index` on, behind a match that ended at `position` (none yet: what is relative counts from wherever a
     /// later window begins). `later`: something already placed needs bytes to come; without that all would be old.
     fn from(&mut self, mut index: usize, position: Option<usize>, mut later: bool) -> bool {
