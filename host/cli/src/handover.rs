@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use weir_bundle::BUNDLE_MAX;
 use weir_contract::counters::Counter;
 use weir_device::{DeviceError, Driver, PciFunction};
 use weir_management::control::{ANSWER_MAX, Answer, Command};
@@ -141,6 +142,9 @@ pub fn now() -> u64 {
 
 /// Reads the image that follows a request; `begin`: what came with its line.
 pub fn read_image(stream: &mut UnixStream, begin: Vec<u8>, length: u64) -> std::io::Result<Vec<u8>> {
+    if length > BUNDLE_MAX {
+        return Err(std::io::Error::other(format!("{length} bytes are more than tables may have ({BUNDLE_MAX})")));
+    }
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut image = begin;
     let left = length.checked_sub(image.len() as u64).ok_or(std::io::ErrorKind::InvalidData)?;
