@@ -41,9 +41,10 @@ impl Telnet {
             [IAC] | [IAC, SUBNEGOTIATION] => Step::More,
             // Up to the command that ends it, which stands for itself.
             [IAC, SUBNEGOTIATION, rest @ ..] => match memchr::memchr(IAC, rest) {
-                Some(at) => command(at + 2),
-                None if rest.len() > SUBNEGOTIATION_MAX => Step::Lost,
-                None => Step::More,
+                Some(at) if at <= SUBNEGOTIATION_MAX => command(at + 2),
+                None if rest.len() <= SUBNEGOTIATION_MAX => Step::More,
+                // However it comes.
+                _ => Step::Lost,
             },
             // WILL, WONT, DO, DONT and their option.
             [IAC, 0xfb..=0xfe, _, ..] => command(3),

@@ -70,6 +70,7 @@ protocols! {
     "app-ldap", 6, 389, Ldap, LDAP, LDAP_SEEDS;
     "app-ldap-udp", 17, 389, Ldap, LDAP, LDAP_SEEDS;
     "app-pop3", 6, 110, Pop3, POP3, POP3_SEEDS;
+    "app-telnet", 6, 23, Telnet, TELNET, TELNET_SEEDS;
     "app-websocket", 6, 80, Http1, WEBSOCKET, WEBSOCKET_SEEDS;
     "app-tftp", 17, 69, Tftp, TFTP, TFTP_SEEDS;
     "app-mdns", 17, 5353, Mdns, DNS, DNS_SEEDS;
@@ -391,6 +392,20 @@ const POP3_SEEDS: Seeds = &[&[
     (0, b"AGEAYg==\r\nSTLS\r\n"),
     (1, b"-ERR\r\n+OK begin\r\n"),
     (0, b"\x16\x03\x01\x00\x05"),
+]];
+
+const TELNET: &[&[u8]] = &[b"\xff\xfd\x18", b"\xff\xfb\x01", b"\xff\xfa\x18\x01\xff\xf0", b"\xff\xff", b"\xff\xf1", b"\xff", b"login: ", b"Password: ", b": ", b":", b"\r\n", b"\n", b"\0"];
+const TELNET_SEEDS: Seeds = &[&[
+    (1, b"\xff\xfd\x18\xff\xfd\x20"),
+    (0, b"\xff\xfb\x18\xff\xfc\x20"),
+    (1, b"\xff\xfa\x18\x01\xff\xf0"),
+    (0, b"\xff\xfa\x18\x00xterm\xff\xf0"),
+    (1, b"a host\r\nlogin: "),
+    (0, b"me\r\0"),
+    (1, b"\r\nPassword: "),
+    (0, b"secret\r\n"),
+    (1, b"Last login: never\r\n$ "),
+    (0, b"ls\r\nexit\r\n"),
 ]];
 
 const WEBSOCKET: &[&[u8]] = &[
