@@ -284,5 +284,6 @@ fn captures_with_et_open() {
     let shape = Shape { checksums: true, queues: 4, ..Shape::default() };
     let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
     println!("{} frames: {sum:?}", frames.len());
-    assert!(sum.descriptors > 100, "{sum:?}");
+    // (The better the plan, the fewer.)
+    assert!(sum.descriptors > 50, "{sum:?}");
 }
