@@ -35,6 +35,7 @@ module weir_facts
   place_t base_q, base;
   logic [BYTES-1:0][7:0] data, data_a_q;
   logic [BYTES-1:0] payload_a_q, tail_a_q, rest_a_q;
+  place_t length_a_q;             // of the payload
   always_comb begin
     base = next_first_q ? '0 : base_q + place_t'(BYTES);
     data = data_i;
@@ -73,7 +74,6 @@ module weir_facts
   // ---- three and four neighbours, and the maps of short runs
   logic [2:0][7:0] before_q;      // the three bytes before the beat, [2] the nearest
   logic [2:0] before_payload_q, before_tail_q;
-  place_t length_a_q;             // of the payload
   logic [1:0][63:0] facts, facts_b_q;                    // [0] alone, [1] behind the tail
   line_map_t [1:0][HALVES-1:0] runs, runs_b_q;
   logic valid_b_q, last_b_q;

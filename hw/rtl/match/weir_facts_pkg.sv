@@ -141,7 +141,7 @@ package weir_facts_pkg;
   function automatic logic word_ends(input words_t words, input maybe_t [3:0] b);
     logic found, same;
     found = 1'b0;
-    for (int unsigned n = 0; n < GUARD_WORDS; n++) begin
+    for (int unsigned n = 0; n < 32'(GUARD_WORDS); n++) begin
       same = words.masks[n] != '0;
       for (int unsigned k = 0; k < 4; k++) begin
         if (words.masks[n][8*k+:8] != '0 &&
