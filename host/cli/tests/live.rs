@@ -5,9 +5,8 @@ mod common;
 mod lab;
 
 use common::Place;
-use lab::ends::{PATIENCE, exchange, noise, spell};
+use lab::ends::{ATTACKS, PATIENCE, attacks_in_streams, exchange, noise, spell};
 use lab::{CLIENT, Lab, SERVER};
-use std::io::ErrorKind;
 use std::net::UdpSocket;
 use std::time::Duration;
 use weir_live::{Link, LinkConfig, Mode, Next, Offloads, QueueConfig, Wire};
@@ -22,27 +21,11 @@ fn inline<'a>(device: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 fn attacks_end_before_their_last_byte() {
     let Some(lab) = Lab::new("attacks_end_before_their_last_byte", 1500, true) else { return };
     let place = Place::empty("live-attacks");
-    place.write(
-        "t.rules",
-        r#"drop tcp any any -> any 9001 (msg:"drop"; content:"attack-here"; sid:1;)
-reject tcp any any -> any 9002 (msg:"reject"; content:"attack-here"; sid:2;)
-reject udp any any -> any 9003 (msg:"datagram"; content:"attack-here"; sid:3;)
-alert tcp any any -> any 9004 (msg:"alert"; content:"attack-here"; sid:4;)
-"#,
-    );
+    place.write("t.rules", ATTACKS);
     for device in DEVICES {
         let weir = lab.weir(&place, device, &inline(device, &[]));
         for family in 0..2 {
-            let text = b"nothing yet, then attack-here and more";
-            let until = &text[..text.iter().position(|b| *b == b'-').unwrap() + 4];
-            let [client, server] = spell(&lab, family, 9001, text);
-            assert_eq!((&*server.0, server.1), (until, Some(ErrorKind::WouldBlock)), "drop, {device}");
-            assert_eq!(client.1, Some(ErrorKind::WouldBlock), "drop, {device}");
-            let [client, server] = spell(&lab, family, 9002, text);
-            assert_eq!((&*server.0, server.1), (until, Some(ErrorKind::ConnectionReset)), "reject, {device}");
-            assert_eq!(client.1, Some(ErrorKind::ConnectionReset), "reject, {device}");
-            let [_, server] = spell(&lab, family, 9004, text);
-            assert_eq!(server.0, text, "alert, {device}");
+            attacks_in_streams(&lab, family, device);
 
             let server = lab.server.within(move || {
                 let socket = UdpSocket::bind((SERVER[family], 9003)).unwrap();

@@ -5,7 +5,7 @@ mod common;
 mod lab;
 
 use common::Place;
-use lab::ends::{PATIENCE, exchange, noise, spell};
+use lab::ends::{ATTACKS, PATIENCE, attacks_in_streams, exchange, noise, spell};
 use lab::{CLIENT, Lab, SERVER};
 use rustix::process::Signal;
 use std::io::ErrorKind;
@@ -48,27 +48,11 @@ fn passes(lab: &Lab, text: &'static [u8]) -> bool {
 fn attacks_end_before_their_last_byte() {
     let Some(lab) = router("attacks_end_before_their_last_byte", false) else { return };
     let place = Place::empty("queue-attacks");
-    place.write(
-        "t.rules",
-        r#"drop tcp any any -> any 9001 (msg:"drop"; content:"attack-here"; sid:1;)
-reject tcp any any -> any 9002 (msg:"reject"; content:"attack-here"; sid:2;)
-reject udp any any -> any 9003 (msg:"datagram"; content:"attack-here"; sid:3;)
-alert tcp any any -> any 9004 (msg:"alert"; content:"attack-here"; sid:4;)
-"#,
-    );
+    place.write("t.rules", ATTACKS);
     for device in DEVICES {
         let weir = lab.weir(&place, device, &queue(device, &[]));
         for family in 0..2 {
-            let text = b"nothing yet, then attack-here and more";
-            let until = &text[..text.iter().position(|b| *b == b'-').unwrap() + 4];
-            let [client, server] = spell(&lab, family, 9001, text);
-            assert_eq!((&*server.0, server.1), (until, Some(ErrorKind::WouldBlock)), "drop, {device}");
-            assert_eq!(client.1, Some(ErrorKind::WouldBlock), "drop, {device}");
-            let [client, server] = spell(&lab, family, 9002, text);
-            assert_eq!((&*server.0, server.1), (until, Some(ErrorKind::ConnectionReset)), "reject, {device}");
-            assert_eq!(client.1, Some(ErrorKind::ConnectionReset), "reject, {device}");
-            let [_, server] = spell(&lab, family, 9004, text);
-            assert_eq!(server.0, text, "alert, {device}");
+            attacks_in_streams(&lab, family, device);
             let server = lab.server.within(move || UdpSocket::bind((SERVER[family], 9003)).unwrap()).join().unwrap();
             let client = lab.client.within(move || {
                 let socket = UdpSocket::bind((CLIENT[family], 0)).unwrap();

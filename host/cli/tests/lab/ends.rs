@@ -46,6 +46,27 @@ pub fn spell(lab: &Lab, family: usize, port: u16, text: &'static [u8]) -> [Got; 
     [client.join().unwrap(), server.join().unwrap()]
 }
 
+/// Rules for what an attack meets: a drop, a reject of a stream and of a datagram, an alert, by the server's port.
+pub const ATTACKS: &str = r#"drop tcp any any -> any 9001 (msg:"drop"; content:"attack-here"; sid:1;)
+reject tcp any any -> any 9002 (msg:"reject"; content:"attack-here"; sid:2;)
+reject udp any any -> any 9003 (msg:"datagram"; content:"attack-here"; sid:3;)
+alert tcp any any -> any 9004 (msg:"alert"; content:"attack-here"; sid:4;)
+"#;
+
+/// Attacks in streams, under [`ATTACKS`]: those that are dropped or rejected end before their last byte, the other arrives.
+pub fn attacks_in_streams(lab: &Lab, family: usize, device: &str) {
+    let text = b"nothing yet, then attack-here and more";
+    let until = &text[..text.iter().position(|b| *b == b'-').unwrap() + 4];
+    let [client, server] = spell(lab, family, 9001, text);
+    assert_eq!((&*server.0, server.1), (until, Some(ErrorKind::WouldBlock)), "drop, {device}");
+    assert_eq!(client.1, Some(ErrorKind::WouldBlock), "drop, {device}");
+    let [client, server] = spell(lab, family, 9002, text);
+    assert_eq!((&*server.0, server.1), (until, Some(ErrorKind::ConnectionReset)), "reject, {device}");
+    assert_eq!(client.1, Some(ErrorKind::ConnectionReset), "reject, {device}");
+    let [_, server] = spell(lab, family, 9004, text);
+    assert_eq!(server.0, text, "alert, {device}");
+}
+
 /// Bytes that hold nothing that repeats.
 pub fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed;
