@@ -130,6 +130,9 @@ pub fn what(name: &str, kind: Option<DeviceKind>) -> String {
 /// Counters and guard counters of one moment.
 pub type Snapshot = (Vec<(Counter, u64)>, Vec<u64>);
 
+/// What a device had counted when a run let it go, and number and time of its last frame.
+type Left = (Snapshot, (u64, u64));
+
 /// The Weir before, and what can be done only once the device is ours.
 struct Replaces {
     control: PathBuf,
@@ -230,13 +233,12 @@ impl Attached {
 
     /// Gives the device to another Weir: its tables are loaded while this one judges; then what is in flight is answered, and the
     /// device is the other's. None where it was refused. Gives what the device had counted until this one let it go, and its last frame.
-    #[allow(clippy::type_complexity)]
     fn give(
         &mut self,
         leaving: Leaving,
         runtime: &mut DeviceRuntime<Box<dyn PciFunction>>,
         sink: &mut dyn EventSink,
-    ) -> Result<Option<(Gone, Snapshot, (u64, u64))>, Failure> {
+    ) -> Result<Option<(Gone, Left)>, Failure> {
         let Some((epoch, leaving)) = leaving.load(runtime.driver()) else { return Ok(None) };
         runtime.poll(sink).or_internal()?;
         self.faults += report(runtime.driver())?;
@@ -248,7 +250,7 @@ impl Attached {
         runtime.driver().disable().or_internal()?;
         runtime.poll(sink).or_internal()?;
         let gone = leaving.give(runtime.driver(), epoch, &counted, since).or_internal()?;
-        Ok(Some((gone, counted, at)))
+        Ok(Some((gone, (counted, at))))
     }
 
     /// The end of a run that keeps its device: what that has counted, and its last frame.
@@ -258,7 +260,7 @@ impl Attached {
         epochs: &mut Epochs<'_>,
         sink: &mut dyn EventSink,
         ended: bool,
-    ) -> Result<(Snapshot, (u64, u64)), Failure> {
+    ) -> Result<Left, Failure> {
         if !ended {
             runtime.driver().disable().or_internal()?;
         }
@@ -350,12 +352,12 @@ impl Attached {
             }
         }
         let stopped = match given {
-            Some((gone, counted, at)) => {
+            Some((gone, left)) => {
                 epochs.settle(&mut runtime);
-                runtime.engine_mut().finish(at.1, sink);
+                runtime.engine_mut().finish(left.1.1, sink);
                 gone.wait();
                 eprintln!("note: another Weir has taken {} over", self.name);
-                (counted, at)
+                left
             }
             None => self.stop(&mut runtime, &mut epochs, sink, ended)?,
         };

@@ -467,7 +467,7 @@ impl FlowData {
                     let cut = || troubles.holds(Trouble::Pattern, d, delivered, REST) && evidence.is_cut(window);
                     let held = troubles.holds(Trouble::Stream, d, delivered, raw_window as u64)
                         || troubles.holds(Trouble::Tail, d, delivered, TAIL) && !has_tail
-                        || troubles.is_open(Trouble::Pattern, d) && (waits() || cut());
+                        || troubles.is_open(Trouble::Pattern, d) && (cut() || waits());
                     if held {
                         return Answer::Keep;
                     }
