@@ -141,4 +141,7 @@ fn what_cannot_be_used_is_named_with_a_remedy() {
     running.end(true);
     lab.middle.run("ip link set m0 mtu 9000");
     refused(&["--tap", "xdp:m0"], 2, &["AF_XDP takes frames of an MTU of", "ip link set m0 mtu"]);
+    lab.middle.run("ip link add q0 numrxqueues 65 type veth peer name q1");
+    lab.middle.run("ip link set q0 up");
+    refused(&["--tap", "xdp:q0"], 2, &["it has 65 receive queues", "ethtool -L q0 combined 64"]);
 }

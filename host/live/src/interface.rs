@@ -240,6 +240,11 @@ fn by_xdp_sockets(name: &str, index: i32, mtu: u32, settings: Settings) -> Resul
     if mtu as usize + HEADER > FRAME_MAX {
         return Err(LiveError::XdpFrame { interface: name.to_owned(), mtu, most: FRAME_MAX - HEADER });
     }
+    // Frames of a queue without a socket would go to the host's stack, unseen.
+    let count = sys::receive_queues(name);
+    if count > QUEUES_MAX {
+        return Err(LiveError::XdpQueues { interface: name.to_owned(), queues: count, most: QUEUES_MAX });
+    }
     let promiscuous = match settings.promiscuous {
         true => {
             let socket = sys::packet_socket().map_err(system(name, "packet socket"))?;
@@ -248,7 +253,6 @@ fn by_xdp_sockets(name: &str, index: i32, mtu: u32, settings: Settings) -> Resul
         }
         false => None,
     };
-    let count = sys::receive_queues(name).min(QUEUES_MAX);
     let (mut queues, mut egress) = (Vec::new(), None);
     for queue in 0..count as u32 {
         let (receive, send) = xdp::socket(index, queue, settings.ring / count).map_err(system_xdp(name, "AF_XDP socket"))?;

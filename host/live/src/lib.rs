@@ -95,6 +95,16 @@ pub enum LiveError {
         /// Largest that can be used.
         most: usize,
     },
+    /// More receive queues than sockets are made for.
+    #[error("interface {interface}: it has {queues} receive queues, and AF_XDP takes frames of {most} at most")]
+    XdpQueues {
+        /// Name.
+        interface: String,
+        /// Its receive queues.
+        queues: usize,
+        /// Most that can be used.
+        most: usize,
+    },
     /// AF_XDP cannot be used.
     #[error("interface {interface}: {what}: {source}")]
     Xdp {
@@ -137,6 +147,9 @@ impl LiveError {
             LiveError::Taken { .. } => "end that process, or choose another queue, in the firewall's rule and here".to_owned(),
             LiveError::XdpFrame { interface, most, .. } => {
                 format!("use AF_PACKET (leave `xdp:` out), or ip link set {interface} mtu {most}")
+            }
+            LiveError::XdpQueues { interface, most, .. } => {
+                format!("use AF_PACKET (leave `xdp:` out), or ethtool -L {interface} combined {most}")
             }
             LiveError::Xdp { source, interface, .. } => match source.raw_os_error() {
                 Some(libc::EBUSY) => format!("another program has XDP of {interface} (`ip link show {interface}`): take it off, or leave `xdp:` out"),

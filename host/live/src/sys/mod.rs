@@ -30,6 +30,9 @@ const SOL_PACKET: i32 = 263;
 const MEMBERSHIP_PROMISCUOUS: u16 = 1;
 const ETH_P_ALL: u16 = 3;
 
+/// ETHTOOL_GCHANNELS of the kernel's `ethtool.h`.
+const GET_CHANNELS: u32 = 0x3c;
+
 /// Commands of the ethtool ioctl that take one number, from the kernel's `ethtool.h`: get, set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Feature(pub u32, pub u32);
@@ -228,8 +231,14 @@ pub fn hardware(name: &str) -> io::Result<u16> {
     Ok(request.first() as u16)
 }
 
-/// How many queues an interface receives by.
+/// How many queues an interface receives by. (What `/sys` shows may be another network namespace's.)
 pub fn receive_queues(name: &str) -> usize {
+    // struct ethtool_channels: the command, four maxima, then how many there are: receive, transmit, other, combined.
+    if let Ok([.., receive, _, _, combined]) = ethtool(name, [GET_CHANNELS, 0, 0, 0, 0, 0, 0, 0, 0])
+        && receive.saturating_add(combined) > 0
+    {
+        return receive.saturating_add(combined) as usize;
+    }
     let all = std::fs::read_dir(format!("/sys/class/net/{name}/queues")).into_iter().flatten().flatten();
     all.filter(|entry| entry.file_name().to_string_lossy().starts_with("rx-")).count().max(1)
 }
@@ -262,21 +271,21 @@ pub fn names() -> Vec<String> {
     names
 }
 
-fn ethtool(name: &str, command: u32, value: u32) -> io::Result<u32> {
-    // struct ethtool_value
-    let mut data = [command, value];
+/// A command and what it takes, as many numbers as its structure has; gives them as the kernel left them.
+fn ethtool<const N: usize>(name: &str, mut data: [u32; N]) -> io::Result<[u32; N]> {
     let mut request = Request::of(name)?;
     request.value[0] = (&raw mut data).expose_provenance() as u64;
     request.ask(libc::SIOCETHTOOL as u64)?;
-    Ok(data[1])
+    Ok(data)
 }
 
 /// Value of a feature; none where the interface does not have it.
 pub fn feature(name: &str, feature: Feature) -> Option<u32> {
-    ethtool(name, feature.0, 0).ok()
+    // struct ethtool_value
+    ethtool(name, [feature.0, 0]).ok().map(|[_, value]| value)
 }
 
 /// Sets a feature.
 pub fn set_feature(name: &str, feature: Feature, value: u32) -> io::Result<()> {
-    ethtool(name, feature.1, value).map(|_| ())
+    ethtool(name, [feature.1, value]).map(|_| ())
 }
