@@ -28,4 +28,4 @@ pub mod watchdog;
 
 pub use counters::Violation;
 pub use function::{SimConfig, Simulator};
-pub use pipeline::{Frame, Judging, Offer, TransmitSink, Transmitted, Watcher};
+pub use pipeline::{Frame, Judging, Led, Offer, TransmitSink, Transmitted, Watcher};

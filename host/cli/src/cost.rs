@@ -113,7 +113,7 @@ pub fn of_rule(conditions: &[Condition], askers: &Askers, estimator: &Estimator,
 impl Costs {
     /// Of planned rules.
     pub fn new(tables: &Tables, planning: &Planning) -> Self {
-        let estimator = planning.estimator();
+        let estimator = planning.estimator_of(tables);
         let askers = Askers::new(tables);
         let rules = tables.plan.rules.iter().map(|planned| {
             let (own, alone) = of_rule(&planned.conditions, &askers, &estimator, tables);

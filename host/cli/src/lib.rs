@@ -22,6 +22,7 @@ mod handover;
 mod example;
 pub mod exit;
 pub mod live;
+pub mod measured;
 mod out;
 pub mod pipeline;
 pub mod planning;

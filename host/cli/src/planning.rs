@@ -21,7 +21,7 @@ use weir_rules::plan::{Options, candidates};
 use weir_rules::profile::estimate::{Estimator, Expected};
 use weir_rules::profile::learn::{Learner, Seen};
 use weir_rules::profile::{Measured, Part, Profile, ProfileError, is_profile};
-use weir_sim::Judging;
+use weir_sim::{Judging, Watcher};
 
 /// How rules are planned.
 #[derive(Debug, Clone, Default)]
@@ -83,9 +83,14 @@ impl Planning {
         Estimator::new(profile, Statistics::new(self.profile.clone()))
     }
 
+    /// The same of these tables, with the words that they load.
+    pub fn estimator_of(&self, tables: &Tables) -> Estimator {
+        self.estimator().with_words(tables.plan.words.rates)
+    }
+
     /// What tables are expected to send to the host.
     pub fn expected(&self, tables: &Tables) -> Expected {
-        self.estimator().tables(&tables.image.tables, &tables.plan.sets)
+        self.estimator_of(tables).tables(&tables.image.tables, &tables.plan.sets)
     }
 }
 
@@ -110,6 +115,19 @@ fn decode(path: &Path) -> Result<Profile, Failure> {
             remedy: Some(remedy.to_owned()),
         }
     })
+}
+
+fn seen<'a>(judging: &Judging<'a>) -> Seen<'a> {
+    Seen {
+        facts: judging.facts,
+        ends: judging.ends.map(|(a, b)| (ip(a), ip(b))),
+        ports: judging.ports,
+        guards: judging.guards,
+        tail: judging.tail,
+        payload: judging.payload,
+        parameters: judging.parameters,
+        length: u32::try_from(judging.length).unwrap_or(u32::MAX),
+    }
 }
 
 fn ip(address: Address) -> IpAddr {
@@ -139,7 +157,9 @@ pub fn learn(
         bar.inc(1);
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut tick = |tick: Tick| bar.set_message(format!("{file}: {} packets", group(tick.frames)));
-        match run(loaded, &tables, config, path, &learner, &mut tick) {
+        let told = Rc::clone(&learner);
+        let watcher = Box::new(move |judging: &Judging<'_>| told.borrow_mut().frame(&seen(judging)));
+        match watched(loaded, &tables, config, path, watcher, &mut tick) {
             Ok(totals) => {
                 learner.borrow_mut().capture();
                 sum.add(&totals);
@@ -165,7 +185,8 @@ pub fn learn(
     let mut profile = learner.into_inner().finish(source, crate::bundle::now(), sum.measured());
     // What would have been expected of these tables, so that it can be corrected by what came.
     let shared = Arc::new(profile.clone());
-    let estimator = Estimator::new(Arc::clone(&shared), Statistics::new(Some(shared)));
+    let statistics = Statistics::new(Some(Arc::clone(&shared)));
+    let estimator = Estimator::new(shared, statistics).with_words(tables.plan.words.rates);
     profile.head.measured.expected = estimator.tables(&tables.image.tables, &tables.plan.sets).by_sample;
     profile.digest = Profile::decode(&profile.encode()).or_internal()?.digest;
     if !quiet {
@@ -183,30 +204,19 @@ pub fn learn(
     Ok(profile)
 }
 
-fn run(
+/// Runs a capture behind the simulated device, whose every judged frame the watcher is told of.
+pub fn watched(
     loaded: &Loaded,
     tables: &Tables,
     config: &Config,
     path: &Path,
-    learner: &Rc<RefCell<Learner>>,
+    watcher: Watcher,
     tick: &mut dyn FnMut(Tick),
 ) -> Result<RunTotals, Failure> {
     let open = || Source::open(path);
     let validate = pipeline::validates_checksums(config, &open)?;
     let model = device::simulator(config);
-    let told = Rc::clone(learner);
-    model.on_judge(Some(Box::new(move |judging: &Judging<'_>| {
-        told.borrow_mut().frame(&Seen {
-            facts: judging.facts,
-            ends: judging.ends.map(|(a, b)| (ip(a), ip(b))),
-            ports: judging.ports,
-            guards: judging.guards,
-            tail: judging.tail,
-            payload: judging.payload,
-            parameters: judging.parameters,
-            length: u32::try_from(judging.length).unwrap_or(u32::MAX),
-        });
-    })));
+    model.on_judge(Some(watcher));
     let stop = AtomicBool::new(false);
     let mut control = RunControl::new(&stop, tick);
     let totals = Behind { loaded, tables, config, validate }.run_on(&model, &mut open()?, &mut NullSink, &mut control);

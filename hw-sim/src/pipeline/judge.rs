@@ -1,7 +1,7 @@
 //! Literals, guards and the header table against the records.
 
 use super::lookup::{Staged, first};
-use super::{Judging, Pipeline, Taken};
+use super::{Judging, Led, Pipeline, Taken};
 use crate::flow::HeaderMemo;
 use crate::parse::Parsed;
 use crate::tables::Tables;
@@ -47,6 +47,7 @@ impl Pipeline {
         staged: &mut Staged,
     ) -> Judged {
         let mut judged = Judged::default();
+        self.held.clear();
         let keyed = taken.key.is_some();
         let payload = taken.data.get(parsed.payload.0..parsed.payload.1).filter(|_| keyed).unwrap_or(&[]);
         let frame = self.facts(tables, epoch, parsed, staged, payload);
@@ -84,6 +85,9 @@ impl Pipeline {
                 if let Some(scopes) = self.header.record_holds(tables, list, *id, &frame, None) {
                     judged.add(*id, scopes);
                     judged.guards |= 1 << n;
+                    if self.watcher.is_some() {
+                        self.held.push((*id, Led::Guard(n as u8)));
+                    }
                 }
             }
         }
@@ -91,7 +95,13 @@ impl Pipeline {
             self.counters.count(Counter::FramesGuard);
         }
         let before = judged.held;
-        self.header.holding(tables, list, &frame, |id, scopes| judged.add(id, scopes));
+        let (held, watched) = (&mut self.held, self.watcher.is_some());
+        self.header.holding(tables, list, &frame, |id, scopes| {
+            judged.add(id, scopes);
+            if watched {
+                held.push((id, Led::Header));
+            }
+        });
         if judged.held > before {
             self.counters.count(Counter::FramesHeader);
         }
@@ -107,6 +117,8 @@ impl Pipeline {
                 payload,
                 parameters: &tables.parameters,
                 length: taken.data.len(),
+                diverted: staged.slot.and_then(|slot| self.flows.get(slot)).is_some_and(|entry| entry.verdict.sticky),
+                held: &self.held,
             });
         }
         judged
@@ -178,6 +190,9 @@ impl Pipeline {
                 let at = Some(Hit { position: hit.position });
                 if let Some(scopes) = self.header.record_holds(tables, list, *id, frame, at) {
                     judged.add(*id, scopes);
+                    if self.watcher.is_some() {
+                        self.held.push((*id, Led::Fragment(hit.position)));
+                    }
                 }
             }
         }

@@ -99,6 +99,17 @@ pub enum Transmitted<'a> {
     Withheld(u64),
 }
 
+/// What led to a record that held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Led {
+    /// The header table: it is asked of every frame.
+    Header,
+    /// A guard, by number.
+    Guard(u8),
+    /// A fragment, whose first byte lies there, counted from the payload's start (negative: in the tail).
+    Fragment(i32),
+}
+
 /// A frame, as it was judged: for those who want to know what traffic looks like to the device.
 #[derive(Debug, Clone, Copy)]
 pub struct Judging<'a> {
@@ -118,6 +129,10 @@ pub struct Judging<'a> {
     pub parameters: &'a GuardParameters,
     /// Captured bytes.
     pub length: usize,
+    /// Its flow is diverted already, whatever holds.
+    pub diverted: bool,
+    /// Records that held, and what led to each.
+    pub held: &'a [(u32, Led)],
 }
 
 /// Is told of every frame that is judged.
@@ -156,6 +171,8 @@ pub struct Pipeline {
     pub sink: Option<TransmitSink>,
     /// Is told of every frame that is judged.
     pub watcher: Option<Watcher>,
+    /// For the watcher: of the frame at hand.
+    held: Vec<(u32, Led)>,
     header: HeaderCache,
     hits: Vec<Hit>,
     scratch: Scratch,
@@ -198,6 +215,7 @@ impl Pipeline {
             watchdog_changed: false,
             sink: None,
             watcher: None,
+            held: Vec::new(),
             header: HeaderCache::default(),
             hits: Vec::new(),
             scratch: Scratch::default(),

@@ -1,18 +1,17 @@
-//! What a fragment is expected to cost: built-in statistics of bytes in traffic.
+//! What a fragment is expected to cost: statistics of bytes in traffic.
 //!
-//! `statistics.bin` holds, per kind of traffic, the share of frames that contain each of the most frequent folded runs of
-//! three and of four bytes (hashed to 2^16 slots; the greater of colliding ones stays), as -8·log2; all other slots hold
-//! half of the least share kept. A window's rate is
+//! A profile ([`crate::profile`]) has, per kind of traffic, the share of frames that hold each folded pair of bytes, and each of the
+//! most frequent runs of three and of four (hashed to 2^16 slots; the greater of colliding ones stays), as -8·log2; all other
+//! slots hold half of the least share kept. A window's rate is what was counted of it, or
 //! estimated as the geometric mean of two: a chain (share of its first four bytes, times, for each further byte, the share of
-//! the four bytes that end with it over the share of their first three), and the share of its rarest four bytes. The file is made by `tools/learn-statistics.py` from captures; it only
-//! steers the choice, never soundness.
+//! the four bytes that end with it over the share of their first three), and the share of its rarest four bytes.
 //!
-//! A profile of some traffic ([`crate::profile`]) has tables of its own in the same shape, and what it counted of single windows;
-//! where it knows a kind of traffic, its rates are taken in the place of the built-in ones.
+//! The built-in statistics are a profile of the project's captures. Where another profile knows a kind of traffic, its rates are taken in
+//! the place of the built-in ones. All of it steers the choice only, never soundness.
 
 use super::class::Fragment;
 use super::sets::Sets;
-use crate::profile::{KINDS, Profile, SLOTS};
+use crate::profile::{KINDS, Profile, RUNS, SLOTS};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -41,8 +40,6 @@ pub enum Traffic {
     Any,
 }
 
-static BUILT_IN: &[u8] = include_bytes!("statistics.bin");
-
 impl Traffic {
     /// Traffic of a protocol in some directions.
     pub fn of(protocol: AppProtocol, directions: u8) -> Self {
@@ -70,6 +67,9 @@ pub struct Statistics {
     asked: Option<RefCell<HashSet<(u64, usize)>>>,
 }
 
+/// Rate of what no statistics know.
+const UNKNOWN: f64 = 1e-3;
+
 /// Most windows that are noted.
 const ASKED_MAX: usize = 1 << 22;
 
@@ -77,7 +77,7 @@ impl Statistics {
     /// Of a profile, or the built-in ones.
     pub fn new(profile: Option<Arc<Profile>>) -> Self {
         let profile = profile.filter(|p| p.has_rates());
-        let guards = profile.as_ref().map(|p| Arc::new(p.guard_rates()));
+        let guards = Some(Arc::new(profile.as_ref().unwrap_or(&Profile::built_in()).guard_rates()));
         Statistics { profile, guards, asked: None }
     }
 
@@ -104,24 +104,22 @@ impl Statistics {
 
     /// The same of one kind, by its number.
     pub fn rate_of_kind(&self, kind: usize, window: &Fragment) -> f64 {
-        let folded = window.folded();
-        let bytes = folded.get(..window.length()).unwrap_or(&folded);
-        let prior = chain(BUILT_IN, kind, bytes);
-        let learned = |p: &Arc<Profile>| p.rate(kind, window, prior, |grams| chain(grams, kind, bytes));
-        self.profile.as_ref().and_then(learned).unwrap_or(prior)
+        let prior = Profile::built_in().rate(kind, window, None);
+        let learned = self.profile.as_ref().and_then(|p| p.rate(kind, window, prior));
+        learned.or(prior).unwrap_or(UNKNOWN)
     }
 
-    /// Expected share of the traffic's frames that hold these three bytes, whatever stands beside them.
-    pub fn rate_of_three(&self, traffic: Traffic, three: &[u8]) -> f64 {
-        self.of(traffic, |kind| self.rate_of_three_of_kind(kind, three))
+    /// Expected share of the traffic's frames that hold these two or three bytes, whatever stands beside them.
+    pub fn rate_of_run(&self, traffic: Traffic, run: &[u8]) -> f64 {
+        self.of(traffic, |kind| self.rate_of_run_of_kind(kind, run))
     }
 
     /// The same of one kind, by its number.
-    pub fn rate_of_three_of_kind(&self, kind: usize, three: &[u8]) -> f64 {
-        let folded: Vec<u8> = three.iter().take(3).map(u8::to_ascii_lowercase).collect();
-        let one = |table: &[u8]| (-share(table, kind, 0, &folded) / 8.0).exp2();
-        let prior = one(BUILT_IN);
-        self.profile.as_ref().and_then(|p| p.rate_of_three(kind, prior, one)).unwrap_or(prior)
+    pub fn rate_of_run_of_kind(&self, kind: usize, run: &[u8]) -> f64 {
+        let folded: Vec<u8> = run.iter().take(3).map(u8::to_ascii_lowercase).collect();
+        let prior = Profile::built_in().rate_of_run(kind, &folded, None);
+        let learned = self.profile.as_ref().and_then(|p| p.rate_of_run(kind, &folded, prior));
+        learned.or(prior).unwrap_or(UNKNOWN)
     }
 
     /// What guards cost that a condition needs besides its window: as a profile has it, or `built_in`.
@@ -144,23 +142,26 @@ impl Statistics {
 pub(crate) fn chain(table: &[u8], kind: usize, bytes: &[u8]) -> f64 {
     let (mut total, mut least) = (0.0, 0.0f64);
     for (i, four) in bytes.windows(4).enumerate() {
-        let whole = share(table, kind, 1, four);
+        let whole = share(table, kind, four);
         least = least.max(whole);
-        total += if i == 0 { whole } else { (whole - share(table, kind, 0, &four[..3])).max(0.0) };
+        total += if i == 0 { whole } else { (whole - share(table, kind, &four[..3])).max(0.0) };
     }
     // The chain takes what follows three bytes as chance, and words for rarer than they are; the rarest four bytes are a
     // bound from above. Between the two.
     (-(total + least) / 16.0).exp2()
 }
 
-/// -8·log2 of the share of frames with this run.
-fn share(table: &[u8], kind: usize, length: usize, run: &[u8]) -> f64 {
-    let at = (kind * 2 + length) * SLOTS + slot(run);
+/// -8·log2 of the share of frames with this run of one of [`RUNS`].
+pub(crate) fn share(table: &[u8], kind: usize, run: &[u8]) -> f64 {
+    let at = (kind * RUNS.len() + run.len().saturating_sub(RUNS[0])) * SLOTS + slot(run);
     f64::from(table.get(at).copied().unwrap_or(u8::MAX))
 }
 
-/// Slot of a run: FNV-1a, folded to 16 bits.
+/// Slot of a run: a pair's own, else FNV-1a, folded to 16 bits.
 pub(crate) fn slot(run: &[u8]) -> usize {
+    if let [a, b] = run {
+        return usize::from(*a) << 8 | usize::from(*b);
+    }
     let hash = run.iter().fold(0x811c_9dc5u32, |h, &b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
     (hash ^ (hash >> 15)) as usize & (SLOTS - 1)
 }

@@ -134,7 +134,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
         for p in chain::place(&run.matches) {
             for three in p.content.bytes.windows(3).filter(|w| !w.contains(&b'.')) {
                 let fragments = payload::with_neighbour(three, false, false);
-                let rate = builder.statistics.rate_of_three(Traffic::Dns, three).max(1e-4);
+                let rate = builder.statistics.rate_of_run(Traffic::Dns, three).max(1e-4);
                 if best.as_ref().is_none_or(|b| rate < b.1) {
                     best = Some((fragments, rate));
                 }

@@ -309,7 +309,7 @@ fn best_offer(
             } else {
                 windows
             };
-            let price = builder.statistics.rate_of_three(traffic, three).max(1e-4) * if behind_head { 0.1 } else { NEIGHBOURS };
+            let price = builder.statistics.rate_of_run(traffic, three).max(1e-4) * if behind_head { 0.1 } else { NEIGHBOURS };
             let escapes = windows.first().map_or(0.0, |w| escape_cost(form, w));
             let price = price + escapes + fold_price(form, three, directions);
             if cheaper(&best, price) {

@@ -154,7 +154,7 @@ pub struct Builder<'a> {
     /// What the host looks for in streams for the rule at hand.
     pub pattern: Option<&'a [u8]>,
     /// What conditions cost, where a profile tells it.
-    pub estimator: Option<&'a Estimator>,
+    pub estimator: &'a Estimator,
 }
 
 /// A possible plan of a rule.
@@ -188,10 +188,12 @@ pub fn candidates(rules: &[Rule], options: &Options) -> std::collections::HashSe
 
 fn plan_by(rules: &[Rule], options: &Options, statistics: &Statistics) -> Plan {
     let mut sets = Sets::default();
-    let with_rates = options.profile.clone().filter(|profile| profile.has_rates());
-    let estimator = with_rates.map(|profile| Estimator::new(profile, statistics.clone()).with_prior());
+    let estimator = match options.profile.clone().filter(|profile| profile.has_rates()) {
+        Some(profile) => Estimator::new(profile, statistics.clone()).with_prior(),
+        None => Estimator::new(Profile::built_in(), statistics.clone()),
+    };
     let mut builder =
-        Builder { options, statistics, sets: &mut sets, pattern: None, estimator: estimator.as_ref() };
+        Builder { options, statistics, sets: &mut sets, pattern: None, estimator: &estimator };
     let mut out = Plan {
         rules: Vec::with_capacity(rules.len()),
         common: Vec::new(),
@@ -321,9 +323,9 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     }
     choices.retain(|c| builder.options.class(c.class));
     let mut complete = complete(rule, builder, &choices);
-    if let Some(estimator) = builder.estimator {
+    if !builder.estimator.is_empty() {
         for choice in choices.iter_mut().chain(std::iter::once(&mut complete)) {
-            choice.cost = weighed(choice, estimator, builder.sets);
+            choice.cost = weighed(choice, builder.estimator, builder.sets);
         }
     }
     match choices.into_iter().min_by(|a, b| a.cost.total_cmp(&b.cost)) {
@@ -496,8 +498,9 @@ pub fn widen(rules: &[Rule], plan: &mut Plan, index: usize) {
     let (Some(rule), Some(planned)) = (rules.get(index), plan.rules.get_mut(index)) else { return };
     let options = Options::default();
     let statistics = Statistics::default();
+    let estimator = Estimator::new(Profile::built_in(), statistics.clone());
     let mut builder =
-        Builder { options: &options, statistics: &statistics, sets: &mut plan.sets, pattern: None, estimator: None };
+        Builder { options: &options, statistics: &statistics, sets: &mut plan.sets, pattern: None, estimator: &estimator };
     let choice = complete(rule, &mut builder, &[]);
     planned.class = Class::Complete;
     planned.reason = "the device is too small for its fragment".to_owned();

@@ -254,7 +254,8 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
         if bytes.len() >= 4 {
             let run = bytes.get(..bytes.len().min(8)).filter(|w| periodic(w));
             if let Some(window) = run.and_then(|w| Fragment::new(w, exact)) {
-                let rate = 0.01 * bounded(p.range);
+                // It begins at each of its bytes: many hits of a frame, and many candidates.
+                let rate = statistics.rate(traffic, &window).max(0.01) * bounded(p.range);
                 keep(Found { range: Some(p.range), windows: vec![window], rate, shown: None });
             }
         } else if bytes.len() == 3 {
@@ -269,7 +270,7 @@ fn best_window(run: &BufferMatch, placed: &[Placed<'_>], length_max: Option<u64>
                 continue;
             };
             let windows = with_neighbour(bytes, exact, after);
-            let rate = statistics.rate_of_three(traffic, bytes).max(1e-4) * bounded(p.range);
+            let rate = statistics.rate_of_run(traffic, bytes).max(1e-4) * bounded(p.range);
             let shown = Some(format!("\"{}\" with any neighbour", super::class::printable(bytes)));
             keep(Found { range: Some(p.range.moved(start)), windows, rate, shown });
         }

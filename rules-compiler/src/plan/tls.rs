@@ -156,7 +156,7 @@ pub fn fragment(rule: &Rule, run: &BufferMatch, builder: &mut Builder<'_>) -> Op
             let text: &[u8] = if dot_prefix { p.content.bytes.strip_prefix(b".").unwrap_or(&p.content.bytes) } else { &p.content.bytes };
             for three in text.windows(3) {
                 let fragments = payload::with_neighbour(three, false, false);
-                let rate = builder.statistics.rate_of_three(Traffic::Tls, three).max(1e-4);
+                let rate = builder.statistics.rate_of_run(Traffic::Tls, three).max(1e-4);
                 if best.as_ref().is_none_or(|b| rate < b.1) {
                     best = Some((fragments, rate));
                 }

@@ -18,8 +18,7 @@ use super::class::{Class, Condition, Trigger};
 use super::cost::Statistics;
 use super::payload;
 use super::{Builder, Choice, base, handshake, is_for_itself, is_http_rule, may_be_doh, tls, weighed};
-use crate::profile::{KINDS, Profile};
-use crate::profile::estimate::Estimator;
+use crate::profile::KINDS;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_contract::constants::GUARD_WORDS;
 use weir_contract::fold::fold;
@@ -28,11 +27,15 @@ use weir_contract::layouts::{GuardParameters, Record};
 use weir_ir::{Buffer, BufferMatch, ByteBase, ByteJump, Endian, Match, Number, Rule};
 
 /// Rules that are expected to cost less than this share of frames are left as they are.
+const CHEAP: f64 = 1e-5;
+/// A fact is loaded if it saves this share of frames.
 const WORTH: f64 = 1e-4;
 /// What is loaded leaves at most this part of a rule's cost.
 const PART: f64 = 0.5;
-/// Most frames of a kind that hold a word of three bytes, or one of two with any neighbour.
-const RARE: f64 = 1e-2;
+/// Frames that hold such a number.
+const NUMBER: f64 = 1e-3;
+/// What stands beside words many rules ask for: one more pays a part.
+const BESIDE: f64 = 1.0 / 64.0;
 /// Differences between a number and the payload's length that a device is asked for.
 const NEAR: i64 = 32;
 
@@ -46,12 +49,32 @@ enum Fact {
 }
 
 /// What is loaded.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Words {
     /// Values and masks, at most [`GUARD_WORDS`].
     words: Vec<(u32, u32)>,
     /// Differences of numbers to the payload's length: the least, and the first beyond.
     number: Option<(i64, i64)>,
+    /// Shares of each kind's frames that hold one of these.
+    pub rates: [f64; KINDS],
+}
+
+/// A plan by a fact.
+struct Way {
+    rule: usize,
+    fact: Fact,
+    choice: Choice,
+    /// Shares of all frames that its records admit.
+    admitted: [f64; KINDS],
+    /// What it costs beside the fact.
+    beside: f64,
+}
+
+impl Way {
+    /// Where facts are loaded that stand in these shares of each kind's frames.
+    fn cost(&self, rates: &[f64; KINDS]) -> f64 {
+        self.beside + self.admitted.iter().zip(rates).map(|(frames, rate)| frames * rate.min(1.0)).sum::<f64>()
+    }
 }
 
 impl Words {
@@ -67,7 +90,8 @@ impl Words {
         }
     }
 
-    fn add(&mut self, fact: Fact) {
+    fn add(&mut self, fact: Fact, rates: &[f64; KINDS]) {
+        self.rates.iter_mut().zip(rates).for_each(|(sum, rate)| *sum += rate);
         match fact {
             Fact::Word { value, mask } => self.words.push((value, mask)),
             Fact::Number { low, end } => {
@@ -91,86 +115,97 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
     if !builder.options.guard(Guard::Word) || !builder.options.class(Class::Header) {
         return loaded;
     }
-    let built_in;
-    let estimator = match builder.estimator {
-        Some(estimator) => estimator,
-        None => {
-            built_in = Estimator::new(Profile::built_in(), builder.statistics.clone());
-            &built_in
-        }
-    };
+    let estimator = builder.estimator;
     if estimator.is_empty() {
         return loaded;
     }
-    // By rule and fact: the plan, and what it costs.
-    let mut ways: Vec<(usize, Fact, Choice)> = Vec::new();
-    // Words that were looked up: they are rare, or not.
-    let mut known: BTreeMap<Fact, bool> = BTreeMap::new();
-    // What each of these rules costs with the facts so far.
+    let mut ways: Vec<Way> = Vec::new();
+    // What each of these rules costs without.
     let mut costs: BTreeMap<usize, f64> = BTreeMap::new();
+    let mut by_fact: BTreeMap<Fact, [f64; KINDS]> = BTreeMap::new();
     for (index, (rule, choice)) in rules.iter().zip(choices.iter()).enumerate() {
-        let cheap = choice.cost < WORTH || choice.conditions.is_empty();
+        let cheap = choice.cost < CHEAP || choice.conditions.is_empty();
         if matches!(choice.class, Class::Deferred) || cheap || !rule.events.is_empty() {
             continue;
         }
-        let mut found = facts(rule, builder);
-        // Three bytes have windows with their neighbours.
-        let windows = choice.conditions.iter().any(|c| matches!(c.trigger, Trigger::Fragment(_)));
-        found.retain(|(fact, _)| !windows || !matches!(fact, Fact::Word { mask, .. } if mask.count_ones() > 16));
+        let found = facts(rule, builder);
         if found.is_empty() {
             continue;
         }
         let now = weighed(&at_beginnings(choice), estimator, builder.sets);
-        if now < WORTH {
+        if now < CHEAP {
             continue;
         }
-        for (fact, other) in found {
-            let rare = |word: u32, mask: u32| {
-                let bytes = word.to_le_bytes();
-                is_rare(bytes.get(4 - mask.count_ones() as usize / 8..).unwrap_or(&bytes), builder.statistics)
-            };
-            if matches!(fact, Fact::Word { value, mask } if !*known.entry(fact).or_insert_with(|| rare(value, mask))) {
-                continue;
+        for (fact, choice) in found {
+            by_fact.entry(fact).or_insert_with(|| rates(&fact, builder.statistics));
+            let (words, others): (Vec<&Condition>, Vec<&Condition>) =
+                choice.conditions.iter().partition(|c| c.trigger == Trigger::Guard(Guard::Word as u8));
+            let mut admitted = [0.0; KINDS];
+            for condition in words {
+                let own = estimator.admitted_kinds(&condition.record, builder.sets);
+                admitted.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
             }
-            let cost = weighed(&other, estimator, builder.sets);
-            if cost <= now * PART {
-                costs.insert(index, now);
-                ways.push((index, fact, Choice { cost, ..other }));
-            }
+            let beside = BESIDE * estimator.price(&others, builder.sets);
+            costs.insert(index, now);
+            ways.push(Way { rule: index, fact, choice, admitted, beside });
         }
     }
+    // Rules that cost the same ask for the same frames, more often than not: together they count as one.
+    let mut alike: BTreeMap<u64, u32> = BTreeMap::new();
+    for now in costs.values() {
+        *alike.entry(alike_key(*now)).or_default() += 1;
+    }
+    let weight = |now: f64| 1.0 / f64::from(alike.get(&alike_key(now)).copied().unwrap_or(1).max(1));
     // Hellos that a server's messages lean on stay.
-    let waiting: BTreeSet<usize> = ways.iter().map(|(index, ..)| *index).collect();
+    let waiting: BTreeSet<usize> = ways.iter().map(|way| way.rule).collect();
     let kept = choices.iter().enumerate().filter(|(index, _)| !waiting.contains(index)).map(|(_, choice)| choice);
     let needless = |index: &usize| choices.get(*index).is_some_and(|choice| handshake::is_needless(choice, kept.clone()));
     let needless: BTreeSet<usize> = waiting.iter().copied().filter(needless).collect();
-    ways.retain(|(index, ..)| needless.contains(index));
-    // The fact that saves most, then the one that saves most of the rest.
+    ways.retain(|way| needless.contains(&way.rule));
+    // The cheapest way of each rule with what is loaded, if it is worth it.
+    let taken = |loaded: &Words| -> BTreeMap<usize, (usize, f64)> {
+        let mut taken: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+        for (n, way) in ways.iter().enumerate().filter(|(_, way)| loaded.has(&way.fact)) {
+            let cost = way.cost(&loaded.rates);
+            let most = costs.get(&way.rule).map_or(0.0, |now| now * PART);
+            let slot = taken.entry(way.rule).or_insert((n, f64::INFINITY));
+            if cost <= most && cost < slot.1 {
+                *slot = (n, cost);
+            }
+        }
+        taken.retain(|_, (_, cost)| cost.is_finite());
+        taken
+    };
+    let saved = |loaded: &Words| -> f64 {
+        let of = |(rule, (_, cost)): (&usize, &(usize, f64))| costs.get(rule).map(|now| (now - cost) * weight(*now));
+        taken(loaded).iter().filter_map(of).sum()
+    };
+    // The fact that saves most beside those before: all share a guard, so that each makes the others dearer.
+    let mut so_far = 0.0;
     loop {
-        let mut gains: BTreeMap<Fact, f64> = BTreeMap::new();
-        for (index, fact, choice) in &ways {
-            let room = matches!(fact, Fact::Number { .. }) || loaded.words.len() < GUARD_WORDS;
-            let gain = costs.get(index).map_or(0.0, |now| now - choice.cost);
-            if room && gain > 0.0 && !loaded.has(fact) {
-                *gains.entry(*fact).or_default() += gain;
-            }
-        }
-        let best = gains.into_iter().max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)));
-        let Some((fact, _)) = best.filter(|(_, gain)| *gain >= WORTH) else { break };
-        loaded.add(fact);
-        for (index, _, choice) in ways.iter().filter(|(_, fact, _)| loaded.has(fact)) {
-            costs.entry(*index).and_modify(|now| *now = now.min(choice.cost));
-        }
+        let more = by_fact.iter().filter(|(fact, _)| {
+            !loaded.has(fact) && (matches!(fact, Fact::Number { .. }) || loaded.words.len() < GUARD_WORDS)
+        });
+        let tried = more.map(|(fact, rates)| {
+            let mut with = loaded.clone();
+            with.add(*fact, rates);
+            (saved(&with), *fact, with)
+        });
+        let best = tried.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
+        let Some((all, _, with)) = best.filter(|(all, ..)| *all >= so_far + WORTH) else { break };
+        (so_far, loaded) = (all, with);
     }
-    for (index, fact, choice) in ways {
-        let better = costs.get(&index).is_some_and(|cost| choice.cost <= *cost);
-        if better && loaded.has(&fact) {
-            if let Some(slot) = choices.get_mut(index) {
-                *slot = choice;
-            }
+    for (rule, (n, cost)) in taken(&loaded) {
+        if let (Some(slot), Some(way)) = (choices.get_mut(rule), ways.get(n)) {
+            *slot = Choice { cost, ..way.choice.clone() };
         }
     }
     loaded
+}
+
+/// Costs that differ by less than a quarter have one.
+fn alike_key(cost: f64) -> u64 {
+    (4.0 * cost.max(1e-9).recip().log2()).round() as u64
 }
 
 /// The plan as if fragments at a payload's beginning had no anchor beside them: what is anchored begins each message of some protocol,
@@ -241,19 +276,15 @@ fn choice(shown: String, records: &[Record], guards: &[Guard]) -> Choice {
     Choice { class: Class::Header, reason: shown, conditions, percent: Vec::new(), equals: Vec::new(), cost: 0.0 }
 }
 
-/// The bytes are rare in all traffic: what is loaded is raised for all rules.
-fn is_rare(bytes: &[u8], statistics: &Statistics) -> bool {
-    let rate = |kind: usize, three: &[u8]| statistics.rate_of_three_of_kind(kind, three);
-    // Runs that are not among the frequent ones of a kind all have the same rate there: the least.
-    let rare_two = |kind: usize, [a, b]: [u8; 2]| {
-        let with = (0..=u8::MAX).flat_map(|x| [rate(kind, &[x, a, b]), rate(kind, &[a, b, x])]);
-        let (least, most) = with.fold((1.0f64, 0.0f64), |(least, most), rate| (least.min(rate), most.max(rate)));
-        most < RARE.max(8.0 * least)
-    };
-    match *bytes {
-        [a, b] => a != b && (0..KINDS).all(|kind| rare_two(kind, [a, b])),
-        [_, _, _] => (0..KINDS).all(|kind| rate(kind, bytes) < RARE),
-        _ => false,
+/// Share of each kind's frames that hold the word.
+fn rates(fact: &Fact, statistics: &Statistics) -> [f64; KINDS] {
+    match fact {
+        Fact::Word { value, mask } => {
+            let bytes = value.to_le_bytes();
+            let bytes = bytes.get(4 - mask.count_ones() as usize / 8..).unwrap_or(&bytes);
+            std::array::from_fn(|kind| statistics.rate_of_run_of_kind(kind, bytes))
+        }
+        Fact::Number { .. } => [NUMBER; KINDS],
     }
 }
 

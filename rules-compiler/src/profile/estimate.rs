@@ -69,10 +69,9 @@ pub struct Estimator {
     records: RefCell<HashMap<Record, Rc<Admitted>>>,
     /// Of the built-in sample: for traffic that this one has little of.
     prior: Option<Box<Estimator>>,
+    /// Shares of each kind's frames in which a loaded word stands: which ones were loaded when the sample was taken says nothing.
+    words: [f64; KINDS],
 }
-
-/// Share of the frames with payload in which some loaded word stands: which ones were loaded when the sample was taken says little.
-const WORDS: f64 = 0.01;
 
 /// What the built-in sample counts beside a profile's where plans are chosen.
 const PRIOR: f64 = 0.1;
@@ -80,7 +79,7 @@ const PRIOR: f64 = 0.1;
 impl Estimator {
     /// By a profile; rates of windows by the statistics, which may have learned theirs from it.
     pub fn new(profile: Arc<Profile>, statistics: Statistics) -> Self {
-        Estimator { profile, statistics, parts: RefCell::default(), records: RefCell::default(), prior: None }
+        Estimator { profile, statistics, parts: RefCell::default(), records: RefCell::default(), prior: None, words: [0.0; KINDS] }
     }
 
     /// With the built-in sample beside it, for [`Estimator::price`].
@@ -88,6 +87,21 @@ impl Estimator {
     pub fn with_prior(mut self) -> Self {
         self.prior = Some(Box::new(Estimator::new(Profile::built_in(), self.statistics.clone())));
         self
+    }
+
+    /// Where these words are loaded.
+    #[must_use]
+    pub fn with_words(mut self, words: [f64; KINDS]) -> Self {
+        self.words = words;
+        self
+    }
+
+    /// Shares of all frames that a record admits, by kind.
+    pub fn admitted_kinds(&self, record: &Record, sets: &Sets) -> [f64; KINDS] {
+        let most = anchored(record) / self.frames();
+        let own = self.admitted(record, sets).kinds.map(|frames| frames * most);
+        let prior = self.prior.as_ref().map_or([0.0; KINDS], |prior| prior.admitted_kinds(record, sets));
+        std::array::from_fn(|kind| own[kind] + PRIOR * prior[kind])
     }
 
     /// What conditions cost in a choice: expected as in the profile, and a little as in the built-in sample, so that rules on a
@@ -215,11 +229,18 @@ impl Estimator {
         let admitted = self.admitted(record, sets);
         let frames = match &condition.trigger {
             Trigger::Frame => admitted.all,
+            Trigger::Guard(guard) if *guard == Guard::Word as u8 => {
+                admitted.kinds.iter().zip(self.words).map(|(frames, rate)| frames * rate).sum()
+            }
+            // A guard that binary payloads raise tells no more than their header.
             Trigger::Guard(guard) => {
                 let fired = common(&admitted.bits, &self.part(Asked::Guard(*guard), sets));
-                if *guard == Guard::Word as u8 { fired.max(admitted.kinds.iter().sum::<f64>() * WORDS) } else { fired }
+                return fired / self.frames() * anchored(record).max(HEADER);
             }
-            Trigger::Fragment(window) => self.with_window(window, &admitted) * placed(record),
+            Trigger::Fragment(window) => {
+                let beside = at_place(record, window.length());
+                return self.with_window(window, &admitted) * beside / self.frames();
+            }
         };
         frames / self.frames() * anchored(record)
     }
@@ -238,7 +259,8 @@ impl Estimator {
             let admitted = self.admitted(record, sets);
             let rates = self.any_of(all);
             let frames = admitted.kinds.iter().zip(rates).fold(0.0, |sum, (frames, rate)| sum + frames * rate.min(1.0));
-            sum += frames * placed(record) * anchored(record) / self.frames();
+            let length = all.iter().map(Fragment::length).min().unwrap_or(0);
+            sum += frames * at_place(record, length) / self.frames();
         }
         sum.min(1.0)
     }
@@ -250,7 +272,7 @@ impl Estimator {
         let (units, single) = threes(windows);
         for (three, _) in units {
             for (kind, rate) in rates.iter_mut().enumerate() {
-                *rate += self.statistics.rate_of_three_of_kind(kind, &three);
+                *rate += self.statistics.rate_of_run_of_kind(kind, &three);
             }
         }
         for window in single {
@@ -307,11 +329,11 @@ impl Estimator {
                 }
             }
         };
-        let records = |list: &[u32]| -> Vec<(Rc<Admitted>, f64, f64)> {
+        let records = |list: &[u32]| -> Vec<(Rc<Admitted>, f64)> {
             let all = list.iter().filter_map(|id| tables.records.get(*id as usize));
-            all.map(|record| (self.admitted(record, sets), anchored(record), placed(record))).collect()
+            all.map(|record| (self.admitted(record, sets), anchored(record))).collect()
         };
-        for (admitted, anchored, _) in records(&tables.header) {
+        for (admitted, anchored) in records(&tables.header) {
             times(&admitted.bits, &|_| anchored);
         }
         for (guard, list) in tables.guards.iter().enumerate().take(GUARDS_MAX) {
@@ -319,14 +341,20 @@ impl Estimator {
                 continue;
             }
             let fired = self.part(Asked::Guard(guard as u8), sets);
-            for (admitted, anchored, _) in records(list) {
+            if guard == Guard::Word as usize {
+                // One word in the frame raises it for all.
+                let mut open: Vec<u64> = vec![0; words];
+                for (admitted, ..) in records(list) {
+                    open.iter_mut().zip(admitted.bits.iter()).for_each(|(a, b)| *a |= b);
+                }
+                let kind = |at: usize| self.profile.sample.get(at).map_or(usize::MAX, |f| usize::from(f.kind));
+                times(&open, &|at| self.words.get(kind(at)).copied().unwrap_or(0.0));
+                continue;
+            }
+            for (admitted, anchored) in records(list) {
                 let mut bits = admitted.bits.to_vec();
                 and(&mut bits, &fired);
                 times(&bits, &|_| anchored);
-                if guard == Guard::Word as usize {
-                    let payload = |at: usize| self.profile.sample.get(at).is_some_and(|f| usize::from(f.kind) < KINDS);
-                    times(&admitted.bits, &|at| if payload(at) { anchored * WORDS } else { 0.0 });
-                }
             }
         }
         const NEGLIGIBLE: f64 = 1e-7;
@@ -339,7 +367,7 @@ impl Estimator {
         for (list, fragments) in by_list {
             let (units, single) = threes(&fragments);
             let of_three =
-                |three: &[u8; 3]| std::array::from_fn(|kind| self.statistics.rate_of_three_of_kind(kind, three));
+                |three: &[u8; 3]| std::array::from_fn(|kind| self.statistics.rate_of_run_of_kind(kind, three));
             let of_one = |window: &Fragment| std::array::from_fn(|kind| self.statistics.rate_of_kind(kind, window));
             let rates: Vec<[f64; KINDS]> =
                 units.iter().map(|(three, _)| of_three(three)).chain(single.iter().map(of_one)).collect();
@@ -349,9 +377,11 @@ impl Estimator {
             // The records of one fragment ask for one hit: the most open one counts.
             let mut open: Vec<u64> = vec![0; words];
             let mut most = 0.0f64;
-            for (admitted, anchored, placed) in records(list) {
+            let length = fragments.iter().map(Fragment::length).min().unwrap_or(0);
+            for record in list.iter().filter_map(|id| tables.records.get(*id as usize)) {
+                let admitted = self.admitted(record, sets);
                 open.iter_mut().zip(admitted.bits.iter()).for_each(|(a, b)| *a |= b);
-                most = most.max(anchored * placed);
+                most = most.max(at_place(record, length));
             }
             for rates in rates.iter().filter(|rates| rates.iter().any(|rate| *rate >= NEGLIGIBLE)) {
                 times(&open, &|at| {
@@ -418,7 +448,24 @@ fn placed(record: &Record) -> f64 {
     (places / 400.0).sqrt().clamp(0.1, 1.0)
 }
 
+/// Of the frames that hold a fragment of so many bytes, those that hold it where the record wants it, with the first bytes that it
+/// wants beside. What is anchored is the header of some protocol, more often than not that which the fragment is of.
+fn at_place(record: &Record, length: usize) -> f64 {
+    let fixed = (record.position_min == record.position_max).then(|| usize::try_from(record.position_min).ok()).flatten();
+    let own = fixed.map_or(0..0, |at| at..at.saturating_add(length));
+    let bits = record.anchor_mask.iter().enumerate().filter(|(at, _)| !own.contains(at)).map(|(_, mask)| mask.count_ones());
+    (placed(record) * anchor::share(bits.sum())).max(HEADER)
+}
+
+/// Part of a protocol's messages that its header tells from others, at least.
+const HEADER: f64 = 0.1;
+/// The same of all messages.
+const SOME_HEADER: f64 = 0.01;
+/// Classes of a record that is of one protocol, at most: HTTP's are five, beside what is undecided.
+const ONE_PROTOCOL: u32 = 6;
+
 /// Of the frames that the rest of a record admits, those whose first bytes it does.
 fn anchored(record: &Record) -> f64 {
-    anchor::share(anchor::bits_of(record))
+    let one = record.class_mask.count_ones() <= ONE_PROTOCOL;
+    anchor::share(anchor::bits_of(record)).max(if one { HEADER } else { SOME_HEADER })
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0   8  "WEIRPROF"
-//!  8   2  format, 1
+//!  8   2  format, 2
 //! 10   2  0
 //! 12   4  CRC-32C of what follows
 //! 16      zlib: length of the head (4), head (JSON), frames (4), frames of STORED bytes, 1 if runs follow (1), runs,
@@ -12,18 +12,18 @@
 //! Numbers are little-endian. Reading never panics, and never allocates by a length that the file only claims.
 
 use super::sample::STORED;
-use super::{Head, KINDS, Profile, SAMPLE_MAX, SLOTS, SampledFrame};
+use super::{Head, KINDS, Profile, RUNS, SAMPLE_MAX, SLOTS, SampledFrame};
 use std::io::{Read, Write};
 use weir_contract::crc::crc32c;
 
 const MAGIC: &[u8; 8] = b"WEIRPROF";
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
 const START: usize = 16;
 /// Most bytes that a profile unpacks to.
 const UNPACKED_MAX: u64 = 64 << 20;
 /// Most windows of a profile.
 pub(super) const WINDOWS_MAX: usize = 1 << 20;
-const GRAMS: usize = KINDS * 2 * SLOTS;
+const GRAMS: usize = KINDS * RUNS.len() * SLOTS;
 
 /// Why a profile cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@
 //! device gives the flow, and the direction.
 
 use super::file::WINDOWS_MAX;
-use super::{Head, KINDS, Measured, Profile, SAMPLE_MAX, SLOTS, SampledFrame, key};
+use super::{Head, KINDS, Measured, Profile, RUNS, SAMPLE_MAX, SLOTS, SampledFrame, key};
 use crate::plan::cost::{Traffic, slot};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -28,7 +28,9 @@ const KEPT: usize = 8000;
 /// Windows that are kept: those found, or feared, in more than this share of a kind's frames.
 const WORTH: f64 = 1e-4;
 /// Feared: so frequent by their runs.
-const FEARED: f64 = 1e-4;
+const FEARED: f64 = 1e-3;
+/// A window's count that its runs tell to this factor need not be kept.
+const TOLD: f64 = 2.0;
 
 /// A frame, as the device judged it.
 #[derive(Debug, Clone, Copy)]
@@ -98,8 +100,8 @@ pub struct Learner {
     watched: [Watched; WINDOW_LENGTHS],
     /// By number of a window: frames of each kind, and the last frame that it was found in.
     counts: Vec<([u32; KINDS], u64)>,
-    /// By kind: runs of three and of four.
-    runs: [[Words<u32, u32>; 2]; KINDS],
+    /// By kind and length ([`RUNS`]).
+    runs: [[Words<u32, u32>; RUNS.len()]; KINDS],
     scratch: (Vec<u8>, Vec<u32>),
 }
 
@@ -197,8 +199,10 @@ impl Learner {
                 }
             }
         }
-        let looked_at = text.get(before..total.min(before + LOOKED_AT)).unwrap_or_default();
-        for (n, length) in [3usize, 4].into_iter().enumerate() {
+        for (n, length) in RUNS.into_iter().enumerate() {
+            // As windows: those that end in the payload.
+            let first = (before + 1).saturating_sub(length);
+            let looked_at = text.get(first..total.min(before + LOOKED_AT)).unwrap_or_default();
             runs.clear();
             runs.extend(looked_at.windows(length).map(|w| w.iter().fold(0u32, |run, b| run << 8 | u32::from(*b))));
             runs.sort_unstable();
@@ -219,10 +223,10 @@ impl Learner {
     /// The profile. `source` says for people what it was learned from.
     pub fn finish(mut self, source: String, created: u64, measured: Measured) -> Profile {
         (self.head.source, self.head.created, self.head.measured) = (source, created, measured);
-        let mut grams = Vec::with_capacity(KINDS * 2 * SLOTS);
+        let mut grams = Vec::with_capacity(KINDS * RUNS.len() * SLOTS);
         for (frames, tables) in self.head.kinds.iter().zip(&self.runs) {
-            for (n, table) in tables.iter().enumerate() {
-                grams.extend(quantised(table, n + 3, *frames));
+            for (table, length) in tables.iter().zip(RUNS) {
+                grams.extend(quantised(table, length, *frames));
             }
         }
         let mut profile = Profile { head: self.head, sample: self.sample, grams, ..Profile::default() };
@@ -237,9 +241,10 @@ impl Learner {
                     let frames = profile.head.kinds.get(kind).map_or(0.0, |n| *n as f64).max(1.0);
                     let count = counts.get(kind).map_or(0.0, |n| f64::from(*n));
                     // In few frames everything that was not seen looks as frequent as half a frame.
-                    let feared = FEARED.max(2.0 / frames);
-                    count / frames >= WORTH && count > 0.0
-                        || crate::plan::cost::chain(&profile.grams, kind, bytes) >= feared
+                    let feared = FEARED.max(4.0 / frames);
+                    let (counted, by_runs) = (count / frames, crate::plan::cost::chain(&profile.grams, kind, bytes));
+                    let told = (by_runs / TOLD..=by_runs * TOLD).contains(&counted);
+                    (counted >= WORTH && count > 0.0 || by_runs >= feared) && !told
                 });
                 if worth {
                     kept.push((key(*window, length), *counts));
@@ -259,12 +264,14 @@ impl Learner {
     }
 }
 
-/// A table of runs as the statistics have it: the most frequent by hash, all others half as frequent as the last of them.
+/// A table of runs as the statistics have it: the most frequent by their slots, all others half as frequent as the last of them;
+/// pairs have a slot each.
 fn quantised(table: &Words<u32, u32>, length: usize, frames: u64) -> Vec<u8> {
     let mut kept: Vec<(u32, u32)> = table.iter().map(|(run, count)| (*count, *run)).collect();
     kept.sort_unstable_by_key(|&(count, run)| (std::cmp::Reverse(count), run));
-    kept.truncate(KEPT);
-    let floor = kept.get(KEPT - 1).map_or(0.5, |(least, _)| (f64::from(*least) / 2.0).max(0.5));
+    let most = if length == 2 { SLOTS } else { KEPT };
+    kept.truncate(most);
+    let floor = kept.get(KEPT - 1).filter(|_| length > 2).map_or(0.5, |(least, _)| (f64::from(*least) / 2.0).max(0.5));
     let mut slots = vec![floor; SLOTS];
     for (count, run) in kept {
         let bytes = run.to_be_bytes();

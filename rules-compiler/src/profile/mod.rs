@@ -4,10 +4,13 @@
 //!
 //! - a sample of frames, each with the facts that records ask (transport, class, direction, ports, lengths, flags), the guards
 //!   that fired, and addresses cut to networks (/24, /48);
-//! - per kind of traffic, the share of frames with each of the most frequent runs of three and four bytes, hashed, in the
-//!   shape of the built-in statistics ([`crate::plan::cost`]);
+//! - per kind of traffic, the share of frames with each pair of bytes, and with each of the most frequent runs of three and four
+//!   bytes, hashed ([`crate::plan::cost`] says how they are asked);
 //! - per kind, the frames that held windows of rules which the planner could look for, by hash ([`learn`]);
 //! - what of that traffic reached the host behind the tables that it was learned with.
+//!
+//! The built-in statistics are such a profile, of the benign and background captures of the project
+//! (`WEIR_PROFILE=FILE cargo test -p weir-rules built_in` takes one in their place).
 //!
 //! Place: [`learn`] makes one from what the device says of each frame, [`file`](self) reads and writes them, [`estimate`] asks
 //! them what tables would cost. It steers choices and predictions, never soundness: a wrong profile makes dear tables,
@@ -22,6 +25,7 @@ pub use file::{ProfileError, is_profile};
 pub use sample::SampledFrame;
 
 use crate::plan::Fragment;
+use crate::plan::cost::{chain, share};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -29,8 +33,10 @@ use weir_contract::constants::GUARDS_MAX;
 
 /// Kinds of traffic that windows are counted by: those of [`crate::plan::cost::Traffic`] but `Any`.
 pub const KINDS: usize = 6;
-/// Slots of a table of runs.
+/// Slots of a table of runs: as many as there are pairs of bytes.
 pub const SLOTS: usize = 1 << 16;
+/// Lengths of runs that are counted.
+pub const RUNS: [usize; 3] = [2, 3, 4];
 /// Frames of a sample.
 pub const SAMPLE_MAX: usize = 1 << 14;
 
@@ -82,7 +88,7 @@ pub struct Profile {
     pub head: Head,
     /// Frames.
     pub sample: Vec<SampledFrame>,
-    /// Per kind, runs of three and of four bytes: -8·log2 of their share; empty: not learned.
+    /// Per kind, runs of each length: -8·log2 of their share; empty: not learned.
     grams: Vec<u8>,
     /// By hash of a window: frames of each kind that held it.
     windows: HashMap<u32, [u32; KINDS]>,
@@ -90,32 +96,36 @@ pub struct Profile {
     pub digest: String,
 }
 
-/// Frames by which the built-in statistics count beside what was learned: a kind of which a profile has seen little keeps them.
+/// Frames by which the built-in statistics count beside what was learned: a kind of which a profile has seen little keeps them. In
+/// the built-in statistics themselves, what runs say counts as much beside a window's own count.
 const PRIOR: f64 = 256.0;
 
 impl Profile {
-    /// What the built-in statistics stand for: a sample of the benign and background captures they were made from.
+    /// The built-in statistics.
     pub fn built_in() -> Arc<Profile> {
         static BUILT_IN: LazyLock<Arc<Profile>> =
             LazyLock::new(|| Arc::new(Profile::decode(include_bytes!("builtin.profile")).unwrap_or_default()));
         Arc::clone(&BUILT_IN)
     }
 
-    /// Expected share of the kind's frames that hold a window, where the built-in statistics expect `prior`; none: nothing was
+    /// Expected share of the kind's frames that hold a window, where others expect `prior` (none: its runs do); none: nothing was
     /// learned of the kind.
-    pub fn rate(&self, kind: usize, window: &Fragment, prior: f64, chain: impl Fn(&[u8]) -> f64) -> Option<f64> {
+    pub fn rate(&self, kind: usize, window: &Fragment, prior: Option<f64>) -> Option<f64> {
         let frames = self.frames_of(kind)?;
+        let folded = window.folded();
+        let by_runs = chain(&self.grams, kind, folded.get(..window.length()).unwrap_or(&folded));
         let measured = match self.windows.get(&key(window.window(), window.length())) {
             Some(counts) => f64::from(*counts.get(kind)?) / frames,
-            None => chain(&self.grams),
+            None => by_runs,
         };
-        Some(blend(measured, frames, prior))
+        Some(blend(measured, frames, prior.unwrap_or(by_runs)))
     }
 
-    /// The same of three bytes.
-    pub fn rate_of_three(&self, kind: usize, prior: f64, share: impl Fn(&[u8]) -> f64) -> Option<f64> {
+    /// The same of a run of two or three folded bytes.
+    pub fn rate_of_run(&self, kind: usize, run: &[u8], prior: Option<f64>) -> Option<f64> {
         let frames = self.frames_of(kind)?;
-        Some(blend(share(&self.grams), frames, prior))
+        let measured = (-share(&self.grams, kind, run) / 8.0).exp2();
+        Some(blend(measured, frames, prior.unwrap_or(measured)))
     }
 
     fn frames_of(&self, kind: usize) -> Option<f64> {
@@ -156,10 +166,11 @@ impl Profile {
         self.head.kinds.map(|n| if all == 0 { 1.0 / KINDS as f64 } else { n as f64 / all as f64 })
     }
 
-    /// The sample alone, without rates.
+    /// Without windows that were feared and not found: what comes with Weir should be small.
     #[must_use]
-    pub fn without_rates(self) -> Self {
-        Profile { grams: Vec::new(), windows: HashMap::new(), ..self }
+    pub fn compact(mut self) -> Self {
+        self.windows.retain(|_, counts| counts.iter().any(|n| *n > 0));
+        self
     }
 
     /// Rates were learned, not only a sample taken.

@@ -19,6 +19,7 @@ pub enum RulesCommand {
     #[command(after_help = "Examples:
   weir rules cost --rules rules/                   every rule above 0.1 %
   weir rules cost --rules rules/ --profile day.pcap      by traffic of yours
+  weir rules cost --rules rules/ --measure day.pcap      and what flagged its frames, measured
   weir rules cost --rules rules/ --least 0 --top 50")]
     Cost(CostArguments),
     /// Show what Weir makes of a rule: its conditions, what the device looks for and why, what that is expected to cost.
@@ -108,6 +109,10 @@ pub struct CostArguments {
     /// Traffic to plan by.
     #[command(flatten)]
     pub profile: ProfileArguments,
+    /// Also run these captures, or directories of captures, behind the simulated device, and tell what flagged their frames;
+    /// --top limits this as well.
+    #[arg(long, value_name = "PATH", num_args = 1..)]
+    pub measure: Vec<PathBuf>,
     /// As one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -1,10 +1,11 @@
 //! `weir rules cost`, and `--max-host-share`.
 
-use super::{configuration, right, table};
+use super::{audit, configuration, right, table};
 use crate::args::CostArguments;
 use crate::cost::{COMPLETE_BAR, Costs, DEAR, DEAR_BAR, RuleShare, SHARED};
 use crate::device::{self, Tables};
-use crate::exit::{Failure, OK, TOO_MUCH, USAGE};
+use crate::exit::{Failure, OK, OrExit, TOO_MUCH, USAGE};
+use crate::measured::{self, MeasuredCosts};
 use crate::out::outln;
 use crate::pipeline::{self, Loaded};
 use crate::planning::Planning;
@@ -24,9 +25,17 @@ pub fn run(arguments: &CostArguments) -> Result<u8, Failure> {
     let mut listed = costs.ranked(arguments.least / 100.0);
     let of_all = listed.len();
     listed.truncate(arguments.top.unwrap_or(usize::MAX));
+    let measured = match &arguments.measure[..] {
+        [] => None,
+        paths => Some(measured::measure(&loaded, &tables, &config, &audit::captures(paths)?, arguments.json)?),
+    };
     let sources = loaded.program.sources();
     if arguments.json {
-        outln!("{:#}", costs.to_json(&listed, sources, &tables, &loaded.planning));
+        let mut object = costs.to_json(&listed, sources, &tables, &loaded.planning);
+        if let Some(measured) = measured {
+            object["measured"] = serde_json::to_value(measured).or_internal()?;
+        }
+        outln!("{object:#}");
         return Ok(OK);
     }
     print_rules(&listed, sources, &tables);
@@ -56,7 +65,37 @@ pub fn run(arguments: &CostArguments) -> Result<u8, Failure> {
         bar(complete <= COMPLETE_BAR)
     );
     print_expected(&costs, &loaded.planning);
+    if let Some(measured) = measured {
+        print_measured(&measured, arguments);
+    }
     Ok(OK)
+}
+
+fn print_measured(measured: &MeasuredCosts, arguments: &CostArguments) {
+    let least = arguments.least / 100.0;
+    let worth = measured.reasons.iter().filter(|row| row.held >= least).take(arguments.top.unwrap_or(usize::MAX));
+    let mut out = table(&["what flagged frames", "rules", "such as", "held in", "alone", "part", "began"]);
+    for row in worth {
+        let sids: Vec<String> = row.sids.iter().map(u32::to_string).collect();
+        out.add_row([
+            Cell::new(visible(&row.what)),
+            right(group(row.rules as u64)),
+            Cell::new(sids.join(" ")),
+            right(share(row.held)),
+            right(share(row.alone)),
+            right(share(row.part)),
+            right(share(row.began)),
+        ]);
+    }
+    outln!("{out}");
+    outln!(
+        "Measured on {} captures, {} frames: {} were flagged, {} began to be diverted by it. Alone: nothing else held in the frame; \
+         part: each frame divided evenly among what held in it; began: the same of flows that were not diverted yet.",
+        group(measured.captures as u64),
+        group(measured.frames),
+        percent(measured.flagged),
+        percent(measured.began)
+    );
 }
 
 fn share(part: f64) -> String {

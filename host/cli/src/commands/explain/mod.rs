@@ -206,7 +206,7 @@ impl<'a> Explainer<'a> {
                 *by_guard.entry(n).or_default() += 1;
             }
         }
-        let (estimator, askers) = (loaded.planning.estimator(), Askers::new(tables));
+        let (estimator, askers) = (loaded.planning.estimator_of(tables), Askers::new(tables));
         Explainer { loaded, tables, estimator, askers, by_fragment, by_guard, proofs: !arguments.no_proof }
     }
 
