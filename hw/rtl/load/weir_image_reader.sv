@@ -78,7 +78,10 @@ module weir_image_reader
   assign last_word = ((7'(word_q) + 7'd1) << word_log2_q) >= bytes_q;
   assign pop = line_ready && (!line_valid_q || (word_ready_i && last_word));
   assign word_valid_o = line_valid_q;
-  assign word_o = 128'(line_q >> {9'(word_q) << word_log2_q, 3'b000});
+  always_comb begin
+    word_o = 128'(line_q >> {9'(word_q) << word_log2_q, 3'b000});
+    for (int unsigned n = 2; n < 16; n++) if (5'(n) >> word_log2_q != '0) word_o[n*8+:8] = '0;
+  end
   assign give_up = active_q && beyond && used_q == '0 && !line_valid_q;
 
   // ---- checksum: the line, aligned to its end, and its parities

@@ -461,7 +461,7 @@ module weir_load_blocks
     unique case (step_q)
       LISTS, HEADS:
       if (take && word_i[31:0] >= geometry_q.records) begin
-        wrong = refusal(TABLE_ERROR_REFERENCE, kind, element(32'(index_q), 32'd4));
+        wrong = refused(TABLE_ERROR_REFERENCE, kind, element(32'(index_q), 32'd4));
       end
       RECORDS:
       if (six_valid_q) begin
@@ -469,35 +469,35 @@ module weir_load_blocks
             32'(record_of.destination_ports) >= geometry_q.port_sets ||
             32'(record_of.source_addresses) >= geometry_q.address_sets ||
             32'(record_of.destination_addresses) >= geometry_q.address_sets) begin
-          wrong = refusal(TABLE_ERROR_REFERENCE, kind, element(32'(six_index_q), 32'(RECORD_BYTES)));
+          wrong = refused(TABLE_ERROR_REFERENCE, kind, element(32'(six_index_q), 32'(RECORD_BYTES)));
         end else if (!can_hold(record_of)) begin
-          wrong = refusal(TABLE_ERROR_VALUE, kind, element(32'(six_index_q), 32'(RECORD_BYTES)));
+          wrong = refused(TABLE_ERROR_VALUE, kind, element(32'(six_index_q), 32'(RECORD_BYTES)));
         end
       end
       EXACT:
       if (exact_q == HASHED && 33'(entry_q.list_start) + 33'(entry_q.list_count) > 33'(geometry_q.list_entries)) begin
-        wrong = refusal(TABLE_ERROR_REFERENCE, kind, element(entry_at_q, 32'(EXACT_ENTRY_BYTES)));
+        wrong = refused(TABLE_ERROR_REFERENCE, kind, element(entry_at_q, 32'(EXACT_ENTRY_BYTES)));
       end else if (entry_bad) begin
-        wrong = refusal(TABLE_ERROR_VALUE, kind, element(entry_at_q, 32'(EXACT_ENTRY_BYTES)));
+        wrong = refused(TABLE_ERROR_VALUE, kind, element(entry_at_q, 32'(EXACT_ENTRY_BYTES)));
       end
       GUARDS:
       if (take && 33'(word_i[31:0]) + 33'(word_i[63:32]) > 33'(geometry_q.list_entries)) begin
-        wrong = refusal(TABLE_ERROR_REFERENCE, kind, element(32'(index_q), 32'(LIST_RANGE_BYTES)));
+        wrong = refused(TABLE_ERROR_REFERENCE, kind, element(32'(index_q), 32'(LIST_RANGE_BYTES)));
       end
       PORTS:
       if (take && 32'(word_i[15:0]) >= geometry_q.port_classes) begin
-        wrong = refusal(TABLE_ERROR_REFERENCE, kind, element(32'(index_q), 32'd2));
+        wrong = refused(TABLE_ERROR_REFERENCE, kind, element(32'(index_q), 32'd2));
       end
       FOUR, SIX:
       if (net_valid_q && (net_bad || net_beyond)) begin
-        wrong = refusal(net_bad ? TABLE_ERROR_VALUE : TABLE_ERROR_REFERENCE, kind, net_at_q);
+        wrong = refused(net_bad ? TABLE_ERROR_VALUE : TABLE_ERROR_REFERENCE, kind, net_at_q);
       end
       PORT_ROWS, ADDRESS_ROWS:
       // Set 0 holds every class.
       if (take && index_q < 24'(words_of_row) &&
           (word_i[63:0] | beyond_columns) != '1)
       begin
-        wrong = refusal(TABLE_ERROR_VALUE, kind, found_q.offset);
+        wrong = refused(TABLE_ERROR_VALUE, kind, found_q.offset);
       end
       default: ;
     endcase
@@ -589,37 +589,37 @@ module weir_load_blocks
       STEP: begin
         if (step_q == BLOOM && shape.bloom_partitions != '0) begin
           if (!allowed(shape)) begin
-            refuse = refusal(TABLE_ERROR_GEOMETRY, BLOCK_TYPE_GEOMETRY, geometry_at_q + 32'(length_q) * 32'(ENTRY_BYTES));
+            refuse = refused(TABLE_ERROR_GEOMETRY, BLOCK_TYPE_GEOMETRY, geometry_at_q + 32'(length_q) * 32'(ENTRY_BYTES));
           end else if (multipliers_q[length_q] == '0) begin
-            refuse = refusal(TABLE_ERROR_VALUE, BLOCK_TYPE_HASH, hash_at_q + 32'(length_q) * 32'd8);
+            refuse = refused(TABLE_ERROR_VALUE, BLOCK_TYPE_HASH, hash_at_q + 32'(length_q) * 32'd8);
           end
         end
         if (matrix && (rows == '0 || columns == '0 || rows > 32'h1_0000 || columns > 32'h1_0000)) begin
-          refuse = refusal(TABLE_ERROR_GEOMETRY, BLOCK_TYPE_GEOMETRY, geometry_at_q);
+          refuse = refused(TABLE_ERROR_GEOMETRY, BLOCK_TYPE_GEOMETRY, geometry_at_q);
         end
       end
       FIND:
       if (found_valid_i) begin
         if (found_i.there && 40'(found_i.length_of) != expected) begin
-          refuse = refusal(TABLE_ERROR_BLOCK_SIZE, kind, found_i.offset);
+          refuse = refused(TABLE_ERROR_BLOCK_SIZE, kind, found_i.offset);
         end else if (!found_i.there && expected != '0) begin
-          refuse = refusal(TABLE_ERROR_BLOCK_MISSING, kind, '0);
+          refuse = refused(TABLE_ERROR_BLOCK_MISSING, kind, '0);
         end
       end
       JUDGE: begin
-        if (result_q.fault) refuse = refusal(TABLE_ERROR_DMA, '0, dma_piece(found_q.offset + result_q.fault_at));
-        else if (found_q.there && result_q.crc != found_q.crc) refuse = refusal(TABLE_ERROR_BLOCK_CRC, kind, found_q.offset);
+        if (result_q.fault) refuse = refused(TABLE_ERROR_DMA, '0, dma_piece(found_q.offset + result_q.fault_at));
+        else if (found_q.there && result_q.crc != found_q.crc) refuse = refused(TABLE_ERROR_BLOCK_CRC, kind, found_q.offset);
         else if (wrong_q.valid) refuse = wrong_q;
         else if (step_q == EXACT && !writing_i && shape.bloom_partitions != '0 && used_q != shape.entries) begin
-          refuse = refusal(TABLE_ERROR_VALUE, BLOCK_TYPE_GEOMETRY, geometry_at_q + 32'(length_q) * 32'(ENTRY_BYTES));
+          refuse = refused(TABLE_ERROR_VALUE, BLOCK_TYPE_GEOMETRY, geometry_at_q + 32'(length_q) * 32'(ENTRY_BYTES));
         end
       end
       GUARD_ID:
       if (guard_left_q == '0) begin
-        refuse = refusal(TABLE_ERROR_GUARD_MISSING, kind, element(32'(guard_q), 32'(LIST_RANGE_BYTES)));
+        refuse = refused(TABLE_ERROR_GUARD_MISSING, kind, element(32'(guard_q), 32'(LIST_RANGE_BYTES)));
       end
-      RANGES: if (ranges_done && ranges_over) refuse = refusal(TABLE_ERROR_CAPACITY, kind, found_q.offset);
-      NEXT: if (step_q == GEOMETRY && !fits) refuse = refusal(TABLE_ERROR_CAPACITY, kind, geometry_at_q);
+      RANGES: if (ranges_done && ranges_over) refuse = refused(TABLE_ERROR_CAPACITY, kind, found_q.offset);
+      NEXT: if (step_q == GEOMETRY && !fits) refuse = refused(TABLE_ERROR_CAPACITY, kind, geometry_at_q);
       default: ;
     endcase
   end

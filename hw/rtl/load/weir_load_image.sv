@@ -140,57 +140,57 @@ module weir_load_image
     unique case (state_q)
       FIRST:
       if (over && header_q.magic == IMAGE_MAGIC && header_long) begin
-        refuse = refusal(TABLE_ERROR_LENGTH, '0, 32'd8);
+        refuse = refused(TABLE_ERROR_LENGTH, '0, 32'd8);
       end
       CHECK: begin
-        if (header_q.magic != IMAGE_MAGIC) refuse = refusal(TABLE_ERROR_MAGIC, '0, '0);
-        else if (!got_q) refuse = refusal(TABLE_ERROR_HEADER_CRC, '0, '0);
+        if (header_q.magic != IMAGE_MAGIC) refuse = refused(TABLE_ERROR_MAGIC, '0, '0);
+        else if (!got_q) refuse = refused(TABLE_ERROR_HEADER_CRC, '0, '0);
         else if (header_q.major != CONTRACT_MAJOR || header_q.minor > CONTRACT_MINOR) begin
-          refuse = refusal(TABLE_ERROR_VERSION, '0, 32'd4);
+          refuse = refused(TABLE_ERROR_VERSION, '0, 32'd4);
         end else if (header_q.block_count > IMAGE_BLOCKS_MAX) begin
-          refuse = refusal(TABLE_ERROR_CAPACITY, '0, 32'd32);
+          refuse = refused(TABLE_ERROR_CAPACITY, '0, 32'd32);
         end else if (64'(directory_end) > header_q.length) begin
-          refuse = refusal(TABLE_ERROR_LENGTH, '0, 32'(HEADER_BYTES));
+          refuse = refused(TABLE_ERROR_LENGTH, '0, 32'(HEADER_BYTES));
         end
       end
       DIRECTORY:
       if (over && result_i.crc != header_q.directory_crc) begin
-        refuse = refusal(TABLE_ERROR_HEADER_CRC, '0, 32'(HEADER_BYTES));
+        refuse = refused(TABLE_ERROR_HEADER_CRC, '0, 32'(HEADER_BYTES));
       end
       ENTRY:
       if (got_q) begin
         if (entry.offset > header_q.length || entry.length > header_q.length - entry.offset ||
             entry.offset < 64'(directory_end) || (entry.offset & (IMAGE_BLOCK_ALIGN - 64'd1)) != '0) begin
-          refuse = refusal(TABLE_ERROR_BLOCK_BOUNDS, entry.kind, directory_at(entry_q));
+          refuse = refused(TABLE_ERROR_BLOCK_BOUNDS, entry.kind, directory_at(entry_q));
         end else if ((entry.flags & ~BLOCK_FLAGS_ALL) != '0 || entry.reserved != '0) begin
-          refuse = refusal(TABLE_ERROR_VALUE, entry.kind, directory_at(entry_q));
+          refuse = refused(TABLE_ERROR_VALUE, entry.kind, directory_at(entry_q));
         end else if (!entry.flags[BLOCK_FLAGS_HOST_ONLY_BIT] && !(known_block(entry.kind) && entry.version == 16'd1))
         begin
-          refuse = refusal(TABLE_ERROR_BLOCK_UNKNOWN, entry.kind, directory_at(entry_q));
+          refuse = refused(TABLE_ERROR_BLOCK_UNKNOWN, entry.kind, directory_at(entry_q));
         end
       end
       TWICE:
       if (got_q && other_q != entry_q && entry.kind == block_q.kind) begin
-        refuse = refusal(TABLE_ERROR_BLOCK_TWICE, block_q.kind, directory_at(entry_q));
+        refuse = refused(TABLE_ERROR_BLOCK_TWICE, block_q.kind, directory_at(entry_q));
       end
       BLOCK:
       if (over && result_i.crc != block_q.crc) begin
-        refuse = refusal(TABLE_ERROR_BLOCK_CRC, block_q.kind, block_q.offset[31:0]);
+        refuse = refused(TABLE_ERROR_BLOCK_CRC, block_q.kind, block_q.offset[31:0]);
       end
       SPANS:
       if (last_other && next_valid_q && next_q.from < covered_q) begin
-        refuse = refusal(TABLE_ERROR_BLOCK_BOUNDS, next_q.kind, next_q.from);
+        refuse = refused(TABLE_ERROR_BLOCK_BOUNDS, next_q.kind, next_q.from);
       end
       GAP:
       if (over && result_i.nonzero) begin
-        refuse = refusal(TABLE_ERROR_VALUE, '0, covered_q + result_i.nonzero_at);
+        refuse = refused(TABLE_ERROR_VALUE, '0, covered_q + result_i.nonzero_at);
       end
       default: ;
     endcase
-    if (over && result_i.fault) refuse = refusal(TABLE_ERROR_DMA, '0, dma_piece(command.offset + result_i.fault_at));
+    if (over && result_i.fault) refuse = refused(TABLE_ERROR_DMA, '0, dma_piece(command.offset + result_i.fault_at));
     // Nothing of the image is looked at.
     if (start_i && (length_i < 64'(HEADER_BYTES) || length_i > IMAGE_LENGTH_MAX)) begin
-      refuse = refusal(TABLE_ERROR_LENGTH, '0, '0);
+      refuse = refused(TABLE_ERROR_LENGTH, '0, '0);
     end
   end
 

@@ -41,7 +41,7 @@ package weir_load_pkg;
     logic [31:0] offset;  // in the image
   } refusal_t;
 
-  function automatic refusal_t refusal(input table_error_e error, input logic [15:0] block,
+  function automatic refusal_t refused(input table_error_e error, input logic [15:0] block,
                                        input logic [31:0] offset);
     return '{valid: 1'b1, error: 5'(error), block: block, offset: offset};
   endfunction

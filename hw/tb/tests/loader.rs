@@ -64,7 +64,7 @@ fn made_image(seed: u64) -> Vec<u8> {
     // The last class is used, or the matrices are narrower.
     b.v4.push(AddressPrefixV4 { address: u32::MAX, length: 32, class: address_classes as u16 - 1, reserved: 0 });
     b.v4.dedup_by_key(|p| (p.address, p.length));
-    let mut record = |r: &mut Random, n: u32| Record {
+    let record = |r: &mut Random, n: u32| Record {
         group: n,
         scopes: r.of(&[Scopes::STREAM.0, Scopes::APP.0, Scopes::ALWAYS.0, Scopes::PACKET.0]),
         flags: r.of(&[0, RecordFlags::ANCHOR_STREAM.0]),
