@@ -31,7 +31,14 @@ unsafe extern "C" {
     fn weir_core_free(core: *mut c_void);
     fn weir_core_settings(core: *mut c_void, settings: *const u8, length: usize) -> bool;
     fn weir_core_doorbells(core: *mut c_void, doorbells: *const u8, length: usize) -> bool;
-    fn weir_core_cycle(core: *mut c_void, input: *const u8, in_length: usize, out: *mut u8, out_length: usize) -> bool;
+    fn weir_core_cycle(
+        core: *mut c_void,
+        input: *const u8,
+        in_length: usize,
+        out: *mut u8,
+        out_length: usize,
+        load_alone: bool,
+    ) -> bool;
     fn weir_core_counters(core: *mut c_void, counters: *mut u8, length: usize) -> bool;
 }
 
@@ -239,6 +246,11 @@ impl Output {
         self.bit(8 * 267 + 5).then(|| (self.number(216), usize::from(self.0[264]).min(64)))
     }
 
+    /// The loader writes a word of a bank.
+    pub fn load_writes(&self) -> bool {
+        self.bit(8 * 267 + 6)
+    }
+
     /// An image was loaded or refused.
     pub fn loaded(&self) -> bool {
         self.bit(8 * 267)
@@ -406,14 +418,23 @@ impl Core {
     /// One clock cycle.
     #[inline]
     pub fn cycle(&mut self, input: &Input) -> Output {
+        self.step(input, false)
+    }
+
+    /// One clock cycle while the frame path rests: it has none of its own unless the loader writes ([`Output::load_writes`]).
+    pub fn load_cycle(&mut self, input: &Input) -> Output {
+        self.step(input, true)
+    }
+
+    fn step(&mut self, input: &Input, load_alone: bool) -> Output {
         #[allow(unused_mut)]
         let mut out = Output([0; OUT]);
         #[cfg(rtl_core)]
         // SAFETY: `input` is of `IN` bytes that are read, `out` of `OUT` bytes that are written; the other side checks both
         // lengths against its ports and keeps neither pointer.
-        let fits = unsafe { weir_core_cycle(self.0.as_ptr(), input.0.as_ptr(), IN, out.0.as_mut_ptr(), OUT) };
+        let fits = unsafe { weir_core_cycle(self.0.as_ptr(), input.0.as_ptr(), IN, out.0.as_mut_ptr(), OUT, load_alone) };
         #[cfg(not(rtl_core))]
-        let fits = input.0.is_empty();
+        let fits = input.0.is_empty() || load_alone;
         assert!(fits, "beats fit their ports");
         out
     }

@@ -2,6 +2,7 @@
 //! frames.
 
 mod frames;
+mod tables;
 
 use crate::core::{
     COUNTERS, Core, DESCRIPTORS_MAX, Doorbells, FLOW_ENTRIES, Input, Output, Pin, QUEUES, QueueSettings, Settings, Tables,
@@ -13,7 +14,7 @@ use std::time::Duration;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::enums::{
-    CapabilityType, Control, DeviceKind, Error, InterruptCause, Status, TableState,
+    CapabilityType, Control, DeviceKind, Error, InterruptCause, Status,
 };
 use weir_contract::guards::Guard;
 use weir_contract::layouts::Capability;
@@ -66,6 +67,8 @@ struct Shell {
     queues: usize,
     /// What host memory answers the loader, in order.
     lines: VecDeque<Option<[u8; 64]>>,
+    /// An image is being loaded.
+    loading: bool,
     /// Address of a byte of the image that changes on its way.
     damaged: Option<u64>,
     /// Numbers of frames that are inside and have no fate, in order.
@@ -110,6 +113,7 @@ impl RtlDevice {
             written: [0; QUEUES],
             queues: 0,
             lines: VecDeque::new(),
+            loading: false,
             damaged: None,
             inside: VecDeque::new(),
             ending: false,
@@ -219,7 +223,10 @@ impl Shell {
         }
         self.input.set(Pin::Reset, false);
         self.input.load_reset(false);
-        self.lines.clear();
+        if tables {
+            self.lines.clear();
+            self.loading = false;
+        }
         let tables = self.core.cycle(&self.input).tables();
         self.producers = Default::default();
         self.written = [0; QUEUES];
@@ -249,15 +256,10 @@ impl Shell {
         let (store, leave, answer) = (!self.stall(), !self.stall(), !self.stall());
         self.input.set(Pin::StoreReady, store);
         self.input.set(Pin::EgressReady, leave);
-        let (ask, line) = (!self.stall(), !self.stall());
-        self.input.set(Pin::LoadReady, ask);
-        self.input.load_data(if line { self.lines.pop_front() } else { None });
+        let ask = self.answer_loader();
         let out = self.core.cycle(&self.input);
         self.cycles += 1;
-        if let Some((address, length)) = out.load_read().filter(|_| ask) {
-            let line = self.line(address, length);
-            self.lines.push_back(line);
-        }
+        self.serve_loader(&out, ask);
         self.input.set(Pin::ReadValid, false);
         if let Some((address, bytes)) = out.store().filter(|_| store) {
             if let Err(fault) = self.bus.write(address, bytes) {
@@ -300,17 +302,6 @@ impl Shell {
             tables: out.tables(),
         };
         out
-    }
-
-    /// A line of the table image.
-    fn line(&mut self, address: u64, length: usize) -> Option<[u8; 64]> {
-        let mut bytes = [0; 64];
-        self.bus.read(address, &mut bytes[..length]).ok()?;
-        let damaged = self.damaged.and_then(|at| at.checked_sub(address)).and_then(|at| bytes.get_mut(at as usize));
-        if let Some(byte) = damaged {
-            *byte ^= 0x10;
-        }
-        Some(bytes)
     }
 
     /// What a status store says of the rings.
@@ -447,6 +438,9 @@ impl Shell {
     }
 
     fn read(&mut self, offset: u32) -> u32 {
+        if offset == r::TABLE_STATUS {
+            self.await_tables();
+        }
         let half = |value: u64| (value >> (8 * (offset & 4))) as u32;
         let counter = |base: u32| offset.checked_sub(base).map(|at| (at / 8) as usize);
         if let Some(at) = counter(c::GUARD_COUNTER_BASE) {
@@ -696,49 +690,6 @@ impl Shell {
         self.msix = Msix::new(usize::from(vectors));
         self.bus.master = false;
         self.reset();
-    }
-
-    // ---- tables
-
-    /// TABLE_LOAD: the loader of the RTL reads, checks and writes, while everything else goes on.
-    fn load_tables(&mut self) {
-        let (address, length) = (self.registers.get(r::TABLE_ADDRESS), self.registers.get(r::TABLE_LENGTH));
-        let damaged = self.bus.faults.take_corrupt_image().filter(|at| (*at as u64) < length);
-        self.damaged = damaged.and_then(|at| address.checked_add(at as u64));
-        self.input.image(address, length);
-        self.pulse(Pin::Load);
-        let begin = self.cycles;
-        let out = loop {
-            let out = self.tick();
-            if out.loaded() {
-                break out;
-            }
-            // Some passes over the image, and a word at a time.
-            assert!(self.cycles - begin < PATIENCE + length * 16, "the loader hangs");
-        };
-        self.damaged = None;
-        let (error, block, offset) = out.refusal().unwrap_or_default();
-        let (state, counter) = match error {
-            0 => (TableState::Ready, Counter::TableLoads),
-            _ => (TableState::Failed, Counter::TableFailures),
-        };
-        self.around.count(counter);
-        self.registers.set(r::TABLE_STATUS, state as u64);
-        self.registers.set(r::TABLE_ERROR, error.into());
-        self.registers.set(r::TABLE_ERROR_BLOCK, block.into());
-        self.registers.set(r::TABLE_ERROR_OFFSET, offset);
-        self.cause(InterruptCause::TABLE);
-    }
-
-    fn activate(&mut self, epoch: u32) {
-        self.input.epoch(epoch);
-        self.pulse(Pin::Activate);
-        let out = self.tick();
-        if out.epoch_unknown() {
-            self.report(Error::Epoch, epoch.into());
-        } else if out.epoch_changed() {
-            self.around.count(Counter::EpochChanges);
-        }
     }
 }
 

@@ -72,7 +72,7 @@ module weir_loader
   typedef enum logic [2:0] {IDLE, FRAME, CHECK, DRAIN, WRITE} work_e;
 
   work_e work_q;
-  logic [63:0] address_q;
+  logic [63:0] address_q, length_q;
   logic begins, frame_done, blocks_start, blocks_done, find, found_valid, spare, overwrite, ready, bank_q;
   logic [15:0] find_kind;
   found_t found;
@@ -115,7 +115,7 @@ module weir_loader
       .clk_i        (clk_i),
       .rst_i        (rst_i),
       .start_i      (begins),
-      .length_i     (length_i),
+      .length_i     (begins ? length_i : length_q),
       .done_o       (frame_done),
       .refusal_o    (frame_refusal),
       .header_o     (header),
@@ -194,6 +194,7 @@ module weir_loader
       IDLE:
       if (load_i) begin
         address_q <= address_i;
+        length_q  <= length_i;
         refusal_o <= '0;
         state_o   <= 2'(TABLE_STATE_LOADING);
         work_q    <= FRAME;

@@ -17,6 +17,7 @@ module weir_tb_core
     localparam int unsigned QUEUES = 1 << QUEUES_LOG2
 ) (
     input  wire logic                              clk_i,
+    input  wire logic                              load_clk_i,  // the same, but where only the loader is at work
     input  wire logic [464*8-1:0]                  settings_i,
     input  wire logic [QUEUES*16*8-1:0]            host_i,
     input  wire logic [248*8-1:0]                  in_data_i,
@@ -62,7 +63,8 @@ module weir_tb_core
 
   typedef struct packed {
     logic [31:0]      pad_5;
-    logic [1:0]       pad_4;
+    logic             pad_4;
+    logic             load_write;
     logic             load_ask;
     logic             tables;
     logic             unknown;
@@ -225,7 +227,7 @@ module weir_tb_core
   tables_id_t tables;
 
   weir_loader loader (
-      .clk_i         (clk_i),
+      .clk_i         (load_clk_i),
       .rst_i         (in.load_rst),
       .address_i     (in.table_address),
       .length_i      (in.table_length),
@@ -257,6 +259,7 @@ module weir_tb_core
       .list_limit_o  (list_limit)
   );
 
+  assign out.load_write = write.valid;
   assign out.tables = active.valid;
   assign out.epoch = active.epoch;
   assign out.load_state = 8'(load_state);
