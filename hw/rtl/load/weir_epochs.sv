@@ -8,7 +8,9 @@
 
 module weir_epochs
   import weir_load_pkg::*;
-(
+#(
+    parameter int unsigned EPOCH_BITS = 32  // as the registers have them; fewer for proofs
+) (
     input  wire logic        clk_i,
     input  wire logic        rst_i,
     input  wire logic        begin_i,       // a load begins: what was ready no longer is
@@ -16,26 +18,26 @@ module weir_epochs
     input  wire logic        ready_i,       // it is complete
     input  wire tables_id_t  tables_i,      // with ready_i
     input  wire logic        activate_i,
-    input  wire logic [31:0] epoch_i,       // with activate_i
+    input  wire logic [EPOCH_BITS-1:0] epoch_i,       // with activate_i
     output logic             spare_o,       // the bank that does not judge
     output logic             valid_o,       // a bank judges
     output logic             bank_o,        // it
-    output logic [31:0]      epoch_o,
-    output logic [31:0]      shadow_o,      // 0 without
-    output logic [31:0]      previous_o,    // 0 without
+    output logic [EPOCH_BITS-1:0]      epoch_o,
+    output logic [EPOCH_BITS-1:0]      shadow_o,      // 0 without
+    output logic [EPOCH_BITS-1:0]      previous_o,    // 0 without
     output tables_id_t       tables_o,      // of the tables that judge
     output logic             changed_o,     // for one cycle, behind activate_i
     output logic             unknown_o      // the same: the epoch is not resident
 );
 
   logic other_valid_q, other_ready_q, same, other;
-  logic [31:0] other_epoch_q, newest_q, next;
+  logic [EPOCH_BITS-1:0] other_epoch_q, newest_q, next;
   tables_id_t other_q;
 
   assign spare_o = valid_o && !bank_o;
   assign shadow_o = other_valid_q && other_ready_q ? other_epoch_q : '0;
   assign previous_o = other_valid_q && !other_ready_q ? other_epoch_q : '0;
-  assign next = newest_q == '1 ? 32'd1 : newest_q + 32'd1;
+  assign next = newest_q == '1 ? EPOCH_BITS'(1) : newest_q + EPOCH_BITS'(1);
   assign same = valid_o && epoch_o == epoch_i;
   assign other = other_valid_q && other_epoch_q == epoch_i && !overwrite_i && !(begin_i && other_ready_q);
 
