@@ -8,7 +8,7 @@ use weir_contract::enums::BlockType;
 use weir_contract::layouts::{BlockEntry, Geometry, ImageHeader, Record};
 
 /// Checksums of header, directory and, if `blocks`, blocks are right again, as far as what they cover is there.
-fn repair(image: &mut [u8], blocks: bool) {
+pub fn repair(image: &mut [u8], blocks: bool) {
     let Some(mut header) = ImageHeader::read(image) else { return };
     let end = ImageHeader::SIZE + header.block_count.min(1000) as usize * BlockEntry::SIZE;
     if end <= image.len() {
@@ -28,7 +28,7 @@ fn repair(image: &mut [u8], blocks: bool) {
     image[..ImageHeader::SIZE].copy_from_slice(&raw);
 }
 
-fn entries(image: &[u8]) -> Vec<(usize, BlockEntry)> {
+pub fn entries(image: &[u8]) -> Vec<(usize, BlockEntry)> {
     let count = ImageHeader::read(image).unwrap().block_count as usize;
     (0..count)
         .map(|n| ImageHeader::SIZE + n * BlockEntry::SIZE)
@@ -36,7 +36,7 @@ fn entries(image: &[u8]) -> Vec<(usize, BlockEntry)> {
         .collect()
 }
 
-fn block(image: &[u8], kind: BlockType) -> BlockEntry {
+pub fn block(image: &[u8], kind: BlockType) -> BlockEntry {
     entries(image).into_iter().find(|(_, entry)| entry.kind == kind as u16).unwrap().1
 }
 
