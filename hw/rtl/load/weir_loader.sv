@@ -2,7 +2,7 @@
 //
 // Function: TABLE_LOAD and EPOCH of the contract, as hw-sim's banks.rs and tables/. An image is read more than once: first its
 // frame is checked (weir_load_image), then what its blocks hold, and only then the bank is written; each pass forms the
-// checksums of what it uses, so that nothing is written that was not checked. An image that is refused has changed no bank; one
+// checksums of what it uses, so that nothing becomes ready that was not checked. An image that is refused has changed no bank; one
 // that changes in host memory between the passes is refused and leaves nothing but the tables that judge.
 // Latency: some 3 passes over what the device loads and 2 over the whole image; with ET Open 1.32 million cycles (5.3 ms at
 // 250 MHz), see weir_load_blocks. Throughput: an image at a time. Back-pressure: host memory's; the frame path is never

@@ -244,19 +244,69 @@ fn bits_that_change_between_the_passes() {
     let image = made_image(seed);
     host.put(&image);
     let want = host.expected().unwrap();
-    let mut refused = 0;
-    for _ in 0..setting("WEIR_FRAMES", 60) {
+    let (mut refused, mut faults) = (0, 0);
+    for _ in 0..setting("WEIR_FRAMES", 80) {
         let at = if r.once_in(2) { r.below(image.len() as u64) } else { r.below(1000) };
-        let flicker = Flicker { at, bit: r.below(8) as u8, read: r.below(5) as u32 };
+        let bit = if r.once_in(4) { None } else { Some(r.below(8) as u8) };
+        let flicker = Flicker { at, bit, read: r.below(5) as u32 };
         host.flicker = Some(flicker);
         let outcome = host.load(|_, _| ());
-        refused += u32::from(outcome.refusal.is_some());
-        if outcome.refusal.is_none() {
-            assert_eq!(difference(&outcome.words, &want), None, "{flicker:?}, WEIR_SEED={seed}");
+        match outcome.refusal {
+            Some(refusal) if bit.is_none() => {
+                assert_eq!(refusal.error, TableError::Dma, "{flicker:?}, WEIR_SEED={seed}");
+                faults += 1;
+            }
+            Some(_) => refused += 1,
+            None => {
+                assert!(bit.is_some() || host.seen <= flicker.read, "{flicker:?} was not noticed, WEIR_SEED={seed}");
+                assert_eq!(difference(&outcome.words, &want), None, "{flicker:?}, WEIR_SEED={seed}");
+            }
         }
     }
-    println!("{refused} refused");
-    assert!(refused > 5, "{refused}");
+    println!("{refused} refused, {faults} for a fault");
+    assert!(refused > 5 && faults > 2, "{refused} {faults}");
+}
+
+/// EPOCH is written while an image is loaded: the previous tables come back until they are written over.
+#[test]
+fn epochs_while_loading() {
+    let seed = seed();
+    let Some(mut host) = Host::new(seed) else { return skipped("epochs_while_loading") };
+    let mut r = Random(seed);
+    host.put(&made_image(seed));
+    let mut newest = 0;
+    let mut load = |host: &mut Host| {
+        newest += 1;
+        let outcome = host.load(|_, _| ());
+        assert_eq!(outcome.refusal, None);
+        (newest, outcome)
+    };
+    let (mut back, mut late) = (0, 0);
+    let cycles = load(&mut host).1.cycles;
+    assert_eq!(host.activate(1), (true, false));
+    for _ in 0..setting("WEIR_FRAMES", 24) {
+        // The tables that judge, and those before.
+        let (active, _) = load(&mut host);
+        let (_, previous) = host.cycle(|_| ()).active().unwrap();
+        assert_eq!(host.activate(active), (true, false));
+        let at = r.below(cycles);
+        host.epoch = Some((at, previous));
+        let (shadow, outcome) = load(&mut host);
+        host.epoch = None;
+        let out = host.cycle(|_| ());
+        let (bank, epoch) = out.active().unwrap();
+        assert_ne!(outcome.bank, Some(bank), "the bank that judges was written");
+        assert_eq!(out.resident(), (shadow, 0));
+        if epoch == previous {
+            assert!(at < outcome.checked, "{at} of {}", outcome.checked);
+            back += 1;
+        } else {
+            assert!(epoch == active && at + 64 > outcome.checked, "{at} of {}", outcome.checked);
+            late += 1;
+        }
+    }
+    println!("{back} came back, {late} were written over");
+    assert!(setting("WEIR_FRAMES", 24) < 24 || back > 2 && late > 2);
 }
 
 /// Epochs as the model has them, but that a load takes the place of the previous tables; a bank that a frame has is not
@@ -336,5 +386,5 @@ fn banks_and_epochs() {
         }
     }
     println!("{changes} changes, {lost} times the previous tables were gone, {waited} cycles with frames in the bank");
-    assert!(changes > 5 && waited > 0);
+    assert!(changes > 2 && waited > 0);
 }

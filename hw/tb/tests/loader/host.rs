@@ -23,11 +23,11 @@ pub struct Timing {
     pub stall: u64,
 }
 
-/// A bit of the image that is another one in some reads of it.
+/// A bit of the image that is another one in one read of it, or a read that fails.
 #[derive(Debug, Clone, Copy)]
 pub struct Flicker {
     pub at: u64,
-    pub bit: u8,
+    pub bit: Option<u8>,
     /// The how manyth read of that byte.
     pub read: u32,
 }
@@ -55,8 +55,11 @@ pub struct Host {
     pub flicker: Option<Flicker>,
     /// Banks that frames have.
     pub in_use: u8,
+    /// EPOCH is written so many cycles behind TABLE_LOAD.
+    pub epoch: Option<(u64, u32)>,
     memory: Option<DmaMemory>,
-    seen: u32,
+    /// How often the byte that flickers was read.
+    pub seen: u32,
     r: Random,
     now: u64,
     answers: VecDeque<(u64, Option<[u8; 64]>)>,
@@ -72,6 +75,7 @@ impl Host {
             timing: Timing::default(),
             flicker: None,
             in_use: 0,
+            epoch: None,
             memory: None,
             seen: 0,
             r: Random(seed),
@@ -116,10 +120,10 @@ impl Host {
         if let Some(f) = self.flicker
             && let Some(n) = (self.address + f.at).checked_sub(at).filter(|n| *n < bytes as u64)
         {
-            if self.seen == f.read {
-                line[n as usize] ^= 1 << f.bit;
-            }
             self.seen += 1;
+            if self.seen == f.read + 1 {
+                line[n as usize] ^= 1 << f.bit?;
+            }
         }
         Some(line)
     }
@@ -150,7 +154,8 @@ impl Host {
         self.seen = 0;
         self.cycle(|input| input.load = true);
         loop {
-            let out = self.cycle(|_| ());
+            let epoch = self.epoch.filter(|(at, _)| begin + at == self.now).map(|(_, epoch)| epoch);
+            let out = self.cycle(|input| input.epoch = epoch);
             outcome.reads += u64::from(out.ask().is_some());
             let write = out.write();
             watch(self, write.as_ref());
