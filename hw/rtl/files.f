@@ -42,7 +42,10 @@ hw/rtl/verdict/weir_verdict_access.sv
 hw/rtl/dma/weir_queue_writer.sv
 hw/rtl/load/weir_image_reader.sv
 hw/rtl/load/weir_load_image.sv
+hw/rtl/load/weir_load_guards.sv
+hw/rtl/load/weir_load_entries.sv
 hw/rtl/load/weir_load_ranges.sv
+hw/rtl/load/weir_load_prefixes.sv
 hw/rtl/load/weir_load_transpose.sv
 hw/rtl/load/weir_load_blocks.sv
 hw/rtl/load/weir_epochs.sv

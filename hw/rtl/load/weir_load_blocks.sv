@@ -77,16 +77,11 @@ module weir_load_blocks
     READ,
     REST,       // what was read is being looked at still
     JUDGE,
-    GUARD,      // does each guard lead to a record that always holds
-    GUARD_AT,
-    GUARD_ID,
-    GUARD_SAYS,
+    FOLLOW,     // where guards lead
     RANGES,
     TURN,
     NEXT
   } state_e;
-
-  typedef enum logic [1:0] {FREE, HASHED, TEST, FILL} exact_e;
 
   // Of a record: what guards and the header table ask.
   typedef struct packed {
@@ -102,15 +97,16 @@ module weir_load_blocks
   found_t found_q;
   refusal_t refuse, wrong, wrong_q;
   geometry_t geometry_q;
-  logic [31:0] geometry_at_q, hash_at_q;
+  logic [31:0] geometry_at_q, hash_at_q, shape_at;
   logic [LENGTHS-1:0][63:0] multipliers_q;
   logic [23:0] index_q;
-  logic take, asked_q, over, wait_q;
+  logic take, asked_q, over;
   read_result_t result_q;
   table_write_t write, write_q;
 
   length_geometry_t shape;
   assign shape = geometry_q.lengths[length_q];
+  assign shape_at = geometry_at_q + 32'(length_q) * 32'(ENTRY_BYTES);
 
   // ---- what a step reads
   logic [15:0] kind;
@@ -245,25 +241,31 @@ module weir_load_blocks
   end
 
   // ---- memories of what is asked across blocks
-  logic [RECORDS_LOG2-1:0] listed, headed;
-  logic [RECORDS_LOG2-1:0] info_at;
-  logic [LISTS_LOG2-1:0] guard_at_q;
+  logic [RECORDS_LOG2-1:0] listed, headed, info_at;
   logic [HEADER_LOG2-1:0] turn_record;
+  logic [5:0] guard;
+  logic follow_sent_q, guards_done, guards_missing;
   info_t info;
-  list_range_t guard;
-  logic [5:0] guard_q;
-  logic [31:0] guard_left_q;
 
-  weir_ram_1r1w #(
-      .ADDRESS_BITS(LISTS_LOG2),
-      .DATA_BITS   (RECORDS_LOG2)
-  ) lists (
-      .clk_i          (clk_i),
-      .write_i        (take && step_q == LISTS),
-      .write_address_i(index_q[LISTS_LOG2-1:0]),
-      .write_data_i   (word_i[RECORDS_LOG2-1:0]),
-      .read_address_i (guard_at_q),
-      .read_data_o    (listed)
+  weir_load_guards #(
+      .LISTS_LOG2  (LISTS_LOG2),
+      .RECORDS_LOG2(RECORDS_LOG2)
+  ) guards (
+      .clk_i     (clk_i),
+      .rst_i     (rst_i || start_i),
+      .list_i    (take && step_q == LISTS),
+      .list_at_i (index_q[LISTS_LOG2-1:0]),
+      .list_id_i (word_i[RECORDS_LOG2-1:0]),
+      .range_i   (take && step_q == GUARDS),
+      .range_at_i(index_q[5:0]),
+      .range_of_i(word_i[63:0]),
+      .start_i   (state_q == FOLLOW && !follow_sent_q),
+      .done_o    (guards_done),
+      .missing_o (guards_missing),
+      .guard_o   (guard),
+      .record_o  (listed),
+      .holds_i   (info.holds),
+      .rests_i   (info.rests)
   );
 
   weir_ram_1r1w #(
@@ -292,18 +294,6 @@ module weir_load_blocks
       .read_data_o    (info)
   );
 
-  weir_ram_1r1w #(
-      .ADDRESS_BITS(6),
-      .DATA_BITS   (64)
-  ) guards (
-      .clk_i          (clk_i),
-      .write_i        (take && step_q == GUARDS),
-      .write_address_i(index_q[5:0]),
-      .write_data_i   (word_i[63:0]),
-      .read_address_i (guard_q),
-      .read_data_o    (guard)
-  );
-
   // ---- Bloom partitions of the length at hand, or the matrix at hand
   logic [SCRATCH_LOG2-1:0] scratch_at, turn_at;
   logic [63:0] scratch;
@@ -322,104 +312,71 @@ module weir_load_blocks
       .read_data_o    (scratch)
   );
 
-  // ---- an entry of the filter: every window that equals it finds it
-  exact_e exact_q;
-  exact_entry_t entry_q, entry_in;
-  logic [31:0] used_q, entry_at_q;
-  logic [23:0] bucket_q, entry_bucket_q;
-  logic [7:0] way_q, fill_way_q;
-  logic last_way, canonical, canonical_q, holds_q, entry_bad, misplaced;
-  logic [63:0] middle, middle_q;
-  logic [23:0] prefix, prefix_q, bucket_mask;
-  logic [7:0][70:0] products;
-  logic [126:0] first_product;
-  logic [2:0] test_q;
-  logic [23:0] bloom_bit;
-  logic [5:0] bit_q;
+  // ---- entries of the filter
+  logic entries_ready, entries_reference, entries_value, entries_fill;
+  logic [31:0] entries_at, used;
+  logic [3:0] entries_way;
+  logic [23:0] entries_bucket;
+  logic [SCRATCH_LOG2-1:0] entries_word;
+  assign scratch_at = state_q == TURN ? turn_at : entries_word;
 
-  assign entry_in = word_i;
-  assign last_way = way_q + 8'd1 == shape.exact_ways;
-  assign bucket_mask = 24'((32'd1 << shape.exact_buckets_log2) - 32'd1);
-  always_comb begin
-    logic [63:0] folded;
-    folded = fold_word(entry_q.value);
-    canonical = entry_q.length == 8'(length_q) + 8'(SHORTEST);
-    for (int unsigned n = 0; n < 8; n++) begin
-      if (!entry_q.case_mask[n] && entry_q.value[n*8+:8] != folded[n*8+:8]) canonical = 1'b0;
-      if (8'(n) >= 8'(length_q) + 8'(SHORTEST) && entry_q.value[n*8+:8] != '0) canonical = 1'b0;
-      products[n] = byte_product(folded[n*8+:8], multipliers_q[length_q]);
-    end
-    middle = middle_of(products, length_q);
-    first_product = '0;
-    for (int unsigned n = 0; n < SHORTEST; n++) first_product = first_product ^ (127'(products[n]) << (8 * n));
-    prefix = 24'(first_product >> PREFIX_SHIFT);
-
-    // Bit of the partition that is asked now; the answer to the one before is here.
-    bloom_bit = test_q == 3'd0 ? prefix_q : 24'(middle_q >> BLOOM_SHIFT[test_q[1:0]]);
-    bloom_bit = bloom_bit & 24'((32'd1 << shape.bloom_bits_log2) - 32'd1);
-    misplaced = (24'(middle_q >> BUCKET_SHIFT[0]) & bucket_mask) != entry_bucket_q &&
-                (24'(middle_q >> BUCKET_SHIFT[1]) & bucket_mask) != entry_bucket_q;
-    scratch_at = SCRATCH_LOG2'((32'(test_q) << (shape.bloom_bits_log2 - 8'd6)) + 32'(bloom_bit[23:6]));
-    if (state_q == TURN) scratch_at = turn_at;
-    entry_bad = exact_q == TEST && 8'(test_q) == shape.bloom_partitions &&
-                (!canonical_q || misplaced || !holds_q || !scratch[bit_q]);
-  end
-
-  // ---- a prefix
-  typedef struct packed {
-    logic [15:0]  class_of;
-    logic [7:0]   length_of;
-    logic [127:0] address;
-  } prefix_t;
-  prefix_t prefix_in, net_q, before_q;
-  address_prefix_v4_t four;
-  logic [159:0] parts_q;
-  logic [2:0] part_q;
-  logic net_valid_q, net_first_q, net_bad, net_beyond, ranges_ready, ranges_done, ranges_over, ranges_start;
-  logic [31:0] net_at_q, net_next_q;
-  logic [127:0] host;
-  table_write_t ranges_write, turn_write;
-  logic turn_done, end_sent_q, turn_sent_q;
-
-  assign four = word_i[63:0];
-  always_comb begin
-    logic [159:0] parts;
-    parts = {word_i[31:0], parts_q[159:32]};
-    if (step_q == FOUR) begin
-      prefix_in = '{class_of: four.class_, length_of: four.length, address: 128'(four.address)};
-    end else begin
-      prefix_in.class_of = parts[159:144];
-      prefix_in.length_of = parts[135:128];
-      for (int unsigned n = 0; n < 16; n++) prefix_in.address[(15-n)*8+:8] = parts[n*8+:8];
-    end
-    host = (step_q == FOUR ? 128'(32'hffff_ffff) : '1) >> net_q.length_of;
-    net_bad = net_q.length_of > (step_q == FOUR ? 8'd32 : 8'd128) || (net_q.address & host) != '0 ||
-              (!net_first_q && {before_q.address, before_q.length_of} >= {net_q.address, net_q.length_of});
-    net_beyond = 32'(net_q.class_of) >= geometry_q.address_classes;
-  end
-
-  assign ranges_start = state_q == STEP && (step_q == FOUR || step_q == SIX);
-
-  weir_load_ranges #(
-      .FOUR_LOG2(FOUR_LOG2),
-      .SIX_LOG2 (SIX_LOG2)
-  ) ranges (
-      .clk_i  (clk_i),
-      .rst_i  (rst_i || start_i),
-      .start_i(ranges_start),
-      .six_i  (step_q == SIX),
-      .write_i(writing_i),
-      .ready_o(ranges_ready),
-      .valid_i(net_valid_q && !net_bad && !net_beyond && !wrong_q.valid),
-      .first_i(net_q.address),
-      .last_i (net_q.address | host),
-      .class_i(net_q.class_of),
-      .end_i  (state_q == RANGES && !end_sent_q),
-      .done_o (ranges_done),
-      .over_o (ranges_over),
-      .write_o(ranges_write)
+  weir_load_entries #(
+      .WAYS        (WAYS),
+      .SCRATCH_LOG2(SCRATCH_LOG2)
+  ) entries (
+      .clk_i         (clk_i),
+      .rst_i         (rst_i),
+      .start_i       (state_q == STEP),
+      .writing_i     (writing_i),
+      .shape_i       (shape),
+      .length_i      (length_q),
+      .multiplier_i  (multipliers_q[length_q]),
+      .list_entries_i(geometry_q.list_entries),
+      .ready_o       (entries_ready),
+      .valid_i       (take && step_q == EXACT),
+      .entry_i       (word_i),
+      .reference_o   (entries_reference),
+      .value_o       (entries_value),
+      .at_o          (entries_at),
+      .used_o        (used),
+      .fill_o        (entries_fill),
+      .way_o         (entries_way),
+      .bucket_o      (entries_bucket),
+      .word_at_o     (entries_word),
+      .word_i        (scratch)
   );
 
+  // ---- prefixes
+  logic nets, nets_ready, nets_idle, nets_value, nets_reference, nets_done, nets_over, end_sent_q, turn_sent_q, turn_done;
+  logic [31:0] nets_at;
+  table_write_t nets_write, turn_write;
+  assign nets = step_q == FOUR || step_q == SIX;
+
+  weir_load_prefixes #(
+      .FOUR_LOG2(FOUR_LOG2),
+      .SIX_LOG2 (SIX_LOG2)
+  ) prefixes (
+      .clk_i      (clk_i),
+      .rst_i      (rst_i || start_i),
+      .start_i    (state_q == STEP && nets),
+      .six_i      (step_q == SIX),
+      .writing_i  (writing_i),
+      .classes_i  (geometry_q.address_classes),
+      .ready_o    (nets_ready),
+      .idle_o     (nets_idle),
+      .valid_i    (take && nets),
+      .word_i     (word_i[63:0]),
+      .value_o    (nets_value),
+      .reference_o(nets_reference),
+      .at_o       (nets_at),
+      .wrong_i    (wrong_q.valid),
+      .end_i      (state_q == RANGES && !end_sent_q),
+      .done_o     (nets_done),
+      .over_o     (nets_over),
+      .write_o    (nets_write)
+  );
+
+  // ---- matrices, turned
   weir_load_transpose #(
       .SETS_LOG2   (SETS_LOG2),
       .HEADER      (HEADER),
@@ -441,13 +398,11 @@ module weir_load_blocks
   );
 
   // ---- words, as they come
-  logic exact_busy;
-  assign exact_busy = exact_q != FREE;
   assign take = word_valid_i && word_ready_o;
   always_comb begin
     unique case (step_q)
-      EXACT: word_ready_o = !exact_busy;
-      FOUR, SIX: word_ready_o = ranges_ready && !net_valid_q;
+      EXACT: word_ready_o = entries_ready;
+      FOUR, SIX: word_ready_o = nets_ready;
       default: word_ready_o = 1'b1;
     endcase
   end
@@ -475,10 +430,9 @@ module weir_load_blocks
         end
       end
       EXACT:
-      if (exact_q == HASHED && 33'(entry_q.list_start) + 33'(entry_q.list_count) > 33'(geometry_q.list_entries)) begin
-        wrong = refused(TABLE_ERROR_REFERENCE, kind, element(entry_at_q, 32'(EXACT_ENTRY_BYTES)));
-      end else if (entry_bad) begin
-        wrong = refused(TABLE_ERROR_VALUE, kind, element(entry_at_q, 32'(EXACT_ENTRY_BYTES)));
+      if (entries_reference || entries_value) begin
+        wrong = refused(entries_reference ? TABLE_ERROR_REFERENCE : TABLE_ERROR_VALUE, kind,
+                        element(entries_at, 32'(EXACT_ENTRY_BYTES)));
       end
       GUARDS:
       if (take && 33'(word_i[31:0]) + 33'(word_i[63:32]) > 33'(geometry_q.list_entries)) begin
@@ -489,8 +443,8 @@ module weir_load_blocks
         wrong = refused(TABLE_ERROR_REFERENCE, kind, element(32'(index_q), 32'd2));
       end
       FOUR, SIX:
-      if (net_valid_q && (net_bad || net_beyond)) begin
-        wrong = refused(net_bad ? TABLE_ERROR_VALUE : TABLE_ERROR_REFERENCE, kind, net_at_q);
+      if (nets_value || nets_reference) begin
+        wrong = refused(nets_value ? TABLE_ERROR_VALUE : TABLE_ERROR_REFERENCE, kind, element(nets_at, 32'd1));
       end
       PORT_ROWS, ADDRESS_ROWS:
       // Set 0 holds every class.
@@ -532,11 +486,11 @@ module weir_load_blocks
       end
       EXACT: begin
         // Ways that the image does not use hold nothing, whatever the bank held before.
-        write.valid = take || exact_q == FILL;
+        write.valid = take || entries_fill;
         write.table_of = TO_EXACT;
-        write.part = exact_q == FILL ? fill_way_q[3:0] : way_q[3:0];
-        write.address = exact_q == FILL ? entry_bucket_q : bucket_q;
-        if (exact_q == FILL) write.data = '0;
+        write.part = entries_way;
+        write.address = entries_bucket;
+        if (entries_fill) write.data = '0;
         if (state_q == JUDGE) begin
           write.valid = 1'b1;
           write.table_of = TO_GEOMETRY;
@@ -573,14 +527,11 @@ module weir_load_blocks
 
   always_comb begin
     write_o = write_q;
-    if (ranges_write.valid) write_o = ranges_write;
+    if (nets_write.valid) write_o = nets_write;
     if (turn_write.valid) write_o = turn_write;
   end
 
   // ---- what ends a run
-  logic guard_wanted, guard_held;
-  assign guard_wanted = GUARDS_ALWAYS[guard_q];
-  assign guard_held = GUARDS_REST_ONCE_ENCRYPTED[guard_q] ? info.rests : info.holds;
   assign over = asked_q && result_i.done;
 
   always_comb begin
@@ -589,7 +540,7 @@ module weir_load_blocks
       STEP: begin
         if (step_q == BLOOM && shape.bloom_partitions != '0) begin
           if (!allowed(shape)) begin
-            refuse = refused(TABLE_ERROR_GEOMETRY, BLOCK_TYPE_GEOMETRY, geometry_at_q + 32'(length_q) * 32'(ENTRY_BYTES));
+            refuse = refused(TABLE_ERROR_GEOMETRY, BLOCK_TYPE_GEOMETRY, shape_at);
           end else if (multipliers_q[length_q] == '0) begin
             refuse = refused(TABLE_ERROR_VALUE, BLOCK_TYPE_HASH, hash_at_q + 32'(length_q) * 32'd8);
           end
@@ -608,17 +559,19 @@ module weir_load_blocks
       end
       JUDGE: begin
         if (result_q.fault) refuse = refused(TABLE_ERROR_DMA, '0, dma_piece(found_q.offset + result_q.fault_at));
-        else if (found_q.there && result_q.crc != found_q.crc) refuse = refused(TABLE_ERROR_BLOCK_CRC, kind, found_q.offset);
+        else if (found_q.there && result_q.crc != found_q.crc) begin
+          refuse = refused(TABLE_ERROR_BLOCK_CRC, kind, found_q.offset);
+        end
         else if (wrong_q.valid) refuse = wrong_q;
-        else if (step_q == EXACT && !writing_i && shape.bloom_partitions != '0 && used_q != shape.entries) begin
-          refuse = refused(TABLE_ERROR_VALUE, BLOCK_TYPE_GEOMETRY, geometry_at_q + 32'(length_q) * 32'(ENTRY_BYTES));
+        else if (step_q == EXACT && !writing_i && shape.bloom_partitions != '0 && used != shape.entries) begin
+          refuse = refused(TABLE_ERROR_VALUE, BLOCK_TYPE_GEOMETRY, shape_at);
         end
       end
-      GUARD_ID:
-      if (guard_left_q == '0) begin
-        refuse = refused(TABLE_ERROR_GUARD_MISSING, kind, element(32'(guard_q), 32'(LIST_RANGE_BYTES)));
+      FOLLOW:
+      if (guards_done && guards_missing) begin
+        refuse = refused(TABLE_ERROR_GUARD_MISSING, kind, element(32'(guard), 32'(LIST_RANGE_BYTES)));
       end
-      RANGES: if (ranges_done && ranges_over) refuse = refused(TABLE_ERROR_CAPACITY, kind, found_q.offset);
+      RANGES: if (nets_done && nets_over) refuse = refused(TABLE_ERROR_CAPACITY, kind, found_q.offset);
       NEXT: if (step_q == GEOMETRY && !fits) refuse = refused(TABLE_ERROR_CAPACITY, kind, geometry_at_q);
       default: ;
     endcase
@@ -639,7 +592,7 @@ module weir_load_blocks
     done_o <= 1'b0;
     write_q <= write;
     six_valid_q <= 1'b0;
-    net_valid_q <= 1'b0;
+    follow_sent_q <= state_q == FOLLOW;
     end_sent_q <= state_q == RANGES;
     turn_sent_q <= state_q == TURN;
     asked_q <= (asked_q || command_o.valid) && !over;
@@ -655,56 +608,6 @@ module weir_load_blocks
     end
     if (take && step_q == HASH) multipliers_q[index_q[2:0]] <= word_i[63:0];
 
-    // Entries of the filter.
-    bit_q <= bloom_bit[5:0];
-    unique case (exact_q)
-      FREE:
-      if (take && step_q == EXACT) begin
-        entry_q <= entry_in;
-        entry_at_q <= 32'(index_q);
-        entry_bucket_q <= bucket_q;
-        fill_way_q <= shape.exact_ways;
-        way_q <= last_way ? 8'd0 : way_q + 8'd1;
-        if (last_way) bucket_q <= bucket_q + 24'd1;
-        if (entry_in.list_count != '0) used_q <= used_q + 32'd1;
-        if (!writing_i && entry_in.list_count != '0) exact_q <= HASHED;
-        else if (writing_i && last_way && shape.exact_ways != 8'(WAYS)) exact_q <= FILL;
-      end
-      HASHED: begin
-        middle_q <= middle;
-        prefix_q <= prefix;
-        canonical_q <= canonical;
-        holds_q <= 1'b1;
-        test_q <= '0;
-        exact_q <= TEST;
-      end
-      TEST: begin
-        test_q <= test_q + 3'd1;
-        if (test_q != '0 && !scratch[bit_q]) holds_q <= 1'b0;
-        if (8'(test_q) == shape.bloom_partitions) exact_q <= FREE;
-      end
-      default: begin  // FILL
-        fill_way_q <= fill_way_q + 8'd1;
-        if (fill_way_q + 8'd1 == 8'(WAYS)) exact_q <= FREE;
-      end
-    endcase
-
-    // Prefixes.
-    if (take && (step_q == FOUR || step_q == SIX)) begin
-      parts_q <= {word_i[31:0], parts_q[159:32]};
-      part_q  <= part_q == 3'd4 ? 3'd0 : part_q + 3'd1;
-      if (step_q == FOUR || part_q == 3'd4) begin
-        net_q <= prefix_in;
-        net_valid_q <= 1'b1;
-        net_at_q <= net_next_q;
-        net_next_q <= net_next_q + (step_q == FOUR ? 32'(ADDRESS_PREFIX_V4_BYTES) : 32'(ADDRESS_PREFIX_V6_BYTES));
-      end
-    end
-    if (net_valid_q) begin
-      before_q <= net_q;
-      net_first_q <= 1'b0;
-    end
-
     unique case (state_q)
       IDLE: begin
         step_q <= GEOMETRY;
@@ -715,27 +618,19 @@ module weir_load_blocks
         index_q <= '0;
         six_count_q <= '0;
         six_index_q <= '0;
-        used_q <= '0;
-        bucket_q <= '0;
-        way_q <= '0;
-        exact_q <= FREE;
-        part_q <= '0;
-        net_first_q <= 1'b1;
         wrong_q.valid <= 1'b0;
-        guard_q <= '0;
         state_q <= FIND;
       end
       FIND:
       if (found_valid_i) begin
         found_q <= found_i;
-        net_next_q <= found_i.offset;
         state_q <= READ;
       end
       READ: begin
         result_q <= result_i;
         if (over) state_q <= REST;
       end
-      REST: if (!exact_busy && !six_valid_q && !net_valid_q && ranges_ready) state_q <= JUDGE;
+      REST: if (entries_ready && !six_valid_q && nets_idle) state_q <= JUDGE;
       JUDGE: begin
         if (step_q == GEOMETRY) begin
           geometry_q <= six_q;
@@ -743,41 +638,14 @@ module weir_load_blocks
         end
         if (step_q == HASH) hash_at_q <= found_q.offset;
         unique case (step_q)
-          GUARDS: state_q <= writing_i ? NEXT : GUARD;
+          GUARDS: state_q <= writing_i ? NEXT : FOLLOW;
           FOUR, SIX: state_q <= RANGES;
           PORT_ROWS, ADDRESS_ROWS: state_q <= writing_i ? TURN : NEXT;
           default: state_q <= NEXT;
         endcase
       end
-      // Whether guard_q leads to a record that always holds; its range comes a cycle later.
-      GUARD: state_q <= GUARD_AT;
-      GUARD_AT: begin
-        guard_at_q <= guard.start[LISTS_LOG2-1:0];
-        guard_left_q <= guard.count;
-        state_q <= GUARD_ID;
-        if (!guard_wanted) begin
-          guard_q <= guard_q + 6'd1;
-          state_q <= guard_q == 6'd63 ? NEXT : GUARD;
-        end
-      end
-      GUARD_ID: begin
-        guard_at_q <= guard_at_q + LISTS_LOG2'(1);
-        guard_left_q <= guard_left_q - 32'd1;
-        wait_q <= 1'b1;
-        state_q <= GUARD_SAYS;
-      end
-      GUARD_SAYS: begin
-        // The record's number is here in the first cycle, what it says in the second.
-        wait_q <= 1'b0;
-        if (!wait_q) begin
-          state_q <= GUARD_ID;
-          if (guard_held) begin
-            guard_q <= guard_q + 6'd1;
-            state_q <= guard_q == 6'd63 ? NEXT : GUARD;
-          end
-        end
-      end
-      RANGES: if (ranges_done) state_q <= NEXT;
+      FOLLOW: if (guards_done) state_q <= NEXT;
+      RANGES: if (nets_done) state_q <= NEXT;
       TURN: if (turn_done) state_q <= NEXT;
       default: begin  // NEXT
         state_q <= STEP;
@@ -801,7 +669,6 @@ module weir_load_blocks
     end
     if (rst_i) begin
       state_q <= IDLE;
-      exact_q <= FREE;
       asked_q <= 1'b0;
       done_o <= 1'b0;
       write_q.valid <= 1'b0;

@@ -11,7 +11,13 @@ const OUT: usize = 192;
 unsafe extern "C" {
     fn weir_loader_new() -> *mut c_void;
     fn weir_loader_free(loader: *mut c_void);
-    fn weir_loader_cycle(loader: *mut c_void, input: *const u8, in_length: usize, out: *mut u8, out_length: usize) -> bool;
+    fn weir_loader_cycle(
+        loader: *mut c_void,
+        input: *const u8,
+        in_length: usize,
+        out: *mut u8,
+        out_length: usize,
+    ) -> bool;
 }
 
 /// What goes in for one cycle.

@@ -5,8 +5,8 @@ use weir_contract::constants as c;
 use weir_contract::enums::{BlockFlags, BlockType, Scopes};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{
-    AddressPrefixV4, AddressPrefixV6, BlockEntry, ExactEntry, Geometry, HashConstants, ImageHeader, LengthGeometry, ListRange,
-    Record,
+    AddressPrefixV4, AddressPrefixV6, BlockEntry, ExactEntry, Geometry, HashConstants, ImageHeader, LengthGeometry,
+    ListRange, Record,
 };
 
 /// Names and images.
@@ -48,7 +48,8 @@ impl Cases<'_> {
     }
 
     fn record(&mut self, what: &str, change: impl FnOnce(&mut Record)) {
-        let mut record = Record::read(&self.image[block(self.image, BlockType::Records).offset as usize + Record::SIZE..]).unwrap();
+        let mut record =
+            Record::read(&self.image[block(self.image, BlockType::Records).offset as usize + Record::SIZE..]).unwrap();
         change(&mut record);
         self.set(what, BlockType::Records, Record::SIZE, &record.to_bytes());
     }
@@ -233,7 +234,12 @@ impl Cases<'_> {
         self.set("wraps", kind, at, &ExactEntry { list_start: u32::MAX, list_count: 1, ..entry }.to_bytes());
         self.set("length", kind, at, &ExactEntry { length: 7, ..entry }.to_bytes());
         self.set("another window", kind, at, &ExactEntry { value: entry.value ^ 1 << 56, ..entry }.to_bytes());
-        self.set("upper case", kind, at, &ExactEntry { value: entry.value & !0x20 | 0x41, case_mask: 0, ..entry }.to_bytes());
+        self.set(
+            "upper case",
+            kind,
+            at,
+            &ExactEntry { value: entry.value & !0x20 | 0x41, case_mask: 0, ..entry }.to_bytes(),
+        );
         self.with("in another bucket", |image| {
             image[from + at..from + at + ExactEntry::SIZE].fill(0);
             let at = from + free * ExactEntry::SIZE;
@@ -241,7 +247,8 @@ impl Cases<'_> {
         });
         let four = block(self.image, BlockType::Exact4).offset as usize;
         self.with("a byte behind the window", |image| {
-            let at = (four..).step_by(ExactEntry::SIZE).find(|at| ExactEntry::read(&image[*at..]).unwrap().list_count != 0);
+            let at =
+                (four..).step_by(ExactEntry::SIZE).find(|at| ExactEntry::read(&image[*at..]).unwrap().list_count != 0);
             image[at.unwrap() + 4] = 1;
         });
         let bloom = block(self.image, BlockType::Bloom8);

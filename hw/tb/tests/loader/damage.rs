@@ -78,7 +78,9 @@ pub fn damage(r: &mut Random, image: &mut Vec<u8>) -> String {
                 0 => 0,
                 1 => old.wrapping_add(1),
                 2 => old.wrapping_sub(1),
-                _ => r.of(&[321, 513, 1025, 1441, 2049, 4097, 8193, 1 << 15, 1 << 16, (1 << 16) + 1, 1 << 24, u32::MAX]),
+                _ => {
+                    r.of(&[321, 513, 1025, 1441, 2049, 4097, 8193, 1 << 15, 1 << 16, (1 << 16) + 1, 1 << 24, u32::MAX])
+                }
             };
             match r.below(14) {
                 0 => g.list_entries = value(r, g.list_entries),
@@ -130,7 +132,8 @@ pub fn damage(r: &mut Random, image: &mut Vec<u8>) -> String {
         }
         // Fewer bytes than the header says, or more.
         15 => {
-            let length = r.of(&[0, 1, 63, 64, 65, 96, image.len() - 1, image.len() - 64, image.len() + 1, image.len() + 64]);
+            let length =
+                r.of(&[0, 1, 63, 64, 65, 96, image.len() - 1, image.len() - 64, image.len() + 1, image.len() + 64]);
             image.resize(length, 0);
             if r.once_in(2) && length >= ImageHeader::SIZE {
                 image[ImageHeader::OFFSET_LENGTH..][..8].copy_from_slice(&(length as u64).to_le_bytes());

@@ -194,7 +194,11 @@ impl Host {
         let mut banks = Banks::default();
         let result = banks.load(&mut self.bus, self.address, self.length);
         if let Err(refusal) = result
-            && (refusal.block == 0 || matches!(refusal.error, TableError::BlockBounds | TableError::BlockCrc | TableError::BlockTwice | TableError::BlockUnknown))
+            && (refusal.block == 0
+                || matches!(
+                    refusal.error,
+                    TableError::BlockBounds | TableError::BlockCrc | TableError::BlockTwice | TableError::BlockUnknown
+                ))
         {
             return Err(refusal);
         }
