@@ -92,8 +92,13 @@ impl Faults {
         }
     }
 
+    /// Which byte of the table image that is loaded next gets bit 4 changed; it is told once.
+    pub fn take_corrupt_image(&mut self) -> Option<usize> {
+        self.corrupt_image.take()
+    }
+
     pub(crate) fn touch_image(&mut self, image: &mut [u8]) {
-        if let Some(byte) = self.corrupt_image.take().and_then(|at| image.get_mut(at)) {
+        if let Some(byte) = self.take_corrupt_image().and_then(|at| image.get_mut(at)) {
             *byte ^= 0x10;
         }
     }

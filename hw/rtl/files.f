@@ -9,6 +9,7 @@ hw/rtl/flow/weir_detect_pkg.sv
 hw/rtl/flow/weir_flow_pkg.sv
 hw/rtl/verdict/weir_verdict_pkg.sv
 hw/rtl/dma/weir_dma_pkg.sv
+hw/rtl/load/weir_load_pkg.sv
 hw/rtl/top/weir_core_pkg.sv
 hw/rtl/top/weir_frame_pkg.sv
 hw/rtl/common/weir_ram_1r1w.sv
@@ -39,6 +40,16 @@ hw/rtl/flow/weir_flow_memory.sv
 hw/rtl/flow/weir_flow_access.sv
 hw/rtl/verdict/weir_verdict_access.sv
 hw/rtl/dma/weir_queue_writer.sv
+hw/rtl/load/weir_image_reader.sv
+hw/rtl/load/weir_load_image.sv
+hw/rtl/load/weir_load_guards.sv
+hw/rtl/load/weir_load_entries.sv
+hw/rtl/load/weir_load_ranges.sv
+hw/rtl/load/weir_load_prefixes.sv
+hw/rtl/load/weir_load_transpose.sv
+hw/rtl/load/weir_load_blocks.sv
+hw/rtl/load/weir_epochs.sv
+hw/rtl/load/weir_loader.sv
 hw/rtl/top/weir_counters.sv
 hw/rtl/top/weir_frame_buffer.sv
 hw/rtl/top/weir_frame_reader.sv

@@ -180,6 +180,31 @@ const MODELS: &[Model<'static>] = &[
         sources: SEARCH,
         bench: &["sv/weir_tb_range_search.sv"],
     },
+    Model {
+        name: "loader",
+        top: "weir_tb_loader",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "match/weir_match_pkg.sv",
+            "match/weir_facts_pkg.sv",
+            "load/weir_load_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "common/weir_fifo.sv",
+            "load/weir_image_reader.sv",
+            "load/weir_load_image.sv",
+            "load/weir_load_guards.sv",
+            "load/weir_load_entries.sv",
+            "load/weir_load_ranges.sv",
+            "load/weir_load_prefixes.sv",
+            "load/weir_load_transpose.sv",
+            "load/weir_load_blocks.sv",
+            "load/weir_epochs.sv",
+            "load/weir_loader.sv",
+        ],
+        bench: &["sv/weir_tb_loader.sv"],
+    },
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

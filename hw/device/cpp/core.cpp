@@ -38,15 +38,19 @@ extern "C" bool weir_core_doorbells(void* core, const uint8_t* doorbells, size_t
     return true;
 }
 
-// One cycle: what goes in, and what came out before the clock's edge.
-extern "C" bool weir_core_cycle(void* core, const uint8_t* in, size_t in_length, uint8_t* out, size_t out_length) {
+// One cycle: what goes in, and what came out before the clock's edge. `load_alone`: of the loader alone, unless it writes.
+extern "C" bool weir_core_cycle(void* core, const uint8_t* in, size_t in_length, uint8_t* out, size_t out_length,
+                                bool load_alone) {
     Vcore& top = *static_cast<Core*>(core)->top;
     if (in_length != sizeof(top.in_data_i) || out_length != sizeof(top.out_data_o)) return false;
     std::memcpy(&top.in_data_i, in, in_length);
     top.clk_i = 0;
+    top.load_clk_i = 0;
     top.eval();
     std::memcpy(out, &top.out_data_o, out_length);
-    top.clk_i = 1;
+    const bool writes = out[267] >> 6 & 1;
+    top.clk_i = !load_alone || writes;
+    top.load_clk_i = 1;
     top.eval();
     return true;
 }

@@ -19,8 +19,8 @@ pub const DESCRIPTORS_MAX: u32 = 1 << 15;
 /// Counters of the contract, then those of the guards.
 pub const COUNTERS: usize = weir_contract::counters::Counter::COUNT + weir_contract::constants::GUARDS_MAX as usize;
 
-const IN: usize = 304;
-const OUT: usize = 216;
+const IN: usize = 248;
+const OUT: usize = 272;
 const SETTINGS: usize = 464;
 const QUEUE_SETTINGS: usize = 72;
 const DOORBELLS: usize = QUEUES * 16;
@@ -31,7 +31,14 @@ unsafe extern "C" {
     fn weir_core_free(core: *mut c_void);
     fn weir_core_settings(core: *mut c_void, settings: *const u8, length: usize) -> bool;
     fn weir_core_doorbells(core: *mut c_void, doorbells: *const u8, length: usize) -> bool;
-    fn weir_core_cycle(core: *mut c_void, input: *const u8, in_length: usize, out: *mut u8, out_length: usize) -> bool;
+    fn weir_core_cycle(
+        core: *mut c_void,
+        input: *const u8,
+        in_length: usize,
+        out: *mut u8,
+        out_length: usize,
+        load_alone: bool,
+    ) -> bool;
     fn weir_core_counters(core: *mut c_void, counters: *mut u8, length: usize) -> bool;
 }
 
@@ -54,8 +61,10 @@ pub enum Pin {
     EgressReady,
     ReadValid,
     ReadFault,
-    Write,
+    Load,
     Hold,
+    Activate,
+    LoadReady,
 }
 
 impl Default for Input {
@@ -103,27 +112,29 @@ impl Input {
         self.put(112, bytes);
     }
 
-    /// A table write.
-    pub fn write(&mut self, write: &TableWrite) {
-        self.0[3] = write.table;
-        self.0[4] = write.bank;
-        self.0[5] = write.length;
-        self.0[6] = write.part;
-        self.put(16, &write.address.to_le_bytes());
-        self.put(176, &write.data);
-        self.set(Pin::Write, true);
+    /// What host memory answers the loader: 64 bytes, nothing of them where there was a fault.
+    pub fn load_data(&mut self, answer: Option<Option<[u8; 64]>>) {
+        self.0[3] = self.0[3] & 4 | u8::from(answer.is_some()) | u8::from(answer == Some(None)) << 1;
+        if let Some(Some(bytes)) = answer {
+            self.put(184, &bytes);
+        }
     }
-}
 
-/// One word of a bank's tables.
-#[derive(Debug, Clone)]
-pub struct TableWrite {
-    pub table: u8,
-    pub bank: u8,
-    pub length: u8,
-    pub part: u8,
-    pub address: u32,
-    pub data: [u8; 128],
+    /// Resets the loader and what it has loaded.
+    pub fn load_reset(&mut self, reset: bool) {
+        self.0[3] = self.0[3] & 3 | u8::from(reset) << 2;
+    }
+
+    /// Where the table image lies.
+    pub fn image(&mut self, address: u64, length: u64) {
+        self.put(16, &address.to_le_bytes());
+        self.put(176, &length.to_le_bytes());
+    }
+
+    /// EPOCH, for Pin::Activate.
+    pub fn epoch(&mut self, epoch: u32) {
+        self.put(4, &epoch.to_le_bytes());
+    }
 }
 
 /// What came out in one cycle.
@@ -230,10 +241,65 @@ impl Output {
         self.number(16)
     }
 
+    /// A read of host memory for the loader: where, and how many bytes.
+    pub fn load_read(&self) -> Option<(u64, usize)> {
+        self.bit(8 * 267 + 5).then(|| (self.number(216), usize::from(self.0[264]).min(64)))
+    }
+
+    /// The loader writes a word of a bank.
+    pub fn load_writes(&self) -> bool {
+        self.bit(8 * 267 + 6)
+    }
+
+    /// An image was loaded or refused.
+    pub fn loaded(&self) -> bool {
+        self.bit(8 * 267)
+    }
+
+    /// Error, block and offset of an image that was refused.
+    pub fn refusal(&self) -> Option<(u32, u32, u64)> {
+        let block = u32::from(self.0[260]) | u32::from(self.0[261]) << 8;
+        self.bit(8 * 267 + 1).then(|| (self.0[265].into(), block, self.word(256).into()))
+    }
+
+    /// EPOCH has another value.
+    pub fn epoch_changed(&self) -> bool {
+        self.bit(8 * 267 + 2)
+    }
+
+    /// EPOCH was written with what is not resident.
+    pub fn epoch_unknown(&self) -> bool {
+        self.bit(8 * 267 + 3)
+    }
+
+    /// What the registers say of tables.
+    pub fn tables(&self) -> Tables {
+        Tables {
+            active: self.bit(8 * 267 + 4),
+            epoch: self.word(252),
+            shadow: self.word(248),
+            previous: self.word(244),
+            crc: self.word(240),
+            identity: [self.number(224), self.number(232)],
+        }
+    }
+
     /// TX entries taken of a queue.
     pub fn tx_consumer(&self, queue: usize) -> u32 {
         self.word(200 + 4 * (queue & 3))
     }
+}
+
+/// What the registers say of tables.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tables {
+    /// Some judge.
+    pub active: bool,
+    pub epoch: u32,
+    pub shadow: u32,
+    pub previous: u32,
+    pub crc: u32,
+    pub identity: [u64; 2],
 }
 
 /// What registers hold while the device is enabled.
@@ -253,8 +319,6 @@ pub struct Settings {
     pub source_waits: bool,
     pub fail_closed: bool,
     pub queue_mask: u8,
-    /// Bank and epoch that judge.
-    pub active: Option<(u8, u32)>,
     pub queues: [QueueSettings; QUEUES],
 }
 
@@ -289,9 +353,8 @@ impl Settings {
         longs.chain(&[self.margin, self.report_interval, self.watchdog_time]).for_each(|v| out.extend(v.to_le_bytes()));
         out.extend([self.checksums, self.vlan_key, self.midstream, self.source_waits].map(u8::from));
         out.extend(self.watchdog_frames.to_le_bytes());
-        let (bank, epoch) = self.active.unwrap_or((0, 0));
-        out.extend([u8::from(self.fail_closed), u8::from(self.active.is_some()), bank, self.queue_mask]);
-        out.extend(epoch.to_le_bytes());
+        out.extend([u8::from(self.fail_closed), 0, 0, self.queue_mask]);
+        out.extend([0; 4]);
         out.extend(self.window.to_le_bytes());
         out.extend([0; 4]);
         for q in &self.queues {
@@ -355,14 +418,23 @@ impl Core {
     /// One clock cycle.
     #[inline]
     pub fn cycle(&mut self, input: &Input) -> Output {
+        self.step(input, false)
+    }
+
+    /// One clock cycle while the frame path rests: it has none of its own unless the loader writes ([`Output::load_writes`]).
+    pub fn load_cycle(&mut self, input: &Input) -> Output {
+        self.step(input, true)
+    }
+
+    fn step(&mut self, input: &Input, load_alone: bool) -> Output {
         #[allow(unused_mut)]
         let mut out = Output([0; OUT]);
         #[cfg(rtl_core)]
         // SAFETY: `input` is of `IN` bytes that are read, `out` of `OUT` bytes that are written; the other side checks both
         // lengths against its ports and keeps neither pointer.
-        let fits = unsafe { weir_core_cycle(self.0.as_ptr(), input.0.as_ptr(), IN, out.0.as_mut_ptr(), OUT) };
+        let fits = unsafe { weir_core_cycle(self.0.as_ptr(), input.0.as_ptr(), IN, out.0.as_mut_ptr(), OUT, load_alone) };
         #[cfg(not(rtl_core))]
-        let fits = input.0.is_empty();
+        let fits = input.0.is_empty() || load_alone;
         assert!(fits, "beats fit their ports");
         out
     }

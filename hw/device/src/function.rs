@@ -2,11 +2,11 @@
 //! frames.
 
 mod frames;
+mod tables;
 
 use crate::core::{
-    COUNTERS, Core, DESCRIPTORS_MAX, Doorbells, FLOW_ENTRIES, Input, Output, Pin, QUEUES, QueueSettings, Settings,
+    COUNTERS, Core, DESCRIPTORS_MAX, Doorbells, FLOW_ENTRIES, Input, Output, Pin, QUEUES, QueueSettings, Settings, Tables,
 };
-use crate::tables::{Classes, HEADER, fill, fits};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -14,14 +14,13 @@ use std::time::Duration;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::enums::{
-    BlockType, CapabilityType, Control, DeviceKind, Error, InterruptCause, Status, TableError, TableState,
+    CapabilityType, Control, DeviceKind, Error, InterruptCause, Status,
 };
 use weir_contract::guards::Guard;
-use weir_contract::layouts::{Capability, Geometry};
+use weir_contract::layouts::Capability;
 use weir_contract::registers as r;
 use weir_contract::registers::queue as q;
 use weir_device::{DeviceError, DmaMemory, PciFunction, Permission};
-use weir_sim::banks::Banks;
 use weir_sim::config_space::ConfigSpace;
 use weir_sim::counters::Counters;
 use weir_sim::dma::{Bus, DmaFault};
@@ -30,7 +29,6 @@ use weir_sim::msix::Msix;
 use weir_sim::pipeline::TransmitSink;
 use weir_sim::queue::{Queue, Ring};
 use weir_sim::registers::{Registers, Write, record_error};
-use weir_sim::tables::{Image, Refusal, Tables};
 use weir_sim::Transmitted;
 
 /// How the RTL is driven.
@@ -40,6 +38,8 @@ pub struct RtlConfig {
     pub stalls: u64,
 }
 
+/// Rows of the header table.
+const HEADER: u64 = 1440;
 const SECOND: u64 = 1_000_000_000;
 /// Offset of the capability list.
 const CAPABILITIES: u32 = 0x7000;
@@ -56,7 +56,6 @@ struct Shell {
     space: ConfigSpace,
     msix: Msix,
     registers: Registers,
-    banks: Banks,
     bus: Bus,
     core: Core,
     input: Input,
@@ -66,10 +65,12 @@ struct Shell {
     producers: [(u32, u32); QUEUES],
     written: [u64; QUEUES],
     queues: usize,
-    /// Epoch that each bank of the RTL holds.
-    held: [Option<u32>; 2],
-    /// Sizes of the resident tables, by epoch.
-    classes: Vec<(u32, Classes)>,
+    /// What host memory answers the loader, in order.
+    lines: VecDeque<Option<[u8; 64]>>,
+    /// An image is being loaded.
+    loading: bool,
+    /// Address of a byte of the image that changes on its way.
+    damaged: Option<u64>,
     /// Numbers of frames that are inside and have no fate, in order.
     inside: VecDeque<u64>,
     ending: bool,
@@ -91,6 +92,7 @@ struct Last {
     time: u64,
     expired: bool,
     consumers: [u32; QUEUES],
+    tables: Tables,
 }
 
 impl RtlDevice {
@@ -103,7 +105,6 @@ impl RtlDevice {
             msix: Msix::new(usize::from(vectors)),
             settings: settings(&registers),
             registers,
-            banks: Banks::default(),
             bus: Bus::default(),
             core: Core::new()?,
             input: Input::default(),
@@ -111,8 +112,9 @@ impl RtlDevice {
             producers: Default::default(),
             written: [0; QUEUES],
             queues: 0,
-            held: [None; 2],
-            classes: Vec::new(),
+            lines: VecDeque::new(),
+            loading: false,
+            damaged: None,
             inside: VecDeque::new(),
             ending: false,
             last: Last::default(),
@@ -124,7 +126,7 @@ impl RtlDevice {
             cycles: 0,
             error: None,
         };
-        shell.restart();
+        shell.restart(true);
         Some(RtlDevice(Rc::new(RefCell::new(shell))))
     }
 
@@ -200,7 +202,6 @@ fn settings(registers: &Registers) -> Settings {
         source_waits: get(r::SOURCE_WAITS) != 0,
         fail_closed: get(r::FAIL_MODE) != 0,
         queue_mask: 0,
-        active: None,
         queues: [QueueSettings::default(); QUEUES],
     }
 }
@@ -208,21 +209,28 @@ fn settings(registers: &Registers) -> Settings {
 impl Shell {
     // ---- the clock
 
-    /// Reset of the RTL; its flow table clears itself.
-    fn restart(&mut self) {
+    /// Reset of the RTL, and of what is loaded if `tables`; its flow table clears itself.
+    fn restart(&mut self, tables: bool) {
         self.core.settings(&self.settings);
         self.doorbells = Default::default();
         self.core.doorbells(&self.doorbells);
         self.input = Input::default();
         self.input.set(Pin::Hold, true);
         self.input.set(Pin::Reset, true);
+        self.input.load_reset(tables);
         for _ in 0..4 {
             self.core.cycle(&self.input);
         }
         self.input.set(Pin::Reset, false);
+        self.input.load_reset(false);
+        if tables {
+            self.lines.clear();
+            self.loading = false;
+        }
+        let tables = self.core.cycle(&self.input).tables();
         self.producers = Default::default();
         self.written = [0; QUEUES];
-        self.last = Last::default();
+        self.last = Last { tables, ..Last::default() };
         self.inside.clear();
         self.ending = false;
         self.leaving.clear();
@@ -248,8 +256,10 @@ impl Shell {
         let (store, leave, answer) = (!self.stall(), !self.stall(), !self.stall());
         self.input.set(Pin::StoreReady, store);
         self.input.set(Pin::EgressReady, leave);
+        let ask = self.answer_loader();
         let out = self.core.cycle(&self.input);
         self.cycles += 1;
+        self.serve_loader(&out, ask);
         self.input.set(Pin::ReadValid, false);
         if let Some((address, bytes)) = out.store().filter(|_| store) {
             if let Err(fault) = self.bus.write(address, bytes) {
@@ -289,6 +299,7 @@ impl Shell {
             time: out.frame_time(),
             expired: out.expired(),
             consumers: std::array::from_fn(|n| out.tx_consumer(n)),
+            tables: out.tables(),
         };
         out
     }
@@ -415,10 +426,10 @@ impl Shell {
             entry(CapabilityType::BloomBits, 19, 3),
             entry(CapabilityType::ExactEntries, 1 << 16, 4),
             entry(CapabilityType::Lists, 1 << 13, 0),
-            entry(CapabilityType::Records, 1 << 12, HEADER as u64),
+            entry(CapabilityType::Records, 1 << 12, HEADER),
             entry(CapabilityType::Classes, 1 << 9 | 320 << 32, 1 << 11 | 1024 << 32),
             entry(CapabilityType::Prefixes, 1 << 14, 1 << 7),
-            entry(CapabilityType::Banks, 3, 0),
+            entry(CapabilityType::Banks, 2, 0),
             entry(CapabilityType::History, c::HISTORY_SIZE_MAX, 0),
             entry(CapabilityType::Ports, 1, LINK_TYPES),
             entry(CapabilityType::Inline, 1, 0),
@@ -427,6 +438,9 @@ impl Shell {
     }
 
     fn read(&mut self, offset: u32) -> u32 {
+        if offset == r::TABLE_STATUS {
+            self.await_tables();
+        }
         let half = |value: u64| (value >> (8 * (offset & 4))) as u32;
         let counter = |base: u32| offset.checked_sub(base).map(|at| (at / 8) as usize);
         if let Some(at) = counter(c::GUARD_COUNTER_BASE) {
@@ -455,12 +469,7 @@ impl Shell {
 
     /// Registers whose value is somewhere else.
     fn live(&self, base: u32) -> Option<u64> {
-        let bank = self.banks.active.as_ref();
-        let epoch = |bank: &Option<weir_sim::banks::Bank>| bank.as_ref().map_or(0, |bank| u64::from(bank.epoch));
-        let identity = |from: usize| {
-            let bytes = bank.and_then(|bank| bank.tables.identity.get(from..)).and_then(|b| b.first_chunk::<8>());
-            bytes.map_or(0, |b| u64::from_le_bytes(*b))
-        };
+        let tables = &self.last.tables;
         Some(match base {
             r::KIND => DeviceKind::Rtl as u64,
             r::CAPABILITY_OFFSET => CAPABILITIES.into(),
@@ -468,12 +477,12 @@ impl Shell {
             r::FRAME_NUMBER => self.last.number,
             r::FRAME_TIME => self.last.time,
             r::STATUS => self.status().into(),
-            r::EPOCH => epoch(&self.banks.active),
-            r::EPOCH_SHADOW => epoch(&self.banks.shadow),
-            r::EPOCH_PREVIOUS => epoch(&self.banks.previous),
-            r::TABLE_CRC => bank.map_or(0, |bank| bank.read_back().into()),
-            r::TABLE_IDENTITY_LOW => identity(0),
-            r::TABLE_IDENTITY_HIGH => identity(8),
+            r::EPOCH => tables.epoch.into(),
+            r::EPOCH_SHADOW => tables.shadow.into(),
+            r::EPOCH_PREVIOUS => tables.previous.into(),
+            r::TABLE_CRC => tables.crc.into(),
+            r::TABLE_IDENTITY_LOW => tables.identity[0],
+            r::TABLE_IDENTITY_HIGH => tables.identity[1],
             r::CONTROL => self.registers.get(r::CONTROL) | u64::from(if self.ending { Control::FLUSH.0 } else { 0 }),
             _ => {
                 let n = (base.checked_sub(q::BASE)? / q::STRIDE) as usize;
@@ -495,7 +504,7 @@ impl Shell {
         let mut status = Status::READY.0;
         for (set, flag) in [
             (self.is_enabled(), Status::ENABLED),
-            (self.banks.active.is_some(), Status::TABLES),
+            (self.last.tables.active, Status::TABLES),
             (self.last.expired, Status::FAIL_MODE),
             (self.registers.get(r::ERROR) != 0, Status::FAULT),
             (self.registers.get(r::ERROR) == Error::BusMaster as u64, Status::BUS_MASTER_OFF),
@@ -598,7 +607,7 @@ impl Shell {
                 self.registers.set(r::CONTROL, (kept & !Control::ENABLE.0).into());
                 return self.report(Error::BadRing, register.into());
             }
-            if self.banks.active.is_none() {
+            if !self.last.tables.active {
                 self.report(Error::NoTables, 0);
             }
         }
@@ -650,7 +659,6 @@ impl Shell {
         }
         let new = Settings {
             queue_mask: (count - 1) as u8,
-            active: self.settings.active,
             queues,
             ..settings(&self.registers)
         };
@@ -662,7 +670,7 @@ impl Shell {
         if unchanged {
             self.core.settings(&self.settings);
         } else {
-            self.restart();
+            self.restart(false);
         }
         Ok(())
     }
@@ -670,12 +678,10 @@ impl Shell {
     /// Everything but the PCI function. The bus stays.
     fn reset(&mut self) {
         self.registers = Registers::new(QUEUES as u32);
-        self.banks = Banks::default();
         self.settings = settings(&self.registers);
         self.queues = 0;
-        self.held = [None; 2];
         self.around = Counters::default();
-        self.restart();
+        self.restart(true);
     }
 
     fn function_reset(&mut self) {
@@ -684,90 +690,6 @@ impl Shell {
         self.msix = Msix::new(usize::from(vectors));
         self.bus.master = false;
         self.reset();
-    }
-
-    // ---- tables
-
-    fn load_tables(&mut self) {
-        let (address, length) = (self.registers.get(r::TABLE_ADDRESS), self.registers.get(r::TABLE_LENGTH));
-        let result =
-            self.banks.load(&mut self.bus, address, length).and_then(|epoch| self.fill_shadow(epoch, address, length));
-        let (state, error, block, offset) = match result {
-            Ok(()) => {
-                self.around.count(Counter::TableLoads);
-                (TableState::Ready, 0, 0, 0)
-            }
-            Err(refusal) => {
-                self.around.count(Counter::TableFailures);
-                self.banks.shadow = None;
-                (TableState::Failed, refusal.error as u64, u64::from(refusal.block), refusal.offset)
-            }
-        };
-        self.registers.set(r::TABLE_STATUS, state as u64);
-        self.registers.set(r::TABLE_ERROR, error);
-        self.registers.set(r::TABLE_ERROR_BLOCK, block);
-        self.registers.set(r::TABLE_ERROR_OFFSET, offset);
-        self.cause(InterruptCause::TABLE);
-    }
-
-    /// The shadow's tables into the bank that does not judge.
-    fn fill_shadow(&mut self, epoch: u32, address: u64, length: u64) -> Result<(), Refusal> {
-        let refused = |error| Refusal { error, block: 0, offset: 0 };
-        let Some(tables) = self.banks.shadow.as_ref().map(|bank| Rc::clone(&bank.tables)) else { return Ok(()) };
-        // What was loaded stands there still; only its sizes are needed once more.
-        let mut image = vec![0; length as usize];
-        self.bus.read(address, &mut image).map_err(|_| refused(TableError::Dma))?;
-        let image = Image::open(&image)?;
-        let geometry = Geometry::read(image.sized(BlockType::Geometry, Geometry::SIZE)?);
-        let g = geometry.ok_or(refused(TableError::BlockSize))?;
-        let classes = Classes {
-            port_classes: g.port_classes,
-            port_sets: g.port_sets,
-            address_classes: g.address_classes,
-            address_sets: g.address_sets,
-        };
-        if !fits(&tables, &classes) {
-            return Err(refused(TableError::Capacity));
-        }
-        let resident = [&self.banks.active, &self.banks.previous].map(|bank| bank.as_ref().map(|bank| bank.epoch));
-        self.classes.retain(|(epoch, _)| resident.contains(&Some(*epoch)));
-        self.classes.push((epoch, classes));
-        self.fill(epoch, &tables);
-        Ok(())
-    }
-
-    fn fill(&mut self, epoch: u32, tables: &Tables) -> u8 {
-        let bank = self.settings.active.map_or(0, |(bank, _)| 1 - bank);
-        let Some((_, classes)) = self.classes.iter().find(|(of, _)| *of == epoch) else { return bank };
-        let (core, input) = (&mut self.core, &mut self.input);
-        let mut cycles = 0;
-        fill(tables, classes, bank, &mut |write| {
-            input.write(write);
-            core.cycle(input);
-            cycles += 1;
-        });
-        self.input.set(Pin::Write, false);
-        self.cycles += cycles;
-        self.held[usize::from(bank)] = Some(epoch);
-        bank
-    }
-
-    fn activate(&mut self, epoch: u32) {
-        if !self.banks.activate(epoch) {
-            return self.report(Error::Epoch, epoch.into());
-        }
-        if self.settings.active.is_some_and(|(_, active)| active == epoch) {
-            return;
-        }
-        let Some(tables) = self.banks.active.as_ref().map(|bank| Rc::clone(&bank.tables)) else { return };
-        // Two banks are built: one that was written over meanwhile is written again.
-        let bank = match self.held.iter().position(|held| *held == Some(epoch)) {
-            Some(bank) => bank as u8,
-            None => self.fill(epoch, &tables),
-        };
-        self.settings.active = Some((bank, epoch));
-        self.core.settings(&self.settings);
-        self.around.count(Counter::EpochChanges);
     }
 }
 

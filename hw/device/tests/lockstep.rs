@@ -239,6 +239,11 @@ fn tables_change_under_traffic() {
     let Some(sum) = compare(&images, &frames, &Shape::default(), seed) else { return };
     println!("{sum:?}");
     assert!(sum.epochs > 4, "{sum:?}");
+    // Images that change on their way are refused, and what judges stays.
+    let shape = Shape { damages: 8, ..Shape::default() };
+    let Some(sum) = compare(&images, &frames[..frames.len().min(200)], &shape, seed) else { return };
+    println!("{sum:?}");
+    assert!(sum.refused > 4 && sum.epochs > 1, "{sum:?}");
 }
 
 /// The host stops beating; frames longer than the history ring, and too long for the device.

@@ -7,10 +7,13 @@ mod common;
 
 use common::made::Random;
 use common::{setting, shared_data, tables};
+use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_device::{Driver, DriverConfig, QueueConfig};
+use weir_contract::registers as r;
+use weir_device::{DmaMemory, Driver, DriverConfig, PciFunction, Permission, QueueConfig};
 use weir_rtl::{RtlConfig, RtlDevice};
 use weir_sim::Frame;
+use weir_sim::testing::ImageBuilder;
 
 /// Lengths, without the check sequence.
 const LENGTHS: [usize; 7] = [60, 64, 65, 75, 128, 129, 1514];
@@ -136,4 +139,42 @@ fn frames_per_second_behind_a_full_ring() {
     assert_eq!(nic.counter(Counter::HistoryLost), 0, "the host reads in time");
     assert!(nic.counter(Counter::DescriptorsHandover) > 0, "chains were handed over");
     assert!(cycles <= SHORT_FULL as f64, "{cycles} cycles a frame of 60 bytes behind a full ring");
+}
+
+/// Frames take the same cycles while an image is loaded beside them, until its last word is written.
+#[test]
+fn loading_does_not_slow_frames() {
+    let mut builder = ImageBuilder::new(3);
+    (builder.bloom_bits, builder.ways) = (13, 4);
+    let image = builder.build();
+    let mut took = [0; 2];
+    for (loads, took) in took.iter_mut().enumerate() {
+        let Some((mut nic, mut driver)) = device(&image, false, 1 << 22) else { return };
+        let mut r = Random(5);
+        let data: Vec<Vec<u8>> = (0..9000).map(|n| frame(&mut r, 60, n, false)).collect();
+        let frames: Vec<Frame<'_>> = data
+            .iter()
+            .zip(1u64..)
+            .map(|(data, number)| Frame { number, time: number * 1000, link: 1, wire_length: 60, data })
+            .collect();
+        let memory = DmaMemory::new(image.len()).unwrap();
+        assert!(memory.write(0, &image));
+        let iova = nic.map(&memory, Permission::Read).unwrap();
+        if loads == 1 {
+            nic.write32(c::BAR_REGISTERS, r::TABLE_ADDRESS, iova as u32).unwrap();
+            nic.write32(c::BAR_REGISTERS, r::TABLE_ADDRESS + 4, (iova >> 32) as u32).unwrap();
+            nic.write32(c::BAR_REGISTERS, r::TABLE_LENGTH, image.len() as u32).unwrap();
+            nic.write32(c::BAR_REGISTERS, r::TABLE_LENGTH + 4, 0).unwrap();
+            nic.write32(c::BAR_REGISTERS, r::TABLE_LOAD, 1).unwrap();
+        }
+        *took = nic.stream(&frames);
+        println!("{took} cycles");
+        if loads == 1 {
+            // It was over before the frames were.
+            assert_eq!(nic.counter(Counter::TableLoads), 2);
+            driver.activate(2).unwrap();
+        }
+    }
+    println!("{took:?} cycles");
+    assert_eq!(took[0], took[1]);
 }

@@ -86,6 +86,7 @@ module weir_core
     output logic [COUNTER_COUNT-1:0][63:0]  counters_o,
     output logic [GUARDS_MAX-1:0][63:0]     guard_counters_o,
     // Tables of a bank that is not in use.
+    output logic [1:0]                      in_use_o,       // banks that frames are judged by
     input  wire logic                       write_i,
     input  wire logic                       write_bank_i,
     input  wire logic [3:0]                 write_table_i,  // 0..5 of the judge; 6 Bloom, 7 exact; 8 ports; 9, 10 IPv4
@@ -622,6 +623,7 @@ module weir_core
       .taken_o           (frame_done),
       .waited_o          (frame_waited),
       .drained_o         (drained),
+      .in_use_o          (in_use_o),
       .done_o            (fate),
       .fate_meta_o       (fate_meta),
       .meta_i            (meta),

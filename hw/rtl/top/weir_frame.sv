@@ -30,6 +30,7 @@ module weir_frame
     output logic                            taken_o,       // it is taken from there, or
     output logic                            waited_o,      // with taken_o: it has to be offered again
     output logic                            drained_o,     // the stages behind the first are empty
+    output logic [1:0]                      in_use_o,      // banks that frames are judged by
     output logic                            done_o,        // a frame has its fate: of fate_meta_o
     output frame_meta_t                     fate_meta_o,
     input  wire frame_meta_t                meta_i,
@@ -129,6 +130,12 @@ module weir_frame
   assign verdict_others_o = owners_q[VERDICT_LATENCY-1] == OTHERS;
   assign drained_o = !scan_busy && !judge_busy && !verdict_busy;
   assign fate_meta_o = frame_verdict.meta;
+  always_comb begin
+    for (int unsigned b = 0; b < 2; b++) begin
+      in_use_o[b] = has(frame_lookup, 1'(b)) || (scan_busy && has(scan_frame_o, 1'(b))) ||
+                    (judge_busy && has(frame_judge, 1'(b)));
+    end
+  end
   assign ahead_o = (scan_busy ? record_bytes(scan_frame_o.meta.length_of) : '0) +
                    (judge_busy ? record_bytes(frame_judge.meta.length_of) : '0) +
                    (verdict_busy ? record_bytes(frame_verdict.meta.length_of) : '0);
@@ -164,6 +171,10 @@ module weir_frame
 
   function automatic logic begins(input frame_t f, input logic [31:0] slot);
     return f.has_slot && f.created && f.slot == slot;
+  endfunction
+
+  function automatic logic has(input frame_t f, input logic bank);
+    return f.active.valid && f.active.bank == bank;
   endfunction
 
   always_ff @(posedge clk_i) owners_q <= {owners_q[VERDICT_LATENCY-2:0], owner};

@@ -4,9 +4,11 @@
 //! language border in one call. A model that was not built (no Verilator, or not asked for) is none; tests skip loudly.
 
 pub mod bits;
+mod loader;
 mod spike;
 mod verilated;
 
+pub use loader::{Loader, LoaderInput, LoaderOutput, TableWrite};
 pub use spike::{Beat, Result as BeatResult, available, flow_spike, layout};
 pub use verilated::{Harness, Model, Run};
 

@@ -8,6 +8,7 @@ module weir_tb_core
   import weir_facts_pkg::*;
   import weir_flow_pkg::*;
   import weir_dma_pkg::*;
+  import weir_load_pkg::*;
   import weir_core_pkg::*;
 #(
     parameter int unsigned BYTES = 16,
@@ -16,35 +17,36 @@ module weir_tb_core
     localparam int unsigned QUEUES = 1 << QUEUES_LOG2
 ) (
     input  wire logic                              clk_i,
+    input  wire logic                              load_clk_i,  // the same, but where only the loader is at work
     input  wire logic [464*8-1:0]                  settings_i,
     input  wire logic [QUEUES*16*8-1:0]            host_i,
-    input  wire logic [304*8-1:0]                  in_data_i,
-    output logic      [216*8-1:0]                  out_data_o,
+    input  wire logic [248*8-1:0]                  in_data_i,
+    output logic      [272*8-1:0]                  out_data_o,
     output logic      [(weir_contract_pkg::COUNTER_COUNT+weir_contract_pkg::GUARDS_MAX)*64-1:0] counters_o
 );
 
   typedef struct packed {
-    logic [1023:0]    write_data;
+    logic [511:0]     load_data;
+    logic [63:0]      table_length;
     logic [511:0]     read_data;
     logic [511:0]     data;
     logic [63:0]      time_of;
     logic [63:0]      frame_time;
     logic [63:0]      number;
-    logic [31:0]      pad_1;
-    logic [31:0]      write_address;
+    logic [63:0]      table_address;
     logic [31:0]      wire_length;
     logic [15:0]      pad;
     logic [15:0]      link;
-    logic [7:0]       pad_0;
-    logic [7:0]       write_part;
-    logic [7:0]       write_length;
-    logic [7:0]       write_bank;
-    logic [7:0]       write_table;  // 13: geometry of a length, 14: limits, 15: escape sets, 16: words
+    logic [31:0]      epoch;
+    logic [4:0]       pad_0;
+    logic             load_rst;     // tables outlive a reset of the frame path
+    logic             load_fault;
+    logic             load_valid;
     logic [7:0]       count;
-    logic             spare_1;
-    logic             spare_0;
+    logic             load_ready;
+    logic             activate;
     logic             hold;
-    logic             write;
+    logic             load;
     logic             read_fault;
     logic             read_valid;
     logic             egress_ready;
@@ -60,6 +62,27 @@ module weir_tb_core
   } in_t;
 
   typedef struct packed {
+    logic [31:0]      pad_5;
+    logic             pad_4;
+    logic             load_write;
+    logic             load_ask;
+    logic             tables;
+    logic             unknown;
+    logic             changed;
+    logic             refused;
+    logic             loaded;
+    logic [7:0]       load_state;
+    logic [7:0]       refused_error;
+    logic [7:0]       load_bytes;
+    logic [15:0]      pad_6;
+    logic [15:0]      refused_block;
+    logic [31:0]      refused_offset;
+    logic [31:0]      epoch;
+    logic [31:0]      shadow;
+    logic [31:0]      previous;
+    logic [31:0]      table_crc;
+    logic [127:0]     identity;
+    logic [63:0]      load_address;
     logic [3:0][31:0] tx_consumer;
     logic [511:0]     egress_data;
     logic [55:0]      pad_3;
@@ -110,12 +133,11 @@ module weir_tb_core
 
   typedef struct packed {
     logic [QUEUES-1:0][575:0] queues;
-    logic [31:0]      active_pad;
+    logic [31:0]      pad_1;
     logic [31:0]      window;
-    logic [31:0]      epoch;
+    logic [31:0]      pad_0;
     logic [7:0]       queue_mask;
-    logic [7:0]       bank;
-    logic [7:0]       active;
+    logic [15:0]      pad;
     logic [7:0]       fail_closed;
     logic [31:0]      watchdog_frames;
     logic [7:0]       source_waits;
@@ -171,7 +193,6 @@ module weir_tb_core
         watchdog_time: s.watchdog_time,
         queue_mask: s.queue_mask[5:0]
     };
-    active = '{valid: s.active[0], bank: s.bank[0], epoch: s.epoch};
     q = '0;
     for (int unsigned n = 0; n < QUEUES; n++) begin
       q = s.queues[n];
@@ -195,33 +216,63 @@ module weir_tb_core
     end
   end
 
-  // What the loader tells of a bank, beside its tables.
-  match_geometry_t [1:0] geometry_q;
-  escape_sets_t [1:0] sets_q;
-  logic [1:0][31:0] list_limit_q;
-  logic bank;
-  assign bank = in.write_bank[0];
-  always_ff @(posedge clk_i) begin
-    if (in.write) begin
-      unique case (in.write_table)
-        8'd13: begin
-          geometry_q[bank].lengths[in.write_length[2:0]] <= '{
-              multiplier: in.write_data[63:0],
-              partitions: in.write_data[66:64],
-              bits_log2: in.write_data[76:72],
-              buckets_log2: in.write_data[84:80]
-          };
-        end
-        8'd14: begin
-          geometry_q[bank].candidates <= in.write_data[31:0];
-          list_limit_q[bank] <= in.write_data[63:32];
-        end
-        8'd15: sets_q[bank][767:0] <= in.write_data[767:0];
-        8'd16: sets_q[bank].words <= in.write_data[$bits(words_t)-1:0];
-        default: ;
-      endcase
-    end
-  end
+  // ---- tables
+  match_geometry_t [1:0] geometry;
+  escape_sets_t [1:0] sets;
+  logic [1:0][31:0] list_limit;
+  logic [1:0] in_use, load_state;
+  logic [6:0] load_bytes;
+  table_write_t write;
+  refusal_t refusal;
+  tables_id_t tables;
+
+  weir_loader loader (
+      .clk_i         (load_clk_i),
+      .rst_i         (in.load_rst),
+      .address_i     (in.table_address),
+      .length_i      (in.table_length),
+      .load_i        (in.load),
+      .activate_i    (in.activate),
+      .epoch_i       (in.epoch),
+      .state_o       (load_state),
+      .ended_o       (out.loaded),
+      .refusal_o     (refusal),
+      .active_valid_o(active.valid),
+      .active_bank_o (active.bank),
+      .active_epoch_o(active.epoch),
+      .shadow_o      (out.shadow),
+      .previous_o    (out.previous),
+      .tables_o      (tables),
+      .changed_o     (out.changed),
+      .unknown_o     (out.unknown),
+      .ask_valid_o   (out.load_ask),
+      .ask_ready_i   (in.load_ready),
+      .ask_address_o (out.load_address),
+      .ask_bytes_o   (load_bytes),
+      .answer_valid_i(in.load_valid),
+      .answer_fault_i(in.load_fault),
+      .answer_data_i (in.load_data),
+      .in_use_i      (in_use),
+      .write_o       (write),
+      .geometry_o    (geometry),
+      .sets_o        (sets),
+      .list_limit_o  (list_limit)
+  );
+
+  assign out.load_write = write.valid;
+  assign out.tables = active.valid;
+  assign out.epoch = active.epoch;
+  assign out.load_state = 8'(load_state);
+  assign out.load_bytes = 8'(load_bytes);
+  assign out.refused = refusal.valid;
+  assign out.refused_error = 8'(refusal.error);
+  assign out.refused_block = refusal.block;
+  assign out.refused_offset = refusal.offset;
+  assign out.table_crc = tables.crc;
+  assign out.identity = tables.identity;
+  assign out.pad_4 = '0;
+  assign out.pad_5 = '0;
+  assign out.pad_6 = '0;
 
   logic [COUNTER_COUNT-1:0][63:0] counters;
   logic [GUARDS_MAX-1:0][63:0] guards;
@@ -241,9 +292,9 @@ module weir_tb_core
       .queues_i        (queues),
       .host_i          (host),
       .active_i        (active),
-      .geometry_i      (geometry_q),
-      .sets_i          (sets_q),
-      .list_limit_i    (list_limit_q),
+      .geometry_i      (geometry),
+      .sets_i          (sets),
+      .list_limit_i    (list_limit),
       .heartbeat_i     (in.heartbeat),
       .flush_i         (in.flush),
       .over_i          (in.over),
@@ -279,13 +330,14 @@ module weir_tb_core
       .egress_ready_i  (in.egress_ready),
       .counters_o      (counters),
       .guard_counters_o(guards),
-      .write_i         (in.write && in.write_table < 8'd13),
-      .write_bank_i    (bank),
-      .write_table_i   (in.write_table[3:0]),
-      .write_length_i  (in.write_length[2:0]),
-      .write_part_i    (in.write_part[3:0]),
-      .write_address_i (in.write_address[23:0]),
-      .write_data_i    (in.write_data)
+      .in_use_o        (in_use),
+      .write_i         (write.valid && write.table_of < TO_GEOMETRY),
+      .write_bank_i    (write.bank),
+      .write_table_i   (write.table_of[3:0]),
+      .write_length_i  (write.length_of),
+      .write_part_i    (write.part),
+      .write_address_i (write.address),
+      .write_data_i    (write.data)
   );
 
   assign out.pad_1 = '0;

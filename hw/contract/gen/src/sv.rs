@@ -75,13 +75,17 @@ fn package(spec: &Spec) -> String {
         for (value, bit, _) in &e.values {
             let _ = writeln!(out, "  localparam int unsigned {name}_{value}_BIT = {bit};");
         }
+        let (width, all) = (bits(&e.kind), e.values.iter().map(|(_, bit, _)| 1u64 << bit).sum::<u64>());
+        let _ = writeln!(out, "  localparam logic [{}:0] {name}_ALL = {width}'h{all:x};", width - 1);
     }
     out.push('\n');
     for g in &spec.guards {
         let _ = writeln!(out, "  localparam int unsigned GUARD_{} = {};", g.name.to_ascii_uppercase(), g.number);
     }
     let always: u64 = spec.guards.iter().filter(|g| g.always).map(|g| 1u64 << g.number).sum();
-    let _ = writeln!(out, "  localparam logic [63:0] GUARDS_ALWAYS = 64'h{always:016x};\n");
+    let _ = writeln!(out, "  localparam logic [63:0] GUARDS_ALWAYS = 64'h{always:016x};");
+    let rests: u64 = spec.guards.iter().filter(|g| g.rests_once_encrypted).map(|g| 1u64 << g.number).sum();
+    let _ = writeln!(out, "  localparam logic [63:0] GUARDS_REST_ONCE_ENCRYPTED = 64'h{rests:016x};\n");
     for (i, (name, _)) in spec.counters.iter().enumerate() {
         let _ = writeln!(out, "  localparam int unsigned COUNTER_{} = {i};", name.to_ascii_uppercase());
     }

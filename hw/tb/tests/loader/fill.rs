@@ -1,9 +1,9 @@
-//! Loading: the writes that fill a bank of the RTL from checked tables.
+//! The reference of the loader: the words that fill a bank of the RTL, made from the model's tables.
 
-use crate::core::TableWrite;
-use weir_contract::constants::{WINDOW_LENGTHS, WINDOW_MIN};
-use weir_contract::layouts::{ExactEntry, Record};
+use weir_contract::constants::{BLOOM_PARTITIONS_MAX, WINDOW_LENGTHS, WINDOW_MIN};
+use weir_contract::layouts::{ExactEntry, Geometry, Record};
 use weir_contract::record::ClassSets;
+use weir_hw_tb::TableWrite;
 use weir_sim::tables::Tables;
 
 /// Sizes that are built (parameters of `weir_core`): log2 of Bloom partition and buckets by length, partitions.
@@ -11,11 +11,11 @@ const BLOOM_LOG2: [u8; WINDOW_LENGTHS] = [19, 17, 15, 15, 19];
 const BUCKETS_LOG2: [u8; WINDOW_LENGTHS] = [14, 12, 11, 11, 14];
 const PARTITIONS: [u8; WINDOW_LENGTHS] = [2, 2, 0, 0, 3];
 const WAYS: u8 = 4;
-const LISTS: usize = 1 << 13;
-const RECORDS: usize = 1 << 12;
+const LISTS: u32 = 1 << 13;
+const RECORDS: u32 = 1 << 12;
 /// Rows of the header table: two writes of so many.
 const HEADER_PIECE: usize = 720;
-pub const HEADER: usize = 2 * HEADER_PIECE;
+const HEADER: u32 = 2 * HEADER_PIECE as u32;
 const PORT_CLASSES: u32 = 1 << 9;
 const PORT_SETS: u32 = 320;
 const ADDRESS_CLASSES: u32 = 1 << 11;
@@ -51,24 +51,46 @@ pub struct Classes {
     pub address_sets: u32,
 }
 
-/// Everything fits the RTL that is built.
-pub fn fits(tables: &Tables, classes: &Classes) -> bool {
-    tables.filter.tables().iter().all(|t| {
-        let n = t.length - WINDOW_MIN;
-        let s = &t.shape;
-        s.bloom_partitions <= PARTITIONS[n]
-            && s.bloom_bits_log2 <= BLOOM_LOG2[n]
-            && s.exact_buckets_log2 <= BUCKETS_LOG2[n]
-            && s.exact_ways <= WAYS
-    }) && tables.lists.len() <= LISTS
-        && tables.records.len() <= RECORDS
-        && tables.header.len() <= HEADER
-        && classes.port_classes <= PORT_CLASSES
-        && classes.port_sets <= PORT_SETS
-        && classes.address_classes <= ADDRESS_CLASSES
-        && classes.address_sets <= ADDRESS_SETS
-        && tables.addresses().v4_ranges().count() <= 1 << RANGES4_LOG2
-        && tables.addresses().v6_ranges().count() <= 1 << RANGES6_LOG2
+impl Classes {
+    pub fn of(g: &Geometry) -> Classes {
+        Classes {
+            port_classes: g.port_classes,
+            port_sets: g.port_sets,
+            address_classes: g.address_classes,
+            address_sets: g.address_sets,
+        }
+    }
+}
+
+/// Sizes fit the RTL that is built. What the contract does not allow at all is the model's to refuse.
+pub fn sizes_fit(g: &Geometry) -> bool {
+    let classes = |count: u32, most: u32| count <= most || count > 1 << 16;
+    g.lengths.iter().enumerate().all(|(n, s)| {
+        let allowed = usize::from(s.bloom_partitions) <= BLOOM_PARTITIONS_MAX
+            && (10..=24).contains(&s.bloom_bits_log2)
+            && s.exact_buckets_log2 <= 24
+            && (1..=16).contains(&s.exact_ways);
+        !allowed
+            || s.bloom_partitions == 0
+            || s.bloom_partitions <= PARTITIONS[n]
+                && s.bloom_bits_log2 <= BLOOM_LOG2[n]
+                && s.exact_buckets_log2 <= BUCKETS_LOG2[n]
+                && s.exact_ways <= WAYS
+    }) && g.list_entries <= LISTS
+        && g.records <= RECORDS
+        && g.header_entries <= HEADER
+        && classes(g.port_classes, PORT_CLASSES)
+        && classes(g.port_sets, PORT_SETS)
+        && classes(g.address_classes, ADDRESS_CLASSES)
+        && classes(g.address_sets, ADDRESS_SETS)
+}
+
+/// Ranges of IPv4 and of IPv6 addresses fit.
+pub fn ranges_fit(tables: &Tables) -> [bool; 2] {
+    [
+        tables.addresses().v4_ranges().count() <= 1 << RANGES4_LOG2,
+        tables.addresses().v6_ranges().count() <= 1 << RANGES6_LOG2,
+    ]
 }
 
 /// Makes writes of one bank.
