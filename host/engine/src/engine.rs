@@ -2,7 +2,8 @@
 
 use crate::acknowledged::Waiting;
 use crate::config::EngineConfig;
-use crate::flow_data::{Bedroom, DeviceLink, FlowData};
+use crate::flow_data::{Bedroom, FlowData};
+use crate::hold::DeviceLink;
 use crate::inspect::{FlowName, Inspector, say_protocol, side};
 use crate::statistics::REASSEMBLY_GAP;
 use crate::verdict::Decision;

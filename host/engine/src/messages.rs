@@ -5,10 +5,12 @@
 //! device flags.
 
 use crate::evidence::{Stream, StreamEvidence};
+use crate::hold::Hold;
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::BTreeMap;
 use weir_app_layer::{AppLayerFlow, Rest};
 use weir_contract::constants::TAIL_LENGTH;
+use weir_contract::protocol::AppProtocol;
 use weir_detect::FlowDetect;
 
 /// What a rule that waits in a message needs of bytes to come.
@@ -112,6 +114,15 @@ const RETURNED_PART: u64 = 5;
 /// Without regard to that, as many bytes.
 const RETURNED_FREE: u64 = 4096;
 
+/// What a message under way holds its flow for, where nothing is known of its rest.
+fn kind(app: &AppLayerFlow) -> Hold {
+    match app.protocol() {
+        None => Hold::Undecided,
+        Some(AppProtocol::Http1) => Hold::Coded,
+        Some(protocol) => Hold::Message(protocol),
+    }
+}
+
 impl Look {
     /// Of a flow that was given back early, `length` bytes were read from history.
     pub fn came_back(&mut self, length: usize) {
@@ -120,29 +131,30 @@ impl Look {
         }
     }
 
-    /// Nothing of what has come of the flow's messages can complete a match. `bytes`: the flow's so far.
-    pub fn is_settled(
+    /// What holds the flow; none: nothing of what has come of its messages can complete a match. `bytes`: the flow's so far.
+    pub fn holds(
         &mut self,
         app: &AppLayerFlow,
         detect: Option<&FlowDetect>,
         evidence: &MessageEvidence,
         stream: Stream,
         bytes: u64,
-    ) -> bool {
-        if evidence.bodies.is_unknown() || u64::from(self.returned) > RETURNED_FREE + bytes / RETURNED_PART {
-            return false;
-        }
+    ) -> Option<Hold> {
         let under_way = match app.rest() {
-            Rest::Unknown => return false,
+            Rest::Unknown => return Some(kind(app)),
             Rest::Nothing => None,
-            Rest::Body { transaction, head, body } => {
+            Rest::Body { transaction, head, body } if !evidence.bodies.is_unknown() => {
                 self.look(transaction as u32, head, body, evidence, stream);
                 if self.found || evidence.bodies.is_cut(body) {
-                    return false;
+                    return Some(Hold::Body);
                 }
                 Some(transaction)
             }
+            Rest::Body { .. } => return Some(Hold::Body),
         };
+        if evidence.bodies.is_unknown() {
+            return Some(Hold::Waits);
+        }
         let live = app.state().map_or(&[][..], |state| state.transactions());
         let holds = |transaction: u64, rule: u32, done: u64| match evidence.waits.get(rule as usize) {
             None | Some(Wait::Holds) => true,
@@ -151,7 +163,10 @@ impl Look {
                 payload & done != 0 || *response && (under_way != Some(transaction) || evidence.has_seen(rule, self))
             }
         };
-        !detect.is_some_and(|detect| detect.waits_for(live, holds))
+        if detect.is_some_and(|detect| detect.waits_for(live, holds)) {
+            return Some(Hold::Waits);
+        }
+        (u64::from(self.returned) > RETURNED_FREE + bytes / RETURNED_PART).then_some(Hold::Returned)
     }
 
     fn look(&mut self, transaction: u32, head: &[u8], body: &[u8], evidence: &MessageEvidence, stream: Stream) {

@@ -131,6 +131,10 @@ pub struct HostTotals {
     pub share_bytes: f64,
     /// By cause: a guard, a rule class, `sticky`, `history`, `handover`. A frame counts for its first cause only.
     pub by_cause: BTreeMap<String, Cause>,
+    /// Frames of cause `sticky`, by what held their flow: `released` (the release was on its way), `gap`, `handshake`, `stream`,
+    /// `pattern`, `tail`, `message PROTOCOL`, `undecided`, `coded`, `body`, `waits`, `returned`, `decided`, `upgraded`, `unsure`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<String, Cause>,
     /// The part of it that a record and no guard flagged, by number of the record in the tables of the run.
     #[serde(skip)]
     pub by_record: BTreeMap<u32, Cause>,
