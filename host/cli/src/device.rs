@@ -621,6 +621,7 @@ fn host_totals<P: PciFunction>(
     h.alerts = engine.alerts;
     h.history_packets = counted.history.frames;
     h.history_bytes = counted.history.bytes;
+    h.ended_packets = counted.ended.frames;
     h.history_truncated = counted.truncated;
     h.limits = engine.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     if counted.over_budget.frames > 0 {

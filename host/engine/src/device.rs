@@ -6,6 +6,7 @@
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
 pub mod budget;
+mod ended;
 mod epochs;
 pub mod overload;
 mod release;
@@ -77,6 +78,8 @@ pub struct RuntimeCounters {
     pub held: BTreeMap<Hold, Amount>,
     /// Frames read from history rings.
     pub history: Amount,
+    /// Frames in history that were not read, because their flow had ended.
+    pub ended: Amount,
     /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
     pub truncated: u64,
     /// Inline: diverted frames whose bytes did not come, so that they could not be sent.
@@ -307,6 +310,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
                     self.history_frame(frame, cause, sink);
                 }
             }
+            None if !handover && self.chain_has_ended(queue, &descriptor)? => {}
             None => {
                 let mut frames = std::mem::take(&mut self.frames);
                 let (n, result) =

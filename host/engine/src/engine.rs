@@ -336,6 +336,11 @@ impl Engine {
         (!never).then_some(key)
     }
 
+    /// Idle time-outs of flows.
+    pub fn timeouts(&self) -> &weir_flow::Timeouts {
+        self.inner.flows.timeouts()
+    }
+
     /// The flow, if it lives.
     pub fn flow_mut(&mut self, id: FlowId) -> Option<&mut Flow<FlowData>> {
         self.inner.flows.get_mut(id)

@@ -125,6 +125,9 @@ pub struct HostTotals {
     pub history_packets: u64,
     /// Their bytes.
     pub history_bytes: u64,
+    /// Frames in the history ring that were not read, because their flow had ended before anything of it was flagged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ended_packets: u64,
     /// packets / received, 0 to 1.
     pub share_packets: f64,
     /// bytes / received.
