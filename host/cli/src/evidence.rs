@@ -9,7 +9,7 @@ use weir_contract::enums::{DirectionMask, Scopes};
 use weir_contract::facts;
 use weir_contract::layouts::Record;
 use weir_contract::protocol::AppProtocol;
-use weir_engine::{Fragment, MessageEvidence, Pattern, StreamEvidence, Streams, Wait};
+use weir_engine::{BodyEvidence, Fragment, Lead, MessageEvidence, Pattern, StreamEvidence, Streams, Wait};
 use weir_ir::{AppLayerCondition, Event, PortSet, Rule};
 use weir_rules::plan::{self, Class, Condition, Fragment as Window, RulePlan, Trigger};
 
@@ -138,8 +138,8 @@ fn wait_of(rule: &Rule, planned: &RulePlan, payload: u64, announcing: &[Window],
 }
 
 /// Of rules whose fast pattern is looked for in bodies. `announcing`: fragments of no matter.
-fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Option<StreamEvidence> {
-    let mut found = (Vec::new(), Vec::new(), Vec::new());
+fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Option<BodyEvidence> {
+    let (mut fragments, mut guards, mut patterns) = (BTreeMap::<_, Vec<_>>::new(), Vec::new(), Vec::new());
     for planned in &tables.plan.rules {
         let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
         let own = of_http(planned);
@@ -154,32 +154,32 @@ fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Opt
         if !pattern.grows {
             return None;
         }
-        let mut fragments = own.iter().filter_map(|c| match c.trigger {
+        let mut own_fragments = own.iter().filter_map(|c| match c.trigger {
             Trigger::Fragment(fragment) if !announcing.contains(&fragment) => Some(fragment),
             _ => None,
         });
-        if fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
+        if own_fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
             for fragment in own.iter().filter_map(|c| if let Trigger::Fragment(f) = c.trigger { Some(f) } else { None }) {
                 let part = folded(fragment.bytes());
                 if let Some(at) = pattern.bytes.windows(part.len()).position(|window| window == &*part) {
-                    found.2.push(Pattern { bytes: pattern.bytes.clone(), least: at + part.len() });
+                    patterns.push(Pattern { bytes: pattern.bytes.clone(), least: at + part.len() });
                 }
             }
             continue;
         }
         for Condition { trigger, record } in own {
-            let streams = streams_of(tables, record);
+            let lead = Lead { rule: planned.rule as u32, streams: streams_of(tables, record) };
             match trigger {
                 Trigger::Fragment(fragment) if !announcing.contains(fragment) => {
-                    found.0.push(Fragment { bytes: folded(fragment.bytes()), streams });
+                    fragments.entry(folded(fragment.bytes())).or_default().push(lead);
                 }
                 // Of the head; of a body's bytes no guard tells.
-                Trigger::Guard(guard) => found.1.push((1 << guard, streams)),
+                Trigger::Guard(guard) => guards.push((1 << guard, lead)),
                 _ => {}
             }
         }
     }
-    Some(StreamEvidence::new(found.0, found.1, tables.image.parameters, found.2))
+    Some(BodyEvidence::new(fragments, guards, tables.image.parameters, patterns))
 }
 
 fn folded(bytes: &[u8]) -> Box<[u8]> {

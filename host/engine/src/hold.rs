@@ -320,7 +320,7 @@ impl FlowData {
         if open {
             // Bodies under way are the responder's.
             let stream = Stream { classes, source: ports[1], destination: ports[0] };
-            if let Some(hold) = look.holds(&self.app, self.detect.as_deref(), messages, stream, bytes) {
+            if let Some(hold) = look.holds(&self.app, self.detect.as_deref(), messages, stream, bytes, inspector) {
                 return Answer::Keep(hold);
             }
         }

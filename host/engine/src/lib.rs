@@ -18,6 +18,7 @@ mod messages;
 mod metadata;
 mod tags;
 pub mod statistics;
+mod suspects;
 pub mod verdict;
 
 pub use config::{EngineConfig, Policy};
@@ -27,5 +28,6 @@ pub use device::{Amount, ClassShare, DeviceRuntime, DroppedFlow, HostCause, Inli
 pub use engine::{Engine, EngineCounters};
 pub use hold::Hold;
 pub use evidence::{Fragment, Pattern, Stream, StreamEvidence, Streams};
+pub use suspects::{BodyEvidence, Lead};
 pub use verdict::Decision;
 pub use messages::{MessageEvidence, Wait};
