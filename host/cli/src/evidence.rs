@@ -29,11 +29,11 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
     let common = tables.plan.common.iter().map(|condition| (None, condition));
     let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
     for (rule, Condition { trigger, record }) in common.chain(own) {
-        let streams = || streams_of(tables, record);
+        let lead = || Lead { rule: rule.map(|rule| rule as u32), streams: streams_of(tables, record) };
         let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
         match trigger {
             Trigger::Fragment(fragment) if stream => {
-                fragments.push(Fragment { bytes: folded(fragment.bytes()), streams: streams() });
+                fragments.push(Fragment { bytes: folded(fragment.bytes()), lead: lead() });
             }
             Trigger::Fragment(fragment) if known => {
                 let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
@@ -43,7 +43,8 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
                 let least = at.map_or(0, |at| at + part.len());
                 patterns.push(Pattern { bytes, least });
             }
-            Trigger::Guard(guard) if stream => guards.push((1 << guard, streams())),
+            Trigger::Guard(guard) if stream => guards.push((1 << guard, lead())),
+            Trigger::Frame if stream => guards.push((0, lead())),
             _ => {}
         }
     }
@@ -64,7 +65,7 @@ pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> MessageEvidence {
             *wait = wait_of(rule, planned, loaded.program.payload_parts(planned.rule), &words, &mut needs);
         }
     }
-    let guards = needs.guards.into_iter().map(|guard| (guard, Streams::all()));
+    let guards = needs.guards.into_iter().map(|guard| (guard, Lead { rule: None, streams: Streams::all() }));
     let heads = StreamEvidence::new([], guards, tables.image.parameters, []);
     MessageEvidence::new(bodies, waits, needs.fragments, heads)
 }
@@ -168,7 +169,7 @@ fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Opt
             continue;
         }
         for Condition { trigger, record } in own {
-            let lead = Lead { rule: planned.rule as u32, streams: streams_of(tables, record) };
+            let lead = Lead { rule: Some(planned.rule as u32), streams: streams_of(tables, record) };
             match trigger {
                 Trigger::Fragment(fragment) if !announcing.contains(fragment) => {
                     fragments.entry(folded(fragment.bytes())).or_default().push(lead);

@@ -9,7 +9,7 @@ use crate::messages::{Look, MessageEvidence};
 use weir_app_layer::Direction;
 use weir_contract::enums::Scopes;
 use weir_contract::protocol::{AppProtocol, Detection};
-use weir_detect::{FlowDetect, Inspector};
+use weir_detect::Inspector;
 
 /// The device entry a flow belongs to, and what keeps the host from releasing it.
 #[derive(Debug, Clone, Copy)]
@@ -280,12 +280,17 @@ impl FlowData {
                 let (kept, start) = self.windows[d].kept();
                 let skip = kept.len().saturating_sub(raw_window);
                 let window = kept.get(skip..).unwrap_or(&[]);
-                let mut waits = || {
-                    let open = |detect: &FlowDetect| inspector.waits(detect, side(d), window, start + skip as u64);
-                    self.detect.as_deref().is_some_and(open)
-                };
-                let has_tail = session.is_some_and(|session| session.tail_is_of(d, kept));
                 let stream = Stream { classes, source: ports[d], destination: ports[1 - d] };
+                let detect = self.detect.as_deref();
+                let place = (window, start + skip as u64);
+                let leads = |inspector: &mut Inspector| {
+                    evidence.leads_on(window, stream, |rule, fragment| match (rule, detect) {
+                        (Some(rule), Some(detect)) => inspector.could_complete(detect, rule, side(d), place, fragment),
+                        _ => true,
+                    })
+                };
+                let waits = |inspector: &mut Inspector| detect.is_some_and(|detect| inspector.waits(detect, side(d), place));
+                let has_tail = session.is_some_and(|session| session.tail_is_of(d, kept));
                 let troubles = &mut link.troubles;
                 if troubles.begins(Trouble::Unread, d, delivered) {
                     troubles.add(Trouble::Pattern, d);
@@ -298,13 +303,13 @@ impl FlowData {
                 }
                 if !reached(d) {
                     let cut = || troubles.holds(Trouble::Pattern, d, delivered, REST) && evidence.is_cut(window);
-                    if troubles.holds(Trouble::Stream, d, delivered, raw_window as u64) {
+                    if troubles.holds(Trouble::Stream, d, delivered, raw_window as u64) && leads(inspector) {
                         return Answer::Keep(Hold::Stream);
                     }
                     if troubles.holds(Trouble::Tail, d, delivered, TAIL) && !has_tail {
                         return Answer::Keep(Hold::Tail);
                     }
-                    if troubles.is_open(Trouble::Pattern, d) && (cut() || waits()) {
+                    if troubles.is_open(Trouble::Pattern, d) && (cut() || waits(inspector)) {
                         return Answer::Keep(Hold::Pattern);
                     }
                 }

@@ -3,20 +3,11 @@
 //! Place: beside [`crate::messages`], which asks whether one of them could still match. Invariant: whatever the tables look for
 //! in a response to find such a rule names it here, or all rules are suspected.
 
-use crate::evidence::{Pattern, Stream, StreamEvidence, Streams};
+use crate::evidence::{Lead, Pattern, Stream, StreamEvidence};
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::BTreeMap;
 use weir_contract::facts::{self, payload_facts};
 use weir_contract::layouts::GuardParameters;
-
-/// Whom a fragment or fact leads to, and in which streams.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lead {
-    /// The rule.
-    pub rule: u32,
-    /// Where its record can hold.
-    pub streams: Streams,
-}
 
 /// What the tables look for to find rules with a pattern in a body, where the host's own search for that pattern would not
 /// find it.
@@ -74,7 +65,7 @@ impl BodyEvidence {
         let own = || self.guards.iter().filter(|(_, lead)| lead.streams.hold(stream));
         let wanted = own().fold(0, |all, (bits, _)| all | bits);
         let raised = payload_facts(wanted, &self.parameters, false, &[], head);
-        own().filter(|(bits, _)| bits & raised != 0).for_each(|(_, lead)| suspects.add(lead.rule));
+        own().filter(|(bits, _)| bits & raised != 0).for_each(|(_, lead)| suspects.add_lead(lead));
     }
 
     /// Adds the rules that fragments in `bytes` lead to.
@@ -82,7 +73,7 @@ impl BodyEvidence {
         let Some(automaton) = &self.automaton else { return };
         for hit in automaton.find_overlapping_iter(bytes) {
             let leads = self.leads.get(hit.pattern().as_usize()).map_or(&[][..], Vec::as_slice);
-            leads.iter().filter(|lead| lead.streams.hold(stream)).for_each(|lead| suspects.add(lead.rule));
+            leads.iter().filter(|lead| lead.streams.hold(stream)).for_each(|lead| suspects.add_lead(lead));
             if suspects.is_all() {
                 break;
             }
@@ -105,6 +96,13 @@ impl Suspects {
     /// Every rule is one.
     pub fn is_all(&self) -> bool {
         usize::from(self.count) > SUSPECTS_MAX
+    }
+
+    fn add_lead(&mut self, lead: &Lead) {
+        match lead.rule {
+            Some(rule) => self.add(rule),
+            None => self.count = u8::MAX,
+        }
     }
 
     /// One more.
@@ -133,10 +131,11 @@ impl Suspects {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::evidence::Streams;
     use weir_contract::guards::Guard;
 
     fn lead(rule: u32, classes: u64) -> Lead {
-        Lead { rule, streams: Streams { classes, ..Streams::all() } }
+        Lead { rule: Some(rule), streams: Streams { classes, ..Streams::all() } }
     }
 
     fn rules(suspects: &mut Suspects) -> Vec<u32> {
