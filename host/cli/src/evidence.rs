@@ -7,10 +7,10 @@ use crate::pipeline::Loaded;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_contract::enums::{DirectionMask, Scopes};
 use weir_contract::facts;
-use weir_contract::layouts::Record;
+use weir_contract::layouts::{GuardParameters, Record};
 use weir_contract::protocol::AppProtocol;
 use weir_engine::{BodyEvidence, Fragment, Lead, MessageEvidence, Pattern, StreamEvidence, Streams, Wait};
-use weir_ir::{AppLayerCondition, Event, PortSet, Rule};
+use weir_ir::{AppLayerCondition, Buffer, Event, Match, PortSet, Rule};
 use weir_rules::plan::{self, Class, Condition, Fragment as Window, RulePlan, Trigger};
 
 /// Streams in which a record can hold.
@@ -43,12 +43,39 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
                 let least = at.map_or(0, |at| at + part.len());
                 patterns.push(Pattern { bytes, least });
             }
-            Trigger::Guard(guard) if stream => guards.push((1 << guard, lead())),
+            Trigger::Guard(guard) if stream => {
+                match rule.and_then(|rule| word_of(loaded.program.source(rule as u32)?, *guard, &tables.image.parameters)) {
+                    Some(bytes) => fragments.push(Fragment { bytes, lead: lead() }),
+                    None => guards.push((1 << guard, lead())),
+                }
+            }
             Trigger::Frame if stream => guards.push((0, lead())),
             _ => {}
         }
     }
     StreamEvidence::new(fragments, guards, tables.image.parameters, patterns)
+}
+
+/// The guard is that of loaded words, and one of them, folded, is part of what the rule looks for in streams: by it alone, of
+/// all words, does the guard lead to the rule (decision 0030).
+fn word_of(rule: &Rule, guard: u8, parameters: &GuardParameters) -> Option<Box<[u8]>> {
+    if 1u64 << guard != facts::WORDS {
+        return None;
+    }
+    let runs = rule.buffers.iter().filter(|run| run.buffer == Buffer::Payload && run.transforms.is_empty());
+    let contents: Vec<_> = runs
+        .flat_map(|run| &run.matches)
+        .filter_map(|m| if let Match::Content(content) = m { Some(content) } else { None })
+        .filter(|content| !content.negated)
+        .map(|content| folded(&content.bytes))
+        .collect();
+    let mut words = facts::words(parameters).filter_map(|(value, mask)| {
+        let length = (mask.count_ones() / 8) as usize;
+        // The last of the four bytes comes last.
+        let whole = mask == u32::MAX.checked_shl(32 - 8 * length as u32).unwrap_or(0);
+        whole.then(|| value.to_le_bytes().get(4 - length..).map(folded)).flatten()
+    });
+    words.find(|word| contents.iter().any(|content| content.windows(word.len().max(1)).any(|window| window == &**word)))
 }
 
 /// What the tables look for in the responses of HTTP where the host's own search could miss that it has been seen: for
