@@ -305,6 +305,17 @@ fn pattern_end(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
     Some(at + pattern.len())
 }
 
+impl Chain {
+    /// Contents that hold `fragment`, without case.
+    pub(crate) fn holders(&self, fragment: &[u8]) -> usize {
+        let holds = |element: &&Element| match element {
+            Element::Content(content) => !content.negated && pattern_end(&content.needle.bytes, fragment).is_some(),
+            _ => false,
+        };
+        self.elements.iter().filter(holds).count()
+    }
+}
+
 /// The bytes with which every match of an expression begins; those that are certain.
 pub(super) fn lead(pcre: &weir_ir::Pcre) -> Box<[u8]> {
     let mut text = pcre.pattern.as_bytes();

@@ -179,9 +179,13 @@ impl Inspector {
         fragment: &[u8],
     ) -> bool {
         let Inspector { program, evaluator, .. } = self;
-        // Rules that do not look at streams alone, or without a pattern there, may wait for something else.
+        // Rules that do not look at streams alone, or without a pattern there, may wait for something else. A record's place is that of
+        // the fragment in one content: where several hold it, the device need not flag it at the places of the others.
         let alone = program.stream_pattern(rule as usize).is_some()
-            && program.rule(rule).is_some_and(|rule| rule.buffers.iter().all(|b| matches!(b.source, Source::Payload)));
+            && program.rule(rule).is_some_and(|rule| {
+                rule.buffers.iter().all(|b| matches!(b.source, Source::Payload))
+                    && rule.buffers.iter().map(|b| b.chain.holders(fragment)).sum::<usize>() <= 1
+            });
         let Some(side) = flow.sides.get(direction as usize).filter(|_| alone && flow.program == program.id()) else { return true };
         stands(program, evaluator, rule, side.matched_to(rule), window, &fragment.to_ascii_lowercase())
     }
