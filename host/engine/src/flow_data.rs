@@ -242,7 +242,8 @@ impl FlowData {
         if self.session.is_none() || self.app.undecided() || self.app.upgraded() {
             return 0;
         }
-        self.app.original_protocol().map_or(Detection::Failed, Detection::Known).class()
+        let first = self.app.original_protocol().or(self.app.protocol());
+        first.map_or(Detection::Failed, Detection::Known).class()
     }
 
     /// The device has the flow back.
@@ -291,6 +292,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn data(session: Option<Box<Session>>, pieces: &[(Direction, &[u8])]) -> FlowData {
+        let mut app = AppLayerFlow::new(&std::sync::Arc::default(), 6, 40000, 7777);
+        for (frame, (direction, bytes)) in pieces.iter().enumerate() {
+            app.feed(*direction, weir_app_layer::Input::Data(bytes), frame as u64);
+        }
+        FlowData {
+            session,
+            app,
+            detect: None,
+            resting: None,
+            waiting: None,
+            windows: Default::default(),
+            encrypted: false,
+            device: DeviceLink::default(),
+            log: None,
+            dropped: false,
+            passed: false,
+            bypassed: false,
+            midstream: None,
+            drop_logged: 0,
+        }
+    }
+
+    /// A flow of a known protocol is told as one of it, whether or not the protocol has changed since.
+    #[test]
+    fn the_class_told_is_that_of_the_flow() {
+        use Direction::{ToClient, ToServer};
+        use weir_contract::protocol::AppProtocol;
+        let class = |pieces: &[(Direction, &[u8])]| data(Some(Box::default()), pieces).class();
+        let http: &[(Direction, &[u8])] = &[(ToServer, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")];
+        assert_eq!(class(http), Detection::Known(AppProtocol::Http1).class());
+        assert_eq!(class(&[(ToClient, b"HTTP/1.1 200 OK\r\n")]), Detection::Known(AppProtocol::Http1).class());
+        let nothing: &[(Direction, &[u8])] = &[(ToServer, b"something first of all"), (ToClient, b"something else of it")];
+        assert_eq!(class(nothing), Detection::Failed.class());
+        assert_eq!((class(&[]), data(None, http).class()), (0, 0));
     }
 
     #[test]
