@@ -235,6 +235,11 @@ impl Scenario {
         if let Some(most) = self.max_share.filter(|most| share > *most) {
             complaints.push(format!("{share:.3} of the packets reached the host, at most {most} may"));
         }
+        let sticky = totals.host.by_cause.get("sticky").map_or(0, |cause| cause.packets);
+        let held: u64 = totals.host.held.values().map(|cause| cause.packets).sum();
+        if held != sticky {
+            complaints.push(format!("{sticky} frames came for their flow's sake, and {held} are counted by what held it"));
+        }
         let diverted = totals.device.diverted_packets as f64 / totals.device.received_packets.max(1) as f64;
         if let Some(most) = self.max_diverted.filter(|most| diverted > *most) {
             complaints.push(format!("{diverted:.3} of the packets were diverted, at most {most} may be"));

@@ -17,7 +17,7 @@ use weir_contract::guards::Guard;
 use weir_contract::protocol::{CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
 use weir_engine::{
-    Budget, DeviceRuntime, Engine, HostCause, Inline, MessageEvidence, Overload, RuntimeCounters, StreamEvidence,
+    Amount, Budget, DeviceRuntime, Engine, HostCause, Inline, MessageEvidence, Overload, RuntimeCounters, StreamEvidence,
 };
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
@@ -621,17 +621,20 @@ fn host_totals<P: PciFunction>(
     h.alerts = engine.alerts;
     h.history_packets = counted.history.frames;
     h.history_bytes = counted.history.bytes;
+    h.ended_packets = counted.ended.frames;
     h.history_truncated = counted.truncated;
     h.limits = engine.limits().map(|(name, n)| (name.to_owned(), n)).collect();
     if counted.over_budget.frames > 0 {
         h.limits.insert("device.source-share".to_owned(), counted.over_budget.frames);
     }
     h.by_cause = sums.by_cause;
+    let sum = |amount: &Amount| Cause { packets: amount.frames, bytes: amount.bytes };
+    h.held = counted.held.iter().map(|(hold, amount)| (hold.name(), sum(amount))).collect();
     h.by_record = counted
         .causes
         .iter()
         .filter_map(|(cause, amount)| match cause {
-            HostCause::Record(id) => Some((*id, Cause { packets: amount.frames, bytes: amount.bytes })),
+            HostCause::Record(id) => Some((*id, sum(amount))),
             _ => None,
         })
         .collect();

@@ -7,10 +7,10 @@ use crate::pipeline::Loaded;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_contract::enums::{DirectionMask, Scopes};
 use weir_contract::facts;
-use weir_contract::layouts::Record;
+use weir_contract::layouts::{GuardParameters, Record};
 use weir_contract::protocol::AppProtocol;
-use weir_engine::{Fragment, MessageEvidence, Pattern, StreamEvidence, Streams, Wait};
-use weir_ir::{AppLayerCondition, Event, PortSet, Rule};
+use weir_engine::{BodyEvidence, Fragment, Lead, MessageEvidence, Pattern, StreamEvidence, Streams, Wait};
+use weir_ir::{AppLayerCondition, Buffer, Event, Match, PortSet, Rule};
 use weir_rules::plan::{self, Class, Condition, Fragment as Window, RulePlan, Trigger};
 
 /// Streams in which a record can hold.
@@ -29,11 +29,11 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
     let common = tables.plan.common.iter().map(|condition| (None, condition));
     let own = tables.plan.rules.iter().flat_map(|planned| planned.conditions.iter().map(|c| (Some(planned.rule), c)));
     for (rule, Condition { trigger, record }) in common.chain(own) {
-        let streams = || streams_of(tables, record);
+        let lead = || Lead { rule: rule.map(|rule| rule as u32), streams: streams_of(tables, record) };
         let (stream, known) = (record.scopes & Scopes::STREAM.0 != 0, record.scopes & Scopes::STREAM_PATTERN.0 != 0);
         match trigger {
             Trigger::Fragment(fragment) if stream => {
-                fragments.push(Fragment { bytes: folded(fragment.bytes()), streams: streams() });
+                fragments.push(Fragment { bytes: folded(fragment.bytes()), lead: lead() });
             }
             Trigger::Fragment(fragment) if known => {
                 let Some(pattern) = rule.and_then(|rule| loaded.program.stream_pattern(rule)) else { continue };
@@ -43,11 +43,39 @@ pub fn stream_evidence(loaded: &Loaded, tables: &Tables) -> StreamEvidence {
                 let least = at.map_or(0, |at| at + part.len());
                 patterns.push(Pattern { bytes, least });
             }
-            Trigger::Guard(guard) if stream => guards.push((1 << guard, streams())),
+            Trigger::Guard(guard) if stream => {
+                match rule.and_then(|rule| word_of(loaded.program.source(rule as u32)?, *guard, &tables.image.parameters)) {
+                    Some(bytes) => fragments.push(Fragment { bytes, lead: lead() }),
+                    None => guards.push((1 << guard, lead())),
+                }
+            }
+            Trigger::Frame if stream => guards.push((0, lead())),
             _ => {}
         }
     }
     StreamEvidence::new(fragments, guards, tables.image.parameters, patterns)
+}
+
+/// The guard is that of loaded words, and one of them, folded, is part of what the rule looks for in streams: by it alone, of
+/// all words, does the guard lead to the rule (decision 0030).
+fn word_of(rule: &Rule, guard: u8, parameters: &GuardParameters) -> Option<Box<[u8]>> {
+    if 1u64 << guard != facts::WORDS {
+        return None;
+    }
+    let runs = rule.buffers.iter().filter(|run| run.buffer == Buffer::Payload && run.transforms.is_empty());
+    let contents: Vec<_> = runs
+        .flat_map(|run| &run.matches)
+        .filter_map(|m| if let Match::Content(content) = m { Some(content) } else { None })
+        .filter(|content| !content.negated)
+        .map(|content| folded(&content.bytes))
+        .collect();
+    let mut words = facts::words(parameters).filter_map(|(value, mask)| {
+        let length = (mask.count_ones() / 8) as usize;
+        // The last of the four bytes comes last.
+        let whole = mask == u32::MAX.checked_shl(32 - 8 * length as u32).unwrap_or(0);
+        whole.then(|| value.to_le_bytes().get(4 - length..).map(folded)).flatten()
+    });
+    words.find(|word| contents.iter().any(|content| content.windows(word.len().max(1)).any(|window| window == &**word)))
 }
 
 /// What the tables look for in the responses of HTTP where the host's own search could miss that it has been seen: for
@@ -64,7 +92,7 @@ pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> MessageEvidence {
             *wait = wait_of(rule, planned, loaded.program.payload_parts(planned.rule), &words, &mut needs);
         }
     }
-    let guards = needs.guards.into_iter().map(|guard| (guard, Streams::all()));
+    let guards = needs.guards.into_iter().map(|guard| (guard, Lead { rule: None, streams: Streams::all() }));
     let heads = StreamEvidence::new([], guards, tables.image.parameters, []);
     MessageEvidence::new(bodies, waits, needs.fragments, heads)
 }
@@ -138,8 +166,8 @@ fn wait_of(rule: &Rule, planned: &RulePlan, payload: u64, announcing: &[Window],
 }
 
 /// Of rules whose fast pattern is looked for in bodies. `announcing`: fragments of no matter.
-fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Option<StreamEvidence> {
-    let mut found = (Vec::new(), Vec::new(), Vec::new());
+fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Option<BodyEvidence> {
+    let (mut fragments, mut guards, mut patterns) = (BTreeMap::<_, Vec<_>>::new(), Vec::new(), Vec::new());
     for planned in &tables.plan.rules {
         let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
         let own = of_http(planned);
@@ -154,32 +182,32 @@ fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Opt
         if !pattern.grows {
             return None;
         }
-        let mut fragments = own.iter().filter_map(|c| match c.trigger {
+        let mut own_fragments = own.iter().filter_map(|c| match c.trigger {
             Trigger::Fragment(fragment) if !announcing.contains(&fragment) => Some(fragment),
             _ => None,
         });
-        if fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
+        if own_fragments.all(|fragment| plan::payload::is_of(rule, &fragment, &pattern.bytes)) {
             for fragment in own.iter().filter_map(|c| if let Trigger::Fragment(f) = c.trigger { Some(f) } else { None }) {
                 let part = folded(fragment.bytes());
                 if let Some(at) = pattern.bytes.windows(part.len()).position(|window| window == &*part) {
-                    found.2.push(Pattern { bytes: pattern.bytes.clone(), least: at + part.len() });
+                    patterns.push(Pattern { bytes: pattern.bytes.clone(), least: at + part.len() });
                 }
             }
             continue;
         }
         for Condition { trigger, record } in own {
-            let streams = streams_of(tables, record);
+            let lead = Lead { rule: Some(planned.rule as u32), streams: streams_of(tables, record) };
             match trigger {
                 Trigger::Fragment(fragment) if !announcing.contains(fragment) => {
-                    found.0.push(Fragment { bytes: folded(fragment.bytes()), streams });
+                    fragments.entry(folded(fragment.bytes())).or_default().push(lead);
                 }
                 // Of the head; of a body's bytes no guard tells.
-                Trigger::Guard(guard) => found.1.push((1 << guard, streams)),
+                Trigger::Guard(guard) => guards.push((1 << guard, lead)),
                 _ => {}
             }
         }
     }
-    Some(StreamEvidence::new(found.0, found.1, tables.image.parameters, found.2))
+    Some(BodyEvidence::new(fragments, guards, tables.image.parameters, patterns))
 }
 
 fn folded(bytes: &[u8]) -> Box<[u8]> {

@@ -6,7 +6,7 @@
 
 use crate::program::header::HeaderCache;
 use crate::program::{Program, RuleIndex};
-use weir_app_layer::Transaction;
+use weir_app_layer::{Direction, Transaction};
 
 /// Most rules waiting for more bytes of a stream.
 pub(crate) const MAX_PENDING: usize = 4096;
@@ -68,6 +68,21 @@ pub(crate) struct Candidate {
     pub done: u64,
     /// What there was of all at the last evaluation.
     pub tried: Option<Extent>,
+}
+
+/// A rule that waits in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiter {
+    /// Number of the transaction.
+    pub transaction: u64,
+    /// It is one of a frame.
+    pub frame: bool,
+    /// Direction in which the rule is inspected.
+    pub direction: Direction,
+    /// The rule.
+    pub rule: RuleIndex,
+    /// Parts of it that have matched, by position in the rule.
+    pub done: u64,
 }
 
 /// How much there is of buffers that a candidate waits for.
@@ -289,12 +304,18 @@ impl FlowDetect {
     }
 
     /// A rule whose fast pattern was found in one of these transactions, or that has none, waits for the rest, and `holds`
-    /// the flow for it: asked with the transaction, the rule, and the parts of it that have matched.
-    pub fn waits_for(&self, live: &[Transaction], holds: impl Fn(u64, RuleIndex, u64) -> bool) -> bool {
-        self.units.iter().flatten().any(|unit| {
-            let mut candidates = unit.sides.iter().flat_map(|side| &side.candidates);
-            candidates.any(|candidate| holds(unit.id, candidate.rule, candidate.done))
-                && live.binary_search_by_key(&unit.id, |t| t.id).is_ok()
+    /// the flow for it: asked of those that live.
+    pub fn waits_for(&self, live: &[Transaction], mut holds: impl FnMut(&Waiter) -> bool) -> bool {
+        self.units.iter().enumerate().any(|(kind, units)| {
+            units.iter().any(|unit| {
+                let sides = unit.sides.iter().zip([Direction::ToServer, Direction::ToClient]);
+                let mut waiters = sides.flat_map(|(side, direction)| {
+                    let (transaction, frame) = (unit.id, kind != 0);
+                    let waiter = move |c: &Candidate| Waiter { transaction, frame, direction, rule: c.rule, done: c.done };
+                    side.candidates.iter().map(waiter)
+                });
+                waiters.any(|waiter| holds(&waiter)) && live.binary_search_by_key(&unit.id, |t| t.id).is_ok()
+            })
         })
     }
 

@@ -16,7 +16,7 @@
 //!      alerting, applies thresholds and suppressions, and appends what is left to a reusable vector.
 //!
 //!    Packets without flow (fragments, frames without IP) take [`Context::of_packet`] and no `FlowDetect`.
-//! 4. [`Inspector::waits`] and [`FlowDetect::waits_for`] say what must keep a flow from being released to a device.
+//! 4. [`Inspector::waits`], [`FlowDetect::waits_for`] and [`Inspector::could_match`] say what must keep a flow from being released to a device.
 //!
 //! A packet matches a `tcp` rule at most once, whether on its own payload or in the stream it completes; a
 //! transaction matches a rule at most once for each direction.
@@ -48,7 +48,7 @@ pub mod transform;
 
 pub use chain::Limits;
 pub use context::{Context, Effect, FlowFacts, Match, RejectTo, Scope};
-pub use flow::{FlowDetect, Marks, Standing};
+pub use flow::{FlowDetect, Marks, Standing, Waiter};
 pub use fuzz::fuzz_inspect;
 pub use profile::{RuleCost, RuleProfile};
 pub use inspect::{Delivery, FirewallReason, FirewallVerdict, Inspector};

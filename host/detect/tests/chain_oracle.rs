@@ -302,6 +302,34 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40_000, ..ProptestConfig::default() })]
+
+    /// Where nothing could make the chain hold in a buffer that grows, nothing does, whatever comes behind it; nor does it hold in
+    /// one that is complete.
+    #[test]
+    fn what_could_never_hold_never_does(
+        matches in prop::collection::vec(prop_oneof![5 => content(), 1 => other(), 1 => expression()], 1..5),
+        bytes in prop::collection::vec(prop::sample::select(&b"abAB\n"[..]), 1..28),
+        cut in any::<prop::sample::Index>(),
+        complete in any::<bool>(),
+    ) {
+        let buffer = BufferMatch { buffer: Buffer::FileData, transforms: vec![], matches: matches.clone(), side: None };
+        let chain = compile::chain(&buffer, None, &mut DatasetTable::default()).unwrap();
+        let mut evaluator = Evaluator::new(Limits { steps: 1_000_000, ..Limits::default() }).unwrap();
+        evaluator.begin_rule();
+        let cut = cut.index(bytes.len());
+        if evaluator.could_ever_hold(&chain, &bytes[..cut], complete) {
+            return Ok(());
+        }
+        for end in cut..=if complete { cut } else { bytes.len() } {
+            evaluator.begin_rule();
+            let holds = evaluator.holds(&chain, &bytes[..end], None, &mut Datasets::default());
+            prop_assert!(!holds, "{:?} in {:?}, then {:?}", matches, &bytes[..cut], &bytes[..end]);
+        }
+    }
+}
+
 fn expression() -> impl Strategy<Value = Match> {
     const TEXTS: [&str; 9] = ["^a[^\\n]{2}", "^ab", "ab[^\\n]{3}", "\\x61b+\\n", "^[ab]+\\n", "b$", "^(a|b)b", "a.*b", "aB\\b"];
     (prop::sample::select(&TEXTS[..]), any::<(bool, bool, bool, bool)>()).prop_map(|(text, (relative, multiline, caseless, dotall))| {

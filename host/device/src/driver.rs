@@ -7,7 +7,7 @@ pub mod selftest;
 mod tables;
 pub mod validate;
 
-pub use history::HistoryFrame;
+pub use history::{ChainOutline, HistoryFrame};
 pub use info::{DeviceInfo, Imbalance, imbalances};
 pub use queue::QueueConfig;
 
@@ -430,6 +430,14 @@ impl<P: PciFunction> Driver<P> {
         match self.queues.get(queue) {
             Some(q) => q.read_frame(queue, position, frame),
             None => Err(DeviceError::HistoryGone { queue, position }),
+        }
+    }
+
+    /// What the headers of a chain of records say: its frames are not read.
+    pub fn outline(&self, queue: usize, head: u64, count: u32) -> Result<ChainOutline, DeviceError> {
+        match self.queues.get(queue) {
+            Some(q) => q.outline(queue, head, count),
+            None => Err(DeviceError::HistoryGone { queue, position: head }),
         }
     }
 

@@ -15,7 +15,7 @@ pub mod pci;
 
 pub use dma::DmaMemory;
 pub use driver::selftest;
-pub use driver::{Driver, answer_to, DriverConfig, HistoryFrame, QueueConfig};
+pub use driver::{ChainOutline, Driver, answer_to, DriverConfig, HistoryFrame, QueueConfig};
 pub use error::DeviceError;
 pub use iommu::{IommuError, IommuTable, Map, MapError, Permission};
 pub use iova::IovaSpace;

@@ -8,13 +8,13 @@ use weir_contract::constants as c;
 use weir_contract::counters::Counter;
 use weir_contract::crc::crc32c;
 use weir_contract::enums::{
-    CapabilityType, DescriptorKind, Error, FlowRecordKind, HistoryKind, Status, TableError, TableState, TxCommand,
+    CapabilityType, DescriptorKind, Error, FlowRecordKind, FrameFlags, HistoryKind, Status, TableError, TableState, TxCommand,
 };
 use weir_contract::layouts::{Capability, Descriptor, FlowKey, FlowRecord, HistoryHeader, QueueStatus, TxEntry};
 use weir_contract::registers::{self as r, queue as q};
 use weir_device::fault::{Fault, Faulty};
 use weir_device::{
-    DeviceError, DmaMemory, Driver, DriverConfig, HistoryFrame, IommuTable, PciFunction, Permission, QueueConfig,
+    ChainOutline, DeviceError, DmaMemory, Driver, DriverConfig, HistoryFrame, IommuTable, PciFunction, Permission, QueueConfig,
 };
 
 const HISTORY: u64 = 1 << 16;
@@ -311,6 +311,27 @@ fn an_overwritten_record_is_gone_and_not_misread() {
         device.record(i, 4, c::POSITION_NONE, &[2; 1000]);
     }
     assert!(matches!(driver.read_frame(0, old, &mut frame), Err(DeviceError::HistoryGone { .. })));
+}
+
+#[test]
+fn an_outline_says_what_the_headers_of_a_chain_say() {
+    let (device, driver) = ready();
+    let first = device.record(1, 3, c::POSITION_NONE, &[0; 10]);
+    let to_client = |h: &mut HistoryHeader| h.flags |= FrameFlags::TO_CLIENT.0;
+    let second = device.record_with(2, 3, first, &[0; 20], &to_client);
+    let outline = |head, count| driver.outline(0, head, count);
+    assert_eq!(outline(first, 1).unwrap(), ChainOutline { newest: 1000, directions: 1, bytes: 10 });
+    assert_eq!(outline(second, 2).unwrap(), ChainOutline { newest: 2000, directions: 3, bytes: 30 });
+    assert_eq!(outline(second, 1).unwrap(), ChainOutline { newest: 2000, directions: 2, bytes: 20 });
+    assert!(matches!(outline(second, 3), Err(DeviceError::Lying { .. })) && driver.outline(9, second, 1).is_err());
+    // A chain that leads to another flow, or to itself.
+    let foreign = device.record(3, 4, second, &[0; 10]);
+    assert!(matches!(outline(foreign, 2), Err(DeviceError::Lying { .. })));
+    let own = device.record(4, 3, foreign + 128, &[0; 10]);
+    assert_eq!(own, foreign + 128);
+    assert!(matches!(outline(own, 2), Err(DeviceError::Lying { .. })));
+    device.status(QueueStatus::OFFSET_HISTORY_RESERVED, first + HISTORY + 64, 8);
+    assert!(matches!(outline(second, 2), Err(DeviceError::HistoryGone { .. })));
 }
 
 #[test]

@@ -6,8 +6,10 @@
 //! exactly one verdict; a flow's state lives as long as its device entry. It does not plan and does not judge frames.
 
 pub mod budget;
+mod ended;
 mod epochs;
 pub mod overload;
+mod release;
 mod verdict;
 
 pub use epochs::{Judge, Retired};
@@ -15,19 +17,17 @@ pub use verdict::{DroppedFlow, Inline};
 
 use crate::engine::{Engine, PendingDatagram};
 use crate::evidence::StreamEvidence;
-use crate::flow_data::{Answer, DeviceLink, Held};
+use crate::hold::{DeviceLink, Hold};
 use crate::messages::{Look, MessageEvidence};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use weir_contract::constants as c;
 use weir_contract::counters::Counter;
-use weir_contract::enums::{DescriptorKind, FlowRecordKind, FrameFlags, Scopes, TxCommand};
-use weir_contract::facts;
+use weir_contract::enums::{DescriptorKind, FlowRecordKind};
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord};
-use weir_contract::protocol::CLASS_UNKNOWN;
 use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
 use weir_flow::{FlowId, FlowKey};
 use weir_output::EventSink;
@@ -74,8 +74,12 @@ pub struct RuntimeCounters {
     pub causes: BTreeMap<HostCause, Amount>,
     /// Frames of the epoch that a record flagged, by the first record that held; index into the tables.
     pub records: HashMap<u32, Amount>,
+    /// Frames of [`HostCause::Sticky`], by what held their flow when they came.
+    pub held: BTreeMap<Hold, Amount>,
     /// Frames read from history rings.
     pub history: Amount,
+    /// Frames in history that were not read, because their flow had ended.
+    pub ended: Amount,
     /// Flows with a hole: history gone before it was read, or a frame that came without its bytes.
     pub truncated: u64,
     /// Inline: diverted frames whose bytes did not come, so that they could not be sent.
@@ -124,11 +128,13 @@ struct Entry {
     class: u8,
     /// How far messages of the newest flow are settled.
     look: Look,
+    /// Why its frames are diverted, if nothing flags them.
+    hold: Hold,
 }
 
 impl Entry {
     fn new(generation: u32, epoch: u32) -> Self {
-        Entry { generation, epoch, flows: Vec::new(), scopes: u8::MAX, class: 0, look: Look::default() }
+        Entry { generation, epoch, flows: Vec::new(), scopes: u8::MAX, class: 0, look: Look::default(), hold: Hold::default() }
     }
 }
 
@@ -304,6 +310,7 @@ impl<P: PciFunction> DeviceRuntime<P> {
                     self.history_frame(frame, cause, sink);
                 }
             }
+            None if !handover && self.chain_has_ended(queue, &descriptor)? => {}
             None => {
                 let mut frames = std::mem::take(&mut self.frames);
                 let (n, result) =
@@ -408,7 +415,13 @@ impl<P: PciFunction> DeviceRuntime<P> {
             let mut frame = std::mem::take(&mut self.frame);
             let read = self.driver.read_frame(queue, descriptor.position, &mut frame);
             if read.is_ok() {
-                self.counters.causes.entry(cause_of(descriptor)).or_default().add(frame.data.len());
+                let cause = cause_of(descriptor);
+                self.counters.causes.entry(cause).or_default().add(frame.data.len());
+                if cause == HostCause::Sticky {
+                    let held = self.entries.get(&entry.0).filter(|held| held.generation == entry.1);
+                    let hold = held.map_or(Hold::Unsure, |held| held.hold);
+                    self.counters.held.entry(hold).or_default().add(frame.data.len());
+                }
                 let share = self.share(entry);
                 share.diverted += frame.data.len() as u64;
                 if entry.0 == c::FLOW_NONE {
@@ -439,81 +452,6 @@ impl<P: PciFunction> DeviceRuntime<P> {
             self.datagram(queue, datagram, sink)?;
         }
         self.verdict(queue, descriptor, id, readable)
-    }
-
-    /// Release the flow where nothing speaks against it.
-    fn answer(&mut self, queue: usize, id: FlowId, descriptor: &Descriptor) -> Result<(), DeviceError> {
-        let (raw_window, epoch) = (self.raw_window, self.engine.epoch());
-        // Trouble of the stream's order is in no scope either, but for encrypted flows.
-        let unscoped = if descriptor.guards & Guard::REST_ONCE_ENCRYPTED != 0 { Scopes::ALWAYS.0 } else { 0 };
-        let descriptor = &Descriptor { scopes: descriptor.scopes | unscoped, ..*descriptor };
-        let Some((flow, inspector)) = self.engine.flow_and_inspector(id) else { return Ok(()) };
-        let link = &mut flow.data.device;
-        link.diverted = true;
-        if descriptor.scopes != 0 {
-            // (Facts of payloads do not matter here.)
-            let repeated = descriptor.guards & !facts::ALL == Guard::SequenceRetransmission.bit();
-            link.trouble(descriptor.scopes, repeated);
-        }
-        // Trouble of the stream's order is read alike on both sides, and limits of the filter keep it from no last bytes; what
-        // else is wrong with a frame may not be. A state that is unsure for the order's sake alone (a direction whose first
-        // bytes were lost) says nothing more: a SYN is never in trouble for its order.
-        const ORDER: u64 =
-            Guard::SequenceGap.bit() | Guard::SequenceOverlap.bit() | Guard::SequenceRetransmission.bit();
-        const LIMITS: u64 = Guard::CandidateLimit.bit() | Guard::ListLimit.bit();
-        let of_order = if descriptor.guards & ORDER != 0 { ORDER | Guard::StreamState.bit() } else { 0 };
-        let alike = facts::ALL | LIMITS | of_order;
-        if descriptor.scopes & Scopes::ALWAYS.0 != 0 && descriptor.guards & !alike != 0 {
-            flow.data.forget_tails();
-        }
-        // A flow that lost frames cannot be given back: the host's state is not the full engine's.
-        if descriptor.flags & FrameFlags::HOLE.0 != 0 {
-            return Ok(());
-        }
-        let key = &flow.key;
-        let ports = if flow.initiator_is_a { [key.port_a, key.port_b] } else { [key.port_b, key.port_a] };
-        let bytes = flow.bytes[0].saturating_add(flow.bytes[1]);
-        let (streams, messages) = (&self.evidence, &self.messages);
-        let entry = (descriptor.flow_index, descriptor.flow_generation);
-        let Some(held) = self.entries.get_mut(&entry.0).filter(|held| held.generation == entry.1) else { return Ok(()) };
-        if held.epoch != epoch {
-            (held.epoch, held.look) = (epoch, Look::default());
-        }
-        let answer = flow.data.answer(Held { raw_window, streams, messages, ports, bytes, look: &mut held.look, inspector });
-        if answer == Answer::Keep || self.is_gated(entry) {
-            return Ok(());
-        }
-        let mut class = 0;
-        if let Some(flow) = self.engine.flow_mut(id) {
-            flow.data.device.diverted = false;
-            // Of what it has decided itself the device is sure.
-            class = if descriptor.class == CLASS_UNKNOWN { flow.data.class() } else { 0 };
-        }
-        let scopes = if let Answer::Mask(scopes) = answer { scopes } else { u8::MAX };
-        self.tell(queue, entry, scopes, class)?;
-        self.driver.flow_command(queue, TxCommand::Release, entry, descriptor.frame_number, 0)
-    }
-
-    /// A flow of the entry has a flowbit set that rules without conditions wait for, or its packets are told behind an
-    /// alert.
-    fn is_gated(&self, entry: (u32, u32)) -> bool {
-        let held = self.entries.get(&entry.0).filter(|held| held.generation == entry.1);
-        held.is_some_and(|held| held.flows.iter().any(|id| self.engine.wants_all_of(*id, &self.gates)))
-    }
-
-    /// The scopes that can still match in the flow of an entry, and its protocol class. An entry may hold several host
-    /// flows, one after the other (a new connection on old ports; it begins with a frame that always diverts) or at once
-    /// (ICMP): the answer for the newest is widened whenever it is not the same.
-    fn tell(&mut self, queue: usize, entry: (u32, u32), scopes: u8, class: u8) -> Result<(), DeviceError> {
-        let Some(held) = self.entries.get_mut(&entry.0).filter(|held| held.generation == entry.1) else { return Ok(()) };
-        held.flows.retain(|id| self.engine.flow_mut(*id).is_some());
-        let (scopes, class) = if held.flows.len() > 1 { (u8::MAX, 0) } else { (scopes, class) };
-        let before = (held.scopes, held.class);
-        (held.scopes, held.class) = (scopes, class);
-        if before == (scopes, class) {
-            return Ok(());
-        }
-        self.driver.settle(queue, entry, scopes, class)
     }
 
     /// A datagram that was put together from fragments: first everything older of its flow, which the device holds.

@@ -2,7 +2,8 @@
 
 use crate::acknowledged::Waiting;
 use crate::config::EngineConfig;
-use crate::flow_data::{Bedroom, DeviceLink, FlowData};
+use crate::flow_data::{Bedroom, FlowData};
+use crate::hold::DeviceLink;
 use crate::inspect::{FlowName, Inspector, say_protocol, side};
 use crate::statistics::REASSEMBLY_GAP;
 use crate::verdict::Decision;
@@ -333,6 +334,11 @@ impl Engine {
             _ => false,
         };
         (!never).then_some(key)
+    }
+
+    /// Idle time-outs of flows.
+    pub fn timeouts(&self) -> &weir_flow::Timeouts {
+        self.inner.flows.timeouts()
     }
 
     /// The flow, if it lives.

@@ -44,13 +44,22 @@ pub struct Stream {
     pub destination: u16,
 }
 
+/// What a fragment or fact leads to, and in which streams.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lead {
+    /// The rule; none: a record of its own.
+    pub rule: Option<u32>,
+    /// Where its record can hold.
+    pub streams: Streams,
+}
+
 /// A fragment that leads to a rule of the stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
     /// Folded bytes.
     pub bytes: Box<[u8]>,
-    /// Where its record can hold.
-    pub streams: Streams,
+    /// What it leads to.
+    pub lead: Lead,
 }
 
 /// A pattern that the host itself looks for in the stream, by a fragment of which the tables flag it.
@@ -62,14 +71,17 @@ pub struct Pattern {
     pub least: usize,
 }
 
+/// Fragments in one stretch of a stream that are asked about; with more, it leads on.
+const LEADS_MAX: usize = 32;
+
 /// Everything the tables look for in streams.
 #[derive(Debug, Default)]
 pub struct StreamEvidence {
     automaton: Option<AhoCorasick>,
-    /// Streams of the automaton's patterns.
-    streams: Vec<Streams>,
-    /// Guards of payload facts that lead to rules of the stream, and where they do.
-    guards: Vec<(u64, Streams)>,
+    /// By the automaton's patterns.
+    leads: Vec<Lead>,
+    /// Guards of payload facts that lead to rules of the stream; no bit: any byte does.
+    guards: Vec<(u64, Lead)>,
     parameters: GuardParameters,
     /// Sorted.
     patterns: Vec<Pattern>,
@@ -83,15 +95,15 @@ impl StreamEvidence {
     /// Of fragments, guard bits, patterns.
     pub fn new(
         fragments: impl IntoIterator<Item = Fragment>,
-        guards: impl IntoIterator<Item = (u64, Streams)>,
+        guards: impl IntoIterator<Item = (u64, Lead)>,
         parameters: GuardParameters,
         patterns: impl IntoIterator<Item = Pattern>,
     ) -> Self {
-        let (bytes, streams): (Vec<_>, Vec<_>) = fragments.into_iter().map(|f| (f.bytes, f.streams)).unzip();
+        let (bytes, leads): (Vec<_>, Vec<_>) = fragments.into_iter().map(|f| (f.bytes, f.lead)).unzip();
         let mut patterns: Vec<Pattern> = patterns.into_iter().collect();
         patterns.sort_unstable();
         patterns.dedup();
-        let mut out = StreamEvidence { parameters, patterns, streams, ..StreamEvidence::default() };
+        let mut out = StreamEvidence { parameters, patterns, leads, ..StreamEvidence::default() };
         out.longest = out.patterns.iter().map(|pattern| pattern.bytes.len()).max().unwrap_or(0);
         out.guards = guards.into_iter().collect();
         out.unseen = out.guards.iter().any(|(bits, _)| bits & !facts::ALL != 0);
@@ -111,28 +123,39 @@ impl StreamEvidence {
 
     /// `bytes` of a stream, of which the tables may not have seen any, hold a fragment or a fact that leads to a rule.
     pub fn is_in(&self, bytes: &[u8], stream: Stream) -> bool {
+        self.leads_on(bytes, stream, |_, _| true)
+    }
+
+    /// `bytes` of a stream hold a fragment or a fact that leads on: asked with the rule, if it leads to one, and the fragment (none
+    /// of a fact).
+    pub fn leads_on(&self, bytes: &[u8], stream: Stream, mut on: impl FnMut(Option<u32>, &[u8]) -> bool) -> bool {
         if self.unseen {
             return !bytes.is_empty();
         }
-        let wanted = self.guards.iter().filter(|(_, own)| own.hold(stream)).fold(0, |all, (bits, _)| all | bits);
-        if payload_facts(wanted, &self.parameters, false, &[], bytes) != 0 {
+        let own = || self.guards.iter().filter(|(_, lead)| lead.streams.hold(stream));
+        let wanted = own().fold(0, |all, (bits, _)| all | bits);
+        let raised = payload_facts(wanted, &self.parameters, false, &[], bytes);
+        if !bytes.is_empty() && own().any(|(bits, lead)| (*bits == 0 || bits & raised != 0) && on(lead.rule, &[])) {
             return true;
         }
-        self.has_fragment(bytes, stream)
+        let Some(automaton) = &self.automaton else { return false };
+        let mut asked = 0;
+        let mut before = [u32::MAX; LEADS_MAX];
+        automaton.find_overlapping_iter(bytes).any(|hit| {
+            let number = hit.pattern().as_u32();
+            let Some(lead) = self.leads.get(number as usize) else { return true };
+            if !lead.streams.hold(stream) || before.contains(&number) {
+                return false;
+            }
+            let Some(place) = before.get_mut(asked) else { return true };
+            (*place, asked) = (number, asked + 1);
+            on(lead.rule, bytes.get(hit.start()..hit.end()).unwrap_or(&[]))
+        })
     }
 
     /// Nothing can be said.
     pub fn is_unknown(&self) -> bool {
         self.unseen
-    }
-
-    /// `bytes` hold a fragment that leads to a rule; facts do not count.
-    pub fn has_fragment(&self, bytes: &[u8], stream: Stream) -> bool {
-        self.automaton.as_ref().is_some_and(|automaton| {
-            automaton
-                .find_overlapping_iter(bytes)
-                .any(|hit| self.streams.get(hit.pattern().as_usize()).is_none_or(|own| own.hold(stream)))
-        })
     }
 
     /// `bytes`, the last ones of a stream, end within a pattern and behind its fragment: the rest may come without
@@ -158,8 +181,8 @@ mod tests {
     use super::*;
     use weir_contract::guards::Guard;
 
-    fn streams(classes: u64) -> Streams {
-        Streams { classes, source: PortSet::any(), destination: PortSet::any() }
+    fn lead(classes: u64) -> Lead {
+        Lead { rule: Some(classes as u32), streams: Streams { classes, ..Streams::all() } }
     }
 
     fn stream(classes: u64) -> Stream {
@@ -170,8 +193,8 @@ mod tests {
         let fragments = [(&b"abcd"[..], 1), (b"abcd", 4), (b"needle", 2)];
         let patterns = [("get /evil", 4), ("get /", 4), ("attack here", 6)];
         StreamEvidence::new(
-            fragments.map(|(b, classes)| Fragment { bytes: b.into(), streams: streams(classes) }),
-            [(Guard::UriHighByte.bit(), streams(2))],
+            fragments.map(|(b, classes)| Fragment { bytes: b.into(), lead: lead(classes) }),
+            [(Guard::UriHighByte.bit(), lead(2))],
             GuardParameters::ZERO,
             patterns.map(|(p, least)| Pattern { bytes: p.as_bytes().into(), least }),
         )
@@ -187,7 +210,7 @@ mod tests {
         assert!(!StreamEvidence::default().is_in(b"abcd", stream(1)));
         let fragment = |source, destination| {
             let streams = Streams { classes: 1, source, destination };
-            let fragment = Fragment { bytes: b"abcd"[..].into(), streams };
+            let fragment = Fragment { bytes: b"abcd"[..].into(), lead: Lead { rule: None, streams } };
             StreamEvidence::new([fragment], [], GuardParameters::ZERO, []).is_in(b"abcd", stream(1))
         };
         let (any, some) = (PortSet::any, |port| PortSet::from_ranges(vec![(port, port)]));
@@ -196,8 +219,21 @@ mod tests {
     }
 
     #[test]
+    fn who_is_led_to_is_asked_once() {
+        let mut asked = Vec::new();
+        let leads = evidence().leads_on(b"abcd ABCD needle \xff", stream(6), |rule, fragment| {
+            asked.push((rule, fragment.to_vec()));
+            false
+        });
+        asked.sort();
+        assert!(!leads);
+        assert_eq!(asked, [(Some(2), vec![]), (Some(2), b"needle".to_vec()), (Some(4), b"abcd".to_vec())]);
+        assert!(evidence().leads_on(b"abcd", stream(4), |rule, _| rule == Some(4)));
+    }
+
+    #[test]
     fn a_guard_that_bytes_do_not_show_is_always_there() {
-        let e = StreamEvidence::new([], [(Guard::SequenceGap.bit(), streams(1))], GuardParameters::ZERO, []);
+        let e = StreamEvidence::new([], [(Guard::SequenceGap.bit(), lead(1))], GuardParameters::ZERO, []);
         assert!(e.is_in(b"x", stream(1)) && e.is_cut(b"x"));
     }
 

@@ -1,12 +1,10 @@
-//! What the engine keeps per flow, and when a device may have the flow back.
+//! What the engine keeps per flow.
 
-use crate::evidence::{Stream, StreamEvidence};
-use crate::messages::{Look, MessageEvidence};
+use crate::hold::DeviceLink;
 use std::collections::VecDeque;
 use weir_app_layer::{AppLayerFlow, Direction, ProtocolState};
-use weir_contract::enums::Scopes;
 use weir_contract::protocol::Detection;
-use weir_detect::{FlowDetect, Inspector, Marks, Program, Standing};
+use weir_detect::{FlowDetect, Marks, Program, Standing};
 use crate::config::Policy;
 use weir_flow::{FlowId, FlowTable};
 use weir_packet::{Packet, Tcp};
@@ -54,6 +52,13 @@ pub struct Resting {
     marks: Marks,
     /// The packet that opened the session, of TCP flows.
     opening: Option<Opening>,
+}
+
+impl Resting {
+    /// It is a flow of TCP that has a session.
+    pub(crate) fn is_of_session(&self) -> bool {
+        self.opening.is_some()
+    }
 }
 
 /// What a session sees of a SYN.
@@ -177,173 +182,6 @@ impl Opening {
     }
 }
 
-/// The device entry a flow belongs to, and what keeps the host from releasing it.
-#[derive(Debug, Clone, Copy)]
-pub struct DeviceLink {
-    /// Entry index and generation.
-    pub entry: Option<(u32, u32)>,
-    /// The device sends every frame of the flow.
-    pub diverted: bool,
-    /// Direction of the last packet.
-    pub direction: u8,
-    troubles: Troubles,
-    app_dirty: bool,
-    handshake_dirty: bool,
-}
-
-/// What the host is told of the tables when it decides about a flow.
-#[derive(Debug)]
-pub struct Held<'e> {
-    /// Bytes of the raw window.
-    pub raw_window: usize,
-    /// What the tables look for in streams.
-    pub streams: &'e StreamEvidence,
-    /// What they look for in messages beside what the host's own search finds.
-    pub messages: &'e MessageEvidence,
-    /// Ports of the initiator and of the responder.
-    pub ports: [u16; 2],
-    /// The flow's bytes so far.
-    pub bytes: u64,
-    /// How far messages under way are settled.
-    pub look: &'e mut Look,
-    /// For what rules that wait still need.
-    pub inspector: &'e mut Inspector,
-}
-
-/// What the host tells the device about a flow after a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// Nothing: the flow stays diverted.
-    Keep,
-    /// The flow may pass again.
-    Release,
-    /// The flow may pass again, and only these scopes can still match in it.
-    Mask(u8),
-}
-
-/// What was wrong with a frame of a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Trouble {
-    /// Something that leads to a rule of the stream.
-    Stream,
-    /// Part of a pattern that the host looks for itself.
-    Pattern,
-    /// The device may not have read it as the host has.
-    Unread,
-    /// After it the device may have other last bytes of the stream.
-    Tail,
-}
-
-/// Where the directions had trouble.
-#[derive(Debug, Clone, Copy, Default)]
-struct Troubles {
-    /// Delivered bytes when the last trouble in the stream began, and the last of any other kind; modulo 2^32. (Whoever
-    /// waits for 2^32 more waits on.)
-    at: [[u32; 2]; 2],
-    /// In frames since the last answer: a bit for each kind and direction.
-    here: u8,
-    /// Since then.
-    open: u8,
-}
-
-impl Troubles {
-    fn bit(kind: Trouble, d: usize) -> u8 {
-        1 << (2 * kind as u8 + (d & 1) as u8)
-    }
-
-    /// In a frame of direction `d`.
-    fn add(&mut self, kind: Trouble, d: usize) {
-        self.here |= Self::bit(kind, d);
-    }
-
-    /// Counting begins at `delivered` bytes if the trouble came since the last answer.
-    fn begins(&mut self, kind: Trouble, d: usize, delivered: u64) -> bool {
-        let bit = Self::bit(kind, d);
-        let begins = self.here & bit != 0;
-        if begins {
-            self.at[usize::from(kind != Trouble::Stream)][d & 1] = delivered as u32;
-            self.open |= bit;
-            self.here &= !bit;
-        }
-        begins
-    }
-
-    fn is_open(&self, kind: Trouble, d: usize) -> bool {
-        self.open & Self::bit(kind, d) != 0
-    }
-
-    /// Fewer than `hold` bytes of direction `d` have been delivered since.
-    fn holds(&self, kind: Trouble, d: usize, delivered: u64, hold: u64) -> bool {
-        let at = self.at[usize::from(kind != Trouble::Stream)][d & 1];
-        self.is_open(kind, d) && u64::from((delivered as u32).wrapping_sub(at)) < hold
-    }
-
-    fn close(&mut self, d: usize) {
-        self.open &= !(0b0101_0101 << (d & 1));
-    }
-}
-
-fn side(direction: usize) -> Direction {
-    if direction == 0 { Direction::ToServer } else { Direction::ToClient }
-}
-
-/// Bytes behind a hit after which the pattern around it has ended.
-const REST: u64 = weir_contract::constants::PATTERN_REST as u64;
-/// Bytes after which the device has the same last bytes of a stream as the host.
-const TAIL: u64 = weir_contract::constants::TAIL_LENGTH as u64;
-
-impl Default for DeviceLink {
-    fn default() -> Self {
-        DeviceLink {
-            entry: None,
-            diverted: false,
-            direction: 0,
-            troubles: Troubles::default(),
-            app_dirty: false,
-            handshake_dirty: false,
-        }
-    }
-}
-
-impl DeviceLink {
-    /// A diverted frame, the last packet of the flow, had trouble in `scopes`. `repeated`: all that is wrong with it is that
-    /// its bytes were sent before.
-    pub fn trouble(&mut self, scopes: u8, repeated: bool) {
-        self.diverted = true;
-        let direction = usize::from(self.direction);
-        if scopes & Scopes::ALWAYS.0 != 0 {
-            // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
-            self.troubles.add(Trouble::Unread, direction);
-            if !repeated {
-                self.troubles.add(Trouble::Tail, direction);
-            }
-            (self.app_dirty, self.handshake_dirty) = (true, true);
-        }
-        if scopes & Scopes::STREAM.0 != 0 {
-            self.troubles.add(Trouble::Stream, direction);
-        }
-        if scopes & Scopes::STREAM_PATTERN.0 != 0 {
-            self.troubles.add(Trouble::Pattern, direction);
-        }
-        if scopes & (Scopes::APP.0 | Scopes::DATAGRAM_FLOW.0) != 0 {
-            self.app_dirty = true;
-        }
-        if scopes & Scopes::HANDSHAKE.0 != 0 {
-            self.handshake_dirty = true;
-        }
-    }
-
-    /// The host knows bytes of the flow that the device did not read: trouble in every scope, either way.
-    fn unread(&mut self) {
-        self.diverted = true;
-        for d in 0..2 {
-            self.troubles.add(Trouble::Unread, d);
-            self.troubles.add(Trouble::Tail, d);
-        }
-        (self.app_dirty, self.handshake_dirty) = (true, true);
-    }
-}
-
 impl FlowData {
     /// One of these flowbits, sorted by number, is set.
     pub fn has_any_bit(&self, program: &Program, bits: &[u32]) -> bool {
@@ -404,94 +242,13 @@ impl FlowData {
         if self.session.is_none() || self.app.undecided() || self.app.upgraded() {
             return 0;
         }
-        self.app.original_protocol().map_or(Detection::Failed, Detection::Known).class()
+        let first = self.app.original_protocol().or(self.app.protocol());
+        first.map_or(Detection::Failed, Detection::Known).class()
     }
 
     /// The device has the flow back.
     pub fn is_released(&self) -> bool {
         self.device.entry.is_some() && !self.device.diverted
-    }
-
-    /// Whether the device may have the flow back after the frame just processed (reference semantics, section 6:
-    /// level reassembly; no open transaction or raw window holds bytes of a frame that had trouble in that scope).
-    pub fn answer(&mut self, held: Held<'_>) -> Answer {
-        let Held { raw_window, streams: evidence, messages, ports, bytes, look, inspector } = held;
-        let link = &mut self.device;
-        // After a change of protocol the device's class no longer holds.
-        if !link.diverted || link.entry.is_none() || self.app.upgraded() || self.dropped {
-            return Answer::Keep;
-        }
-        let classes = match self.app.protocol() {
-            Some(protocol) => 1 << Detection::Known(protocol).class(),
-            None if self.app.undecided() => u64::MAX,
-            None => 1 << Detection::Failed.class(),
-        };
-        if self.encrypted {
-            // One side may send its data early, and the other its certificate then.
-            if !self.app.handshake_over() {
-                return Answer::Keep;
-            }
-            // Payload is not inspected any more, but the parser still reads it and may raise events.
-            return Answer::Mask(Scopes::HEADER.0 | Scopes::APP.0);
-        }
-        let session = self.session.as_ref();
-        if session.is_some() || self.resting.is_some_and(|resting| resting.opening.is_some()) {
-            // A session that rests has had one packet without payload.
-            if session.is_some_and(|session| !session.is_level()) {
-                return Answer::Keep;
-            }
-            // No stream that has been read so far is read on. (A SYN to come is flagged.)
-            let reached = |d| session.is_some_and(|session| session.depth_reached(d) || !session.is_followed(d));
-            for d in 0..2 {
-                let delivered = session.map_or(0, |session| session.delivered(d));
-                let (kept, start) = self.windows[d].kept();
-                let skip = kept.len().saturating_sub(raw_window);
-                let window = kept.get(skip..).unwrap_or(&[]);
-                let mut waits = || {
-                    let open = |detect: &FlowDetect| inspector.waits(detect, side(d), window, start + skip as u64);
-                    self.detect.as_deref().is_some_and(open)
-                };
-                let has_tail = session.is_some_and(|session| session.tail_is_of(d, kept));
-                let stream = Stream { classes, source: ports[d], destination: ports[1 - d] };
-                let troubles = &mut link.troubles;
-                if troubles.begins(Trouble::Unread, d, delivered) {
-                    troubles.add(Trouble::Pattern, d);
-                    if !reached(d) && evidence.is_in(window, stream) {
-                        troubles.add(Trouble::Stream, d);
-                    }
-                }
-                for kind in [Trouble::Stream, Trouble::Pattern, Trouble::Tail] {
-                    troubles.begins(kind, d, delivered);
-                }
-                if !reached(d) {
-                    let cut = || troubles.holds(Trouble::Pattern, d, delivered, REST) && evidence.is_cut(window);
-                    let held = troubles.holds(Trouble::Stream, d, delivered, raw_window as u64)
-                        || troubles.holds(Trouble::Tail, d, delivered, TAIL) && !has_tail
-                        || troubles.is_open(Trouble::Pattern, d) && (cut() || waits());
-                    if held {
-                        return Answer::Keep;
-                    }
-                }
-                troubles.close(d);
-            }
-        } else {
-            link.troubles = Troubles::default();
-        }
-        if link.handshake_dirty && self.app.may_encrypt() {
-            return Answer::Keep;
-        }
-        let open = link.app_dirty && (self.app.is_open(Direction::ToServer) || self.app.is_open(Direction::ToClient));
-        if open {
-            // Bodies under way are the responder's.
-            let stream = Stream { classes, source: ports[1], destination: ports[0] };
-            if !look.is_settled(&self.app, self.detect.as_deref(), messages, stream, bytes) {
-                return Answer::Keep;
-            }
-        }
-        look.early = open;
-        link.app_dirty = false;
-        link.handshake_dirty = false;
-        Answer::Release
     }
 }
 
@@ -535,6 +292,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    fn data(session: Option<Box<Session>>, pieces: &[(Direction, &[u8])]) -> FlowData {
+        let mut app = AppLayerFlow::new(&std::sync::Arc::default(), 6, 40000, 7777);
+        for (frame, (direction, bytes)) in pieces.iter().enumerate() {
+            app.feed(*direction, weir_app_layer::Input::Data(bytes), frame as u64);
+        }
+        FlowData {
+            session,
+            app,
+            detect: None,
+            resting: None,
+            waiting: None,
+            windows: Default::default(),
+            encrypted: false,
+            device: DeviceLink::default(),
+            log: None,
+            dropped: false,
+            passed: false,
+            bypassed: false,
+            midstream: None,
+            drop_logged: 0,
+        }
+    }
+
+    /// A flow of a known protocol is told as one of it, whether or not the protocol has changed since.
+    #[test]
+    fn the_class_told_is_that_of_the_flow() {
+        use Direction::{ToClient, ToServer};
+        use weir_contract::protocol::AppProtocol;
+        let class = |pieces: &[(Direction, &[u8])]| data(Some(Box::default()), pieces).class();
+        let http: &[(Direction, &[u8])] = &[(ToServer, b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")];
+        assert_eq!(class(http), Detection::Known(AppProtocol::Http1).class());
+        assert_eq!(class(&[(ToClient, b"HTTP/1.1 200 OK\r\n")]), Detection::Known(AppProtocol::Http1).class());
+        let nothing: &[(Direction, &[u8])] = &[(ToServer, b"something first of all"), (ToClient, b"something else of it")];
+        assert_eq!(class(nothing), Detection::Failed.class());
+        assert_eq!((class(&[]), data(None, http).class()), (0, 0));
     }
 
     #[test]

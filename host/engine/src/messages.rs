@@ -5,11 +5,14 @@
 //! device flags.
 
 use crate::evidence::{Stream, StreamEvidence};
+use crate::hold::Hold;
+use crate::suspects::{BodyEvidence, Suspects};
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::BTreeMap;
-use weir_app_layer::{AppLayerFlow, Rest};
+use weir_app_layer::{AppLayerFlow, Direction, Rest};
 use weir_contract::constants::TAIL_LENGTH;
-use weir_detect::FlowDetect;
+use weir_contract::protocol::AppProtocol;
+use weir_detect::{FlowDetect, Inspector, Waiter};
 
 /// What a rule that waits in a message needs of bytes to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub enum Wait {
 #[derive(Debug, Default)]
 pub struct MessageEvidence {
     /// For rules that only a pattern in the body makes wait.
-    bodies: StreamEvidence,
+    bodies: BodyEvidence,
     /// For rules that wait: facts that hide a fragment in a response's head.
     heads: StreamEvidence,
     /// By rule, what it needs when it waits; none: its flow is held.
@@ -48,7 +51,7 @@ impl MessageEvidence {
     /// `fragments`: folded bytes that stand in responses, and the rules that wait and are looked for by them; `heads`:
     /// facts of a head that hide such bytes.
     pub fn new(
-        bodies: StreamEvidence,
+        bodies: BodyEvidence,
         mut waits: Vec<Wait>,
         fragments: BTreeMap<Box<[u8]>, Vec<u32>>,
         heads: StreamEvidence,
@@ -68,7 +71,7 @@ impl MessageEvidence {
 
     /// Every byte may matter.
     pub fn unknown() -> Self {
-        MessageEvidence { bodies: StreamEvidence::unknown(), ..MessageEvidence::default() }
+        MessageEvidence { bodies: BodyEvidence::unknown(), ..MessageEvidence::default() }
     }
 
     /// Tells `look` which fragments `bytes` hold.
@@ -99,8 +102,8 @@ pub struct Look {
     through: u32,
     /// Bytes read from history of what passed after an early release.
     returned: u32,
-    /// They hold what leads to a rule.
-    found: bool,
+    /// Rules on bodies to which something in them leads, as far as they could still match.
+    suspects: Suspects,
     /// Fragments of rules that may wait, which they hold, and how many.
     seen: ([u32; SEEN_MAX], u8),
     /// The last release came before the end of a message.
@@ -108,9 +111,18 @@ pub struct Look {
 }
 
 /// One in so many bytes of a flow may come back from history for an early release: the host reads them later, not less.
-const RETURNED_PART: u64 = 5;
+const RETURNED_PART: u64 = 3;
 /// Without regard to that, as many bytes.
 const RETURNED_FREE: u64 = 4096;
+
+/// What a message under way holds its flow for, where nothing is known of its rest.
+fn kind(app: &AppLayerFlow) -> Hold {
+    match app.protocol() {
+        None => Hold::Undecided,
+        Some(AppProtocol::Http1) => Hold::Coded,
+        Some(protocol) => Hold::Message(protocol),
+    }
+}
 
 impl Look {
     /// Of a flow that was given back early, `length` bytes were read from history.
@@ -120,62 +132,78 @@ impl Look {
         }
     }
 
-    /// Nothing of what has come of the flow's messages can complete a match. `bytes`: the flow's so far.
-    pub fn is_settled(
+    /// What holds the flow; none: nothing of what has come of its messages can complete a match. `bytes`: the flow's so far.
+    pub fn holds(
         &mut self,
         app: &AppLayerFlow,
         detect: Option<&FlowDetect>,
         evidence: &MessageEvidence,
         stream: Stream,
         bytes: u64,
-    ) -> bool {
-        if evidence.bodies.is_unknown() || u64::from(self.returned) > RETURNED_FREE + bytes / RETURNED_PART {
-            return false;
-        }
+        inspector: &mut Inspector,
+    ) -> Option<Hold> {
+        let live = app.state().map_or(&[][..], |state| state.transactions());
+        let mut could = |rule: u32, transaction: u64| {
+            let at = live.binary_search_by_key(&transaction, |t| t.id).ok();
+            at.zip(app.state()).is_none_or(|(at, state)| inspector.could_match(rule, state, at))
+        };
         let under_way = match app.rest() {
-            Rest::Unknown => return false,
+            Rest::Unknown => return Some(kind(app)),
             Rest::Nothing => None,
-            Rest::Body { transaction, head, body } => {
+            Rest::Body { transaction, head, body } if !evidence.bodies.is_unknown() => {
                 self.look(transaction as u32, head, body, evidence, stream);
-                if self.found || evidence.bodies.is_cut(body) {
-                    return false;
+                if self.suspects.any_could(|rule| could(rule, transaction)) || evidence.bodies.is_cut(body) {
+                    return Some(Hold::Body);
                 }
                 Some(transaction)
             }
+            Rest::Body { .. } => return Some(Hold::Body),
         };
-        let live = app.state().map_or(&[][..], |state| state.transactions());
-        let holds = |transaction: u64, rule: u32, done: u64| match evidence.waits.get(rule as usize) {
-            None | Some(Wait::Holds) => true,
-            Some(Wait::Never) => false,
-            Some(Wait::Until { payload, response }) => {
-                payload & done != 0 || *response && (under_way != Some(transaction) || evidence.has_seen(rule, self))
-            }
+        if evidence.bodies.is_unknown() {
+            return Some(Hold::Waits);
+        }
+        let holds = |waiter: &Waiter| {
+            let Waiter { transaction, frame, direction, rule, done } = *waiter;
+            let of_body = !frame && under_way == Some(transaction);
+            let waits = match evidence.waits.get(rule as usize) {
+                None | Some(Wait::Holds) => true,
+                Some(Wait::Never) => false,
+                Some(Wait::Until { payload, response }) => {
+                    payload & done != 0 || *response && (!of_body || evidence.has_seen(rule, self))
+                }
+            };
+            waits && !(of_body && direction == Direction::ToClient && !could(rule, transaction))
         };
-        !detect.is_some_and(|detect| detect.waits_for(live, holds))
+        if detect.is_some_and(|detect| detect.waits_for(live, holds)) {
+            return Some(Hold::Waits);
+        }
+        (u64::from(self.returned) > RETURNED_FREE + bytes / RETURNED_PART).then_some(Hold::Returned)
     }
 
     fn look(&mut self, transaction: u32, head: &[u8], body: &[u8], evidence: &MessageEvidence, stream: Stream) {
         // (Transactions are numbered from 0; one whose body has not begun is looked through again.)
         if self.through == 0 || self.transaction != transaction {
             (self.transaction, self.through, self.seen) = (transaction, 0, Default::default());
-            self.found = evidence.bodies.is_in(head, stream);
+            self.suspects = Suspects::default();
+            evidence.bodies.of_head(head, stream, &mut self.suspects);
+            evidence.bodies.of_bytes(head, stream, &mut self.suspects);
             evidence.search(head, self);
             if evidence.heads.is_in(head, stream) {
                 self.seen.1 = u8::MAX;
             }
         }
-        if self.found {
+        if self.suspects.is_all() {
             return;
         }
         let through = self.through as usize;
         if through < TAIL_LENGTH {
             let before = head.get(head.len().saturating_sub(TAIL_LENGTH)..).unwrap_or(head);
             let joint = [before, body.get(..body.len().min(2 * TAIL_LENGTH)).unwrap_or(body)].concat();
-            self.found |= evidence.bodies.has_fragment(&joint, stream);
+            evidence.bodies.of_bytes(&joint, stream, &mut self.suspects);
             evidence.search(&joint, self);
         }
         let fresh = body.get(through.saturating_sub(TAIL_LENGTH)..).unwrap_or(&[]);
-        self.found |= evidence.bodies.has_fragment(fresh, stream);
+        evidence.bodies.of_bytes(fresh, stream, &mut self.suspects);
         evidence.search(fresh, self);
         self.through = u32::try_from(body.len()).unwrap_or(u32::MAX);
     }

@@ -125,6 +125,11 @@ impl<T> FlowTable<T> {
         }
     }
 
+    /// Idle time-outs.
+    pub fn timeouts(&self) -> &Timeouts {
+        &self.timeouts
+    }
+
     /// Live flows.
     pub fn len(&self) -> usize {
         self.index.len()

@@ -1,9 +1,10 @@
 //! The closing summary, for people.
 
 use crate::collect::{AlertCollector, RuleHits};
-use crate::totals::RunTotals;
+use crate::totals::{Cause, RunTotals};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{Attribute, Cell, CellAlignment, ContentArrangement, Table};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// Alerts of a rule.
@@ -141,18 +142,22 @@ impl<'a> Summary<'a> {
         }
         writeln!(f, "{table}")?;
         if !host.by_cause.is_empty() {
-            let mut causes: Vec<_> = host.by_cause.iter().collect();
-            causes.sort_by_key(|(name, cause)| (std::cmp::Reverse(cause.packets), *name));
             let mut table = self.table(&["why the host got it", "packets", "of all", "bytes", "of all"]);
-            for (name, cause) in causes.iter().take(self.top + 2) {
-                table.add_row(vec![
-                    Cell::new(name),
-                    number(cause.packets),
-                    share(cause.packets),
-                    number(cause.bytes),
-                    right(percent(cause.bytes as f64 / device.received_bytes.max(1) as f64)),
-                ]);
-            }
+            let mut rows = |causes: &BTreeMap<String, Cause>, most: usize, before: &str| {
+                let mut causes: Vec<_> = causes.iter().collect();
+                causes.sort_by_key(|(name, cause)| (std::cmp::Reverse(cause.packets), *name));
+                for (name, cause) in causes.iter().take(most) {
+                    table.add_row(vec![
+                        Cell::new(format!("{before}{name}")),
+                        number(cause.packets),
+                        share(cause.packets),
+                        number(cause.bytes),
+                        right(percent(cause.bytes as f64 / device.received_bytes.max(1) as f64)),
+                    ]);
+                }
+            };
+            rows(&host.by_cause, self.top + 2, "");
+            rows(&host.held, self.top, "sticky: ");
             table.add_row(vec![
                 Cell::new("host share"),
                 number(host.packets),

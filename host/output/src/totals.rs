@@ -125,12 +125,19 @@ pub struct HostTotals {
     pub history_packets: u64,
     /// Their bytes.
     pub history_bytes: u64,
+    /// Frames in the history ring that were not read, because their flow had ended before anything of it was flagged.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ended_packets: u64,
     /// packets / received, 0 to 1.
     pub share_packets: f64,
     /// bytes / received.
     pub share_bytes: f64,
     /// By cause: a guard, a rule class, `sticky`, `history`, `handover`. A frame counts for its first cause only.
     pub by_cause: BTreeMap<String, Cause>,
+    /// Frames of cause `sticky`, by what held their flow: `released` (the release was on its way), `gap`, `handshake`, `stream`,
+    /// `pattern`, `tail`, `message PROTOCOL`, `undecided`, `coded`, `body`, `waits`, `returned`, `decided`, `upgraded`, `unsure`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<String, Cause>,
     /// The part of it that a record and no guard flagged, by number of the record in the tables of the run.
     #[serde(skip)]
     pub by_record: BTreeMap<u32, Cause>,

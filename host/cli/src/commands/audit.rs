@@ -12,10 +12,11 @@ use crate::pipeline::{self, Loaded, RunControl, Source, Tick};
 use crate::planning::{Planning, is_flag};
 use crate::{progress, ruleset};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use weir_management::Config;
-use weir_output::{AlertCollector, AlertIdentity, EventSink, NullSink, RunTotals};
+use weir_output::{AlertCollector, AlertIdentity, Cause, EventSink, NullSink, RunTotals};
 use weir_rules::image::ImageOptions;
 use weir_rules::plan::Options;
 use weir_rules::profile::Part;
@@ -131,6 +132,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
     let (mut received, mut host) = ((0u64, 0u64), (0u64, 0u64));
     let (mut flagged, mut diverted) = ((0u64, 0u64), (0u64, 0u64));
     let (mut entries, mut protocols) = (Vec::new(), Protocols::default());
+    let mut held: BTreeMap<String, Cause> = BTreeMap::new();
     for path in &chosen {
         bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         let open = || Source::open(path);
@@ -165,6 +167,11 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
             flagged.0 += amount.packets;
             flagged.1 += amount.bytes;
         }
+        for (name, amount) in &totals.host.held {
+            let sum = held.entry(name.clone()).or_default();
+            sum.packets += amount.packets;
+            sum.bytes += amount.bytes;
+        }
         if found > 0 || !arguments.quiet {
             bar.suspend(|| print_capture(path, &compared, arguments.show));
         }
@@ -192,6 +199,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
             "host_share_packets": packets / 100.0,
             "host_share_bytes": bytes / 100.0,
             "measured": Measured { flagged: part(flagged), diverted: part(diverted), host: part(host) },
+            "held": held,
             "expected": expected,
             "planned_by": loaded.planning.describe(),
             "protocols": protocols.to_json(),
@@ -214,6 +222,12 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
         100.0 * expected.host.frames,
         loaded.planning.describe()
     );
+    if !held.is_empty() {
+        let mut held: Vec<_> = held.iter().collect();
+        held.sort_by_key(|(name, amount)| (std::cmp::Reverse(amount.packets), *name));
+        let of = |(name, amount): &(&String, &Cause)| format!("{name} {:.2} %", percent(amount.packets, received.0));
+        outln!("Diverted without a flag, by what held the flow: {}", held.iter().map(of).collect::<Vec<_>>().join(", "));
+    }
     if let Some(line) = protocols.line() {
         outln!("{line}");
     }

@@ -17,7 +17,17 @@ impl Evaluator {
             return true;
         }
         self.begin_asking();
-        Viability { state: self, chain, buffer, offset, pattern }.from(0, None, false)
+        Viability { state: self, chain, buffer, offset, pattern, complete: false }.from(0, None, false)
+    }
+
+    /// All matches of `chain` could hold together in `buffer`, which is whole or has any bytes to come behind it.
+    pub fn could_ever_hold(&mut self, chain: &Chain, buffer: &[u8], complete: bool) -> bool {
+        if !chain.touches || chain.elements.is_empty() {
+            return true;
+        }
+        self.begin_asking();
+        // No pattern: nothing is known of what bytes to come hold.
+        Viability { state: self, chain, buffer, offset: 0, pattern: b"", complete }.from(0, None, true)
     }
 }
 
@@ -27,6 +37,8 @@ struct Viability<'v> {
     buffer: &'v [u8],
     offset: u64,
     pattern: &'v [u8],
+    /// No bytes are to come.
+    complete: bool,
 }
 
 /// Places where a content may begin and must have ended, the window's first byte being 0: [low, high).
@@ -64,6 +76,7 @@ impl Viability<'_> {
                 },
                 Element::DataAt(at) => match self.data_at(at, position) {
                     Some(Data::Here) => {}
+                    Some(Data::Later) if self.complete => return false,
                     Some(Data::Later) => later = true,
                     Some(Data::Never) => return false,
                     None => return true,
@@ -107,12 +120,13 @@ impl Viability<'_> {
             }
             next = start + 1;
         }
-        self.may_come(content, index, (low, high))
+        // Where what follows is not placed by this content, it must hold as well.
+        self.may_come(content, index, (low, high)) && (self.counts_from_here(index + 1) || self.from(index + 1, None, true))
     }
 
     /// The content may end in bytes to come, and the pattern still stand in those that are there.
     fn may_come(&self, content: &ContentElement, index: usize, (low, high): Range) -> bool {
-        if self.pattern_follows(index + 1) {
+        if self.complete || self.pattern_follows(index + 1) {
             return false;
         }
         let (length, here) = (content.needle.len(), self.buffer.len());
@@ -289,6 +303,17 @@ fn constant(number: Number) -> Result<i64, Unknown> {
 fn pattern_end(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
     let at = bytes.windows(pattern.len().max(1)).position(|window| window.eq_ignore_ascii_case(pattern))?;
     Some(at + pattern.len())
+}
+
+impl Chain {
+    /// Contents that hold `fragment`, without case.
+    pub(crate) fn holders(&self, fragment: &[u8]) -> usize {
+        let holds = |element: &&Element| match element {
+            Element::Content(content) => !content.negated && pattern_end(&content.needle.bytes, fragment).is_some(),
+            _ => false,
+        };
+        self.elements.iter().filter(holds).count()
+    }
 }
 
 /// The bytes with which every match of an expression begins; those that are certain.

@@ -10,6 +10,7 @@ pub mod conditions;
 mod effects;
 mod firewall;
 mod packet;
+mod prospect;
 mod stream;
 mod transaction;
 

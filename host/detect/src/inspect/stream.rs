@@ -2,10 +2,10 @@
 
 use super::conditions::Unit;
 use super::{Inspector, Payload, Scratch, Work};
-use crate::chain::StreamView;
+use crate::chain::{Evaluator, StreamView};
 use crate::context::{Context, Scope};
 use crate::flow::{FlowDetect, MAX_PENDING, Pending};
-use crate::program::Program;
+use crate::program::{Program, RuleIndex};
 use crate::program::groups::Behind;
 use crate::program::header::Class;
 use crate::program::rule::{Absence, Source};
@@ -154,26 +154,60 @@ impl Inspector {
     }
 
     /// A rule whose fast pattern stands in the retained bytes of a stream could still match with bytes to come. `window`: those
-    /// bytes; `offset`: stream offset of the first.
-    pub fn waits(&mut self, flow: &FlowDetect, direction: Direction, window: &[u8], offset: u64) -> bool {
+    /// bytes, and the stream offset of the first.
+    pub fn waits(&mut self, flow: &FlowDetect, direction: Direction, window: (&[u8], u64)) -> bool {
         let Inspector { program, evaluator, .. } = self;
         let Some(side) = flow.sides.get(direction as usize) else { return false };
-        let mut pending = side.pending.iter().filter(|p| p.end > p.from.max(offset));
+        let mut pending = side.pending.iter().filter(|p| p.end > p.from.max(window.1));
         if flow.program != program.id() {
             return pending.next().is_some();
         }
         pending.any(|p| {
-            let (Some(rule), Some(pattern)) = (program.rule(p.rule), program.stream_pattern(p.rule as usize)) else {
-                return true;
-            };
-            let skip = usize::try_from(p.from.saturating_sub(offset)).unwrap_or(usize::MAX);
-            let bytes = window.get(skip..).unwrap_or(&[]);
-            let from = offset.saturating_add((window.len() - bytes.len()) as u64);
-            evaluator.begin_rule();
-            rule.buffers.iter().filter(|buffer| matches!(buffer.source, Source::Payload)).all(|buffer| {
-                let plain = buffer.transforms.is_empty() && matches!(buffer.absence, Absence::Fails);
-                !plain || evaluator.could_hold(&buffer.chain, bytes, from, pattern)
-            })
+            let pattern = program.stream_pattern(p.rule as usize);
+            pattern.is_none_or(|pattern| stands(program, evaluator, p.rule, p.from, window, pattern))
         })
     }
+
+    /// `rule`, to which `fragment` in the retained bytes of a stream leads (none: a fact of theirs), could match with bytes to come
+    /// that do not hold it. `window`: those bytes, and the stream offset of the first.
+    pub fn could_complete(
+        &mut self,
+        flow: &FlowDetect,
+        rule: RuleIndex,
+        direction: Direction,
+        window: (&[u8], u64),
+        fragment: &[u8],
+    ) -> bool {
+        let Inspector { program, evaluator, .. } = self;
+        // Rules that do not look at streams alone, or without a pattern there, may wait for something else. A record's place is that of
+        // the fragment in one content: where several hold it, the device need not flag it at the places of the others.
+        let alone = program.stream_pattern(rule as usize).is_some()
+            && program.rule(rule).is_some_and(|rule| {
+                rule.buffers.iter().all(|b| matches!(b.source, Source::Payload))
+                    && rule.buffers.iter().map(|b| b.chain.holders(fragment)).sum::<usize>() <= 1
+            });
+        let Some(side) = flow.sides.get(direction as usize).filter(|_| alone && flow.program == program.id()) else { return true };
+        stands(program, evaluator, rule, side.matched_to(rule), window, &fragment.to_ascii_lowercase())
+    }
+}
+
+/// All that `rule` looks for in streams could still be completed, with an occurrence of `pattern` that `window` holds behind
+/// offset `from`.
+fn stands(
+    program: &Program,
+    evaluator: &mut Evaluator,
+    rule: RuleIndex,
+    from: u64,
+    (window, offset): (&[u8], u64),
+    pattern: &[u8],
+) -> bool {
+    let Some(rule) = program.rule(rule) else { return true };
+    let skip = usize::try_from(from.saturating_sub(offset)).unwrap_or(usize::MAX);
+    let bytes = window.get(skip..).unwrap_or(&[]);
+    let from = offset.saturating_add((window.len() - bytes.len()) as u64);
+    evaluator.begin_rule();
+    rule.buffers.iter().filter(|buffer| matches!(buffer.source, Source::Payload)).all(|buffer| {
+        let plain = buffer.transforms.is_empty() && matches!(buffer.absence, Absence::Fails);
+        !plain || evaluator.could_hold(&buffer.chain, bytes, from, pattern)
+    })
 }

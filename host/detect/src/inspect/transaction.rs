@@ -333,7 +333,7 @@ fn search(
 }
 
 /// Direction in which the buffer is looked for: `own`, if it is there in both.
-fn slot_direction(slot: &Slot, own: Direction) -> Direction {
+pub(super) fn slot_direction(slot: &Slot, own: Direction) -> Direction {
     match slot.directions {
         mask if mask & (1 << own as u8) != 0 => own,
         1 => Direction::ToServer,

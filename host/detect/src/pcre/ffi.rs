@@ -226,6 +226,10 @@ impl Matcher {
     /// Whether a match that begins in `subject` could end in it or in bytes behind it: whoever reaches the subject's end on the
     /// way counts (pcre2partial, PCRE2_PARTIAL_HARD).
     pub fn outlook(&mut self, code: &Code, subject: &[u8]) -> Outlook {
+        // PCRE2 tells of no partial match that is empty.
+        if subject.is_empty() {
+            return Outlook::Open;
+        }
         match self.execute_in(code, subject, 0, self.limited, sys::PCRE2_PARTIAL_HARD) {
             sys::PCRE2_ERROR_NOMATCH => Outlook::Never,
             _ => Outlook::Open,

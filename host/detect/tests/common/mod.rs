@@ -194,7 +194,7 @@ impl Bed {
     pub fn waits(&mut self, direction: Direction, kept: usize) -> bool {
         let stream = &self.streams[direction as usize];
         let from = stream.len().saturating_sub(kept);
-        self.inspector.waits(&self.flow, direction, &stream[from..], from as u64)
+        self.inspector.waits(&self.flow, direction, (&stream[from..], from as u64))
     }
 
     /// Inspect the transactions of `state` in `direction`.

@@ -24,3 +24,14 @@ pub struct HistoryFrame {
     /// Bytes.
     pub data: Vec<u8>,
 }
+
+/// What the headers of a chain say of its frames.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChainOutline {
+    /// Time of the newest, ns.
+    pub newest: u64,
+    /// Directions of the frames: bit 0 from the entry's initiator, bit 1 to it.
+    pub directions: u8,
+    /// Bytes of all frames.
+    pub bytes: u64,
+}

@@ -1,14 +1,14 @@
 //! One queue: its rings in host memory, and what the host has read of them.
 
 use super::validate::{self, Bounds};
-use super::{BAR, HistoryFrame};
+use super::{BAR, ChainOutline, HistoryFrame};
 use crate::dma::{DmaMemory, read_fence};
 use crate::error::DeviceError;
 use crate::iommu::Permission;
 use crate::pci::PciFunction;
 use std::collections::VecDeque;
 use weir_contract::constants as c;
-use weir_contract::enums::{FlowRecordKind, TxCommand, TxFlags};
+use weir_contract::enums::{FlowRecordKind, FrameFlags, TxCommand, TxFlags};
 use weir_contract::layouts::{Descriptor, FlowKey, FlowRecord, HistoryHeader, QueueStatus, TxEntry};
 use weir_contract::registers::queue as q;
 
@@ -249,7 +249,7 @@ impl Queue {
         reserved <= position.saturating_add(self.config.history)
     }
 
-    pub(super) fn read_frame(&self, queue: usize, position: u64, frame: &mut HistoryFrame) -> Result<(), DeviceError> {
+    fn read_header(&self, queue: usize, position: u64) -> Result<HistoryHeader, DeviceError> {
         let gone = || DeviceError::HistoryGone { queue, position };
         let lying = |what: &'static str, value: u64| DeviceError::Lying { queue, what, value };
         let offset = (position % self.config.history) as usize;
@@ -263,6 +263,14 @@ impl Queue {
             return Err(gone());
         }
         validate::history_header(&bytes, position, self.config.history).map_err(|(what, value)| lying(what, value))?;
+        Ok(header)
+    }
+
+    pub(super) fn read_frame(&self, queue: usize, position: u64, frame: &mut HistoryFrame) -> Result<(), DeviceError> {
+        let gone = || DeviceError::HistoryGone { queue, position };
+        let lying = |what: &'static str, value: u64| DeviceError::Lying { queue, what, value };
+        let offset = (position % self.config.history) as usize;
+        let header = self.read_header(queue, position)?;
         let length = header.captured_length as usize;
         frame.data.resize(length, 0);
         if !self.history.read(offset + HistoryHeader::SIZE, &mut frame.data) {
@@ -281,6 +289,32 @@ impl Queue {
         frame.epoch = header.epoch;
         frame.previous = header.previous;
         Ok(())
+    }
+
+    /// The headers of a chain, and nothing of its frames.
+    pub(super) fn outline(&self, queue: usize, head: u64, count: u32) -> Result<ChainOutline, DeviceError> {
+        let lying = |what: &'static str, value: u64| DeviceError::Lying { queue, what, value };
+        let (mut position, mut outline) = (head, ChainOutline::default());
+        // Positions fall from record to record, so the walk ends.
+        let mut newer = (u64::MAX, None);
+        for n in 0..count {
+            if position == c::POSITION_NONE {
+                return Err(lying("history chain count", count.into()));
+            }
+            let header = self.read_header(queue, position)?;
+            let flow = (header.flow_index, header.flow_generation);
+            if position >= newer.0 || newer.1.is_some_and(|newer| newer != flow) {
+                return Err(lying("history chain", position));
+            }
+            if n == 0 {
+                outline.newest = header.time;
+            }
+            outline.directions |= 1 << (header.flags & FrameFlags::TO_CLIENT.0);
+            outline.bytes += u64::from(header.captured_length);
+            newer = (position, Some(flow));
+            position = header.previous;
+        }
+        Ok(outline)
     }
 
     pub(super) fn read_chain(
