@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const RULES: &str = r#"alert tcp any any -> any 4444 (msg:"literal"; content:"malware-beacon"; offset:4; sid:1; rev:1;)
 alert dns any any -> any any (msg:"transformed"; dns.query; content:"evil.example.com"; nocase; endswith; sid:2; rev:1;)
-alert http any any -> $HOME_NET any (msg:"guarded"; flow:established,to_server; http.uri; content:"/gate.php?id="; http.header; content:"X-Bot|3a| 1"; sid:3; rev:2;)
+alert http any any -> $HOME_NET any (msg:"guarded"; flow:established,to_server; http.uri; content:"/gate.php?id="; sid:3; rev:2;)
 alert icmp any any -> any any (msg:"header"; itype:8; icode:0; dsize:>800; sid:4; rev:1;)
 alert tls any any -> any any (msg:"complete"; ja3.hash; content:"e7d705a3286e19ea42f587b344ee6865"; sid:5; rev:1;)
 alert http any any -> any any (msg:"deferred"; http.method; content:"POST"; flowbits:set,posted; noalert; sid:6; rev:1;)
