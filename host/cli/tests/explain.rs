@@ -133,6 +133,38 @@ fn costs_are_ranked_and_a_limit_refuses() {
 }
 
 #[test]
+fn what_flagged_frames_is_measured() {
+    let place = Place::empty("measured");
+    place.write(
+        "x.rules",
+        "alert tcp any any -> any any (msg:\"pages\"; flow:to_client; content:\"HTTP/1.1 200\"; sid:1;)\n\
+         alert tcp any any -> any any (msg:\"all\"; flow:to_client; flags:A+; dsize:>0; sid:2;)\n\
+         alert tcp any any -> any any (msg:\"none\"; content:\"there is no such thing\"; sid:3;)\n",
+    );
+    place.traffic();
+    let cost = ["rules", "cost", "--rules", "x.rules", "--measure", "office.pcap", "--set", "capture.checksums=ignore"];
+    let value: Value = serde_json::from_str(&place.good(&[&cost[..], &["--json"]].concat())).unwrap();
+    let measured = &value["measured"];
+    let reasons = measured["reasons"].as_array().unwrap();
+    let of = |sid: u64| reasons.iter().find(|r| r["sids"].as_array().unwrap().contains(&sid.into()));
+    let share = |of: &Value, name: &str| of[name].as_f64().unwrap();
+    let (pages, all) = (of(1).unwrap(), of(2).unwrap());
+    // Each page is data of a server: the first rule never holds alone, the second mostly.
+    assert_eq!((share(pages, "alone"), of(3)), (0.0, None), "{measured:#}");
+    assert!(share(pages, "held") > 0.0 && share(all, "alone") > 0.0 && share(all, "held") > share(all, "alone"));
+    let parts: f64 = reasons.iter().map(|r| share(r, "part")).sum();
+    assert!((parts - share(measured, "flagged")).abs() < 1e-9 && share(measured, "began") < share(measured, "flagged"));
+    // As the audit counts it.
+    let audit = ["audit", "equivalence", "--rules", "x.rules", "--pcap", "office.pcap", "--json", "audit.json"];
+    place.good(&[&audit[..], &["--set", "capture.checksums=ignore", "-q"]].concat());
+    let audited: Value = serde_json::from_slice(&std::fs::read(place.0.join("audit.json")).unwrap()).unwrap();
+    let flagged = audited["measured"]["flagged"]["frames"].as_f64().unwrap();
+    assert!((flagged - share(measured, "flagged")).abs() < 1e-9, "{flagged} {measured:#}");
+    assert!(place.good(&cost).contains("what flagged frames"));
+    assert_eq!(place.weir(&["rules", "cost", "--rules", "x.rules", "--measure", "x.rules"]).0, 3);
+}
+
+#[test]
 fn profiles_are_learned_kept_and_named_in_bundles() {
     let place = rules("profiles");
     place.traffic();
