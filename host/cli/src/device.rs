@@ -17,7 +17,7 @@ use weir_contract::guards::Guard;
 use weir_contract::protocol::{CLASS_FAILED, CLASS_UNKNOWN};
 use weir_device::{Driver, DriverConfig, PciFunction, QueueConfig};
 use weir_engine::{
-    Amount, Budget, DeviceRuntime, Engine, HostCause, Inline, MessageEvidence, Overload, RuntimeCounters, StreamEvidence,
+    Budget, DeviceRuntime, Engine, HostCause, Inline, MessageEvidence, Overload, RuntimeCounters, StreamEvidence,
 };
 use weir_management::{Config, ExceptionPolicy, FailMode, Inspection};
 use weir_output::{Cause, EventSink, ProtocolTotals, RuleCost, RunTotals, Shares};
@@ -628,13 +628,12 @@ fn host_totals<P: PciFunction>(
         h.limits.insert("device.source-share".to_owned(), counted.over_budget.frames);
     }
     h.by_cause = sums.by_cause;
-    let sum = |amount: &Amount| Cause { packets: amount.frames, bytes: amount.bytes };
-    h.held = counted.held.iter().map(|(hold, amount)| (hold.name(), sum(amount))).collect();
+    h.held = counted.held.iter().map(|(hold, amount)| (hold.name(), Cause::from(*amount))).collect();
     h.by_record = counted
         .causes
         .iter()
         .filter_map(|(cause, amount)| match cause {
-            HostCause::Record(id) => Some((*id, sum(amount))),
+            HostCause::Record(id) => Some((*id, Cause::from(*amount))),
             _ => None,
         })
         .collect();

@@ -138,10 +138,6 @@ impl Sums {
         causes: &BTreeMap<HostCause, Amount>,
         records: &HashMap<u32, Amount>,
     ) {
-        let add = |sum: &mut Cause, amount: &Amount| {
-            sum.packets += amount.frames;
-            sum.bytes += amount.bytes;
-        };
         for (cause, amount) in causes {
             let name = match cause {
                 HostCause::Guard(n) => Guard::from_raw(*n).map_or("guard", Guard::name).to_owned(),
@@ -150,7 +146,7 @@ impl Sums {
                 HostCause::History => "history".to_owned(),
                 HostCause::Handover => "handover".to_owned(),
             };
-            add(self.by_cause.entry(name).or_default(), amount);
+            *self.by_cause.entry(name).or_default() += Cause::from(*amount);
         }
         let rules = loaded.program.sources();
         for (record, amount) in records {
@@ -159,7 +155,7 @@ impl Sums {
             let (Some(source), Some(planned)) = (rules.get(rule), tables.plan.rules.get(rule)) else { continue };
             let sum = self.by_rule.entry((source.identity.gid, source.identity.sid));
             let sum = sum.or_insert_with(|| (planned.class.letter(), planned.reason.clone(), Cause::default()));
-            add(&mut sum.2, amount);
+            sum.2 += Cause::from(*amount);
         }
     }
 }

@@ -6,19 +6,16 @@
 
 use crate::cost::trigger_text;
 use crate::device::Tables;
-use crate::exit::{Failure, INPUT, OrExit};
-use crate::pipeline::{Loaded, Tick};
-use crate::{planning, progress};
+use crate::exit::Failure;
+use crate::pipeline::Loaded;
+use crate::planning::Watched;
 use serde::Serialize;
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::rc::Rc;
 use weir_contract::layouts::Record;
 use weir_ir::Rule;
 use weir_management::Config;
-use weir_output::summary::group;
-use weir_rules::image::tables::covers;
+use weir_rules::image::tables::{Tables as Content, covers};
 use weir_rules::plan::{Condition, Fragment, Trigger};
 use weir_rules::show;
 use weir_sim::{Judging, Led};
@@ -79,8 +76,12 @@ pub struct MeasuredCosts {
     pub reasons: Vec<Row>,
 }
 
-#[derive(Default)]
+/// Fragments of a window, by its folded bytes and their number, with the records that each leads to.
+type Windows = HashMap<(u64, usize), Vec<(Fragment, Vec<u32>)>>;
+
 struct Tally {
+    records: Vec<Record>,
+    fragments: Windows,
     frames: u64,
     flagged: u64,
     began: u64,
@@ -89,7 +90,16 @@ struct Tally {
 }
 
 impl Tally {
-    fn frame(&mut self, judging: &Judging<'_>, tables: &weir_rules::image::tables::Tables) {
+    fn new(content: &Content) -> Self {
+        let mut fragments = Windows::new();
+        for (fragment, list) in &content.fragments {
+            fragments.entry((fragment.window(), fragment.length())).or_default().push((*fragment, list.clone()));
+        }
+        let (by_reason, scratch) = (HashMap::new(), Vec::new());
+        Tally { records: content.records.clone(), fragments, frames: 0, flagged: 0, began: 0, by_reason, scratch }
+    }
+
+    fn frame(&mut self, judging: &Judging<'_>) {
         self.frames += 1;
         if judging.held.is_empty() {
             return;
@@ -100,9 +110,9 @@ impl Tally {
         scratch.clear();
         for &(record, led) in judging.held {
             let reason = match led {
-                Led::Header => tables.records.get(record as usize).map(of_frame),
+                Led::Header => self.records.get(record as usize).map(of_frame),
                 Led::Guard(guard) => Some(Reason::Guard(guard)),
-                Led::Fragment(at) => fragment(judging, at, record, tables).map(Reason::Fragment),
+                Led::Fragment(at) => fragment(judging, at, record, &self.fragments).map(Reason::Fragment),
             };
             scratch.extend(reason.map(|reason| (reason, record)));
         }
@@ -127,7 +137,7 @@ fn of_frame(record: &Record) -> Reason {
 }
 
 /// The fragment that begins there and leads to the record.
-fn fragment(judging: &Judging<'_>, at: i32, record: u32, tables: &weir_rules::image::tables::Tables) -> Option<Fragment> {
+fn fragment(judging: &Judging<'_>, at: i32, record: u32, fragments: &Windows) -> Option<Fragment> {
     let before = judging.tail.len() as i64;
     let bytes = (0..8).map_while(|n| {
         let place = i64::from(at) + n;
@@ -138,8 +148,8 @@ fn fragment(judging: &Judging<'_>, at: i32, record: u32, tables: &weir_rules::im
     // Case is compared by the filter: of fragments that differ by it alone any will do.
     let of_length = |length: usize| {
         let window = Fragment::new(bytes.get(..length)?, false)?;
-        let mut same = tables.fragments.iter().filter(|(f, _)| f.length() == window.length() && f.window() == window.window());
-        same.find(|(_, list)| list.contains(&record)).map(|(f, _)| *f)
+        let same = fragments.get(&(window.window(), window.length()))?;
+        same.iter().find(|(_, list)| list.contains(&record)).map(|(f, _)| *f)
     };
     (4..=bytes.len()).rev().find_map(of_length)
 }
@@ -152,31 +162,9 @@ pub fn measure(
     captures: &[PathBuf],
     quiet: bool,
 ) -> Result<MeasuredCosts, Failure> {
-    let tally = Rc::new(RefCell::new(Tally::default()));
-    let content = Rc::new(tables.image.tables.clone());
-    let bar = if quiet { indicatif::ProgressBar::hidden() } else { progress::bytes(captures.len() as u64, "measure") };
-    let (mut read, mut first) = (0, None);
-    for path in captures {
-        bar.inc(1);
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut tick = |tick: Tick| bar.set_message(format!("{file}: {} packets", group(tick.frames)));
-        let (told, content) = (Rc::clone(&tally), Rc::clone(&content));
-        let watcher = Box::new(move |judging: &Judging<'_>| told.borrow_mut().frame(judging, &content));
-        match planning::watched(loaded, tables, config, path, watcher, &mut tick) {
-            Ok(_) => read += 1,
-            Err(failure) if failure.code == INPUT => {
-                bar.suspend(|| eprintln!("note: {}: not measured: {}", path.display(), failure.error));
-                first.get_or_insert(failure);
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    bar.finish_and_clear();
-    if let Some(failure) = first.filter(|_| read == 0) {
-        return Err(failure);
-    }
-    let tally = Rc::try_unwrap(tally).map_err(|_| anyhow::anyhow!("the device still holds the tally")).or_internal()?;
-    Ok(rows(tally.into_inner(), read, tables, loaded.program.sources()))
+    let behind = Watched { loaded, tables, config, captures, label: "measure", quiet };
+    let (tally, read) = behind.run(Tally::new(&tables.image.tables), Tally::frame, |_, _| ())?;
+    Ok(rows(tally, read, tables, loaded.program.sources()))
 }
 
 fn rows(tally: Tally, captures: usize, tables: &Tables, sources: &[Rule]) -> MeasuredCosts {

@@ -79,7 +79,7 @@ impl Planning {
 
     /// Answers questions about what a plan costs.
     pub fn estimator(&self) -> Estimator {
-        let profile = self.profile.clone().unwrap_or_else(Profile::built_in);
+        let profile = self.profile.clone().unwrap_or_else(|| Arc::clone(Profile::built_in()));
         Estimator::new(profile, Statistics::new(self.profile.clone()))
     }
 
@@ -149,40 +149,21 @@ pub fn learn(
     let windows = candidates(loaded.program.sources(), &options);
     tracing::info!("profile: {} windows are counted", windows.len());
     let tables = device::tables_with(loaded, &options)?;
-    let learner = Rc::new(RefCell::new(Learner::new(windows)));
-    let bar = if quiet { indicatif::ProgressBar::hidden() } else { progress::bytes(captures.len() as u64, "profile") };
+    let behind = Watched { loaded, tables: &tables, config, captures, label: "profile", quiet };
     let mut sum = Sum::default();
-    let (mut unreadable, mut first) = (0usize, None);
-    for path in captures {
-        bar.inc(1);
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut tick = |tick: Tick| bar.set_message(format!("{file}: {} packets", group(tick.frames)));
-        let told = Rc::clone(&learner);
-        let watcher = Box::new(move |judging: &Judging<'_>| told.borrow_mut().frame(&seen(judging)));
-        match watched(loaded, &tables, config, path, watcher, &mut tick) {
-            Ok(totals) => {
-                learner.borrow_mut().capture();
-                sum.add(&totals);
-            }
-            Err(failure) if failure.code == INPUT => {
-                unreadable += 1;
-                bar.suspend(|| eprintln!("note: {}: not part of the profile: {}", path.display(), failure.error));
-                first.get_or_insert(failure);
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-    bar.finish_and_clear();
-    if let Some(failure) = first.filter(|_| unreadable == captures.len()) {
-        return Err(failure);
-    }
+    let (learner, read) = behind.run(
+        Learner::new(windows),
+        |learner, judging| learner.frame(&seen(judging)),
+        |learner, totals| {
+            learner.capture();
+            sum.add(totals);
+        },
+    )?;
     let source = match captures {
         [_] => name.to_owned(),
-        all => format!("{name}, {} captures", all.len() - unreadable),
+        _ => format!("{name}, {read} captures"),
     };
-    let learner =
-        Rc::try_unwrap(learner).map_err(|_| anyhow::anyhow!("the device still holds the profile")).or_internal()?;
-    let mut profile = learner.into_inner().finish(source, crate::bundle::now(), sum.measured());
+    let mut profile = learner.finish(source, crate::bundle::now(), sum.measured());
     // What would have been expected of these tables, so that it can be corrected by what came.
     let shared = Arc::new(profile.clone());
     let statistics = Statistics::new(Some(Arc::clone(&shared)));
@@ -204,24 +185,73 @@ pub fn learn(
     Ok(profile)
 }
 
-/// Runs a capture behind the simulated device, whose every judged frame the watcher is told of.
-pub fn watched(
-    loaded: &Loaded,
-    tables: &Tables,
-    config: &Config,
-    path: &Path,
-    watcher: Watcher,
-    tick: &mut dyn FnMut(Tick),
-) -> Result<RunTotals, Failure> {
-    let open = || Source::open(path);
-    let validate = pipeline::validates_checksums(config, &open)?;
-    let model = device::simulator(config);
-    model.on_judge(Some(watcher));
-    let stop = AtomicBool::new(false);
-    let mut control = RunControl::new(&stop, tick);
-    let totals = Behind { loaded, tables, config, validate }.run_on(&model, &mut open()?, &mut NullSink, &mut control);
-    model.on_judge(None);
-    totals
+/// Captures that are run behind the simulated device, while something is told of every frame that it judges.
+pub struct Watched<'a> {
+    /// Rules.
+    pub loaded: &'a Loaded,
+    /// Their tables.
+    pub tables: &'a Tables,
+    /// Configuration.
+    pub config: &'a Config,
+    /// One after the other.
+    pub captures: &'a [PathBuf],
+    /// What it is for, beside the progress bar.
+    pub label: &'static str,
+    /// No progress bar.
+    pub quiet: bool,
+}
+
+impl Watched<'_> {
+    /// `frame` tells `state` of each frame, `capture` of each capture that was read. Gives it back, and how many were read: what
+    /// cannot be is named and left out, unless it is all of them.
+    pub fn run<S: 'static>(
+        &self,
+        state: S,
+        frame: fn(&mut S, &Judging<'_>),
+        mut capture: impl FnMut(&mut S, &RunTotals),
+    ) -> Result<(S, usize), Failure> {
+        let state = Rc::new(RefCell::new(state));
+        let all = self.captures.len() as u64;
+        let bar = if self.quiet { indicatif::ProgressBar::hidden() } else { progress::bytes(all, self.label) };
+        let (mut read, mut first) = (0, None);
+        for path in self.captures {
+            bar.inc(1);
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let mut tick = |tick: Tick| bar.set_message(format!("{file}: {} packets", group(tick.frames)));
+            let told = Rc::clone(&state);
+            let watcher = Box::new(move |judging: &Judging<'_>| frame(&mut told.borrow_mut(), judging));
+            match self.one(path, watcher, &mut tick) {
+                Ok(totals) => {
+                    read += 1;
+                    capture(&mut state.borrow_mut(), &totals);
+                }
+                Err(failure) if failure.code == INPUT => {
+                    bar.suspend(|| eprintln!("note: {}: left out: {}", path.display(), failure.error));
+                    first.get_or_insert(failure);
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+        bar.finish_and_clear();
+        if let Some(failure) = first.filter(|_| read == 0) {
+            return Err(failure);
+        }
+        let state = Rc::try_unwrap(state).map_err(|_| anyhow::anyhow!("the device is still watched")).or_internal()?;
+        Ok((state.into_inner(), read))
+    }
+
+    fn one(&self, path: &Path, watcher: Watcher, tick: &mut dyn FnMut(Tick)) -> Result<RunTotals, Failure> {
+        let open = || Source::open(path);
+        let Watched { loaded, tables, config, .. } = *self;
+        let validate = pipeline::validates_checksums(config, &open)?;
+        let model = device::simulator(config);
+        model.on_judge(Some(watcher));
+        let stop = AtomicBool::new(false);
+        let mut control = RunControl::new(&stop, tick);
+        let totals = Behind { loaded, tables, config, validate }.run_on(&model, &mut open()?, &mut NullSink, &mut control);
+        model.on_judge(None);
+        totals
+    }
 }
 
 /// What reached the host of all captures.
@@ -236,15 +266,11 @@ struct Sum {
 impl Sum {
     fn add(&mut self, totals: &RunTotals) {
         let (device, host) = (&totals.device, &totals.host);
-        let add = |to: &mut Cause, packets: u64, bytes: u64| {
-            to.packets += packets;
-            to.bytes += bytes;
-        };
-        add(&mut self.received, device.received_packets, device.received_bytes);
-        add(&mut self.diverted, device.diverted_packets, device.diverted_bytes);
-        add(&mut self.host, host.packets, host.bytes);
+        self.received += Cause { packets: device.received_packets, bytes: device.received_bytes };
+        self.diverted += Cause { packets: device.diverted_packets, bytes: device.diverted_bytes };
+        self.host += Cause { packets: host.packets, bytes: host.bytes };
         for (_, amount) in host.by_cause.iter().filter(|(name, _)| is_flag(name)) {
-            add(&mut self.flagged, amount.packets, amount.bytes);
+            self.flagged += *amount;
         }
     }
 

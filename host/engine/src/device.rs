@@ -30,7 +30,7 @@ use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey as DeviceKey, FlowRecord};
 use weir_device::{DeviceError, Driver, HistoryFrame, PciFunction};
 use weir_flow::{FlowId, FlowKey};
-use weir_output::EventSink;
+use weir_output::{Cause, EventSink};
 use weir_packet::{Frame, Time};
 
 /// Descriptors of a queue that are taken before the device is told that they are done.
@@ -58,6 +58,12 @@ pub struct Amount {
     pub frames: u64,
     /// Bytes.
     pub bytes: u64,
+}
+
+impl From<Amount> for Cause {
+    fn from(amount: Amount) -> Cause {
+        Cause { packets: amount.frames, bytes: amount.bytes }
+    }
 }
 
 impl Amount {

@@ -95,6 +95,13 @@ pub struct Cause {
     pub bytes: u64,
 }
 
+impl std::ops::AddAssign for Cause {
+    fn add_assign(&mut self, other: Cause) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
 /// What a rule sent to the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -77,7 +77,7 @@ impl Statistics {
     /// Of a profile, or the built-in ones.
     pub fn new(profile: Option<Arc<Profile>>) -> Self {
         let profile = profile.filter(|p| p.has_rates());
-        let guards = Some(Arc::new(profile.as_ref().unwrap_or(&Profile::built_in()).guard_rates()));
+        let guards = Some(Arc::new(profile.as_ref().unwrap_or(Profile::built_in()).guard_rates()));
         Statistics { profile, guards, asked: None }
     }
 

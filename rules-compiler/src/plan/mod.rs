@@ -190,7 +190,7 @@ fn plan_by(rules: &[Rule], options: &Options, statistics: &Statistics) -> Plan {
     let mut sets = Sets::default();
     let estimator = match options.profile.clone().filter(|profile| profile.has_rates()) {
         Some(profile) => Estimator::new(profile, statistics.clone()).with_prior(),
-        None => Estimator::new(Profile::built_in(), statistics.clone()),
+        None => Estimator::new(Arc::clone(Profile::built_in()), statistics.clone()),
     };
     let mut builder =
         Builder { options, statistics, sets: &mut sets, pattern: None, estimator: &estimator };
@@ -335,11 +335,12 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     }
 }
 
-/// What a choice costs beside the plans of other rules, where a profile tells it.
+/// What stands beside the fragments of a rule (guards that could hide them, announced codings, frames of HTTP/2, undecided
+/// streams) hundreds of rules ask for as well: one more pays a part. The same of what stands beside guards alone.
+const BESIDE: f64 = 1.0 / 64.0;
+
+/// What a choice costs beside the plans of other rules.
 fn weighed(choice: &Choice, estimator: &Estimator, sets: &Sets) -> f64 {
-    // What stands beside the fragments of a rule (guards that could hide them, announced codings, frames of HTTP/2, undecided
-    // streams) hundreds of rules ask for as well: one more pays a part. The same of what stands beside guards alone.
-    const PART: f64 = 1.0 / 64.0;
     let coding = |f: &class::Fragment| {
         http::CODINGS.iter().chain(&http::BROKEN_CODINGS).any(|text| class::Fragment::new(text, false) == Some(*f))
     };
@@ -358,9 +359,9 @@ fn weighed(choice: &Choice, estimator: &Estimator, sets: &Sets) -> f64 {
     let entries = 1e-6 * choice.conditions.len() as f64;
     entries
         + if has(&own) {
-            cost(&own) + PART * cost(&|t| !own(t))
+            cost(&own) + BESIDE * cost(&|t| !own(t))
         } else if has(&guard) {
-            cost(&guard) + PART * cost(&|t| !guard(t))
+            cost(&guard) + BESIDE * cost(&|t| !guard(t))
         } else {
             cost(&|_| true)
         }
@@ -498,7 +499,7 @@ pub fn widen(rules: &[Rule], plan: &mut Plan, index: usize) {
     let (Some(rule), Some(planned)) = (rules.get(index), plan.rules.get_mut(index)) else { return };
     let options = Options::default();
     let statistics = Statistics::default();
-    let estimator = Estimator::new(Profile::built_in(), statistics.clone());
+    let estimator = Estimator::new(Arc::clone(Profile::built_in()), statistics.clone());
     let mut builder =
         Builder { options: &options, statistics: &statistics, sets: &mut plan.sets, pattern: None, estimator: &estimator };
     let choice = complete(rule, &mut builder, &[]);

@@ -17,7 +17,7 @@ use super::chain;
 use super::class::{Class, Condition, Trigger};
 use super::cost::Statistics;
 use super::payload;
-use super::{Builder, Choice, base, handshake, is_for_itself, is_http_rule, may_be_doh, tls, weighed};
+use super::{BESIDE, Builder, Choice, base, handshake, is_for_itself, is_http_rule, may_be_doh, tls, weighed};
 use crate::profile::KINDS;
 use std::collections::{BTreeMap, BTreeSet};
 use weir_contract::constants::GUARD_WORDS;
@@ -34,8 +34,6 @@ const WORTH: f64 = 1e-4;
 const PART: f64 = 0.5;
 /// Frames that hold such a number.
 const NUMBER: f64 = 1e-3;
-/// What stands beside words many rules ask for: one more pays a part.
-const BESIDE: f64 = 1.0 / 64.0;
 /// Differences between a number and the payload's length that a device is asked for.
 const NEAR: i64 = 32;
 

@@ -85,7 +85,7 @@ impl Estimator {
     /// With the built-in sample beside it, for [`Estimator::price`].
     #[must_use]
     pub fn with_prior(mut self) -> Self {
-        self.prior = Some(Box::new(Estimator::new(Profile::built_in(), self.statistics.clone())));
+        self.prior = Some(Box::new(Estimator::new(Arc::clone(Profile::built_in()), self.statistics.clone())));
         self
     }
 

@@ -102,10 +102,10 @@ const PRIOR: f64 = 256.0;
 
 impl Profile {
     /// The built-in statistics.
-    pub fn built_in() -> Arc<Profile> {
+    pub fn built_in() -> &'static Arc<Profile> {
         static BUILT_IN: LazyLock<Arc<Profile>> =
             LazyLock::new(|| Arc::new(Profile::decode(include_bytes!("builtin.profile")).unwrap_or_default()));
-        Arc::clone(&BUILT_IN)
+        &BUILT_IN
     }
 
     /// Expected share of the kind's frames that hold a window, where others expect `prior` (none: its runs do); none: nothing was

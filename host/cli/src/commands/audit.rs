@@ -168,9 +168,7 @@ fn equivalence(arguments: &EquivalenceArguments) -> Result<u8, Failure> {
             flagged.1 += amount.bytes;
         }
         for (name, amount) in &totals.host.held {
-            let sum = held.entry(name.clone()).or_default();
-            sum.packets += amount.packets;
-            sum.bytes += amount.bytes;
+            *held.entry(name.clone()).or_default() += *amount;
         }
         if found > 0 || !arguments.quiet {
             bar.suspend(|| print_capture(path, &compared, arguments.show));

@@ -134,13 +134,13 @@ impl Outcome {
             self.differences.extend(list.iter().map(|alert| (what, path.to_owned(), *alert)));
         }
         let (host, device) = (&compared.totals.host, &compared.totals.device);
-        sum(&mut self.received, Cause { packets: device.received_packets, bytes: device.received_bytes });
-        sum(&mut self.host, Cause { packets: host.packets, bytes: host.bytes });
+        self.received += Cause { packets: device.received_packets, bytes: device.received_bytes };
+        self.host += Cause { packets: host.packets, bytes: host.bytes };
         for (cause, amount) in &host.by_cause {
-            sum(self.by_cause.entry(cause.clone()).or_default(), *amount);
+            *self.by_cause.entry(cause.clone()).or_default() += *amount;
         }
         for (record, amount) in &host.by_record {
-            sum(self.by_record.entry(*record).or_default(), *amount);
+            *self.by_record.entry(*record).or_default() += *amount;
         }
     }
 
@@ -152,11 +152,6 @@ impl Outcome {
         all.sort_by_key(|(name, amount)| (std::cmp::Reverse(amount.packets), name.clone()));
         all
     }
-}
-
-fn sum(to: &mut Cause, amount: Cause) {
-    to.packets += amount.packets;
-    to.bytes += amount.bytes;
 }
 
 fn cause_name(name: &str) -> String {
