@@ -71,7 +71,10 @@ fn clean_transfers_are_whole() {
         let Some(lab) = Lab::new("clean_transfers_are_whole", mtu, true) else { return };
         let place = Place::empty(&format!("live-transfers-{mtu}"));
         place.write("t.rules", "drop tcp any any -> any any (content:\"that is nowhere in here\"; sid:1;)");
-        for device in DEVICES {
+        // A segment that the kernel lost before it came holds its flow until it is sent again: then the share is asked of another run.
+        let mut again = 2;
+        let mut devices = std::collections::VecDeque::from(DEVICES);
+        while let Some(device) = devices.pop_front() {
             let weir = lab.weir(&place, device, &inline(device, more));
             for family in 0..2 {
                 let [client, server] = exchange(&lab, family, 9010, BYTES);
@@ -81,6 +84,11 @@ fn clean_transfers_are_whole() {
             let left = weir.end(true);
             assert_eq!((left.alerts(), left.of_interfaces("lost_packets")), (vec![], 0), "{device}: {}", left.stats);
             if device == "sim" {
+                if left.stats["device"]["guards"]["sequence_gap"].as_u64() > Some(0) && again > 0 {
+                    again -= 1;
+                    devices.push_front(device);
+                    continue;
+                }
                 let all = left.stats["device"]["received_packets"].as_u64().unwrap();
                 let diverted = left.stats["device"]["diverted_packets"].as_u64().unwrap();
                 assert!(if mtu == 1500 { diverted * 10 < all } else { diverted * 2 > all }, "{}", left.stats);
