@@ -140,6 +140,7 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
                 choice.conditions.iter().partition(|c| c.trigger == Trigger::Guard(Guard::Word as u8));
             let mut admitted = [0.0; KINDS];
             for condition in words {
+                builder.statistics.note_anchor(&condition.record);
                 let own = estimator.admitted_kinds(&condition.record, builder.sets);
                 admitted.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
             }
