@@ -141,7 +141,8 @@ impl FlowData {
             return;
         }
         // What `answer` supposes of a session that rests.
-        let level = self.session.as_ref().is_none_or(|s| s.is_level() && s.delivered(0) == 0 && s.delivered(1) == 0);
+        let fresh = |s: &Session| s.is_level() && (0..2).all(|d| s.delivered(d) == 0 && !s.is_waiting(d));
+        let level = self.session.as_deref().is_none_or(fresh);
         let Some(marks) = self.detect.as_ref().and_then(|detect| detect.marks()).filter(|_| level) else { return };
         self.resting = Some(Resting { marks, opening });
         if let Some(mut session) = self.session.take() {

@@ -56,7 +56,7 @@ pub enum Hold {
     Decided,
     /// Its protocol has changed, or carries another one.
     Upgraded,
-    /// Bytes behind a gap wait for the gap.
+    /// Bytes that were flagged wait behind a gap, or host and device do not stand at the same byte.
     Gap,
     /// Its handshake is not over.
     Handshake,
@@ -138,6 +138,10 @@ struct Troubles {
     here: u8,
     /// Since then.
     open: u8,
+    /// Directions in which something was flagged since the last answer.
+    flagged: [bool; 2],
+    /// Directions in which something waits that was flagged.
+    waiting: [bool; 2],
 }
 
 impl Troubles {
@@ -170,6 +174,14 @@ impl Troubles {
     fn holds(&self, kind: Trouble, d: usize, delivered: u64, hold: u64) -> bool {
         let at = self.at[usize::from(kind != Trouble::Stream)][d & 1];
         self.is_open(kind, d) && u64::from((delivered as u32).wrapping_sub(at)) < hold
+    }
+
+    /// Bytes of the direction wait, if `waits`, and some of them were flagged. What was not flagged and waits is as if it were
+    /// still to come: nothing matches in it alone, and what fills the gap before it is flagged (decision 0040).
+    fn waits_for(&mut self, d: usize, waits: bool) -> bool {
+        self.waiting[d] = waits && (self.waiting[d] || self.flagged[d]);
+        self.flagged[d] = false;
+        self.waiting[d]
     }
 
     fn close(&mut self, d: usize) {
@@ -205,6 +217,7 @@ impl DeviceLink {
     pub fn trouble(&mut self, scopes: u8, repeated: bool) {
         self.diverted = true;
         let direction = usize::from(self.direction);
+        self.troubles.flagged[direction & 1] = true;
         if scopes & Scopes::ALWAYS.0 != 0 {
             // What always diverts has no scope: the device may not have read the frame as the host has, in any of them.
             self.troubles.add(Trouble::Unread, direction);
@@ -230,6 +243,7 @@ impl DeviceLink {
     /// The host knows bytes of the flow that the device did not read: trouble in every scope, either way.
     pub(crate) fn unread(&mut self) {
         self.diverted = true;
+        self.troubles.flagged = [true; 2];
         for d in 0..2 {
             self.troubles.add(Trouble::Unread, d);
             self.troubles.add(Trouble::Tail, d);
@@ -270,7 +284,8 @@ impl FlowData {
         let session = self.session.as_ref();
         if session.is_some() || self.resting.is_some_and(|resting| resting.is_of_session()) {
             // A session that rests has had one packet without payload.
-            if session.is_some_and(|session| !session.is_level()) {
+            let waits = [0, 1].map(|d| link.troubles.waits_for(d, session.is_some_and(|session| session.is_waiting(d))));
+            if waits != [false; 2] || session.is_some_and(|session| !session.is_level()) {
                 return Answer::Keep(Hold::Gap);
             }
             // No stream that has been read so far is read on. (A SYN to come is flagged.)

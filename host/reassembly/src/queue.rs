@@ -68,6 +68,11 @@ impl Queue {
         self.pieces.first_key_value().map(|(start, _)| *start)
     }
 
+    /// Offset behind the last waiting byte.
+    pub(crate) fn end(&self) -> Option<u64> {
+        self.pieces.last_key_value().map(|(start, piece)| start + piece.len() as u64)
+    }
+
     /// Remove and give the first piece if it starts at or before `offset`.
     pub(crate) fn take_at(&mut self, offset: u64) -> Option<(u64, Vec<u8>)> {
         let first = self.pieces.first_entry().filter(|entry| *entry.key() <= offset)?;

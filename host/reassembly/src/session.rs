@@ -289,7 +289,7 @@ impl Session {
         self.streams[direction & 1].depth_reached
     }
 
-    /// Nothing waits and both directions stand where the shared sequence function stands, so that a device which
+    /// Both directions, with what waits in them, end where the shared sequence function stands, so that a device which
     /// follows the same function can go on alone.
     pub fn is_level(&self) -> bool {
         (0..2).all(|d| {
@@ -298,12 +298,19 @@ impl Session {
             if !s.tracked && !shared.valid {
                 return true;
             }
+            let waiting = s.queue.as_ref().and_then(|queue| queue.end()).unwrap_or(s.delivered);
+            let end = s.base.wrapping_add(waiting.saturating_sub(s.delivered) as u32);
             let next = match s.fin {
-                Some(fin) if s.base == fin => fin.wrapping_add(1),
-                _ => s.base,
+                Some(fin) if end == fin => fin.wrapping_add(1),
+                _ => end,
             };
-            s.tracked == shared.valid && s.queue.as_ref().is_none_or(|q| q.is_empty()) && next == shared.next
+            s.tracked == shared.valid && next == shared.next
         })
+    }
+
+    /// Bytes of the direction wait: for others that should stand before them, or for their acknowledgement.
+    pub fn is_waiting(&self, direction: usize) -> bool {
+        self.streams[direction & 1].queue.as_ref().is_some_and(|queue| !queue.is_empty())
     }
 
     /// The shared sequence state (to compare with the device's).

@@ -27,10 +27,10 @@ fn in_order_data_and_close() {
 fn reordered_data_waits() {
     let mut r = open();
     r.send(0, 105, 500, ACK, b"world");
-    assert!(!r.session.is_level());
+    assert!(r.session.is_waiting(0) && r.session.is_level(), "it ends where the device stands");
     r.send(0, 100, 500, ACK, b"hello");
     assert_eq!(r.sink.data[0], b"helloworld");
-    assert!(r.session.is_level());
+    assert!(!r.session.is_waiting(0) && r.session.is_level());
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub(super) struct Seen {
     pub(super) guards: u64,
     /// The payload continues its stream, and the host reads it.
     pub(super) continues: bool,
-    /// The payload continues its stream if the host reads it.
+    /// The payload continues its stream if the host reads it, or if what is missing before it never comes.
     pub(super) may_continue: bool,
     /// Stream bytes before it, where known.
     pub(super) offset: Option<u64>,
@@ -90,7 +90,7 @@ impl ParseState {
         }
         self.close(tcp, d, length);
         self.tcp_flags[d] |= tcp.flags;
-        Seen { guards, continues: continues && !ignored, may_continue: continues, offset: offset.filter(|_| continues) }
+        Seen { guards, continues: continues && !ignored, may_continue: continues || class == SegmentClass::Trouble(Trouble::Gap), offset: offset.filter(|_| continues) }
     }
 
     /// Payload behind the end of its direction, or after a reset.

@@ -5,6 +5,7 @@
 
 use crate::enums::{DirectionMask, IpMask, RecordFlags, Scopes, StateMask, TransportMask};
 use crate::layouts::Record;
+use crate::protocol::CLASS_UNKNOWN;
 
 /// Some frame can satisfy the record, wherever its position. (One that none can would be a silent miss.)
 pub fn can_hold(r: &Record) -> bool {
@@ -195,6 +196,16 @@ impl Record {
     /// The record that holds for every frame of a flow whose payload can still match: what guards with
     /// [`Guard::rests_once_encrypted`](crate::guards::Guard::rests_once_encrypted) need.
     pub const UNLESS_ENCRYPTED: Record = Record { scopes: Scopes::PACKET.0, ..Record::ALWAYS };
+
+    /// The record that holds for every frame of a flow whose protocol is not decided, as far as is known: what
+    /// [`Guard::SequenceGap`](crate::guards::Guard::SequenceGap) needs.
+    pub const WHILE_UNDECIDED: Record = Record { class_mask: 1 << CLASS_UNKNOWN, ..Record::UNLESS_ENCRYPTED };
+
+    /// The record holds at least where [`Record::WHILE_UNDECIDED`] does.
+    pub fn is_always_while_undecided(&self) -> bool {
+        let wide = Record { class_mask: u64::MAX, ..*self };
+        self.class_mask & 1 << CLASS_UNKNOWN != 0 && wide.is_always_unless_encrypted()
+    }
 
     /// The record holds at least where [`Record::UNLESS_ENCRYPTED`] does.
     pub fn is_always_unless_encrypted(&self) -> bool {

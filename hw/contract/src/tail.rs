@@ -40,14 +40,12 @@ pub fn follow(
         SegmentClass::InOrder => append(&mut tails[d & 1], payload),
         SegmentClass::Trouble(Trouble::SynChange) => tails.iter_mut().for_each(|tail| tail.1 = 0),
         SegmentClass::Trouble(_) if before.valid => {
-            // Where the next expected byte moved, the tail is what stands before it.
+            // Where the next expected byte moved, the tail is what stands before it; over a gap too, for parsers join what stands on
+            // either side of bytes that are lost.
             let end = sequence.wrapping_add(payload.len() as u32);
             let fresh = distance(end, before.next);
             if payload.is_empty() || fresh <= 0 {
                 return;
-            }
-            if distance(sequence, before.next) > 0 {
-                tails[d & 1].1 = 0;
             }
             let start = payload.len().saturating_sub(fresh as usize);
             append(&mut tails[d & 1], payload.get(start..).unwrap_or(payload));
@@ -74,11 +72,11 @@ mod tests {
         assert_eq!(segment(9, SYN, b""), b"");
         assert_eq!(segment(10, 0, b"ABC"), b"abc");
         assert_eq!(segment(13, 0, b"defghi"), b"cdefghi");
-        // A gap: what lies before it does not stand before the next byte.
-        assert_eq!(segment(22, 0, b"Xyz"), b"xyz");
+        // A gap: what lies before it stands before the next byte, if nothing fills it.
+        assert_eq!(segment(22, 0, b"Xyz"), b"fghixyz");
         // What fills it changes nothing.
-        assert_eq!(segment(19, 0, b"jkl"), b"xyz");
+        assert_eq!(segment(19, 0, b"jkl"), b"fghixyz");
         // An overlap: the new part only.
-        assert_eq!(segment(23, 0, b"..12"), b"xyz12");
+        assert_eq!(segment(23, 0, b"..12"), b"hixyz12");
     }
 }

@@ -197,7 +197,8 @@ package weir_flow_pkg;
     logic [1:0] state_before;
     logic [31:0] length, last, client, server, from_start, fresh, age;
     logic [63:0] idle, old_offset;
-    logic d, syn, fin, rst, ack, ack_odd, checksum_bad, ignored, old, trouble, lose, push, good, open, udp, whole;
+    logic d, syn, fin, rst, ack, ack_odd, checksum_bad, ignored, in_order, old, trouble, lose, push, good, open, udp,
+          whole;
     logic is_syn, is_answer, shared, had_offset, unfollowed, past_start;
     logic [15:0] client_port, server_port;
 
@@ -283,8 +284,9 @@ package weir_flow_pkg;
       had_offset = s.has_offset[d];
       old_offset = s.offset[d];
       trouble = update.kind[3];
+      in_order = 1'b0;
       if (update.kind == SEGMENT_IN_ORDER) begin
-        g.may_continue = 1'b1;
+        in_order = 1'b1;
         s.tail[d] = append_tail(s.tail[d], p.last, p.last_count);
         if (ignored) lose = 1'b1;
         else if (s.has_offset[d]) begin
@@ -317,8 +319,7 @@ package weir_flow_pkg;
           s.offset = '0;
           s.tail = '0;
         end else if (was.valid && length != '0 && after(last, was.next)) begin
-          // Where the next expected byte moved, the tail is what stands before it.
-          if (after(p.number, was.next)) s.tail[d] = '0;
+          // Where the next expected byte moved, the tail is what stands before it; over a gap too (contract, tail.rs).
           s.tail[d] = append_tail(s.tail[d], p.last,
                                   fresh < 32'(p.last_count) ? fresh[2:0] : p.last_count);
         end
@@ -367,8 +368,9 @@ package weir_flow_pkg;
         s.state_unsure = 1'b1;
       end
       s.tcp_flags[d] = s.tcp_flags[d] | p.tcp_flags;
-      g.continues = g.may_continue && !ignored;
-      g.has_stream_offset = g.may_continue && had_offset;
+      g.may_continue = in_order || update.kind == TROUBLE_GAP;
+      g.continues = in_order && !ignored;
+      g.has_stream_offset = in_order && had_offset;
       if (g.has_stream_offset) g.stream_offset = old_offset;
       push = g.continues && had_offset;
       g.next_number = s.numbers[d].next;

@@ -171,6 +171,10 @@ impl Tables {
                     minimal(std::iter::once(own).chain(reduce(list, Some(&header))).collect())
                 }
                 Some(_) => vec![(Record::ALWAYS, u32::MAX)],
+                None if guard == Some(Guard::SequenceGap) => {
+                    let own = (Record::WHILE_UNDECIDED, u32::MAX);
+                    minimal(std::iter::once(own).chain(reduce(list, Some(&header))).collect())
+                }
                 None => reduce(list, Some(&header)),
             };
             let list = out.intern(&mut ids, list);

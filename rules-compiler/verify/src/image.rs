@@ -338,12 +338,13 @@ impl Bits {
             if range.start as usize + range.count as usize > self.lists.len() {
                 faults.push(format!("guard {} leads beyond the lists", guard.name()));
             }
-            let enough = |r: &Record| {
-                let rests = guard.rests_once_encrypted();
-                if rests { r.is_always_unless_encrypted() } else { r.is_always() }
+            let enough = |r: &Record| match guard {
+                Guard::SequenceGap => r.is_always_while_undecided(),
+                _ if guard.rests_once_encrypted() => r.is_always_unless_encrypted(),
+                _ => r.is_always(),
             };
             let held = self.guard(guard as u8).iter().any(|id| self.records.get(*id as usize).is_some_and(enough));
-            if guard.always() && !held {
+            if (guard.always() || guard == Guard::SequenceGap) && !held {
                 faults.push(format!("guard {} does not divert every frame", guard.name()));
             }
         }

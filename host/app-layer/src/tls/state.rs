@@ -41,6 +41,9 @@ const CERTIFICATE_LENGTH: u16 = 16;
 /// Largest record (RFC 5246 section 6.2.3: 2^14 + 2048).
 const RECORD_MAX: usize = (1 << 14) + 2048;
 
+/// Content type (RFC 8446 section 5.1).
+const APPLICATION_DATA: u8 = 23;
+
 /// Progress of a direction.
 const HELLO_DONE: u8 = 1;
 const CERTIFICATE_DONE: u8 = 2;
@@ -49,6 +52,8 @@ const CERTIFICATE_DONE: u8 = 2;
 struct Side {
     /// Bytes of an incomplete record.
     partial: Vec<u8>,
+    /// Bytes to come of a record whose content does not matter.
+    skip: usize,
     /// Bytes of an incomplete handshake message.
     message: Vec<u8>,
     /// Framing is lost.
@@ -105,7 +110,8 @@ impl TlsState {
             return;
         }
         let mut held = std::mem::take(&mut self.sides[d].partial);
-        let mut at = 0;
+        let mut at = self.sides[d].skip.min(bytes.len());
+        self.sides[d].skip -= at;
         let input: &[u8] = if held.is_empty() {
             bytes
         } else {
@@ -143,7 +149,13 @@ impl TlsState {
                 return;
             }
             let Some(body) = rest.get(5..5 + length) else {
-                // Only handshake records are worth waiting for; of others the header tells all.
+                // Of application data the header tells all.
+                if kind == APPLICATION_DATA {
+                    self.sides[d].first = true;
+                    self.sides[d].skip = 5 + length - rest.len();
+                    self.record(d, kind, &[]);
+                    return;
+                }
                 break;
             };
             self.sides[d].first = true;
@@ -163,7 +175,7 @@ impl TlsState {
             20 => self.sides[d].changed_cipher = true,
             // No peer takes a handshake message in the clear behind data.
             22 if !encrypted && !self.sides[d].application_data => self.handshake(d, body),
-            23 => {
+            APPLICATION_DATA => {
                 self.sides[d].application_data = true;
                 self.finish(d);
             }
@@ -505,6 +517,22 @@ mod tests {
         assert!(!state.encrypted());
         state.feed(Direction::ToClient, Input::Data(&[23, 3, 3, 0, 1, 1]), 1);
         assert!(state.encrypted());
+    }
+
+    #[test]
+    fn the_header_of_application_data_tells_all() {
+        let mut data = vec![23, 3, 3, 0, 40];
+        data.extend([22; 40]);
+        for cut in 5..data.len() {
+            let mut state = TlsState::new(&Arc::default());
+            state.feed(Direction::ToServer, Input::Data(&hello_record()), 1);
+            state.feed(Direction::ToServer, Input::Data(&data[..cut]), 2);
+            assert!(state.encrypted() && state.sides[0].partial.is_empty());
+            state.feed(Direction::ToServer, Input::Data(&data[cut..]), 3);
+            // What comes behind it is read as a record.
+            state.feed(Direction::ToServer, Input::Data(&[99, 3, 3, 0, 0]), 4);
+            assert!(state.sides[0].lost && state.transactions()[0].events.contains(&INVALID_RECORD_TYPE), "{cut}");
+        }
     }
 
     #[test]

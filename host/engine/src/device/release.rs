@@ -17,8 +17,9 @@ impl<P: PciFunction> DeviceRuntime<P> {
     /// Release the flow where nothing speaks against it.
     pub(super) fn answer(&mut self, queue: usize, id: FlowId, descriptor: &Descriptor) -> Result<(), DeviceError> {
         let (raw_window, epoch) = (self.raw_window, self.engine.epoch());
-        // Trouble of the stream's order is in no scope either, but for encrypted flows.
-        let unscoped = if descriptor.guards & Guard::REST_ONCE_ENCRYPTED != 0 { Scopes::ALWAYS.0 } else { 0 };
+        // Trouble of the stream's order is in no scope either, but for encrypted flows; a gap only before the protocol is decided.
+        let gap = if descriptor.class == CLASS_UNKNOWN { Guard::SequenceGap.bit() } else { 0 };
+        let unscoped = if descriptor.guards & (Guard::REST_ONCE_ENCRYPTED | gap) != 0 { Scopes::ALWAYS.0 } else { 0 };
         let descriptor = &Descriptor { scopes: descriptor.scopes | unscoped, ..*descriptor };
         let Some((flow, inspector)) = self.engine.flow_and_inspector(id) else { return Ok(()) };
         let link = &mut flow.data.device;
