@@ -70,6 +70,11 @@ impl File {
         &self.name
     }
 
+    /// Its bytes, up to the inspection limit.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
     /// Size, once it is complete and nothing of it is lost.
     pub fn size(&self) -> Option<u64> {
         (self.complete && !self.holed).then_some(self.size)

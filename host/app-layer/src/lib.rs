@@ -155,6 +155,8 @@ pub enum Rest<'a> {
     Body {
         /// The transaction.
         transaction: u64,
+        /// Who sends it.
+        direction: Direction,
         /// The head as it came.
         head: &'a [u8],
         /// The body so far, up to the inspection limit.

@@ -81,15 +81,23 @@ fn word_of(rule: &Rule, guard: u8, parameters: &GuardParameters) -> Option<Box<[
 /// What the tables look for in the responses of HTTP where the host's own search could miss that it has been seen: for
 /// rules whose fast pattern is looked for in the body, and for rules that wait. Unknown where a rule asks for something that
 /// is only there with the last byte, or that no record tells of.
+///
+/// Of data connections of FTP the same: their one message is a body.
 pub fn message_evidence(loaded: &Loaded, tables: &Tables) -> MessageEvidence {
+    let [http, data] = [AppProtocol::Http1, AppProtocol::FtpData].map(|protocol| evidence_of(loaded, tables, protocol));
+    http.with_data_connections(data)
+}
+
+fn evidence_of(loaded: &Loaded, tables: &Tables, protocol: AppProtocol) -> MessageEvidence {
     let words = announcing();
-    let Some(bodies) = body_evidence(loaded, tables, &words) else { return MessageEvidence::unknown() };
+    let Some(bodies) = body_evidence(loaded, tables, protocol, &words) else { return MessageEvidence::unknown() };
     let mut waits = vec![Wait::Holds; loaded.program.sources().len()];
     let mut needs = Needs::default();
     for planned in &tables.plan.rules {
         let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
         if let Some(wait) = waits.get_mut(planned.rule) {
-            *wait = wait_of(rule, planned, loaded.program.payload_parts(planned.rule), &words, &mut needs);
+            let payload = loaded.program.payload_parts(planned.rule);
+            *wait = wait_of(rule, planned, (protocol, payload), &words, &mut needs);
         }
     }
     let guards = needs.guards.into_iter().map(|guard| (guard, Lead { rule: None, streams: Streams::all() }));
@@ -105,10 +113,15 @@ fn asks_for_whole(rule: &Rule) -> bool {
         || rule.hook.is_some()
 }
 
-/// Conditions that can hold in flows of HTTP/1.
-fn of_http(planned: &RulePlan) -> Vec<&Condition> {
-    let http = 1u64 << AppProtocol::Http1 as u8;
-    planned.conditions.iter().filter(|c| c.record.class_mask & http != 0).collect()
+/// Conditions that can hold in flows of the protocol.
+fn of_protocol(planned: &RulePlan, protocol: AppProtocol) -> Vec<&Condition> {
+    let class = 1u64 << protocol as u8;
+    planned.conditions.iter().filter(|c| c.record.class_mask & class != 0).collect()
+}
+
+/// Sides that bodies under way may come from.
+fn sides(protocol: AppProtocol) -> u8 {
+    if protocol == AppProtocol::FtpData { DirectionMask::ALL.0 } else { DirectionMask::TO_CLIENT.0 }
 }
 
 /// Words that announce a coding: they matter for bodies that have one.
@@ -125,25 +138,31 @@ struct Needs {
     guards: BTreeSet<u64>,
 }
 
-/// What the rule needs when it waits in a transaction of HTTP/1: its conditions, seen from the host. `payload`: its parts
-/// that look at raw payload; `announcing`: fragments of no matter. Adds what stands in responses to `needs`.
-fn wait_of(rule: &Rule, planned: &RulePlan, payload: u64, announcing: &[Window], needs: &mut Needs) -> Wait {
+/// What the rule needs when it waits in a transaction of the protocol: its conditions, seen from the host. `payload`: its
+/// parts that look at raw payload; `announcing`: fragments of no matter. Adds what stands in bodies to `needs`.
+fn wait_of(
+    rule: &Rule,
+    planned: &RulePlan,
+    (protocol, payload): (AppProtocol, u64),
+    announcing: &[Window],
+    needs: &mut Needs,
+) -> Wait {
     if asks_for_whole(rule) {
         return Wait::Holds;
     }
     if planned.class == Class::Deferred {
         return Wait::Never;
     }
-    let own = of_http(planned);
-    let to_client = |c: &Condition| c.record.directions & DirectionMask::TO_SERVER.0 == 0;
+    let own = of_protocol(planned, protocol);
+    let of_body = |c: &Condition| c.record.directions & DirectionMask::ALL.0 & !sides(protocol) == 0;
     let of_stream = |c: &Condition| c.record.scopes & Scopes::STREAM.0 != 0;
     let known = own.iter().all(|c| match c.trigger {
         // Every frame with payload: one without may complete the rule.
         Trigger::Frame => false,
         _ if of_stream(c) => payload != 0,
-        Trigger::Fragment(_) => to_client(c),
+        Trigger::Fragment(_) => of_body(c),
         // What hides a request's text has hidden it. Codings and the like hide none of a plain body.
-        Trigger::Guard(guard) => to_client(c) && (1u64 << guard) & !facts::ALL == 0,
+        Trigger::Guard(guard) => of_body(c) && (1u64 << guard) & !facts::ALL == 0,
     });
     if own.is_empty() || !known {
         return Wait::Holds;
@@ -166,13 +185,18 @@ fn wait_of(rule: &Rule, planned: &RulePlan, payload: u64, announcing: &[Window],
 }
 
 /// Of rules whose fast pattern is looked for in bodies. `announcing`: fragments of no matter.
-fn body_evidence(loaded: &Loaded, tables: &Tables, announcing: &[Window]) -> Option<BodyEvidence> {
+fn body_evidence(
+    loaded: &Loaded,
+    tables: &Tables,
+    protocol: AppProtocol,
+    announcing: &[Window],
+) -> Option<BodyEvidence> {
     let (mut fragments, mut guards, mut patterns) = (BTreeMap::<_, Vec<_>>::new(), Vec::new(), Vec::new());
     for planned in &tables.plan.rules {
         let Some(rule) = loaded.program.source(planned.rule as u32) else { continue };
-        let own = of_http(planned);
+        let own = of_protocol(planned, protocol);
         // What a request can bring has been judged with the request.
-        if own.iter().all(|c| c.record.directions & DirectionMask::TO_CLIENT.0 == 0) {
+        if own.iter().all(|c| c.record.directions & sides(protocol) == 0) {
             continue;
         }
         if asks_for_whole(rule) {

@@ -5,7 +5,7 @@
 
 use crate::evidence::{Stream, StreamEvidence};
 use crate::flow_data::FlowData;
-use crate::messages::{Look, MessageEvidence};
+use crate::messages::{Asked, Look, MessageEvidence};
 use weir_app_layer::Direction;
 use weir_contract::enums::Scopes;
 use weir_contract::protocol::{AppProtocol, Detection};
@@ -338,9 +338,11 @@ impl FlowData {
         }
         let open = link.app_dirty && (self.app.is_open(Direction::ToServer) || self.app.is_open(Direction::ToClient));
         if open {
-            // Bodies under way are the responder's.
-            let stream = Stream { classes, source: ports[1], destination: ports[0] };
-            if let Some(hold) = look.holds(&self.app, self.detect.as_deref(), messages, stream, bytes, inspector) {
+            let over = [Direction::ToServer, Direction::ToClient].into_iter().all(|side| {
+                !self.app.is_open(side) || session.is_some_and(|session| session.depth_reached(side as usize))
+            });
+            let (app, detect) = (&self.app, self.detect.as_deref());
+            if let Some(hold) = look.holds(Asked { app, detect, evidence: messages, classes, ports, bytes, over }, inspector) {
                 return Answer::Keep(hold);
             }
         }

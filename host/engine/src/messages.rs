@@ -9,7 +9,8 @@ use crate::hold::Hold;
 use crate::suspects::{BodyEvidence, Suspects};
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::collections::BTreeMap;
-use weir_app_layer::{AppLayerFlow, Direction, Rest};
+use std::sync::LazyLock;
+use weir_app_layer::{AppLayerFlow, Rest};
 use weir_contract::constants::TAIL_LENGTH;
 use weir_contract::protocol::AppProtocol;
 use weir_detect::{FlowDetect, Inspector, Waiter};
@@ -44,6 +45,8 @@ pub struct MessageEvidence {
     automaton: Option<AhoCorasick>,
     /// By the automaton's patterns, the rules, sorted.
     owners: Vec<Vec<u32>>,
+    /// The same for data connections of FTP, whose one message is a body; none: every byte of theirs may matter.
+    data: Option<Box<MessageEvidence>>,
 }
 
 impl MessageEvidence {
@@ -66,7 +69,22 @@ impl MessageEvidence {
                 waits.clear();
             }
         }
-        MessageEvidence { bodies, heads, waits, automaton, owners }
+        MessageEvidence { bodies, heads, waits, automaton, owners, data: None }
+    }
+
+    /// With what tables look for in data connections of FTP.
+    pub fn with_data_connections(mut self, data: MessageEvidence) -> Self {
+        self.data = Some(Box::new(data));
+        self
+    }
+
+    /// What they look for in messages of the protocol.
+    fn of(&self, protocol: Option<AppProtocol>) -> &MessageEvidence {
+        static UNKNOWN: LazyLock<MessageEvidence> = LazyLock::new(MessageEvidence::unknown);
+        match protocol {
+            Some(AppProtocol::FtpData) => self.data.as_deref().unwrap_or(&UNKNOWN),
+            _ => self,
+        }
     }
 
     /// Every byte may matter.
@@ -124,6 +142,25 @@ fn kind(app: &AppLayerFlow) -> Hold {
     }
 }
 
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The flow's messages.
+    pub app: &'a AppLayerFlow,
+    /// Its inspection.
+    pub detect: Option<&'a FlowDetect>,
+    /// What the tables look for in messages.
+    pub evidence: &'a MessageEvidence,
+    /// Its protocol classes.
+    pub classes: u64,
+    /// Ports of the initiator and of the responder.
+    pub ports: [u16; 2],
+    /// Its bytes so far.
+    pub bytes: u64,
+    /// No byte of the messages under way will be read.
+    pub over: bool,
+}
+
 impl Look {
     /// Of a flow that was given back early, `length` bytes were read from history.
     pub fn came_back(&mut self, length: usize) {
@@ -132,30 +169,28 @@ impl Look {
         }
     }
 
-    /// What holds the flow; none: nothing of what has come of its messages can complete a match. `bytes`: the flow's so far.
-    pub fn holds(
-        &mut self,
-        app: &AppLayerFlow,
-        detect: Option<&FlowDetect>,
-        evidence: &MessageEvidence,
-        stream: Stream,
-        bytes: u64,
-        inspector: &mut Inspector,
-    ) -> Option<Hold> {
+    /// What holds the flow; none: nothing of what has come of its messages can complete a match.
+    pub fn holds(&mut self, asked: Asked<'_>, inspector: &mut Inspector) -> Option<Hold> {
+        let Asked { app, detect, evidence, classes, ports, bytes, over } = asked;
+        let evidence = evidence.of(app.protocol());
         let live = app.state().map_or(&[][..], |state| state.transactions());
         let mut could = |rule: u32, transaction: u64| {
             let at = live.binary_search_by_key(&transaction, |t| t.id).ok();
             at.zip(app.state()).is_none_or(|(at, state)| inspector.could_match(rule, state, at))
         };
         let under_way = match app.rest() {
+            // Whatever it is, no byte of it comes any more.
+            Rest::Unknown if over => None,
             Rest::Unknown => return Some(kind(app)),
             Rest::Nothing => None,
-            Rest::Body { transaction, head, body } if !evidence.bodies.is_unknown() => {
+            Rest::Body { transaction, direction, head, body } if !evidence.bodies.is_unknown() => {
+                let d = direction as usize;
+                let stream = Stream { classes, source: ports[d], destination: ports[1 - d] };
                 self.look(transaction as u32, head, body, evidence, stream);
                 if self.suspects.any_could(|rule| could(rule, transaction)) || evidence.bodies.is_cut(body) {
                     return Some(Hold::Body);
                 }
-                Some(transaction)
+                Some((transaction, direction))
             }
             Rest::Body { .. } => return Some(Hold::Body),
         };
@@ -164,7 +199,7 @@ impl Look {
         }
         let holds = |waiter: &Waiter| {
             let Waiter { transaction, frame, direction, rule, done } = *waiter;
-            let of_body = !frame && under_way == Some(transaction);
+            let of_body = !frame && under_way.is_some_and(|(of, _)| of == transaction);
             let waits = match evidence.waits.get(rule as usize) {
                 None | Some(Wait::Holds) => true,
                 Some(Wait::Never) => false,
@@ -172,7 +207,8 @@ impl Look {
                     payload & done != 0 || *response && (!of_body || evidence.has_seen(rule, self))
                 }
             };
-            waits && !(of_body && direction == Direction::ToClient && !could(rule, transaction))
+            let of_its_side = of_body && under_way.is_some_and(|(_, side)| side == direction);
+            waits && !(of_its_side && !could(rule, transaction))
         };
         if detect.is_some_and(|detect| detect.waits_for(live, holds)) {
             return Some(Hold::Waits);

@@ -295,7 +295,8 @@ impl Session {
         (0..2).all(|d| {
             let s = &self.streams[d];
             let shared = &self.sequence.directions[d];
-            if !s.tracked && !shared.valid {
+            // Of a stream that is not read on nothing more is asked.
+            if !s.tracked && !shared.valid || s.depth_reached {
                 return true;
             }
             let waiting = s.queue.as_ref().and_then(|queue| queue.end()).unwrap_or(s.delivered);

@@ -2,7 +2,7 @@
 
 use crate::expectation::{Content, Expected, FileTransfer, Listing};
 use crate::file::{self, File};
-use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, FileView, Input, ProtocolState, Transaction};
+use crate::{AppLayerConfig, BufferState, COMPLETE, Direction, FileView, Input, ProtocolState, Rest, Transaction};
 use std::sync::Arc;
 use weir_contract::protocol::AppProtocol;
 use weir_ir::Buffer;
@@ -93,6 +93,15 @@ impl ProtocolState for FtpDataState {
 
     fn is_open(&self, _direction: Direction) -> bool {
         self.transactions[0].progress != [COMPLETE; 2]
+    }
+
+    fn rest(&self) -> Rest<'_> {
+        if self.transactions[0].progress == [COMPLETE; 2] {
+            return Rest::Nothing;
+        }
+        // A listing is in no buffer.
+        let body = if self.is_file() { self.files[0].data() } else { &[] };
+        Rest::Body { transaction: 0, direction: self.direction(), head: &[], body }
     }
 
     fn files(&self, _index: usize, direction: Direction) -> Vec<FileView<'_>> {

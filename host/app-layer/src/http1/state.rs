@@ -406,7 +406,7 @@ impl Http1State {
                     return Rest::Unknown;
                 }
                 let transaction = self.transactions[index].id;
-                Rest::Body { transaction, head: &message.head, body: &message.body.data }
+                Rest::Body { transaction, direction: Direction::ToClient, head: &message.head, body: &message.body.data }
             }
             _ => Rest::Unknown,
         }
