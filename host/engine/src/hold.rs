@@ -338,11 +338,8 @@ impl FlowData {
         }
         let open = link.app_dirty && (self.app.is_open(Direction::ToServer) || self.app.is_open(Direction::ToClient));
         if open {
-            let over = [Direction::ToServer, Direction::ToClient].into_iter().all(|side| {
-                !self.app.is_open(side) || session.is_some_and(|session| session.depth_reached(side as usize))
-            });
             let (app, detect) = (&self.app, self.detect.as_deref());
-            if let Some(hold) = look.holds(Asked { app, detect, evidence: messages, classes, ports, bytes, over }, inspector) {
+            if let Some(hold) = look.holds(Asked { app, detect, evidence: messages, classes, ports, bytes }, inspector) {
                 return Answer::Keep(hold);
             }
         }

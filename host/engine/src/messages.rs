@@ -129,7 +129,7 @@ pub struct Look {
 }
 
 /// One in so many bytes of a flow may come back from history for an early release: the host reads them later, not less.
-const RETURNED_PART: u64 = 3;
+const RETURNED_PART: u64 = 4;
 /// Without regard to that, as many bytes.
 const RETURNED_FREE: u64 = 4096;
 
@@ -157,8 +157,6 @@ pub struct Asked<'a> {
     pub ports: [u16; 2],
     /// Its bytes so far.
     pub bytes: u64,
-    /// No byte of the messages under way will be read.
-    pub over: bool,
 }
 
 impl Look {
@@ -171,7 +169,7 @@ impl Look {
 
     /// What holds the flow; none: nothing of what has come of its messages can complete a match.
     pub fn holds(&mut self, asked: Asked<'_>, inspector: &mut Inspector) -> Option<Hold> {
-        let Asked { app, detect, evidence, classes, ports, bytes, over } = asked;
+        let Asked { app, detect, evidence, classes, ports, bytes } = asked;
         let evidence = evidence.of(app.protocol());
         let live = app.state().map_or(&[][..], |state| state.transactions());
         let mut could = |rule: u32, transaction: u64| {
@@ -179,8 +177,6 @@ impl Look {
             at.zip(app.state()).is_none_or(|(at, state)| inspector.could_match(rule, state, at))
         };
         let under_way = match app.rest() {
-            // Whatever it is, no byte of it comes any more.
-            Rest::Unknown if over => None,
             Rest::Unknown => return Some(kind(app)),
             Rest::Nothing => None,
             Rest::Body { transaction, direction, head, body } if !evidence.bodies.is_unknown() => {

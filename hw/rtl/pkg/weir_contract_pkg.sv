@@ -212,6 +212,7 @@ package weir_contract_pkg;
   localparam int unsigned FRAME_FLAGS_TRUNCATED_BIT = 5;
   localparam int unsigned FRAME_FLAGS_STICKY_BIT = 6;
   localparam int unsigned FRAME_FLAGS_NO_RECORD_BIT = 7;
+  localparam logic [7:0] FRAME_FLAGS_ALL = 8'hff;
 
   localparam int unsigned FLOW_FLAGS_MIDSTREAM_BIT = 0;
   localparam int unsigned FLOW_FLAGS_HOLE_BIT = 1;
@@ -221,11 +222,13 @@ package weir_contract_pkg;
   localparam int unsigned FLOW_FLAGS_BYPASSED_BIT = 5;
   localparam int unsigned FLOW_FLAGS_BLOCKED_BIT = 6;
   localparam int unsigned FLOW_FLAGS_STALE_BIT = 7;
+  localparam logic [7:0] FLOW_FLAGS_ALL = 8'hff;
 
   localparam int unsigned TX_FLAGS_WHOLE_FLOW_BIT = 0;
   localparam int unsigned TX_FLAGS_BY_KEY_BIT = 1;
   localparam int unsigned TX_FLAGS_FLOWLESS_BIT = 2;
   localparam int unsigned TX_FLAGS_KEEP_HISTORY_BIT = 3;
+  localparam logic [7:0] TX_FLAGS_ALL = 8'hf;
 
   localparam int unsigned SCOPES_PACKET_BIT = 0;
   localparam int unsigned SCOPES_STREAM_BIT = 1;
@@ -235,6 +238,7 @@ package weir_contract_pkg;
   localparam int unsigned SCOPES_HEADER_BIT = 5;
   localparam int unsigned SCOPES_STREAM_PATTERN_BIT = 6;
   localparam int unsigned SCOPES_ALWAYS_BIT = 7;
+  localparam logic [7:0] SCOPES_ALL = 8'hff;
 
   localparam int unsigned TRANSPORT_MASK_TCP_BIT = 0;
   localparam int unsigned TRANSPORT_MASK_UDP_BIT = 1;
@@ -243,13 +247,16 @@ package weir_contract_pkg;
   localparam int unsigned TRANSPORT_MASK_SCTP_BIT = 4;
   localparam int unsigned TRANSPORT_MASK_OTHER_BIT = 5;
   localparam int unsigned TRANSPORT_MASK_NONE_BIT = 6;
+  localparam logic [7:0] TRANSPORT_MASK_ALL = 8'h7f;
 
   localparam int unsigned IP_MASK_V4_BIT = 0;
   localparam int unsigned IP_MASK_V6_BIT = 1;
   localparam int unsigned IP_MASK_NONE_BIT = 2;
+  localparam logic [7:0] IP_MASK_ALL = 8'h7;
 
   localparam int unsigned DIRECTION_MASK_TO_SERVER_BIT = 0;
   localparam int unsigned DIRECTION_MASK_TO_CLIENT_BIT = 1;
+  localparam logic [7:0] DIRECTION_MASK_ALL = 8'h3;
 
   localparam int unsigned STATE_MASK_NEW_BIT = 0;
   localparam int unsigned STATE_MASK_ESTABLISHED_BIT = 1;
@@ -257,16 +264,19 @@ package weir_contract_pkg;
   localparam int unsigned STATE_MASK_CLOSED_BIT = 3;
   localparam int unsigned STATE_MASK_FLOWLESS_BIT = 4;
   localparam int unsigned STATE_MASK_DECIDING_BIT = 5;
+  localparam logic [7:0] STATE_MASK_ALL = 8'h3f;
 
   localparam int unsigned RECORD_FLAGS_POSITION_PACKET_BIT = 0;
   localparam int unsigned RECORD_FLAGS_POSITION_STREAM_BIT = 1;
   localparam int unsigned RECORD_FLAGS_ANCHOR_PACKET_BIT = 2;
   localparam int unsigned RECORD_FLAGS_ANCHOR_STREAM_BIT = 3;
+  localparam logic [7:0] RECORD_FLAGS_ALL = 8'hf;
 
   localparam int unsigned CONTROL_RESET_BIT = 0;
   localparam int unsigned CONTROL_ENABLE_BIT = 1;
   localparam int unsigned CONTROL_INLINE_BIT = 2;
   localparam int unsigned CONTROL_FLUSH_BIT = 3;
+  localparam logic [31:0] CONTROL_ALL = 32'hf;
 
   localparam int unsigned STATUS_READY_BIT = 0;
   localparam int unsigned STATUS_ENABLED_BIT = 1;
@@ -275,13 +285,16 @@ package weir_contract_pkg;
   localparam int unsigned STATUS_FAULT_BIT = 4;
   localparam int unsigned STATUS_BUS_MASTER_OFF_BIT = 5;
   localparam int unsigned STATUS_SOURCE_ENDED_BIT = 6;
+  localparam logic [31:0] STATUS_ALL = 32'h7f;
 
   localparam int unsigned INTERRUPT_CAUSE_ERROR_BIT = 0;
   localparam int unsigned INTERRUPT_CAUSE_TABLE_BIT = 1;
   localparam int unsigned INTERRUPT_CAUSE_WATCHDOG_BIT = 2;
   localparam int unsigned INTERRUPT_CAUSE_SOURCE_BIT = 3;
+  localparam logic [31:0] INTERRUPT_CAUSE_ALL = 32'hf;
 
   localparam int unsigned BLOCK_FLAGS_HOST_ONLY_BIT = 0;
+  localparam logic [31:0] BLOCK_FLAGS_ALL = 32'h1;
 
   localparam int unsigned GUARD_NON_IP = 0;
   localparam int unsigned GUARD_MALFORMED_LINK = 1;
@@ -348,6 +361,7 @@ package weir_contract_pkg;
   localparam int unsigned GUARD_HOST_DIVERT = 62;
   localparam int unsigned GUARD_EXPIRING = 63;
   localparam logic [63:0] GUARDS_ALWAYS = 64'h7c000029fb231fee;
+  localparam logic [63:0] GUARDS_REST_ONCE_ENCRYPTED = 64'h0000000818000000;
 
   localparam int unsigned COUNTER_RECEIVED_FRAMES = 0;
   localparam int unsigned COUNTER_RECEIVED_BYTES = 1;
