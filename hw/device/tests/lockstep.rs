@@ -7,6 +7,8 @@
 
 #[path = "../../tb/tests/common/mod.rs"]
 mod common;
+#[path = "lockstep/compare.rs"]
+mod compare;
 #[path = "lockstep/host.rs"]
 mod host;
 #[path = "lockstep/long.rs"]
@@ -14,7 +16,8 @@ mod long;
 
 use common::made::{self, Random};
 use common::{real_frames, seed, setting, shared_data, tables};
-use host::{Shape, compare};
+use compare::compare;
+use host::Shape;
 use weir_contract::constants::GUARDS_MAX;
 use weir_contract::enums::{DirectionMask, RecordFlags, Scopes, TransportMask};
 use weir_contract::guards::Guard;
@@ -227,6 +230,30 @@ fn frames_behind_one_another() {
             println!("{n}, {flows} flows: {sum:?}");
             assert!(sum.history > 5 && sum.flow_records > 1, "{sum:?}");
         }
+    }
+}
+
+/// Nearly every frame is recorded and left to its flow's chain, and time stands still: chains come to their end where the
+/// write position does, each at the margin to the byte. Records of all multiples of 64 bytes.
+#[test]
+fn chains_that_expire() {
+    let seed = seed();
+    let frames = conversations_of(seed, setting("WEIR_FRAMES", 1500), 40);
+    let image = ImageBuilder::new(seed).build();
+    // A quarter of the ring, little more than a frame, and half of it.
+    let margin = |shape: Shape, margin| {
+        let queue = QueueConfig { margin, descriptors: 128, ..shape.queue };
+        Shape { queue, jumps: 0, ..wide_records(shape) }
+    };
+    let shapes = [
+        margin(Shape { drains: 3, ..narrow(true, true) }, 0),
+        margin(Shape { behind: 8, ..narrow(true, true) }, 25 * 64),
+        margin(Shape { behind: 8, ..narrow(false, true) }, 1 << 15),
+    ];
+    for (n, shape) in shapes.iter().enumerate() {
+        let Some(sum) = compare(&[image.clone()], &frames, shape, seed + n as u64) else { return };
+        println!("{n}: {sum:?}");
+        assert!(sum.expiring > 60, "{sum:?}");
     }
 }
 

@@ -69,6 +69,7 @@ models! {
     LiteralNarrow rtl_literal_narrow "literal_narrow" weir_literal_narrow_new weir_literal_narrow_free weir_literal_narrow_run,
     Facts rtl_facts "facts" weir_facts_new weir_facts_free weir_facts_run,
     FactsNarrow rtl_facts_narrow "facts_narrow" weir_facts_narrow_new weir_facts_narrow_free weir_facts_narrow_run,
+    MessageFacts rtl_message_facts "message_facts" weir_message_facts_new weir_message_facts_free weir_message_facts_run,
     Flow rtl_flow "flow" weir_flow_new weir_flow_free weir_flow_run,
     FlowTable rtl_flow_table "flow_table" weir_flow_table_new weir_flow_table_free weir_flow_table_run,
     QueueWriter rtl_queue_writer "queue_writer" weir_queue_writer_new weir_queue_writer_free weir_queue_writer_run,
