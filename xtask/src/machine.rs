@@ -48,6 +48,16 @@ impl Machine {
         }
     }
 
+    /// The commit that a folder's files stand at; `+` behind it where they differ from it.
+    pub fn commit_of(root: &Path, folder: &str) -> String {
+        let say = |arguments: &[&str]| {
+            let out = Command::new("git").args(arguments).current_dir(root).output();
+            out.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
+        };
+        let changed = !say(&["status", "--porcelain", "--", folder]).is_empty();
+        say(&["rev-parse", "--short=12", "HEAD"]) + if changed { "+" } else { "" }
+    }
+
     /// In one line.
     pub fn line(&self) -> String {
         format!(

@@ -21,7 +21,7 @@ use host::Shape;
 use weir_contract::constants::GUARDS_MAX;
 use weir_contract::enums::{DirectionMask, RecordFlags, Scopes, TransportMask};
 use weir_contract::guards::Guard;
-use weir_contract::layouts::Record;
+use weir_contract::layouts::{AddressPrefixV4, AddressPrefixV6, Record};
 use weir_device::QueueConfig;
 use weir_sim::testing::{Fragment, ImageBuilder};
 
@@ -35,12 +35,23 @@ fn made_image(seed: u64) -> Vec<u8> {
     b.limits.list_entries = 12;
     b.port_classes.iter_mut().enumerate().for_each(|(n, class)| *class = (n % 5) as u16);
     b.port_sets = vec![vec![0, 1], vec![2, 4]];
+    // Halves of all addresses, and nets of the conversations.
+    for (address, length, class) in [(0, 1, 1), (1 << 31, 1, 2), (0x0a00_0000, 29, 3), (0x0a00_0100, 24, 4)] {
+        b.v4.push(AddressPrefixV4 { address, length, class, ..AddressPrefixV4::ZERO });
+    }
+    for (first, length, class) in [(0, 1, 1), (0x80, 1, 2), (0x40, 2, 5)] {
+        let mut prefix = AddressPrefixV6 { length, class, ..AddressPrefixV6::ZERO };
+        prefix.address[0] = first;
+        b.v6.push(prefix);
+    }
+    b.address_sets = vec![vec![1, 3], vec![2, 4], vec![0, 1, 4, 5]];
     for n in 0..60u64 {
         let length = [4, 5, 8][(n % 3) as usize];
         let fragment = Fragment { bytes: tables::text(&mut r, length), case_mask: 0 };
         let mut record = Record { group: n as u32, ..Record::ALWAYS };
         record.scopes = r.of(&[Scopes::STREAM.0, Scopes::APP.0, Scopes::ALWAYS.0]);
         record.source_ports = r.below(3) as u16;
+        record.source_addresses = r.of(&[0, 1, 2, 3]);
         let id = b.record(record);
         b.fragment(fragment, &[id]);
     }
@@ -55,6 +66,12 @@ fn made_image(seed: u64) -> Vec<u8> {
     for transport in [TransportMask::UDP.0, TransportMask::ICMPV4.0, TransportMask::TCP.0] {
         let mut record = Record { transports: transport, payload_min: 5, payload_max: 9, ..Record::ALWAYS };
         record.scopes = Scopes::PACKET.0;
+        b.header(record);
+    }
+    // Frames without a key: what holds by their addresses alone.
+    for (scopes, source, destination) in [(Scopes::STREAM, 1, 0), (Scopes::APP, 0, 2), (Scopes::PACKET, 3, 1)] {
+        let mut record = Record { transports: TransportMask::OTHER.0, scopes: scopes.0, ..Record::ALWAYS };
+        (record.source_addresses, record.destination_addresses) = (source, destination);
         b.header(record);
     }
     for first in [b'a', b'B', b'/', b'0'] {
