@@ -238,6 +238,8 @@ fn frames_behind_one_another() {
         flushes(Shape { behind: 6, ..wide_records(narrow(false, false)) }),
         wide(Shape { jumps: 0, drains: 3, ..narrow(false, true) }),
         Shape { behind: 90, drains: 8, ..unread(512) },
+        // Entries end by time right behind the frame that told their flow's fate.
+        wide(Shape { jumps: 3, ..wide_records(Shape::default()) }),
         wide(Shape { watchdog_frames: 40, beats: false, fail_open: false, ..Shape::default() }),
     ];
     for (n, shape) in shapes.iter().enumerate() {
