@@ -7,6 +7,8 @@
 
 #[path = "../../tb/tests/common/mod.rs"]
 mod common;
+#[path = "lockstep/among.rs"]
+mod among;
 #[path = "lockstep/compare.rs"]
 mod compare;
 #[path = "lockstep/host.rs"]
@@ -240,6 +242,8 @@ fn frames_behind_one_another() {
         Shape { behind: 90, drains: 8, ..unread(512) },
         // Entries end by time right behind the frame that told their flow's fate.
         wide(Shape { jumps: 3, ..wide_records(Shape::default()) }),
+        // Flows with holes: a frame that is diverted for one, and the next right behind it, which is not for that.
+        wide(Shape { watchdog_frames: 20, drains: 3, jumps: 0, ..wide_records(Shape::default()) }),
         wide(Shape { watchdog_frames: 40, beats: false, fail_open: false, ..Shape::default() }),
     ];
     for (n, shape) in shapes.iter().enumerate() {

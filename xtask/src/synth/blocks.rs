@@ -99,7 +99,7 @@ impl Yosys {
             self.script(
                 &path.file_name().unwrap_or_default().to_string_lossy(),
                 &format!(
-                    "read_slang -j 1 -DSYNTHESIS --top {top}{arguments} {files}\nhierarchy -top {top}\nflatten\n\
+                    "read_slang -j 1 --unroll-limit 16000 -DSYNTHESIS --top {top}{arguments} {files}\nhierarchy -top {top}\nflatten\n\
                      dump -o {shown}.boxes t:weir_*\n{}\n\
                      synth_xilinx -family xcup -noiopad -noclkbuf -flatten -top {top}\ntee -o {shown}.stat stat -json",
                     self.unset(block)
