@@ -243,7 +243,7 @@ fn frames_behind_one_another() {
         // Entries end by time right behind the frame that told their flow's fate.
         wide(Shape { jumps: 3, ..wide_records(Shape::default()) }),
         // Flows with holes: a frame that is diverted for one, and the next right behind it, which is not for that.
-        wide(Shape { watchdog_frames: 20, drains: 3, jumps: 0, ..wide_records(Shape::default()) }),
+        Shape { behind: 6, watchdog_frames: 20, jumps: 0, ..wide_records(Shape::default()) },
         wide(Shape { watchdog_frames: 40, beats: false, fail_open: false, ..Shape::default() }),
     ];
     for (n, shape) in shapes.iter().enumerate() {
