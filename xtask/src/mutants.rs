@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -59,6 +60,8 @@ pub fn run(root: &Path, arguments: &MutantArguments) -> Result<bool> {
     let kept = root.join("target/mutants/noticed");
     fs::create_dir_all(&kept).with_context(|| kept.display().to_string())?;
     let commit = Machine::commit_of(root, "hw/rtl");
+    let all = rtl::sources(root)?;
+    let benches = benches(root, &all)?;
     let mut outcomes = Vec::new();
     for (n, mutation) in mutations.iter().enumerate() {
         let _ = fs::remove_dir_all(&copy);
@@ -71,8 +74,8 @@ pub fn run(root: &Path, arguments: &MutantArguments) -> Result<bool> {
         let change = change(mutation);
         let mut hasher = DefaultHasher::new();
         change.hash(&mut hasher);
-        for file in sources(root, mutation)? {
-            (fs::read(root.join(&file)).with_context(|| file.clone())?, file).hash(&mut hasher);
+        for file in sources(mutation, &all, &benches)? {
+            (fs::read(root.join(file)).with_context(|| file.clone())?, file).hash(&mut hasher);
         }
         let stamp = kept.join(format!("{:016x}", hasher.finish()));
         let cargo = |more: &[&str]| {
@@ -114,27 +117,29 @@ fn change(m: &Mutation) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// Files of the RTL that a mutation's test reads: those of the benches of single blocks that its file belongs to, or all.
-fn sources(root: &Path, mutation: &Mutation) -> Result<Vec<String>> {
-    let all = rtl::sources(root)?;
-    if mutation.package != "weir-hw-tb" {
-        return Ok(all);
-    }
-    let mut found: Vec<String> = Vec::new();
+/// Files of the RTL that each bench of a single block reads.
+fn benches(root: &Path, all: &[String]) -> Result<Vec<Vec<String>>> {
+    let mut found = Vec::new();
     for bench in fs::read_dir(root.join("hw/tb/sv"))? {
         let bench = format!("hw/tb/sv/{}", bench?.file_name().to_string_lossy());
         let name = rtl::stem(&bench);
         if name != "weir_tb_core" {
-            let with = [&all[..], &[bench]].concat();
-            let files = rtl::needed(root, &with, &name)?;
-            if files.iter().any(|file| file.strip_prefix("hw/rtl/") == Some(&mutation.file)) {
-                found.extend(files.into_iter().filter(|file| file.starts_with("hw/rtl/")));
-            }
+            let mut files = rtl::needed(root, &[all, &[bench]].concat(), &name)?;
+            files.retain(|file| file.starts_with("hw/rtl/"));
+            found.push(files);
         }
     }
+    Ok(found)
+}
+
+/// Files of the RTL that a mutation's test reads: those of the benches of single blocks that its file belongs to, or all.
+fn sources<'a>(mutation: &Mutation, all: &'a [String], benches: &'a [Vec<String>]) -> Result<BTreeSet<&'a String>> {
+    if mutation.package != "weir-hw-tb" {
+        return Ok(all.iter().collect());
+    }
+    let own = |files: &&Vec<String>| files.iter().any(|file| file.strip_prefix("hw/rtl/") == Some(&mutation.file));
+    let found: BTreeSet<_> = benches.iter().filter(own).flatten().collect();
     ensure!(!found.is_empty(), "mutation `{}`: no bench of hw/tb/sv holds {}", mutation.name, mutation.file);
-    found.sort();
-    found.dedup();
     Ok(found)
 }
 
@@ -234,8 +239,10 @@ mod tests {
     #[test]
     fn a_block_s_mutations_outlast_changes_elsewhere() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let all = rtl::sources(&root).unwrap();
+        let benches = benches(&root, &all).unwrap();
         for mutation in read(&root.join("hw/tb/mutations.toml")).unwrap() {
-            let files = sources(&root, &mutation).unwrap();
+            let files = sources(&mutation, &all, &benches).unwrap();
             assert!(files.contains(&format!("hw/rtl/{}", mutation.file)), "{}", mutation.name);
             let whole = files.iter().any(|file| file.starts_with("hw/rtl/top/") && !file.ends_with("_pkg.sv"));
             assert_eq!(whole, mutation.package != "weir-hw-tb", "{}", mutation.name);

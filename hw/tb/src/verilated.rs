@@ -108,6 +108,15 @@ impl Harness {
         Some(Harness { functions, state })
     }
 
+    /// As [`Self::new`]; where it was not built, the test `who` says that it is skipped, and why.
+    pub fn or_skip(model: Model, who: &str) -> Option<Harness> {
+        let harness = Harness::new(model);
+        if harness.is_none() {
+            eprintln!("SKIPPED: {who}: the model {model:?} was not built (hw/tools/install brings Verilator)");
+        }
+        harness
+    }
+
     /// Offer items of `in_stride` bytes until `expected` results of `out_stride` bytes have come, and some cycles more:
     /// a result too many shows in `out`. `patience`: cycles per item before giving up.
     pub fn run(

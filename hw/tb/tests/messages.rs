@@ -66,14 +66,6 @@ fn asked(r: &mut Random, datagram: bool, payload: &[u8], tail: Vec<u8>) -> Asked
     Asked { wanted, datagram, payload: start..start + payload.len(), data, tail, word: r.below(1 << 16) as u16 }
 }
 
-fn harness(who: &str) -> Option<Harness> {
-    let harness = Harness::new(Model::MessageFacts);
-    if harness.is_none() {
-        eprintln!("SKIPPED: {who}: the model MessageFacts was not built (hw/tools/install brings Verilator)");
-    }
-    harness
-}
-
 /// Runs them under every mix of stalls; each fact's bit if it occurred. Answers: cycles of each without stalls.
 fn compare(harness: &mut Harness, all: &[Asked], seed: u64) -> (u64, Vec<u64>) {
     let mut input = Vec::new();
@@ -131,7 +123,7 @@ fn message(datagram: bool, count: u16, questions: &[u8]) -> Vec<u8> {
 /// Names of all lengths about 255, of labels of all lengths; the payload ends with them, before or behind.
 #[test]
 fn names_at_their_longest() {
-    let Some(mut harness) = harness("names_at_their_longest") else { return };
+    let Some(mut harness) = Harness::or_skip(Model::MessageFacts, "names_at_their_longest") else { return };
     let seed = seed();
     let mut r = Random(seed);
     let mut all = Vec::new();
@@ -188,7 +180,7 @@ fn questions(r: &mut Random, count: u16) -> Vec<u8> {
 
 #[test]
 fn made_questions() {
-    let Some(mut harness) = harness("made_questions") else { return };
+    let Some(mut harness) = Harness::or_skip(Model::MessageFacts, "made_questions") else { return };
     let seed = seed();
     let mut r = Random(seed);
     let all: Vec<Asked> = (0..setting("WEIR_FRAMES", 4_000))
@@ -240,7 +232,7 @@ fn record(r: &mut Random, messages: u64, more: i32) -> Vec<u8> {
 
 #[test]
 fn made_records() {
-    let Some(mut harness) = harness("made_records") else { return };
+    let Some(mut harness) = Harness::or_skip(Model::MessageFacts, "made_records") else { return };
     let seed = seed();
     let mut r = Random(seed);
     let mut whole = [0; 2];
@@ -293,7 +285,7 @@ fn made_records() {
 /// What the module states: cycles where nothing is wanted, for each word searched, for each byte looked at.
 #[test]
 fn latency() {
-    let Some(mut harness) = harness("latency") else { return };
+    let Some(mut harness) = Harness::or_skip(Model::MessageFacts, "latency") else { return };
     let of = |wanted, datagram, payload: &[u8]| {
         let mut data = vec![0; 50];
         data.extend(payload);
@@ -314,7 +306,7 @@ fn latency() {
 
 #[test]
 fn frames_of_captures() {
-    let Some(mut harness) = harness("frames_of_captures") else { return };
+    let Some(mut harness) = Harness::or_skip(Model::MessageFacts, "frames_of_captures") else { return };
     let seed = seed();
     let mut r = Random(seed);
     let config = ParseConfig { checksums: false, tunnel_ports: [0; 8] };
