@@ -31,9 +31,10 @@ impl Asked {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        for (word, chunk) in (self.word..).zip(self.data.chunks(64)) {
+        for (n, chunk) in self.data.chunks(64).enumerate() {
             out.extend([0, 0]);
-            out.extend(word.to_le_bytes());
+            // The buffer is a ring.
+            out.extend(self.word.wrapping_add(n as u16).to_le_bytes());
             out.resize(out.len() + 16, 0);
             let begin = out.len();
             out.extend(chunk);
