@@ -90,7 +90,8 @@ impl ParseState {
         }
         self.close(tcp, d, length);
         self.tcp_flags[d] |= tcp.flags;
-        Seen { guards, continues: continues && !ignored, may_continue: continues || class == SegmentClass::Trouble(Trouble::Gap), offset: offset.filter(|_| continues) }
+        let may_continue = continues || class == SegmentClass::Trouble(Trouble::Gap);
+        Seen { guards, continues: continues && !ignored, may_continue, offset: offset.filter(|_| continues) }
     }
 
     /// Payload behind the end of its direction, or after a reset.
