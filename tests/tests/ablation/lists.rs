@@ -24,9 +24,15 @@ pub const NOT_ARMED: &[(Guard, &str)] = &[
     (Guard::EqualsEscape, "mail bodies are not planned"),
 ];
 
-/// The contract has every image lead these to a record that always holds; nothing depends on them alone, because
-/// another guard or the literal filter sees whatever could be missed.
+/// The contract has every image lead these to a record that always holds (of a gap: while the protocol is not decided);
+/// nothing depends on them alone, because another guard or the literal filter sees whatever could be missed.
 pub const NOT_NEEDED: &[(Guard, &str)] = &[
+    (
+        Guard::SequenceGap,
+        "what fills a gap raises sequence_retransmission, what stands on both sides of one that nothing fills is seen with the \
+         tail, and once bytes of a start are missing every class is possible; while the protocol is not decided, the guard \
+         diverts all the same, which costs nothing",
+    ),
     (
         Guard::RstData,
         "the payload is no part of the stream and is scanned as a packet; payload behind it raises after_close, whether \
