@@ -130,7 +130,7 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
         if found.is_empty() {
             continue;
         }
-        let now = weighed(&at_beginnings(choice), estimator, builder.sets);
+        let now = weighed(&at_beginnings(choice, builder.statistics), estimator, builder.sets);
         if now < CHEAP {
             continue;
         }
@@ -207,12 +207,14 @@ fn alike_key(cost: f64) -> u64 {
     (4.0 * cost.max(1e-9).recip().log2()).round() as u64
 }
 
-/// The plan as if fragments at a payload's beginning had no anchor beside them: what is anchored begins each message of some protocol,
-/// and the fragment is part of it.
-fn at_beginnings(choice: &Choice) -> Choice {
+/// The plan as if fragments at a payload's beginning had no anchor beside them, where nobody counted first bytes: what is anchored
+/// begins each message of some protocol, and the fragment is part of it.
+fn at_beginnings(choice: &Choice, statistics: &Statistics) -> Choice {
     let mut choice = choice.clone();
-    for condition in choice.conditions.iter_mut().filter(|c| matches!(c.trigger, Trigger::Fragment(_))) {
-        condition.record.anchor_mask = [0; 16];
+    for Condition { trigger, record } in &mut choice.conditions {
+        if matches!(trigger, Trigger::Fragment(_)) && statistics.rate_of_anchor(0, record).is_none() {
+            record.anchor_mask = [0; 16];
+        }
     }
     choice
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0   8  "WEIRPROF"
-//!  8   2  format, 2
+//!  8   2  format, 3
 //! 10   2  0
 //! 12   4  CRC-32C of what follows
 //! 16      zlib: length of the head (4), head (JSON), frames (4), frames of STORED bytes, 1 if runs follow (1), runs,
@@ -18,7 +18,7 @@ use std::io::{Read, Write};
 use weir_contract::crc::crc32c;
 
 const MAGIC: &[u8; 8] = b"WEIRPROF";
-const FORMAT: u16 = 2;
+const FORMAT: u16 = 3;
 const START: usize = 16;
 /// Most bytes that a profile unpacks to.
 const UNPACKED_MAX: u64 = 64 << 20;
@@ -169,7 +169,7 @@ fn counted(rest: &mut &[u8], kinds: &[u64; KINDS]) -> Result<HashMap<u32, [u32; 
     let wrong = ProfileError::Content;
     let count = number(rest)? as usize;
     if count > WINDOWS_MAX {
-        return Err(wrong("it has too many windows"));
+        return Err(wrong("it has too many windows or first bytes"));
     }
     let stored = take(rest, count * 4 * (KINDS + 1))?;
     let all = stored.chunks_exact(4 * (KINDS + 1)).map(|bytes| {
@@ -178,7 +178,7 @@ fn counted(rest: &mut &[u8], kinds: &[u64; KINDS]) -> Result<HashMap<u32, [u32; 
     });
     let all: HashMap<u32, [u32; KINDS]> = all.collect();
     if all.values().any(|counts| counts.iter().zip(kinds).any(|(n, all)| u64::from(*n) > *all)) {
-        return Err(wrong("a window stands in more frames than there are"));
+        return Err(wrong("a window or first bytes stand in more frames than there are"));
     }
     Ok(all)
 }
