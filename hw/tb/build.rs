@@ -189,6 +189,7 @@ const MODELS: &[Model<'static>] = &[
             "parse/weir_parse_pkg.sv",
             "match/weir_match_pkg.sv",
             "match/weir_facts_pkg.sv",
+            "judge/weir_judge_pkg.sv",
             "load/weir_load_pkg.sv",
             "common/weir_ram_1r1w.sv",
             "common/weir_fifo.sv",

@@ -9,7 +9,7 @@
 // to. The guards that fired come by themselves: text facts are known only when the payload has passed, hits are judged before;
 // the second half goes on with the sums of the first while that takes the facts of the next frame.
 //
-// Of the header table only the rows are asked whose sets admit the frame's classes (weir_header_rows), and that before the
+// Of the header table only the rows are asked that admit the frame's classes and conditions (weir_header_rows), and that before the
 // first hit can come; its first record that holds is kept apart, for it counts behind those of hits and guards.
 //
 //     facts ─► class rows (4) ────────────────────────┐
@@ -51,7 +51,8 @@ module weir_judge
     input  wire logic                  write_i,
     input  wire logic                  write_bank_i,
     input  wire logic [2:0]            write_table_i,     // 0 list, 1 record, 2 header, 3 guard, 4 port row, 5 address row
-    input  wire logic [2:0]            write_part_i,      // of a row: 0 sets; 1, 2 header table by source, 3, 4 by destination
+    input  wire logic [2:0]            write_part_i,      // of a row: 0 sets; 1, 2 header table by source, 3, 4 by destination;
+                                                          // of the header table: 0 record; 1, 2 by condition
     input  wire logic [23:0]           write_address_i,
     input  wire logic [1023:0]         write_data_i
 );
@@ -257,7 +258,8 @@ module weir_judge
   // Behind what is asked stands what only explains.
   localparam int unsigned RECORD_BITS = 8 * 76;
   localparam int unsigned HEADER_PIECE = 720;
-  logic write_ports, write_addresses;
+  logic write_header, write_ports, write_addresses;
+  assign write_header = write_i && write_table_i == 3'd2;
   assign write_ports = write_i && write_table_i == 3'd4;
   assign write_addresses = write_i && write_table_i == 3'd5;
   logic [RECORD_BITS-1:0] record_bits, guard_bits;
@@ -297,14 +299,13 @@ module weir_judge
       .clk_i              (clk_i),
       .rst_i              (rst_i),
       .start_i            (state_q == ROWS),
-      .bank_i             (bank),
-      .ports_i            ({facts_q.destination_port, facts_q.source_port}),
-      .addresses_i        ({facts_q.destination_address, facts_q.source_address}),
+      .facts_i            (facts_q),
       .valid_o            (row_valid),
       .row_o              (row),
       .done_o             (rows_done),
       .write_port_i       (write_ports && write_part_i != '0),
       .write_address_row_i(write_addresses && write_part_i != '0),
+      .write_condition_i  (write_header && write_part_i != '0),
       .write_bank_i       (write_bank_i),
       .write_end_i        (write_part_i >= 3'd3),
       .write_piece_i      (!write_part_i[0]),
@@ -317,7 +318,7 @@ module weir_judge
       .DATA_BITS   (RECORDS_LOG2)
   ) header (
       .clk_i          (clk_i),
-      .write_i        (write_i && write_table_i == 3'd2),
+      .write_i        (write_header && write_part_i == '0),
       .write_address_i({write_bank_i, write_address_i[10:0]}),
       .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
       .read_address_i ({bank, row}),

@@ -5,12 +5,13 @@
 // passes by (checksums, indices and values, not the filter's entries) and writes. Latency and throughput of a run: a word per
 // cycle (2 bytes of PortClasses, 4 of ids, 8 of Bloom bits, matrices and prefixes, 16 of everything else), 16 cycles a block;
 // checking, 3 and one per Bloom partition for each entry of the filter in use, 4 for each list entry before a guard's record
-// that always holds; prefixes as weir_load_ranges, writing, matrices as weir_load_transpose. Back-pressure: host memory's.
+// that always holds; prefixes as weir_load_ranges, writing, matrices and the header table as weir_load_transpose. Back-pressure: host memory's.
 `default_nettype none
 
 module weir_load_blocks
   import weir_contract_pkg::*;
   import weir_match_pkg::*;
+  import weir_judge_pkg::*;
   import weir_load_pkg::*;
 #(
     parameter int unsigned LISTS_LOG2 = 13,
@@ -89,6 +90,7 @@ module weir_load_blocks
     logic                      rests;      // is_always_unless_encrypted
     logic [1:0][SETS_LOG2-1:0] addresses;  // source, destination
     logic [1:0][SETS_LOG2-1:0] ports;
+    conditions_t               asks;
   } info_t;
 
   step_e step_q;
@@ -236,6 +238,7 @@ module weir_load_blocks
     info_of.holds = unconditional(record_of) && record_of.scopes[SCOPES_ALWAYS_BIT];
     info_of.rests = unconditional(record_of) &&
                     (record_of.scopes[SCOPES_ALWAYS_BIT] || record_of.scopes[SCOPES_PACKET_BIT]);
+    info_of.asks = conditions_of(record_of);
     info_of.ports = {SETS_LOG2'(record_of.destination_ports), SETS_LOG2'(record_of.source_ports)};
     info_of.addresses = {SETS_LOG2'(record_of.destination_addresses), SETS_LOG2'(record_of.source_addresses)};
   end
@@ -382,19 +385,21 @@ module weir_load_blocks
       .HEADER      (HEADER),
       .SCRATCH_LOG2(SCRATCH_LOG2)
   ) transpose (
-      .clk_i      (clk_i),
-      .rst_i      (rst_i || start_i),
-      .start_i    (state_q == TURN && !turn_sent_q),
-      .done_o     (turn_done),
-      .table_of_i (step_q == PORT_ROWS ? TO_PORT_ROWS : TO_ADDRESS_ROWS),
-      .sets_i     (rows),
-      .classes_i  (columns),
-      .header_i   (geometry_q.header_entries),
-      .word_at_o  (turn_at),
-      .word_i     (scratch),
-      .record_at_o(turn_record),
-      .record_i   (step_q == PORT_ROWS ? info.ports : info.addresses),
-      .write_o    (turn_write)
+      .clk_i       (clk_i),
+      .rst_i       (rst_i || start_i),
+      .start_i     (state_q == TURN && !turn_sent_q),
+      .done_o      (turn_done),
+      .table_of_i  (step_q == RECORDS ? TO_HEADER : step_q == PORT_ROWS ? TO_PORT_ROWS : TO_ADDRESS_ROWS),
+      .sets_i      (rows),
+      .conditions_i(step_q == RECORDS),
+      .classes_i   (step_q == RECORDS ? 32'(CONDITIONS) : columns),
+      .header_i    (geometry_q.header_entries),
+      .word_at_o   (turn_at),
+      .word_i      (scratch),
+      .record_at_o (turn_record),
+      .record_i    (step_q == PORT_ROWS ? info.ports : info.addresses),
+      .asks_i      (info.asks),
+      .write_o     (turn_write)
   );
 
   // ---- words, as they come
@@ -640,7 +645,7 @@ module weir_load_blocks
         unique case (step_q)
           GUARDS: state_q <= writing_i ? NEXT : FOLLOW;
           FOUR, SIX: state_q <= RANGES;
-          PORT_ROWS, ADDRESS_ROWS: state_q <= writing_i ? TURN : NEXT;
+          RECORDS, PORT_ROWS, ADDRESS_ROWS: state_q <= writing_i ? TURN : NEXT;
           default: state_q <= NEXT;
         endcase
       end

@@ -97,11 +97,31 @@ fn part(mut item: Vec<u8>, part: u8) -> Vec<u8> {
     item
 }
 
-/// Rows of the header table whose sets admit the classes, all that the RTL asks.
+/// Conditions that the header table's rows are made by.
+const CONDITIONS: u32 = 352;
+
+/// The record admits a condition, as the RTL numbers them: by direction and states, by protocol class, by version and transport.
+fn condition(r: &Record, n: u32) -> bool {
+    match n {
+        0..256 => u32::from(r.directions) & n >> 6 & 3 != 0 && u32::from(r.states) & n & 63 != 0,
+        256..320 => r.class_mask >> (n - 256) & 1 != 0,
+        _ => {
+            let (version, transport) = ((n - 320) / 8, n % 8);
+            version < 3 && transport < 7 && r.versions >> version & r.transports >> transport & 1 != 0
+        }
+    }
+}
+
+/// Rows of the header table that admit the classes and the lasting conditions, all that the RTL asks.
 fn admitted(tables: &Tables, facts: &FrameFacts) -> u64 {
     let records = tables.header.iter().map(|id| &tables.records[*id as usize]);
     let admits = |r: &&Record| {
-        tables.port(r.source_ports, facts.port_classes.0)
+        r.transports & facts.transport != 0
+            && r.versions & facts.version != 0
+            && r.directions & facts.directions != 0
+            && r.states & facts.states != 0
+            && (r.class_mask & facts.classes != 0 || !facts.classes.is_power_of_two())
+            && tables.port(r.source_ports, facts.port_classes.0)
             && tables.port(r.destination_ports, facts.port_classes.1)
             && tables.address(r.source_addresses, facts.address_classes.0)
             && tables.address(r.destination_addresses, facts.address_classes.1)
@@ -132,9 +152,9 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
         });
         w.into_bytes(128)
     };
-    // The header table on its side: which of its records a class admits, at either end, in two pieces.
-    let mut on_side = |table: u8, class: u32, admits: &dyn Fn(&Record, usize) -> bool| {
-        for end in 0..2 {
+    // The header table on its side: which of its records a class admits, at either end, or a condition, in two pieces.
+    let mut on_side = |table: u8, class: u32, ends: usize, admits: &dyn Fn(&Record, usize) -> bool| {
+        for end in 0..ends {
             for piece in 0..2 {
                 let mut w = BitWriter::default();
                 for n in piece * HEADER_PIECE..(piece + 1) * HEADER_PIECE {
@@ -145,11 +165,14 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
             }
         }
     };
+    for n in 0..CONDITIONS {
+        on_side(2, n, 1, &|r, _| condition(r, n));
+    }
     for class in 0..g.port_classes {
-        on_side(4, class, &|r, end| tables.port([r.source_ports, r.destination_ports][end], class as u16));
+        on_side(4, class, 2, &|r, end| tables.port([r.source_ports, r.destination_ports][end], class as u16));
     }
     for class in 0..g.address_classes {
-        on_side(5, class, &|r, end| tables.address([r.source_addresses, r.destination_addresses][end], class as u16));
+        on_side(5, class, 2, &|r, end| tables.address([r.source_addresses, r.destination_addresses][end], class as u16));
     }
     for class in 0..g.port_classes {
         out.extend(item(2, bank, 4, class, &row(g.port_sets, &|set| tables.port(set, class as u16))));
@@ -250,8 +273,13 @@ fn facts(r: &mut Random, ports: u64, addresses: u64, texts: &[Vec<u8>]) -> Frame
         transport,
         version: r.of(&[IpMask::V4.0, IpMask::V6.0, IpMask::NONE.0]),
         directions: 1 + r.below(3) as u8,
-        states: 1 + r.below(31) as u8,
-        classes: if r.once_in(3) { u64::MAX } else { 1 << r.below(64) },
+        states: 1 + r.below(63) as u8,
+        classes: match r.below(9) {
+            0 => 0,
+            1 => 3 << r.below(63) | 1 << r.below(64),
+            2 | 3 => u64::MAX,
+            _ => 1 << r.below(64),
+        },
         protocol: r.of(&[Some(6), Some(17), Some(1), None]),
         tcp_flags: tcp.then_some(r.below(256) as u8),
         icmp: (!tcp && r.once_in(2)).then_some((r.below(13) as u8, r.below(3) as u8)),
@@ -286,7 +314,7 @@ fn made_image(r: &mut Random, seed: u64) -> Vec<u8> {
             record.directions = 1 + r.below(3) as u8;
         }
         if r.once_in(3) {
-            record.states = 1 + r.below(31) as u8;
+            record.states = 1 + r.below(63) as u8;
         }
         if r.once_in(3) {
             record.class_mask = r.below(u64::MAX) | 1;

@@ -76,6 +76,11 @@ fn made_image(seed: u64) -> Vec<u8> {
         source_addresses: r.below(1 + address_sets) as u16,
         destination_addresses: r.below(1 + address_sets) as u16,
         payload_min: r.below(9) as u16,
+        transports: r.of(&[0xff, 1, 0x82, 0x40]),
+        versions: r.of(&[0xff, 1, 0x86]),
+        directions: r.of(&[0xff, 1, 2]),
+        states: r.of(&[0xff, 0x20, 0xd0 | n as u8 & 15]),
+        class_mask: r.of(&[u64::MAX, 1 << 63, 1 << (n & 63)]),
         ..Record::ALWAYS
     };
     for n in 0..r.below(90) {
@@ -150,9 +155,10 @@ fn stated(image: &[u8]) -> (u64, u64) {
         u64::from(classes.div_ceil(64)) * (whole(sets) + 2 * whole(g.header_entries) + 3 * (64 + 12) + 5 * 64)
     };
     let ranges = 2 * ((1 << 15) + (1 << 8));
+    let conditions = 6 * (u64::from(g.header_entries.next_multiple_of(64)) + 64 + 12) + 2 * 352;
     let check = 2 * image.len() as u64 / 64 + words + used + prefixes;
     let turn = turned(g.port_sets, g.port_classes) + turned(g.address_sets, g.address_classes);
-    (check, check + words + fill + prefixes + ranges + turn)
+    (check, check + words + fill + prefixes + ranges + turn + conditions)
 }
 
 #[test]
