@@ -61,6 +61,7 @@ hw/rtl/top/weir_ending.sv
 hw/rtl/top/weir_commands.sv
 hw/rtl/top/weir_scanner.sv
 hw/rtl/top/weir_turns.sv
+hw/rtl/top/weir_room_stage.sv
 hw/rtl/top/weir_lookup_stage.sv
 hw/rtl/top/weir_scan_stage.sv
 hw/rtl/top/weir_judge_stage.sv
