@@ -43,6 +43,7 @@ hw/rtl/dma/weir_queue_writer.sv
 hw/rtl/load/weir_image_reader.sv
 hw/rtl/load/weir_load_image.sv
 hw/rtl/load/weir_load_guards.sv
+hw/rtl/load/weir_load_lists.sv
 hw/rtl/load/weir_load_entries.sv
 hw/rtl/load/weir_load_ranges.sv
 hw/rtl/load/weir_load_prefixes.sv

@@ -196,6 +196,7 @@ const MODELS: &[Model<'static>] = &[
             "load/weir_image_reader.sv",
             "load/weir_load_image.sv",
             "load/weir_load_guards.sv",
+            "load/weir_load_lists.sv",
             "load/weir_load_entries.sv",
             "load/weir_load_ranges.sv",
             "load/weir_load_prefixes.sv",

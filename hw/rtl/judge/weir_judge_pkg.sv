@@ -76,6 +76,17 @@ package weir_judge_pkg;
     return bits;
   endfunction
 
+  // What a guard's list says of each record before it is asked: eight entries of the lists are a word.
+  localparam int unsigned LIST_WORD_LOG2 = 3;
+  localparam int unsigned LIST_WORD = 1 << LIST_WORD_LOG2;
+
+  typedef struct packed {
+    logic [6:0] transports;
+    logic [1:0] directions;
+    logic [9:0] source_ports;
+    logic [9:0] destination_ports;
+  } list_summary_t;
+
   // What judging found (`Judged`), and what it counts.
   typedef struct packed {
     logic        by_header;       // a record of the header table held

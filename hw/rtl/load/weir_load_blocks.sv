@@ -81,6 +81,7 @@ module weir_load_blocks
     FOLLOW,     // where guards lead
     RANGES,
     TURN,
+    SUMMARY,    // what lists say of their records
     NEXT
   } state_e;
 
@@ -245,6 +246,7 @@ module weir_load_blocks
 
   // ---- memories of what is asked across blocks
   logic [RECORDS_LOG2-1:0] listed, headed, info_at;
+  logic [LISTS_LOG2-1:0] summary_at;
   logic [HEADER_LOG2-1:0] turn_record;
   logic [5:0] guard;
   logic follow_sent_q, guards_done, guards_missing;
@@ -266,6 +268,8 @@ module weir_load_blocks
       .done_o    (guards_done),
       .missing_o (guards_missing),
       .guard_o   (guard),
+      .look_i    (state_q == SUMMARY),
+      .look_at_i (summary_at),
       .record_o  (listed),
       .holds_i   (info.holds),
       .rests_i   (info.rests)
@@ -402,6 +406,31 @@ module weir_load_blocks
       .write_o     (turn_write)
   );
 
+  // ---- summaries of the lists' records
+  list_summary_t summary;
+  table_write_t summary_write;
+  logic summary_done, summary_sent_q;
+
+  assign summary = '{
+      transports: info.asks.transports,
+      directions: info.asks.directions,
+      source_ports: 10'(info.ports[0]),
+      destination_ports: 10'(info.ports[1])
+  };
+
+  weir_load_lists #(
+      .LISTS_LOG2(LISTS_LOG2)
+  ) summaries (
+      .clk_i    (clk_i),
+      .rst_i    (rst_i || start_i),
+      .start_i  (state_q == SUMMARY && !summary_sent_q),
+      .done_o   (summary_done),
+      .entries_i(geometry_q.list_entries),
+      .at_o     (summary_at),
+      .summary_i(summary),
+      .write_o  (summary_write)
+  );
+
   // ---- words, as they come
   assign take = word_valid_i && word_ready_o;
   always_comb begin
@@ -534,6 +563,7 @@ module weir_load_blocks
     write_o = write_q;
     if (nets_write.valid) write_o = nets_write;
     if (turn_write.valid) write_o = turn_write;
+    if (summary_write.valid) write_o = summary_write;
   end
 
   // ---- what ends a run
@@ -600,6 +630,7 @@ module weir_load_blocks
     follow_sent_q <= state_q == FOLLOW;
     end_sent_q <= state_q == RANGES;
     turn_sent_q <= state_q == TURN;
+    summary_sent_q <= state_q == SUMMARY;
     asked_q <= (asked_q || command_o.valid) && !over;
     if (take) index_q <= index_q + 24'd1;
     if (wrong.valid && !wrong_q.valid) wrong_q <= wrong;
@@ -651,7 +682,8 @@ module weir_load_blocks
       end
       FOLLOW: if (guards_done) state_q <= NEXT;
       RANGES: if (nets_done) state_q <= NEXT;
-      TURN: if (turn_done) state_q <= NEXT;
+      TURN: if (turn_done) state_q <= step_q == RECORDS ? SUMMARY : NEXT;
+      SUMMARY: if (summary_done) state_q <= NEXT;
       default: begin  // NEXT
         state_q <= STEP;
         step_q  <= step_e'(4'(step_q) + 4'd1);

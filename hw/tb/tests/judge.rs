@@ -139,6 +139,15 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
     for (n, record) in (0..).zip(&tables.records) {
         out.extend(item(2, bank, 1, n, &record.to_bytes()));
     }
+    for (n, ids) in (0..).zip(tables.lists.chunks(8)) {
+        let mut w = BitWriter::default();
+        for id in ids {
+            let r = &tables.records[*id as usize];
+            w.number(r.destination_ports.into(), 10).number(r.source_ports.into(), 10);
+            w.number((r.directions & 3).into(), 2).number((r.transports & 0x7f).into(), 7);
+        }
+        out.extend(part(item(2, bank, 0, n, &w.into_bytes(128)), 1));
+    }
     for (n, id) in (0..).zip(&tables.header) {
         out.extend(item(2, bank, 2, n, &id.to_le_bytes()));
     }
@@ -350,7 +359,9 @@ fn made_image(r: &mut Random, seed: u64) -> Vec<u8> {
             0 => b.header(record),
             1 => {
                 let id = b.record(record);
-                let guard = Guard::ALL[r.below(Guard::ALL.len() as u64) as usize];
+                // Long lists and short ones.
+                let guards = if r.once_in(2) { Guard::ALL.len() as u64 } else { 3 };
+                let guard = Guard::ALL[r.below(guards) as usize];
                 b.guard(guard, id);
             }
             _ => ids.push(b.record(record)),
@@ -383,7 +394,10 @@ fn cases(r: &mut Random, banks: [(&[u8], &Tables); 2], count: usize, texts: &[Ve
             let most = r.of(&[1, 1, 4, 12]);
             let hits =
                 (0..r.below(most)).map(|_| Hit { position: r.below(120) as i32 - 7, ..r.of(&entries) }).collect();
-            let guards = (0..r.of(&[0, 0, 1, 3])).fold(0, |set, _| set | 1u64 << r.below(64));
+            let guards = (0..r.of(&[0, 0, 1, 3])).fold(0, |set, _| {
+                let n = if r.once_in(3) { Guard::ALL[r.below(3) as usize] as u64 } else { r.below(64) };
+                set | 1u64 << n
+            });
             let facts = facts(r, g.port_classes.into(), g.address_classes.into(), texts);
             Case { bank, facts, guards, hits, candidate_limit: r.once_in(20) }
         })

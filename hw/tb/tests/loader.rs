@@ -155,7 +155,7 @@ fn stated(image: &[u8]) -> (u64, u64) {
         u64::from(classes.div_ceil(64)) * (whole(sets) + 2 * whole(g.header_entries) + 3 * (64 + 12) + 5 * 64)
     };
     let ranges = 2 * ((1 << 15) + (1 << 8));
-    let conditions = 6 * (u64::from(g.header_entries.next_multiple_of(64)) + 64 + 12) + 2 * 352;
+    let conditions = u64::from(g.list_entries.next_multiple_of(8)) + 6 * (u64::from(g.header_entries.next_multiple_of(64)) + 64 + 12) + 2 * 352;
     let check = 2 * image.len() as u64 / 64 + words + used + prefixes;
     let turn = turned(g.port_sets, g.port_classes) + turned(g.address_sets, g.address_classes);
     (check, check + words + fill + prefixes + ranges + turn + conditions)

@@ -4,6 +4,7 @@ use weir_contract::constants::{BLOOM_PARTITIONS_MAX, WINDOW_LENGTHS, WINDOW_MIN}
 use weir_contract::layouts::{ExactEntry, Geometry, Record};
 use weir_contract::record::ClassSets;
 use weir_hw_tb::TableWrite;
+use weir_hw_tb::bits::BitWriter;
 use weir_sim::tables::Tables;
 
 /// Sizes that are built (parameters of `weir_core`): log2 of Bloom partition and buckets by length, partitions.
@@ -13,6 +14,8 @@ const PARTITIONS: [u8; WINDOW_LENGTHS] = [2, 2, 0, 0, 3];
 const WAYS: u8 = 4;
 const LISTS: u32 = 1 << 13;
 const RECORDS: u32 = 1 << 12;
+/// Entries of the lists that are looked at together.
+const LIST_WORD: usize = 8;
 /// Conditions that the header table's rows are made by.
 const CONDITIONS: usize = 352;
 /// Rows of the header table: two writes of so many.
@@ -186,6 +189,15 @@ pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&T
     }
     for (n, record) in tables.records.iter().enumerate() {
         w.word(RECORD, n, &record.to_bytes());
+    }
+    for (n, ids) in tables.lists.chunks(LIST_WORD).enumerate() {
+        // Of each record destination ports, source ports (10 bits each), directions (2), transports (7), from bit 0 on.
+        let mut bits = BitWriter::default();
+        for record in ids.iter().filter_map(|id| tables.records.get(*id as usize)) {
+            bits.number(record.destination_ports.into(), 10).number(record.source_ports.into(), 10);
+            bits.number((record.directions & 3).into(), 2).number((record.transports & 0x7f).into(), 7);
+        }
+        w.put(LIST, (0, 1), n, &bits.into_bytes(32));
     }
     for (n, id) in tables.header.iter().enumerate() {
         w.word(HEADER_TABLE, n, &id.to_le_bytes());
