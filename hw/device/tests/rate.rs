@@ -151,7 +151,7 @@ fn loading_does_not_slow_frames() {
     for (loads, took) in took.iter_mut().enumerate() {
         let Some((mut nic, mut driver)) = device(&image, false, 1 << 22) else { return };
         let mut r = Random(5);
-        let data: Vec<Vec<u8>> = (0..9000).map(|n| frame(&mut r, 60, n, false)).collect();
+        let data: Vec<Vec<u8>> = (0..14_000).map(|n| frame(&mut r, 60, n, false)).collect();
         let frames: Vec<Frame<'_>> = data
             .iter()
             .zip(1u64..)
