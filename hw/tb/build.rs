@@ -101,6 +101,18 @@ const MODELS: &[Model<'static>] = &[
         bench: &["sv/weir_tb_facts.sv"],
     },
     Model {
+        name: "message_facts",
+        top: "weir_tb_message_facts",
+        parameters: &[],
+        sources: &[
+            "pkg/weir_contract_pkg.sv",
+            "parse/weir_parse_pkg.sv",
+            "common/weir_ram_1r1w.sv",
+            "match/weir_message_facts.sv",
+        ],
+        bench: &["sv/weir_tb_message_facts.sv"],
+    },
+    Model {
         name: "flow",
         top: "weir_tb_flow",
         parameters: &[],

@@ -26,10 +26,7 @@ impl Machine {
             let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("");
             line.trim_start_matches([' ', '\t', ':']).trim().to_owned()
         };
-        let say = |program: &str, arguments: &[&str]| {
-            let out = Command::new(program).args(arguments).current_dir(root).output();
-            out.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
-        };
+        let say = |program: &str, arguments: &[&str]| say(root, program, arguments);
         let memory: u64 =
             field("/proc/meminfo", "MemTotal").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
         Machine {
@@ -42,10 +39,16 @@ impl Machine {
             memory_gib: (memory + (1 << 19)) >> 20,
             kernel: say("uname", &["-sr"]),
             compiler: say("rustc", &["--version"]),
-            commit: say("git", &["rev-parse", "--short=12", "HEAD"]),
+            commit: head(root),
             changed: !say("git", &["status", "--porcelain", "--untracked-files=no"]).is_empty(),
             date: say("date", &["-u", "+%Y-%m-%d"]),
         }
+    }
+
+    /// The commit that a folder's files stand at; `+` behind it where they differ from it.
+    pub fn commit_of(root: &Path, folder: &str) -> String {
+        let changed = !say(root, "git", &["status", "--porcelain", "--", folder]).is_empty();
+        head(root) + if changed { "+" } else { "" }
     }
 
     /// In one line.
@@ -62,4 +65,15 @@ impl Machine {
             self.date
         )
     }
+}
+
+/// What a program prints; nothing where it cannot be run.
+fn say(root: &Path, program: &str, arguments: &[&str]) -> String {
+    let out = Command::new(program).args(arguments).current_dir(root).output();
+    out.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// The commit that is checked out.
+fn head(root: &Path) -> String {
+    say(root, "git", &["rev-parse", "--short=12", "HEAD"])
 }

@@ -12,6 +12,7 @@ mod machine;
 mod mutants;
 mod place;
 mod qemu;
+mod rtl;
 mod synth;
 mod yosys;
 

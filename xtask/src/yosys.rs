@@ -1,7 +1,7 @@
 //! Yosys and ABC, out of the Python wheel of hw/requirements.txt.
 
+use crate::rtl;
 use anyhow::{Context, Result, bail, ensure};
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -33,9 +33,7 @@ impl Tools {
                 venv.context("WEIR_YOSYS may name a Python with pyosys")?.join("bin/python")
             }
         };
-        let list = fs::read_to_string(root.join("hw/rtl/files.f")).context("hw/rtl/files.f")?;
-        let sources = list.lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
-        Ok(Tools { root: root.to_owned(), python, sources })
+        Ok(Tools { root: root.to_owned(), python, sources: rtl::sources(root)? })
     }
 
     /// Runs commands, a line each; what they say goes to the log.
@@ -68,22 +66,6 @@ impl Tools {
 
     /// Sources of a module and of what it names, whatever stands between. (What is left as a box is still elaborated.)
     pub fn needed(&self, module: &str) -> Result<Vec<String>> {
-        let stem =
-            |path: &str| Path::new(path).file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut wanted = BTreeSet::from([module.to_owned()]);
-        let mut open = vec![module.to_owned()];
-        while let Some(name) = open.pop() {
-            let Some(path) = self.sources.iter().find(|path| stem(path) == name) else { continue };
-            let text = fs::read_to_string(self.root.join(path)).with_context(|| path.clone())?;
-            for word in text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| w.starts_with("weir_"))
-            {
-                if wanted.insert(word.to_owned()) {
-                    open.push(word.to_owned());
-                }
-            }
-        }
-        let files: Vec<String> = self.sources.iter().filter(|path| wanted.contains(&stem(path))).cloned().collect();
-        ensure!(!files.is_empty(), "no source of {module} in hw/rtl/files.f");
-        Ok(files)
+        rtl::needed(&self.root, &self.sources, module)
     }
 }

@@ -7,6 +7,7 @@ mod tables;
 use crate::core::{
     COUNTERS, Core, DESCRIPTORS_MAX, Doorbells, FLOW_ENTRIES, Input, Output, Pin, QUEUES, QueueSettings, Settings, Tables,
 };
+use frames::Among;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -73,6 +74,8 @@ struct Shell {
     damaged: Option<u64>,
     /// Numbers of frames that are inside and have no fate, in order.
     inside: VecDeque<u64>,
+    /// TX entries that the RTL is told of among frames.
+    among: Option<Among>,
     ending: bool,
     last: Last,
     /// Counted around the RTL.
@@ -116,6 +119,7 @@ impl RtlDevice {
             loading: false,
             damaged: None,
             inside: VecDeque::new(),
+            among: None,
             ending: false,
             last: Last::default(),
             around: Counters::default(),
@@ -591,6 +595,9 @@ impl Shell {
         };
         if !good {
             return self.report(Error::BadRing, q::at(n as u32, register).into());
+        }
+        if self.among.is_some() {
+            return;
         }
         self.core.doorbells(&self.doorbells);
         self.go_on();

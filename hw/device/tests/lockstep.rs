@@ -7,6 +7,10 @@
 
 #[path = "../../tb/tests/common/mod.rs"]
 mod common;
+#[path = "lockstep/among.rs"]
+mod among;
+#[path = "lockstep/compare.rs"]
+mod compare;
 #[path = "lockstep/host.rs"]
 mod host;
 #[path = "lockstep/long.rs"]
@@ -14,11 +18,12 @@ mod long;
 
 use common::made::{self, Random};
 use common::{real_frames, seed, setting, shared_data, tables};
-use host::{Shape, compare};
+use compare::compare;
+use host::Shape;
 use weir_contract::constants::GUARDS_MAX;
 use weir_contract::enums::{DirectionMask, RecordFlags, Scopes, TransportMask};
 use weir_contract::guards::Guard;
-use weir_contract::layouts::Record;
+use weir_contract::layouts::{AddressPrefixV4, AddressPrefixV6, Record};
 use weir_device::QueueConfig;
 use weir_sim::testing::{Fragment, ImageBuilder};
 
@@ -32,12 +37,23 @@ fn made_image(seed: u64) -> Vec<u8> {
     b.limits.list_entries = 12;
     b.port_classes.iter_mut().enumerate().for_each(|(n, class)| *class = (n % 5) as u16);
     b.port_sets = vec![vec![0, 1], vec![2, 4]];
+    // Halves of all addresses, and nets of the conversations.
+    for (address, length, class) in [(0, 1, 1), (1 << 31, 1, 2), (0x0a00_0000, 29, 3), (0x0a00_0100, 24, 4)] {
+        b.v4.push(AddressPrefixV4 { address, length, class, ..AddressPrefixV4::ZERO });
+    }
+    for (first, length, class) in [(0, 1, 1), (0x80, 1, 2), (0x40, 2, 5)] {
+        let mut prefix = AddressPrefixV6 { length, class, ..AddressPrefixV6::ZERO };
+        prefix.address[0] = first;
+        b.v6.push(prefix);
+    }
+    b.address_sets = vec![vec![1, 3], vec![2, 4], vec![0, 1, 4, 5]];
     for n in 0..60u64 {
         let length = [4, 5, 8][(n % 3) as usize];
         let fragment = Fragment { bytes: tables::text(&mut r, length), case_mask: 0 };
         let mut record = Record { group: n as u32, ..Record::ALWAYS };
         record.scopes = r.of(&[Scopes::STREAM.0, Scopes::APP.0, Scopes::ALWAYS.0]);
         record.source_ports = r.below(3) as u16;
+        record.source_addresses = r.of(&[0, 1, 2, 3]);
         let id = b.record(record);
         b.fragment(fragment, &[id]);
     }
@@ -52,6 +68,12 @@ fn made_image(seed: u64) -> Vec<u8> {
     for transport in [TransportMask::UDP.0, TransportMask::ICMPV4.0, TransportMask::TCP.0] {
         let mut record = Record { transports: transport, payload_min: 5, payload_max: 9, ..Record::ALWAYS };
         record.scopes = Scopes::PACKET.0;
+        b.header(record);
+    }
+    // Frames without a key: what holds by their addresses alone.
+    for (scopes, source, destination) in [(Scopes::STREAM, 1, 0), (Scopes::APP, 0, 2), (Scopes::PACKET, 3, 1)] {
+        let mut record = Record { transports: TransportMask::OTHER.0, scopes: scopes.0, ..Record::ALWAYS };
+        (record.source_addresses, record.destination_addresses) = (source, destination);
         b.header(record);
     }
     for first in [b'a', b'B', b'/', b'0'] {
@@ -218,6 +240,10 @@ fn frames_behind_one_another() {
         flushes(Shape { behind: 6, ..wide_records(narrow(false, false)) }),
         wide(Shape { jumps: 0, drains: 3, ..narrow(false, true) }),
         Shape { behind: 90, drains: 8, ..unread(512) },
+        // Entries end by time right behind the frame that told their flow's fate.
+        wide(Shape { jumps: 3, ..wide_records(Shape::default()) }),
+        // Flows with holes: a frame that is diverted for one, and the next right behind it, which is not for that.
+        Shape { behind: 6, watchdog_frames: 20, jumps: 0, ..wide_records(Shape::default()) },
         wide(Shape { watchdog_frames: 40, beats: false, fail_open: false, ..Shape::default() }),
     ];
     for (n, shape) in shapes.iter().enumerate() {
@@ -227,6 +253,30 @@ fn frames_behind_one_another() {
             println!("{n}, {flows} flows: {sum:?}");
             assert!(sum.history > 5 && sum.flow_records > 1, "{sum:?}");
         }
+    }
+}
+
+/// Nearly every frame is recorded and left to its flow's chain, and time stands still: chains come to their end where the
+/// write position does, each at the margin to the byte. Records of all multiples of 64 bytes.
+#[test]
+fn chains_that_expire() {
+    let seed = seed();
+    let frames = conversations_of(seed, setting("WEIR_FRAMES", 1500), 40);
+    let image = ImageBuilder::new(seed).build();
+    // A quarter of the ring, little more than a frame, and half of it.
+    let margin = |shape: Shape, margin| {
+        let queue = QueueConfig { margin, descriptors: 128, ..shape.queue };
+        Shape { queue, jumps: 0, ..wide_records(shape) }
+    };
+    let shapes = [
+        margin(Shape { drains: 3, ..narrow(true, true) }, 0),
+        margin(Shape { behind: 8, ..narrow(true, true) }, 25 * 64),
+        margin(Shape { behind: 8, ..narrow(false, true) }, 1 << 15),
+    ];
+    for (n, shape) in shapes.iter().enumerate() {
+        let Some(sum) = compare(&[image.clone()], &frames, shape, seed + n as u64) else { return };
+        println!("{n}: {sum:?}");
+        assert!(sum.expiring > 60, "{sum:?}");
     }
 }
 

@@ -69,6 +69,7 @@ models! {
     LiteralNarrow rtl_literal_narrow "literal_narrow" weir_literal_narrow_new weir_literal_narrow_free weir_literal_narrow_run,
     Facts rtl_facts "facts" weir_facts_new weir_facts_free weir_facts_run,
     FactsNarrow rtl_facts_narrow "facts_narrow" weir_facts_narrow_new weir_facts_narrow_free weir_facts_narrow_run,
+    MessageFacts rtl_message_facts "message_facts" weir_message_facts_new weir_message_facts_free weir_message_facts_run,
     Flow rtl_flow "flow" weir_flow_new weir_flow_free weir_flow_run,
     FlowTable rtl_flow_table "flow_table" weir_flow_table_new weir_flow_table_free weir_flow_table_run,
     QueueWriter rtl_queue_writer "queue_writer" weir_queue_writer_new weir_queue_writer_free weir_queue_writer_run,
@@ -105,6 +106,15 @@ impl Harness {
         // SAFETY: no arguments; the result is owned by this value alone until `free`.
         let state = NonNull::new(unsafe { (functions.new)() })?;
         Some(Harness { functions, state })
+    }
+
+    /// As [`Self::new`]; where it was not built, the test `who` says that it is skipped, and why.
+    pub fn or_skip(model: Model, who: &str) -> Option<Harness> {
+        let harness = Harness::new(model);
+        if harness.is_none() {
+            eprintln!("SKIPPED: {who}: the model {model:?} was not built (hw/tools/install brings Verilator)");
+        }
+        harness
     }
 
     /// Offer items of `in_stride` bytes until `expected` results of `out_stride` bytes have come, and some cycles more:

@@ -61,11 +61,7 @@ impl Bench {
 }
 
 fn bench(model: Model, log2: u64, who: &str) -> Option<Bench> {
-    let harness = Harness::new(model);
-    if harness.is_none() {
-        eprintln!("SKIPPED: {who}: the model {model:?} was not built (hw/tools/install brings Verilator)");
-    }
-    Some(Bench { harness: harness?, latency: log2 + 2 })
+    Some(Bench { harness: Harness::or_skip(model, who)?, latency: log2 + 2 })
 }
 
 fn made(r: &mut Random) -> AddressClasses {

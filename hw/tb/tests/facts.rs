@@ -103,16 +103,8 @@ fn parameters(r: &mut Random) -> GuardParameters {
     p
 }
 
-fn harness(model: Model, who: &str) -> Option<Harness> {
-    let harness = Harness::new(model);
-    if harness.is_none() {
-        eprintln!("SKIPPED: {who}: the model {model:?} was not built (hw/tools/install brings Verilator)");
-    }
-    harness
-}
-
 fn made(model: Model, bytes: usize, who: &str) {
-    let Some(mut harness) = harness(model, who) else { return };
+    let Some(mut harness) = Harness::or_skip(model, who) else { return };
     let seed = seed();
     let mut r = Random(seed);
     let banks = [parameters(&mut r), parameters(&mut r)];
@@ -167,7 +159,7 @@ fn made_payloads_in_narrow_beats() {
 
 #[test]
 fn frames_of_captures() {
-    let Some(mut harness) = harness(Model::Facts, "frames_of_captures") else { return };
+    let Some(mut harness) = Harness::or_skip(Model::Facts, "frames_of_captures") else { return };
     let seed = seed();
     let mut r = Random(seed);
     let banks = [parameters(&mut r), parameters(&mut r)];

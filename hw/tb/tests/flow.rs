@@ -106,12 +106,9 @@ struct Bench {
 }
 
 fn bench(who: &str, midstream: bool) -> Option<Bench> {
-    let harness = Harness::new(Model::Flow);
-    if harness.is_none() {
-        eprintln!("SKIPPED: {who}: the model Flow was not built (hw/tools/install brings Verilator)");
-    }
+    let harness = Harness::or_skip(Model::Flow, who)?;
     let timeouts = HostTimeouts { host: [60, 600, 50, 30, 300, 35, 20, 310], margin: 5 };
-    Some(Bench { harness: harness?, timeouts, streams: HostStreams { midstream, window: 300 } })
+    Some(Bench { harness, timeouts, streams: HostStreams { midstream, window: 300 } })
 }
 
 impl Bench {

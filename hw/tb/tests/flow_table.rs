@@ -182,10 +182,7 @@ fn items(r: &mut Random, count: usize, flows: u64) -> Vec<Item> {
 
 #[test]
 fn equals_the_model_s_table() {
-    if Harness::new(Model::FlowTable).is_none() {
-        eprintln!(
-            "SKIPPED: equals_the_model_s_table: the model FlowTable was not built (hw/tools/install brings Verilator)"
-        );
+    if Harness::or_skip(Model::FlowTable, "equals_the_model_s_table").is_none() {
         return;
     }
     let seed = seed();

@@ -408,11 +408,7 @@ struct Bench(Harness);
 
 impl Bench {
     fn new(who: &str) -> Option<Bench> {
-        let harness = Harness::new(Model::Judge);
-        if harness.is_none() {
-            eprintln!("SKIPPED: {who}: the model Judge was not built (hw/tools/install brings Verilator)");
-        }
-        harness.map(Bench)
+        Harness::or_skip(Model::Judge, who).map(Bench)
     }
 
     fn write(&mut self, items: &[u8]) {

@@ -118,11 +118,7 @@ struct Bench {
 
 impl Bench {
     fn new(model: Model, bytes: usize, who: &str) -> Option<Bench> {
-        let harness = Harness::new(model);
-        if harness.is_none() {
-            eprintln!("SKIPPED: {who}: the model {model:?} was not built (hw/tools/install brings Verilator)");
-        }
-        Some(Bench { harness: harness?, bytes })
+        Some(Bench { harness: Harness::or_skip(model, who)?, bytes })
     }
 
     fn write(&mut self, items: &[u8]) {

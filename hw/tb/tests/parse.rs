@@ -177,16 +177,8 @@ fn parse_guards() -> u64 {
     .fold(0, |set, guard| set | guard.bit())
 }
 
-fn built(model: Model, who: &str) -> bool {
-    let built = Harness::new(model).is_some();
-    if !built {
-        eprintln!("SKIPPED: {who}: the model {model:?} was not built (hw/tools/install brings Verilator)");
-    }
-    built
-}
-
 fn on_made_frames(model: Model, bytes: usize, who: &str) {
-    if !built(model, who) {
+    if Harness::or_skip(model, who).is_none() {
         return;
     }
     let seed = seed();
@@ -226,7 +218,7 @@ fn made_frames_with_narrow_beats() {
 
 #[test]
 fn frames_of_captures() {
-    if !built(Model::Parse, "frames_of_captures") {
+    if Harness::or_skip(Model::Parse, "frames_of_captures").is_none() {
         return;
     }
     let frames = real_frames("frames_of_captures", 1, setting("WEIR_FRAMES", 8), 70_000);

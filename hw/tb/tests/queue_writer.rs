@@ -130,10 +130,7 @@ fn stores(item: &Item, padded: bool) -> usize {
 
 #[test]
 fn equals_the_model_s_queues() {
-    if Harness::new(Model::QueueWriter).is_none() {
-        eprintln!(
-            "SKIPPED: equals_the_model_s_queues: the model QueueWriter was not built (hw/tools/install brings Verilator)"
-        );
+    if Harness::or_skip(Model::QueueWriter, "equals_the_model_s_queues").is_none() {
         return;
     }
     let seed = seed();

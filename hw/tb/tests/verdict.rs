@@ -235,12 +235,7 @@ fn traffic(r: &mut Random, slots: u64, count: usize) -> Vec<Beat> {
 
 #[test]
 fn random_frames_and_commands() {
-    let Some(mut harness) = Harness::new(Model::Verdict) else {
-        eprintln!(
-            "SKIPPED: random_frames_and_commands: the model Verdict was not built (hw/tools/install brings Verilator)"
-        );
-        return;
-    };
+    let Some(mut harness) = Harness::or_skip(Model::Verdict, "random_frames_and_commands") else { return };
     let seed = seed();
     let mut r = Random(seed);
     let (mut fates, mut done) = ([0u32; 8], [[0u32; 2]; 8]);

@@ -1,7 +1,7 @@
 //! Frames come to the port: one at a time, or one behind the other as fast as the port takes them.
 
 use super::{PATIENCE, RtlDevice, Shell};
-use crate::core::{BEAT, Output, Pin};
+use crate::core::{BEAT, Output, Pin, QUEUES};
 use weir_contract::enums::InterruptCause;
 use weir_sim::{Frame, Offer};
 
@@ -23,6 +23,22 @@ impl RtlDevice {
         self.0.borrow_mut().offer_all(frames)
     }
 
+    /// As [`Self::offer_all`], and doorbells that `ring` writes reach the RTL only `after` clock cycles, while frames are on
+    /// their way: how many had their fate when the first TX entry was taken, and how many have it now.
+    pub fn offer_all_among(&self, frames: &[Frame<'_>], after: u64, ring: impl FnOnce()) -> (usize, usize) {
+        self.0.borrow_mut().among = Some(Among { after, told: None, at: None });
+        ring();
+        let mut shell = self.0.borrow_mut();
+        let taken = shell.offer_all(frames);
+        let Some(among) = shell.among.take() else { return (taken, taken) };
+        if among.told.is_none() {
+            let Shell { core, doorbells, .. } = &mut *shell;
+            core.doorbells(doorbells);
+            shell.go_on();
+        }
+        (among.at.unwrap_or(taken), taken)
+    }
+
     /// Frames one behind the other as fast as the port takes them, none waiting for the host: clock cycles from the first
     /// beat until the last frame has its fate.
     pub fn stream(&self, frames: &[Frame<'_>]) -> u64 {
@@ -34,6 +50,16 @@ impl RtlDevice {
         shell.tell();
         cycles
     }
+}
+
+/// Doorbells among frames.
+pub(super) struct Among {
+    /// Clock cycles until the RTL is told.
+    after: u64,
+    /// What it had consumed when it was.
+    told: Option<[u32; QUEUES]>,
+    /// Frames that had their fate when it took the first.
+    at: Option<usize>,
 }
 
 /// A frame's beats; a frame without bytes has one of none.
@@ -123,8 +149,20 @@ impl Shell {
 
     /// A cycle of frames on their way. Whatever waits stays where it is from then on.
     fn watch(&mut self, taken: &mut usize, waits: &mut bool) -> Output {
+        let before = self.last.consumers;
+        if let Some(among) = self.among.as_mut().filter(|among| among.told.is_none()) {
+            if among.after == 0 {
+                among.told = Some(before);
+                self.core.doorbells(&self.doorbells);
+            }
+            among.after = among.after.saturating_sub(1);
+        }
         let out = self.tick();
         *taken += usize::from(out.taken());
+        let consumers = self.last.consumers;
+        if let Some(among) = self.among.as_mut().filter(|among| among.at.is_none()) {
+            among.at = among.told.filter(|told| *told != consumers).map(|_| *taken);
+        }
         if out.waits() {
             *waits = true;
             self.input.set(Pin::Hold, true);

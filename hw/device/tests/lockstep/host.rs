@@ -12,16 +12,16 @@ use weir_contract::guards::Guard;
 use weir_contract::layouts::{Descriptor, FlowKey, FlowRecord, TxEntry};
 use weir_contract::protocol::{AppProtocol, CLASS_FAILED};
 use weir_device::{DmaMemory, Driver, DriverConfig, HistoryFrame, PciFunction, Permission, QueueConfig};
-use weir_rtl::{RtlConfig, RtlDevice};
+use weir_rtl::RtlDevice;
 use weir_sim::parse::{ParseConfig, parse};
 use weir_sim::pipeline::TransmitSink;
-use weir_sim::{Frame, Offer, SimConfig, Simulator, Transmitted};
+use weir_sim::{Frame, Offer, Simulator, Transmitted};
 
 const SECOND: u64 = 1_000_000_000;
-const FLOW_ENTRIES: u32 = 1 << 13;
+pub const FLOW_ENTRIES: u32 = 1 << 13;
 
 /// What a run's devices have in common.
-trait Nic: PciFunction + Clone {
+pub trait Nic: PciFunction + Clone {
     /// How many were taken; the one behind them waits.
     fn offer_all(&self, frames: &[Frame<'_>]) -> usize;
     fn finish(&self, time: u64) -> bool;
@@ -130,7 +130,7 @@ impl Default for Shape {
 
 /// What happened, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Event {
+pub enum Event {
     Waited(u64),
     Descriptor(usize, Descriptor),
     History(Option<String>, u64, Vec<u8>),
@@ -141,33 +141,13 @@ enum Event {
 
 /// What a run gave.
 #[derive(Default)]
-struct Run {
-    events: Rc<RefCell<Vec<Event>>>,
-    flow_records: Vec<FlowRecord>,
-    counters: Vec<(Counter, u64)>,
-    guards: Vec<(Guard, u64)>,
-    epochs: u32,
-    refused: u32,
-}
-
-/// How much happened.
-#[derive(Debug, Default)]
-#[allow(dead_code)]
-pub struct Sum {
-    pub descriptors: u64,
-    pub handovers: u64,
-    pub history: u64,
-    pub flow_records: usize,
-    pub waits: u64,
+pub struct Run {
+    pub events: Rc<RefCell<Vec<Event>>>,
+    pub flow_records: Vec<FlowRecord>,
+    pub counters: Vec<(Counter, u64)>,
+    pub guards: Vec<(Guard, u64)>,
     pub epochs: u32,
     pub refused: u32,
-    pub sent: u64,
-    pub commands: u64,
-    pub stale: u64,
-    pub uninspected: u64,
-    /// Frames of flows that are not diverted and of which the host misses something.
-    pub holes: u64,
-    pub cycles: u64,
 }
 
 struct Host<'a, N> {
@@ -352,7 +332,8 @@ impl<N: Nic> Host<'_, N> {
     }
 }
 
-fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64) -> Run {
+/// All that a device makes of the frames, under what the host does.
+pub fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64) -> Run {
     let mut driver = Driver::probe(nic.clone()).unwrap();
     let config = DriverConfig {
         queues: shape.queues,
@@ -464,84 +445,4 @@ fn run<N: Nic>(nic: &N, images: &[Vec<u8>], frames: &[Captured], shape: &Shape, 
     run.guards = Guard::ALL.into_iter().map(|guard| (guard, nic.guard(guard))).collect();
     run.flow_records.sort_by_key(|f| (f.flow_index, f.flow_generation, f.last_frame, f.kind));
     run
-}
-
-/// What two runs counted differently.
-fn differences<K: Copy>(want: &[(K, u64)], got: &[(K, u64)]) -> Vec<(K, u64, u64)> {
-    want.iter().zip(got).filter(|(want, got)| want.1 != got.1).map(|(want, got)| (want.0, want.1, got.1)).collect()
-}
-
-/// Both devices; none without the RTL.
-pub fn compare(images: &[Vec<u8>], frames: &[Captured], shape: &Shape, seed: u64) -> Option<Sum> {
-    let Some(rtl) = RtlDevice::new(RtlConfig { stalls: seed }) else {
-        eprintln!("SKIPPED: the RTL was not built (hw/tools/install brings Verilator)");
-        return None;
-    };
-    let model = Simulator::new(SimConfig { queues: 4, flow_entries: FLOW_ENTRIES });
-    let want = run(&model, images, frames, shape, seed);
-    let got = run(&rtl, images, frames, shape, seed);
-    let (events, found) = (want.events.borrow(), got.events.borrow());
-    for (n, (event, other)) in events.iter().zip(found.iter()).enumerate() {
-        if event != other {
-            let number = events[..n].iter().rev().find_map(|event| match event {
-                Event::Descriptor(_, d) => Some(d.frame_number),
-                _ => None,
-            });
-            let of = match event {
-                Event::Descriptor(_, d) => frames.get(d.frame_number as usize - 1).map(|f| (&f.origin, &f.data)),
-                _ => None,
-            };
-            let short = |event: &Event| format!("{event:?}").chars().take(900).collect::<String>();
-            let (expected, given) = (short(event), short(other));
-            for (name, list) in [("model", &events), ("RTL", &found)] {
-                for (n, event) in list.iter().enumerate().skip(n.saturating_sub(4)).take(12) {
-                    println!("{name} {n}: {}", short(event).chars().take(400).collect::<String>());
-                }
-            }
-            for (name, want, got) in differences(&want.counters, &got.counters) {
-                println!("{name:?}: model {want}, RTL {got}");
-            }
-            panic!(
-                "event {n} behind the descriptor of frame {number:?}, WEIR_SEED={seed}\n model {expected}\n RTL   {given}\n {of:x?}"
-            );
-        }
-    }
-    assert_eq!(found.len(), events.len(), "events, WEIR_SEED={seed}: {:?}", events.get(found.len()));
-    for (want, got) in want.flow_records.iter().zip(&got.flow_records) {
-        assert_eq!(got, want, "flow record, WEIR_SEED={seed}");
-    }
-    assert_eq!(got.flow_records.len(), want.flow_records.len(), "flow records, WEIR_SEED={seed}");
-    assert_eq!(got.guards, want.guards, "guards, WEIR_SEED={seed}");
-    assert_eq!(got.counters, want.counters, "counters, WEIR_SEED={seed}");
-    let count = |what: fn(&Event) -> bool| events.iter().filter(|event| what(event)).count() as u64;
-    Some(Sum {
-        descriptors: count(|e| matches!(e, Event::Descriptor(..))),
-        handovers: count(|e| matches!(e, Event::Descriptor(_, d) if d.kind == DescriptorKind::Handover as u8)),
-        history: count(|e| matches!(e, Event::History(..))),
-        flow_records: want.flow_records.len(),
-        waits: count(|e| matches!(e, Event::Waited(_))),
-        epochs: want.epochs,
-        refused: want.refused,
-        sent: count(|e| matches!(e, Event::Sent(..))),
-        commands: [
-            Counter::VerdictForward,
-            Counter::VerdictDrop,
-            Counter::VerdictUnknown,
-            Counter::ReleaseDone,
-            Counter::ReleaseRefused,
-            Counter::Settles,
-            Counter::Bypasses,
-            Counter::Forgets,
-            Counter::InjectedFrames,
-            Counter::CommandStale,
-            Counter::CommandBad,
-        ]
-        .map(|counter| model.counter(counter))
-        .iter()
-        .sum(),
-        stale: model.counter(Counter::CommandStale),
-        uninspected: model.counter(Counter::BypassedFailOpen) + model.counter(Counter::DroppedFailClosed),
-        holes: model.guard_counter(Guard::FlowHole),
-        cycles: rtl.cycles(),
-    })
 }

@@ -3,7 +3,8 @@
 
 use crate::common::made::Random;
 use crate::common::{Frame, captures, seed, setting, shared_data, tables};
-use crate::host::{Shape, compare};
+use crate::compare::compare;
+use crate::host::Shape;
 use std::time::Instant;
 use weir_capture::CaptureReader;
 use weir_device::QueueConfig;
