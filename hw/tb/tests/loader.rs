@@ -1,8 +1,8 @@
 //! The table loader against the model's, and against the words that the model's tables make.
 
-mod common;
 #[path = "loader/bounds.rs"]
 mod bounds;
+mod common;
 #[path = "loader/damage.rs"]
 mod damage;
 #[path = "loader/fill.rs"]
@@ -21,11 +21,8 @@ use weir_contract::layouts::{AddressPrefixV4, AddressPrefixV6, Geometry, GuardPa
 use weir_sim::tables::Image;
 use weir_sim::testing::{Fragment, ImageBuilder};
 
-const TIMINGS: [Timing; 3] = [
-    Timing { latency: 0, stall: 0 },
-    Timing { latency: 40, stall: 100 },
-    Timing { latency: 300, stall: 700 },
-];
+const TIMINGS: [Timing; 3] =
+    [Timing { latency: 0, stall: 0 }, Timing { latency: 40, stall: 100 }, Timing { latency: 300, stall: 700 }];
 
 fn skipped(test: &str) {
     eprintln!("SKIPPED: {test}: the model loader was not built (hw/tools/install brings Verilator)");
@@ -155,7 +152,9 @@ fn stated(image: &[u8]) -> (u64, u64) {
         u64::from(classes.div_ceil(64)) * (whole(sets) + 2 * whole(g.header_entries) + 3 * (64 + 12) + 5 * 64)
     };
     let ranges = 2 * ((1 << 15) + (1 << 8));
-    let conditions = u64::from(g.list_entries.next_multiple_of(8)) + 6 * (u64::from(g.header_entries.next_multiple_of(64)) + 64 + 12) + 2 * 352;
+    let conditions = u64::from(g.list_entries.next_multiple_of(8))
+        + 6 * (u64::from(g.header_entries.next_multiple_of(64)) + 64 + 12)
+        + 2 * 352;
     let check = 2 * image.len() as u64 / 64 + words + used + prefixes;
     let turn = turned(g.port_sets, g.port_classes) + turned(g.address_sets, g.address_classes);
     (check, check + words + fill + prefixes + ranges + turn + conditions)
@@ -197,7 +196,8 @@ fn damaged_images() {
     let images: Vec<Vec<u8>> = (0..4).map(|n| made_image(seed + n)).collect();
     let least = setting("WEIR_FRAMES", 400);
     // Errors that are rare among random images come with more of them.
-    let unseen = |errors: &BTreeMap<u32, u32>| (1..=16).filter(|error| !errors.contains_key(error)).collect::<Vec<u32>>();
+    let unseen =
+        |errors: &BTreeMap<u32, u32>| (1..=16).filter(|error| !errors.contains_key(error)).collect::<Vec<u32>>();
     let mut n = 0;
     while n < least || least >= 400 && n < 10 * least && !unseen(&errors).is_empty() {
         n += 1;

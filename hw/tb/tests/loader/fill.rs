@@ -170,8 +170,7 @@ impl Writer<'_> {
 fn admits(record: &Record, condition: usize) -> bool {
     match condition {
         0..256 => {
-            usize::from(record.directions) & condition >> 6 & 3 != 0
-                && usize::from(record.states) & condition & 63 != 0
+            usize::from(record.directions) & condition >> 6 & 3 != 0 && usize::from(record.states) & condition & 63 != 0
         }
         256..320 => record.class_mask >> (condition - 256) & 1 != 0,
         _ => {
