@@ -43,7 +43,7 @@ module weir_frame
     input  wire logic                       time_valid_i,  // frame time goes on without a frame
     input  wire logic [63:0]                time_i,
     output logic [63:0]                     number_o,      // of the last frame taken
-    output logic [63:0]                     cause_o,       // of the frame for whose sake entries end or are handed over
+    output logic [63:0]                     cause_o,       // of the frame for whose sake chains are handed over
     output logic [63:0]                     now_o,
     output logic                            expired_o,     // the watchdog's limit is passed
     // key
@@ -123,7 +123,6 @@ module weir_frame
 
   logic hand_scan, hand_judge, hand_verdict, scan_ready, scan_busy, judge_ready, judge_busy, verdict_ready, verdict_busy;
   logic ahead, hand_lookup, lookup_ready, lookup_busy, behind;
-  logic [63:0] cause;
   frame_t frame_room, frame_lookup, frame_judge, frame_verdict;
   verdict_request_t verdict_lookup, verdict_judge, verdict_verdict;
   verdict_answer_t answer_judge, answer_verdict;
@@ -137,7 +136,6 @@ module weir_frame
   assign behind = !scan_busy && !judge_busy && !verdict_busy;
   assign drained_o = behind && !lookup_busy;
   assign lookup_busy_o = lookup_busy;
-  assign cause_o = lookup_busy ? number_o : cause;
   assign fate_meta_o = frame_verdict.meta;
   always_comb begin
     for (int unsigned b = 0; b < 2; b++) begin
@@ -205,7 +203,7 @@ module weir_frame
       .may_wait_i      (may_wait_i),
       .config_i        (config_i),
       .now_i           (now_o),
-      .cause_o         (cause),
+      .cause_o         (cause_o),
       .key_valid_o     (key_valid_o),
       .key_valid_i     (key_valid_i),
       .key_i           (key_i),
