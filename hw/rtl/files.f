@@ -43,6 +43,7 @@ hw/rtl/dma/weir_queue_writer.sv
 hw/rtl/load/weir_image_reader.sv
 hw/rtl/load/weir_load_image.sv
 hw/rtl/load/weir_load_guards.sv
+hw/rtl/load/weir_load_lists.sv
 hw/rtl/load/weir_load_entries.sv
 hw/rtl/load/weir_load_ranges.sv
 hw/rtl/load/weir_load_prefixes.sv
@@ -61,6 +62,7 @@ hw/rtl/top/weir_ending.sv
 hw/rtl/top/weir_commands.sv
 hw/rtl/top/weir_scanner.sv
 hw/rtl/top/weir_turns.sv
+hw/rtl/top/weir_room_stage.sv
 hw/rtl/top/weir_lookup_stage.sv
 hw/rtl/top/weir_scan_stage.sv
 hw/rtl/top/weir_judge_stage.sv

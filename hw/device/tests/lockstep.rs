@@ -256,6 +256,20 @@ fn frames_behind_one_another() {
     }
 }
 
+/// Reports fill the ring of flow records while room for the next frame is found already: that frame waits all the same.
+#[test]
+fn reports_fill_their_ring() {
+    let seed = seed();
+    let frames = conversations(seed, setting("WEIR_FRAMES", 1500));
+    let image = made_image(seed);
+    let queue = QueueConfig { flow_records: 16, ..Shape::default().queue };
+    // Time goes on, but no entry ages.
+    let shape = Shape { queue, behind: 24, drains: 40, report_interval: 1, jumps: u64::MAX, ..Shape::default() };
+    let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
+    println!("{sum:?}");
+    assert!(sum.waits > 20 && sum.flow_records > 300, "{sum:?}");
+}
+
 /// Nearly every frame is recorded and left to its flow's chain, and time stands still: chains come to their end where the
 /// write position does, each at the margin to the byte. Records of all multiples of 64 bytes.
 #[test]

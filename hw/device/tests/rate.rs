@@ -20,9 +20,9 @@ const LENGTHS: [usize; 7] = [60, 64, 65, 75, 128, 129, 1514];
 const FRAMES: usize = 96;
 const CLOCK: f64 = 250e6;
 /// Most cycles of a frame of 60 bytes on its way, whatever it carries; keeps what was reached.
-const SHORT: u64 = 42;
+const SHORT: u64 = 30;
 /// The same behind a ring that is full, so that each record overwrites another.
-const SHORT_FULL: u64 = 55;
+const SHORT_FULL: u64 = 47;
 
 /// A frame of UDP or TCP of `length` bytes between ports of no rule's interest, one of 16 flows.
 fn frame(r: &mut Random, length: usize, n: usize, tcp: bool) -> Vec<u8> {
@@ -151,7 +151,7 @@ fn loading_does_not_slow_frames() {
     for (loads, took) in took.iter_mut().enumerate() {
         let Some((mut nic, mut driver)) = device(&image, false, 1 << 22) else { return };
         let mut r = Random(5);
-        let data: Vec<Vec<u8>> = (0..9000).map(|n| frame(&mut r, 60, n, false)).collect();
+        let data: Vec<Vec<u8>> = (0..14_000).map(|n| frame(&mut r, 60, n, false)).collect();
         let frames: Vec<Frame<'_>> = data
             .iter()
             .zip(1u64..)

@@ -9,13 +9,16 @@
 // to. The guards that fired come by themselves: text facts are known only when the payload has passed, hits are judged before;
 // the second half goes on with the sums of the first while that takes the facts of the next frame.
 //
-// Of the header table only the rows are asked whose sets admit the frame's classes (weir_header_rows), and that before the
+// Of the header table only the rows are asked that admit the frame's classes and conditions (weir_header_rows), and that before the
 // first hit can come; its first record that holds is kept apart, for it counts behind those of hits and guards.
 //
 //     facts ─► class rows (4) ────────────────────────┐
 //        ├───► header rows ─► header table ─┐         │
 //     hits ──► sequencer ─► lists ──────────┴► records ─► record_says ─► sums ─┐
 //     guards ► sequencer ─► lists ───────────► records ─► record_says ─────────┴► sums ─► judged
+//
+// Of a guard's list eight entries are looked at in a cycle: transports, directions and port sets of their records lie beside the
+// lists. What these do not admit is not asked, for then the record's lasting part does not hold.
 //
 // Sets are kept by class: one row says to which sets a class belongs, so that a frame reads four rows once, and a record
 // only selects a bit of each.
@@ -51,7 +54,9 @@ module weir_judge
     input  wire logic                  write_i,
     input  wire logic                  write_bank_i,
     input  wire logic [2:0]            write_table_i,     // 0 list, 1 record, 2 header, 3 guard, 4 port row, 5 address row
-    input  wire logic [2:0]            write_part_i,      // of a row: 0 sets; 1, 2 header table by source, 3, 4 by destination
+    input  wire logic [2:0]            write_part_i,      // of a row: 0 sets; 1, 2 header table by source, 3, 4 by destination;
+                                                          // of the header table: 0 record; 1, 2 by condition;
+                                                          // of the list: 0 entry; 1 summaries of a word of entries
     input  wire logic [23:0]           write_address_i,
     input  wire logic [1023:0]         write_data_i
 );
@@ -69,8 +74,9 @@ module weir_judge
     FREE   = 3'd0,
     FIRED  = 3'd1,
     GUARDS = 3'd2,
-    GUARD  = 3'd3,
-    ENDING = 3'd4
+    WORD   = 3'd3,
+    GUARD  = 3'd4,
+    ENDING = 3'd5
   } second_e;
 
   // A record to ask, on its way through lists, records and the question.
@@ -95,8 +101,12 @@ module weir_judge
   second_e second_q, second_d;
   logic [63:0] guards_q, guards_d, fired_q, fired_d, heard_q;
   logic [31:0] guard_at_q, guard_at_d, guard_left_q, guard_left_d;
+  logic fresh_q, fresh_d;  // of this word nothing was asked yet
+  logic [LIST_WORD-1:0] admitted, todo_q, todo, rest;
+  logic [LIST_WORD_LOG2-1:0] entry;
   logic [5:0] number_q, number_d;
   logic second_limited_q, second_scan_limit_q;
+  logic [1:0][PORT_SETS-1:0] ports_q, second_ports_q;  // source, destination
   list_range_t [1:0][GUARDS_MAX-1:0] guard_lists_q;
   logic [1:0][63:0] armed_q;
   logic bank, second_bank, take_facts, rows_q, row_valid, rows_done;
@@ -178,6 +188,7 @@ module weir_judge
     guard_at_d = guard_at_q;
     guard_left_d = guard_left_q;
     number_d = number_q;
+    fresh_d = 1'b1;
     fired_ready_o = 1'b0;
     ask_guard = '0;
     ask_guard.number = number_q;
@@ -202,14 +213,18 @@ module weir_judge
           guards_d[number_d] = 1'b0;
           guard_at_d = guard_lists_q[second_bank][number_d].start;
           guard_left_d = guard_lists_q[second_bank][number_d].count;
-          second_d = GUARD;
+          second_d = WORD;
         end
       end
+      WORD: second_d = GUARD;
       GUARD: begin
-        ask_guard.valid = 1'b1;
-        guard_at_d = guard_at_q + 32'd1;
-        guard_left_d = guard_left_q - 32'd1;
-        if (guard_left_q == 32'd1) second_d = GUARDS;
+        ask_guard.valid = todo != '0;
+        fresh_d = rest == '0;
+        if (rest == '0) begin
+          guard_at_d = {guard_at_q[31:LIST_WORD_LOG2] + (32 - LIST_WORD_LOG2)'(1), LIST_WORD_LOG2'(0)};
+          guard_left_d = guard_left_q - (guard_at_d - guard_at_q);
+          if (guard_left_q <= guard_at_d - guard_at_q) second_d = GUARDS;
+        end
       end
       default: begin
         ask_guard.ending = 1'b1;
@@ -218,8 +233,43 @@ module weir_judge
     endcase
   end
 
+  // ---- of the word at hand, which entries are left to ask
+  list_summary_t [LIST_WORD-1:0] summaries;
+
+  always_comb begin
+    for (int unsigned n = 0; n < LIST_WORD; n++) begin
+      admitted[n] = n >= 32'(guard_at_q[LIST_WORD_LOG2-1:0]) &&
+                    n - 32'(guard_at_q[LIST_WORD_LOG2-1:0]) < guard_left_q &&
+                    (summaries[n].transports & second_facts_q.transport[6:0]) != '0 &&
+                    (summaries[n].directions & second_facts_q.directions[1:0]) != '0 &&
+                    second_ports_q[0][($clog2(PORT_SETS))'(summaries[n].source_ports)] &&
+                    second_ports_q[1][($clog2(PORT_SETS))'(summaries[n].destination_ports)];
+    end
+    todo = fresh_q ? admitted : todo_q;
+    entry = '0;
+    for (int unsigned n = LIST_WORD; n > 0; n--) if (todo[n-1]) entry = LIST_WORD_LOG2'(n - 1);
+    rest = todo;
+    rest[entry] = 1'b0;
+  end
+
+  weir_ram_1r1w #(
+      .ADDRESS_BITS(LISTS_LOG2 - LIST_WORD_LOG2 + 1),
+      .DATA_BITS   (LIST_WORD * $bits(list_summary_t))
+  ) list_summaries (
+      .clk_i          (clk_i),
+      .write_i        (write_i && write_table_i == 3'd0 && write_part_i != '0),
+      .write_address_i({write_bank_i, write_address_i[LISTS_LOG2-LIST_WORD_LOG2-1:0]}),
+      .write_data_i   (write_data_i[LIST_WORD*$bits(list_summary_t)-1:0]),
+      // While a word is looked at, the next one is read.
+      .read_address_i ({second_bank, guard_at_q[LISTS_LOG2-1:LIST_WORD_LOG2] +
+                                     (LISTS_LOG2 - LIST_WORD_LOG2)'(second_q == GUARD)}),
+      .read_data_o    (summaries)
+  );
+
   always_ff @(posedge clk_i) begin
     guards_q <= guards_d;
+    fresh_q <= fresh_d;
+    todo_q <= rest;
     fired_q <= fired_d;
     entries_q <= entries_d;
     at_q <= at_d;
@@ -257,7 +307,8 @@ module weir_judge
   // Behind what is asked stands what only explains.
   localparam int unsigned RECORD_BITS = 8 * 76;
   localparam int unsigned HEADER_PIECE = 720;
-  logic write_ports, write_addresses;
+  logic write_header, write_ports, write_addresses;
+  assign write_header = write_i && write_table_i == 3'd2;
   assign write_ports = write_i && write_table_i == 3'd4;
   assign write_addresses = write_i && write_table_i == 3'd5;
   logic [RECORD_BITS-1:0] record_bits, guard_bits;
@@ -271,7 +322,7 @@ module weir_judge
       .DATA_BITS   (RECORDS_LOG2)
   ) lists (
       .clk_i          (clk_i),
-      .write_i        (write_i && write_table_i == 3'd0),
+      .write_i        (write_i && write_table_i == 3'd0 && write_part_i == '0),
       .write_address_i({write_bank_i, write_address_i[LISTS_LOG2-1:0]}),
       .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
       .read_address_i ({bank, at_q[LISTS_LOG2-1:0]}),
@@ -283,10 +334,10 @@ module weir_judge
       .DATA_BITS   (RECORDS_LOG2)
   ) guard_lists (
       .clk_i          (clk_i),
-      .write_i        (write_i && write_table_i == 3'd0),
+      .write_i        (write_i && write_table_i == 3'd0 && write_part_i == '0),
       .write_address_i({write_bank_i, write_address_i[LISTS_LOG2-1:0]}),
       .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
-      .read_address_i ({second_bank, guard_at_q[LISTS_LOG2-1:0]}),
+      .read_address_i ({second_bank, guard_at_q[LISTS_LOG2-1:LIST_WORD_LOG2], entry}),
       .read_data_o    (guard_id)
   );
 
@@ -297,14 +348,13 @@ module weir_judge
       .clk_i              (clk_i),
       .rst_i              (rst_i),
       .start_i            (state_q == ROWS),
-      .bank_i             (bank),
-      .ports_i            ({facts_q.destination_port, facts_q.source_port}),
-      .addresses_i        ({facts_q.destination_address, facts_q.source_address}),
+      .facts_i            (facts_q),
       .valid_o            (row_valid),
       .row_o              (row),
       .done_o             (rows_done),
       .write_port_i       (write_ports && write_part_i != '0),
       .write_address_row_i(write_addresses && write_part_i != '0),
+      .write_condition_i  (write_header && write_part_i != '0),
       .write_bank_i       (write_bank_i),
       .write_end_i        (write_part_i >= 3'd3),
       .write_piece_i      (!write_part_i[0]),
@@ -317,7 +367,7 @@ module weir_judge
       .DATA_BITS   (RECORDS_LOG2)
   ) header (
       .clk_i          (clk_i),
-      .write_i        (write_i && write_table_i == 3'd2),
+      .write_i        (write_header && write_part_i == '0),
       .write_address_i({write_bank_i, write_address_i[10:0]}),
       .write_data_i   (write_data_i[RECORDS_LOG2-1:0]),
       .read_address_i ({bank, row}),
@@ -353,7 +403,6 @@ module weir_judge
   // ---- to which sets the frame's classes belong
   logic [1:0][PORT_SETS-1:0] port_rows;
   logic [1:0][ADDRESS_SETS-1:0] address_rows;
-  logic [1:0][PORT_SETS-1:0] ports_q, second_ports_q;  // source, destination
   logic [1:0][ADDRESS_SETS-1:0] addresses_q, second_addresses_q;
 
   for (genvar end_of = 0; end_of < 2; end_of++) begin : g_end

@@ -37,6 +37,56 @@ package weir_judge_pkg;
     logic [7:0]       scopes;             // that can still match
   } frame_facts_t;
 
+  // What a header record asks of a frame beside its classes, as bits of the header table's rows: by DirectionMask (2 bits)
+  // and StateMask (6), by protocol class (6), by IP version (2) and transport (3) as numbers of their bits.
+  localparam int unsigned CONDITION_STATES = 0;
+  localparam int unsigned CONDITION_CLASSES = 256;
+  localparam int unsigned CONDITION_TRANSPORTS = 320;
+  localparam int unsigned CONDITIONS = 352;
+
+  typedef struct packed {
+    logic [6:0]  transports;
+    logic [2:0]  versions;
+    logic [1:0]  directions;
+    logic [5:0]  states;
+    logic [63:0] class_mask;
+  } conditions_t;
+
+  function automatic conditions_t conditions_of(input record_t r);
+    return '{
+        transports: r.transports[6:0],
+        versions: r.versions[2:0],
+        directions: r.directions[1:0],
+        states: r.states[5:0],
+        class_mask: r.class_mask
+    };
+  endfunction
+
+  // Which of 64 conditions from `group` * 64 on the record admits.
+  function automatic logic [63:0] condition_bits(input conditions_t c, input logic [2:0] group);
+    logic [63:0] bits;
+    bits = '0;
+    unique case (group)
+      3'(CONDITION_CLASSES / 64): bits = c.class_mask;
+      3'(CONDITION_TRANSPORTS / 64):
+      for (int unsigned v = 0; v < 3; v++) if (c.versions[v]) bits[v*8+:7] = c.transports;
+      default:
+      for (int unsigned s = 0; s < 64; s++) bits[s] = (c.directions & group[1:0]) != '0 && (c.states & 6'(s)) != '0;
+    endcase
+    return bits;
+  endfunction
+
+  // What a guard's list says of each record before it is asked: eight entries of the lists are a word.
+  localparam int unsigned LIST_WORD_LOG2 = 3;
+  localparam int unsigned LIST_WORD = 1 << LIST_WORD_LOG2;
+
+  typedef struct packed {
+    logic [6:0] transports;
+    logic [1:0] directions;
+    logic [9:0] source_ports;
+    logic [9:0] destination_ports;
+  } list_summary_t;
+
   // What judging found (`Judged`), and what it counts.
   typedef struct packed {
     logic        by_header;       // a record of the header table held

@@ -5,12 +5,13 @@
 // passes by (checksums, indices and values, not the filter's entries) and writes. Latency and throughput of a run: a word per
 // cycle (2 bytes of PortClasses, 4 of ids, 8 of Bloom bits, matrices and prefixes, 16 of everything else), 16 cycles a block;
 // checking, 3 and one per Bloom partition for each entry of the filter in use, 4 for each list entry before a guard's record
-// that always holds; prefixes as weir_load_ranges, writing, matrices as weir_load_transpose. Back-pressure: host memory's.
+// that always holds; prefixes as weir_load_ranges, writing, matrices and the header table as weir_load_transpose. Back-pressure: host memory's.
 `default_nettype none
 
 module weir_load_blocks
   import weir_contract_pkg::*;
   import weir_match_pkg::*;
+  import weir_judge_pkg::*;
   import weir_load_pkg::*;
 #(
     parameter int unsigned LISTS_LOG2 = 13,
@@ -80,6 +81,7 @@ module weir_load_blocks
     FOLLOW,     // where guards lead
     RANGES,
     TURN,
+    SUMMARY,    // what lists say of their records
     NEXT
   } state_e;
 
@@ -89,6 +91,7 @@ module weir_load_blocks
     logic                      rests;      // is_always_unless_encrypted
     logic [1:0][SETS_LOG2-1:0] addresses;  // source, destination
     logic [1:0][SETS_LOG2-1:0] ports;
+    conditions_t               asks;
   } info_t;
 
   step_e step_q;
@@ -236,12 +239,14 @@ module weir_load_blocks
     info_of.holds = unconditional(record_of) && record_of.scopes[SCOPES_ALWAYS_BIT];
     info_of.rests = unconditional(record_of) &&
                     (record_of.scopes[SCOPES_ALWAYS_BIT] || record_of.scopes[SCOPES_PACKET_BIT]);
+    info_of.asks = conditions_of(record_of);
     info_of.ports = {SETS_LOG2'(record_of.destination_ports), SETS_LOG2'(record_of.source_ports)};
     info_of.addresses = {SETS_LOG2'(record_of.destination_addresses), SETS_LOG2'(record_of.source_addresses)};
   end
 
   // ---- memories of what is asked across blocks
   logic [RECORDS_LOG2-1:0] listed, headed, info_at;
+  logic [LISTS_LOG2-1:0] summary_at;
   logic [HEADER_LOG2-1:0] turn_record;
   logic [5:0] guard;
   logic follow_sent_q, guards_done, guards_missing;
@@ -263,6 +268,8 @@ module weir_load_blocks
       .done_o    (guards_done),
       .missing_o (guards_missing),
       .guard_o   (guard),
+      .look_i    (state_q == SUMMARY),
+      .look_at_i (summary_at),
       .record_o  (listed),
       .holds_i   (info.holds),
       .rests_i   (info.rests)
@@ -382,19 +389,46 @@ module weir_load_blocks
       .HEADER      (HEADER),
       .SCRATCH_LOG2(SCRATCH_LOG2)
   ) transpose (
-      .clk_i      (clk_i),
-      .rst_i      (rst_i || start_i),
-      .start_i    (state_q == TURN && !turn_sent_q),
-      .done_o     (turn_done),
-      .table_of_i (step_q == PORT_ROWS ? TO_PORT_ROWS : TO_ADDRESS_ROWS),
-      .sets_i     (rows),
-      .classes_i  (columns),
-      .header_i   (geometry_q.header_entries),
-      .word_at_o  (turn_at),
-      .word_i     (scratch),
-      .record_at_o(turn_record),
-      .record_i   (step_q == PORT_ROWS ? info.ports : info.addresses),
-      .write_o    (turn_write)
+      .clk_i       (clk_i),
+      .rst_i       (rst_i || start_i),
+      .start_i     (state_q == TURN && !turn_sent_q),
+      .done_o      (turn_done),
+      .table_of_i  (step_q == RECORDS ? TO_HEADER : step_q == PORT_ROWS ? TO_PORT_ROWS : TO_ADDRESS_ROWS),
+      .sets_i      (rows),
+      .conditions_i(step_q == RECORDS),
+      .classes_i   (step_q == RECORDS ? 32'(CONDITIONS) : columns),
+      .header_i    (geometry_q.header_entries),
+      .word_at_o   (turn_at),
+      .word_i      (scratch),
+      .record_at_o (turn_record),
+      .record_i    (step_q == PORT_ROWS ? info.ports : info.addresses),
+      .asks_i      (info.asks),
+      .write_o     (turn_write)
+  );
+
+  // ---- summaries of the lists' records
+  list_summary_t summary;
+  table_write_t summary_write;
+  logic summary_done, summary_sent_q;
+
+  assign summary = '{
+      transports: info.asks.transports,
+      directions: info.asks.directions,
+      source_ports: 10'(info.ports[0]),
+      destination_ports: 10'(info.ports[1])
+  };
+
+  weir_load_lists #(
+      .LISTS_LOG2(LISTS_LOG2)
+  ) summaries (
+      .clk_i    (clk_i),
+      .rst_i    (rst_i || start_i),
+      .start_i  (state_q == SUMMARY && !summary_sent_q),
+      .done_o   (summary_done),
+      .entries_i(geometry_q.list_entries),
+      .at_o     (summary_at),
+      .summary_i(summary),
+      .write_o  (summary_write)
   );
 
   // ---- words, as they come
@@ -529,6 +563,7 @@ module weir_load_blocks
     write_o = write_q;
     if (nets_write.valid) write_o = nets_write;
     if (turn_write.valid) write_o = turn_write;
+    if (summary_write.valid) write_o = summary_write;
   end
 
   // ---- what ends a run
@@ -595,6 +630,7 @@ module weir_load_blocks
     follow_sent_q <= state_q == FOLLOW;
     end_sent_q <= state_q == RANGES;
     turn_sent_q <= state_q == TURN;
+    summary_sent_q <= state_q == SUMMARY;
     asked_q <= (asked_q || command_o.valid) && !over;
     if (take) index_q <= index_q + 24'd1;
     if (wrong.valid && !wrong_q.valid) wrong_q <= wrong;
@@ -640,13 +676,14 @@ module weir_load_blocks
         unique case (step_q)
           GUARDS: state_q <= writing_i ? NEXT : FOLLOW;
           FOUR, SIX: state_q <= RANGES;
-          PORT_ROWS, ADDRESS_ROWS: state_q <= writing_i ? TURN : NEXT;
+          RECORDS, PORT_ROWS, ADDRESS_ROWS: state_q <= writing_i ? TURN : NEXT;
           default: state_q <= NEXT;
         endcase
       end
       FOLLOW: if (guards_done) state_q <= NEXT;
       RANGES: if (nets_done) state_q <= NEXT;
-      TURN: if (turn_done) state_q <= NEXT;
+      TURN: if (turn_done) state_q <= step_q == RECORDS ? SUMMARY : NEXT;
+      SUMMARY: if (summary_done) state_q <= NEXT;
       default: begin  // NEXT
         state_q <= STEP;
         step_q  <= step_e'(4'(step_q) + 4'd1);

@@ -23,6 +23,8 @@ module weir_load_guards
     output logic                          done_o,       // for one cycle
     output logic                          missing_o,    // then: guard_o leads to none
     output logic [5:0]                    guard_o,
+    input  wire logic                     look_i,       // while nothing is followed: read this entry of the lists
+    input  wire logic [LISTS_LOG2-1:0]    look_at_i,
     // records, read a cycle later
     output logic [RECORDS_LOG2-1:0]       record_o,
     input  wire logic                     holds_i,      // it always holds
@@ -48,7 +50,7 @@ module weir_load_guards
       .write_i        (list_i),
       .write_address_i(list_at_i),
       .write_data_i   (list_id_i),
-      .read_address_i (at_q),
+      .read_address_i (look_i ? look_at_i : at_q),
       .read_data_o    (record_o)
   );
 

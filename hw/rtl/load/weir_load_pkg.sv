@@ -10,7 +10,8 @@ package weir_load_pkg;
     logic          bank;
     logic [4:0]    table_of;
     logic [2:0]    length_of;  // window length: 0 four bytes
-    logic [3:0]    part;       // Bloom partition; way; of a row of classes: 0 sets, 1, 2 header table by source, 3, 4 by destination
+    logic [3:0]    part;       // Bloom partition; way; of a row of classes: 0 sets, 1, 2 header table by source, 3, 4 by destination;
+                               // of the header table: 0 record, 1, 2 by condition; of lists: 0 entry, 1 summaries (weir_judge_pkg)
     logic [23:0]   address;
     logic [1023:0] data;
   } table_write_t;

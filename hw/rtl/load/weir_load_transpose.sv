@@ -1,15 +1,17 @@
-// Turns a set matrix by 90 degrees: rows of sets by class, and the header table's rows by class at either end.
+// Turns a set matrix by 90 degrees: rows of sets by class, and the header table's rows by class at either end, or by condition.
 //
 // Function: the matrix lies in a memory, a row of words of 64 classes for each set. For each 64 classes words are taken set by
 // set, or for each record of the header table the word of its set, and turned in a square of 64 by 64 bits; what comes out are
-// the bits of 64 sets, or records, by class. Latency and throughput: for each 64 classes a cycle per word, 64 to empty the
-// square, one per row written (five per class), and 12 more per kind of row. Back-pressure: none.
+// the bits of 64 sets, or records, by class. The header table's rows by condition (weir_judge_pkg) are made in a run of their
+// own: for each 64 conditions a word of each record. Latency and throughput: for each 64 classes a cycle per word, 64 to empty
+// the square, one per row written (five per class, two per condition), and 12 more per kind of row. Back-pressure: none.
 //
 // The square is filled and emptied at once: words that came in as rows leave as columns while the next ones come in as columns,
 // which leave as rows.
 `default_nettype none
 
 module weir_load_transpose
+  import weir_judge_pkg::*;
   import weir_load_pkg::*;
 #(
     parameter int unsigned SETS_LOG2 = 10,       // sets, at most
@@ -24,13 +26,15 @@ module weir_load_transpose
     output logic                             done_o,       // for one cycle, behind the last write
     input  wire logic [4:0]                  table_of_i,   // constant from here on while it works
     input  wire logic [31:0]                 sets_i,
-    input  wire logic [31:0]                 classes_i,    // more than 0
+    input  wire logic                        conditions_i, // rows by condition, no matrix
+    input  wire logic [31:0]                 classes_i,    // or conditions, more than 0
     input  wire logic [31:0]                 header_i,     // records of the header table
     // memories, read a cycle later
     output logic [SCRATCH_LOG2-1:0]          word_at_o,
     input  wire logic [63:0]                 word_i,
     output logic [HEADER_LOG2-1:0]           record_at_o,
     input  wire logic [1:0][SETS_LOG2-1:0]   record_i,     // two cycles later: its sets of source and destination
+    input  wire conditions_t                 asks_i,       // then too: what it asks
     output table_write_t                     write_o       // without bank
 );
 
@@ -43,7 +47,7 @@ module weir_load_transpose
 
   state_e state_q;
   logic [15:0] group_q, words_of_row;
-  logic [1:0] kind_q;               // 0 sets, 1 header table by source, 2 by destination
+  logic [1:0] kind_q;               // 0 sets, 1 header table by source or condition, 2 by destination
   logic [INDEX-1:0] at_q, count;    // sets or records
   logic [5:0] class_q;
   logic piece_q, last_class, last_group;
@@ -76,18 +80,20 @@ module weir_load_transpose
   // ---- the square
   logic [63:0][63:0] square_q;
   logic [63:0] in, out;
+  logic [1:0][63:0] asked_q;
   logic columns_q, step, full_q, emptying;
   logic [5:0] turn_q;
   logic [$clog2(LANES)-1:0] lane_q;
 
   assign emptying = state_q == EMPTY;
   assign step = line_q[LATENCY-1].valid || emptying;
-  assign in = emptying || line_q[LATENCY-1].zero ? '0 : word_i;
+  assign in = emptying || line_q[LATENCY-1].zero ? '0 : conditions_i ? asked_q[1] : word_i;
   always_comb begin
     for (int unsigned n = 0; n < 64; n++) out[n] = columns_q ? square_q[n][0] : square_q[0][n];
   end
 
   always_ff @(posedge clk_i) begin
+    asked_q <= {asked_q[0], condition_bits(asks_i, group_q[2:0])};
     if (step) begin
       if (columns_q) begin
         for (int unsigned n = 0; n < 64; n++) square_q[n] <= {in[n], square_q[n][63:1]};
@@ -137,7 +143,7 @@ module weir_load_transpose
     unique case (state_q)
       IDLE: begin
         group_q <= '0;
-        kind_q <= '0;
+        kind_q <= 2'(conditions_i);
         at_q <= '0;
         if (start_i) state_q <= FILL;
       end
@@ -154,9 +160,9 @@ module weir_load_transpose
           piece_q <= 1'b0;
           class_q <= class_q + 6'd1;
           if (last_class) begin
-            kind_q  <= kind_q == 2'd2 ? 2'd0 : kind_q + 2'd1;
+            kind_q  <= conditions_i ? 2'd1 : kind_q == 2'd2 ? 2'd0 : kind_q + 2'd1;
             state_q <= FILL;
-            if (kind_q == 2'd2) begin
+            if (conditions_i || kind_q == 2'd2) begin
               group_q <= group_q + 16'd1;
               if (last_group) begin
                 done_o  <= 1'b1;

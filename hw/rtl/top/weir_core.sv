@@ -1,6 +1,6 @@
 // The frame path: frames and commands in, verdicts, history, descriptors and flow records out.
 //
-// Function: hw-sim's pipeline. Frames are parsed and kept while they come, then taken through four stages one behind the
+// Function: hw-sim's pipeline. Frames are parsed and kept while they come, then taken through five stages one behind the
 // other (weir_frame); commands (weir_commands) and endings find the stages empty. Latency: parsing 26 cycles behind a frame's
 // last beat, then that of weir_frame. Throughput: see weir_frame. Back-pressure: ready_o before a frame's first beat; inside
 // everything waits for the host's rings and memory alone.
@@ -267,7 +267,7 @@ module weir_core
   identity_t identity;
   life_request_t life_request;
   logic life_done, life_busy_q, in_flight_full, in_flight_near, in_flight_push, answer, answer_valid, answer_open;
-  logic pin_ready;
+  logic pin_ready, room_hold, room_quiet, lookup_busy;
   logic [63:0] bytes_ahead;
   place_request_t place_request;
   record_place_t place;
@@ -465,6 +465,9 @@ module weir_core
       .request_i             (room_request),
       .answer_o              (room_answer),
       .drained_i             (drained),
+      .hold_i                (room_hold),
+      .lookup_busy_i         (lookup_busy),
+      .quiet_o               (room_quiet),
       .ahead_i               (bytes_ahead),
       .place_i               (place_request),
       .place_o               (place),
@@ -602,7 +605,7 @@ module weir_core
   logic [63:0] behind_tail, alone, fired, message_facts;
   logic messages_valid;
   frame_t scanning;
-  parsed_t scanning_parsed;
+  parsed_t scanning_parsed, lookup_parsed;
   logic [1:0] dns_armed, tls_armed_q;  // by bank
   logic [1:0][1:0] dns_guards_q;
   scan_context_t scan_context;
@@ -646,6 +649,9 @@ module weir_core
       .from_lower_i      (from_lower),
       .room_o            (room_request),
       .room_i            (room_answer),
+      .room_hold_o       (room_hold),
+      .lookup_busy_o     (lookup_busy),
+      .room_quiet_i      (room_quiet),
       .ahead_o           (bytes_ahead),
       .place_o           (place_request),
       .place_i           (place),
@@ -667,6 +673,7 @@ module weir_core
       .life_done_i       (life_done),
       .classes_valid_o   (classes_go),
       .classes_bank_o    (classes_bank),
+      .lookup_parsed_o   (lookup_parsed),
       .classes_valid_i   (classes_valid),
       .addresses_i       (addresses),
       .ports_i           (ports),
@@ -825,7 +832,7 @@ module weir_core
       .rst_i           (rst_i),
       .valid_i         (classes_go),
       .bank_i          (classes_bank),
-      .parsed_i        (parsed),
+      .parsed_i        (lookup_parsed),
       .valid_o         (classes_valid),
       .addresses_o     (addresses),
       .ports_o         (ports),

@@ -1,9 +1,9 @@
 // Frames on their way, one behind the other, from their queue's room to their fate.
 //
-//     weir_lookup_stage ──► weir_scan_stage ──► weir_judge_stage ──► weir_verdict_stage
-//     room, flow, entry     hits, records       guards               verdict, history, descriptor, port
+//     weir_room_stage ──► weir_lookup_stage ──► weir_scan_stage ──► weir_judge_stage ──► weir_verdict_stage
+//     key, room           flow, entry           hits, records       guards               verdict, history, descriptor, port
 //
-// Function: the order of hw-sim/src/pipeline/mod.rs, `offer`, for up to four frames at a time, one in each stage, in order.
+// Function: the order of hw-sim/src/pipeline/mod.rs, `offer`, for up to five frames at a time, one in each stage, in order.
 // What a frame finds is what the frames before it left, however full a queue is (decision 0031): the stages share the flow
 // entry's verdict state alone, whose requests are answered in the order of frames. Latency and throughput: of the slowest
 // stage. Back-pressure: a frame stays in its stage until the next one takes it.
@@ -43,7 +43,7 @@ module weir_frame
     input  wire logic                       time_valid_i,  // frame time goes on without a frame
     input  wire logic [63:0]                time_i,
     output logic [63:0]                     number_o,      // of the last frame taken
-    output logic [63:0]                     cause_o,       // of the frame in the first stage
+    output logic [63:0]                     cause_o,       // of the frame for whose sake chains are handed over
     output logic [63:0]                     now_o,
     output logic                            expired_o,     // the watchdog's limit is passed
     // key
@@ -55,6 +55,9 @@ module weir_frame
     // room, entries
     output room_request_t                   room_o,
     input  wire room_answer_t               room_i,
+    output logic                            room_hold_o,   // room is not sought now
+    output logic                            lookup_busy_o, // nor is the table asked for it
+    input  wire logic                       room_quiet_i,  // it is not
     output logic [63:0]                     ahead_o,       // bytes of the records that frames ahead may write
     output place_request_t                  place_o,
     input  wire record_place_t                     place_i,
@@ -77,6 +80,7 @@ module weir_frame
     // judging
     output logic                            classes_valid_o,
     output logic                            classes_bank_o,
+    output parsed_t                         lookup_parsed_o,
     input  wire logic                       classes_valid_i,
     input  wire logic [1:0][15:0]           addresses_i,
     input  wire logic [1:0][15:0]           ports_i,
@@ -118,8 +122,8 @@ module weir_frame
   typedef enum logic [1:0] {OTHERS, LOOKUP, JUDGE, VERDICT} owner_e;
 
   logic hand_scan, hand_judge, hand_verdict, scan_ready, scan_busy, judge_ready, judge_busy, verdict_ready, verdict_busy;
-  logic ahead;
-  frame_t frame_lookup, frame_judge, frame_verdict;
+  logic ahead, hand_lookup, lookup_ready, lookup_busy, behind;
+  frame_t frame_room, frame_lookup, frame_judge, frame_verdict;
   verdict_request_t verdict_lookup, verdict_judge, verdict_verdict;
   verdict_answer_t answer_judge, answer_verdict;
   owner_e [VERDICT_LATENCY-1:0] owners_q;
@@ -128,15 +132,19 @@ module weir_frame
   count_t count_lookup, count_judge, count_verdict;
 
   assign verdict_others_o = owners_q[VERDICT_LATENCY-1] == OTHERS;
-  assign drained_o = !scan_busy && !judge_busy && !verdict_busy;
+  // No frame is behind the look-up.
+  assign behind = !scan_busy && !judge_busy && !verdict_busy;
+  assign drained_o = behind && !lookup_busy;
+  assign lookup_busy_o = lookup_busy;
   assign fate_meta_o = frame_verdict.meta;
   always_comb begin
     for (int unsigned b = 0; b < 2; b++) begin
-      in_use_o[b] = has(frame_lookup, 1'(b)) || (scan_busy && has(scan_frame_o, 1'(b))) ||
+      in_use_o[b] = (lookup_busy && has(frame_lookup, 1'(b))) || (scan_busy && has(scan_frame_o, 1'(b))) ||
                     (judge_busy && has(frame_judge, 1'(b)));
     end
   end
-  assign ahead_o = (scan_busy ? record_bytes(scan_frame_o.meta.length_of) : '0) +
+  assign ahead_o = (lookup_busy ? record_bytes(frame_lookup.meta.length_of) : '0) +
+                   (scan_busy ? record_bytes(scan_frame_o.meta.length_of) : '0) +
                    (judge_busy ? record_bytes(frame_judge.meta.length_of) : '0) +
                    (verdict_busy ? record_bytes(frame_verdict.meta.length_of) : '0);
 
@@ -179,31 +187,23 @@ module weir_frame
 
   always_ff @(posedge clk_i) owners_q <= {owners_q[VERDICT_LATENCY-2:0], owner};
 
-  weir_lookup_stage #(
-      .QUEUES_LOG2(QUEUES_LOG2),
-      .SLOT       (SLOT)
-  ) lookup_stage (
+  weir_room_stage room_stage (
       .clk_i           (clk_i),
       .rst_i           (rst_i),
       .go_i            (go_i),
       .done_o          (taken_o),
       .waited_o        (waited_o),
       .drained_i       (drained_o),
-      .ready_i         (scan_ready),
-      .hand_o          (hand_scan),
-      .frame_o         (frame_lookup),
+      .hold_i          (room_hold_o),
+      .ready_i         (lookup_ready),
+      .hand_o          (hand_lookup),
+      .frame_o         (frame_room),
       .meta_i          (meta_i),
       .parsed_i        (parsed_i),
       .may_wait_i      (may_wait_i),
       .config_i        (config_i),
-      .active_i        (active_i),
-      .heartbeat_i     (heartbeat_i),
-      .time_valid_i    (time_valid_i),
-      .time_i          (time_i),
-      .number_o        (number_o),
+      .now_i           (now_o),
       .cause_o         (cause_o),
-      .now_o           (now_o),
-      .expired_o       (expired_o),
       .key_valid_o     (key_valid_o),
       .key_valid_i     (key_valid_i),
       .key_i           (key_i),
@@ -211,10 +211,38 @@ module weir_frame
       .from_lower_i    (from_lower_i),
       .room_o          (room_o),
       .room_i          (room_i),
+      .in_flight_full_i(in_flight_full_i),
+      .in_flight_near_i(in_flight_near_i)
+  );
+
+  weir_lookup_stage #(
+      .QUEUES_LOG2(QUEUES_LOG2),
+      .SLOT       (SLOT)
+  ) lookup_stage (
+      .clk_i           (clk_i),
+      .rst_i           (rst_i),
+      .ready_o         (lookup_ready),
+      .load_i          (hand_lookup),
+      .frame_i         (frame_room),
+      .parsed_i        (parsed_i),
+      .busy_o          (lookup_busy),
+      .drained_i       (behind),
+      .hold_o          (room_hold_o),
+      .room_quiet_i    (room_quiet_i),
+      .ready_i         (scan_ready),
+      .hand_o          (hand_scan),
+      .frame_o         (frame_lookup),
+      .parsed_o        (lookup_parsed_o),
+      .config_i        (config_i),
+      .active_i        (active_i),
+      .heartbeat_i     (heartbeat_i),
+      .time_valid_i    (time_valid_i),
+      .time_i          (time_i),
+      .number_o        (number_o),
+      .now_o           (now_o),
+      .expired_o       (expired_o),
       .records_on_i    (records_on_i),
       .records_free_i  (records_free_i),
-      .in_flight_full_i(in_flight_full_i),
-      .in_flight_near_i(in_flight_near_i),
       .table_o         (table_o),
       .table_i         (table_i),
       .parse_o         (parse_o),
@@ -240,7 +268,7 @@ module weir_frame
       .ready_o       (scan_ready),
       .load_i        (hand_scan),
       .frame_i       (frame_lookup),
-      .parsed_i      (parsed_i),
+      .parsed_i      (lookup_parsed_o),
       .busy_o        (scan_busy),
       .ready_i       (judge_ready),
       .hand_o        (hand_judge),

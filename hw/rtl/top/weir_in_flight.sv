@@ -13,7 +13,7 @@ module weir_in_flight #(
     input  wire logic        push_i,        // a frame was diverted; only while !full_o and nothing is asked
     input  wire logic [NUMBER_BITS-1:0] push_number_i,
     output logic             full_o,
-    output logic             near_o,        // full with four more, or with less
+    output logic             near_o,        // full with five more, or with less
     input  wire logic        answer_i,      // for one cycle: a verdict for this frame
     input  wire logic [NUMBER_BITS-1:0] answer_number_i,
     output logic             valid_o,       // for one cycle
@@ -39,7 +39,7 @@ module weir_in_flight #(
   assign mark = state_q == COMPARE && equal && !read.answered;
   assign write = mark ? '{answered: 1'b1, number: number_q} : '{answered: 1'b0, number: push_number_i};
   assign full_o = DEPTH_LOG2'(tail_q - head_q) == '1;
-  assign near_o = 32'((DEPTH_LOG2 + 1)'(tail_q - head_q)) + 32'd5 >= (1 << DEPTH_LOG2);
+  assign near_o = 32'((DEPTH_LOG2 + 1)'(tail_q - head_q)) + 32'd6 >= (1 << DEPTH_LOG2);
   assign valid_o = state_q == DONE;
 
   weir_ram_1r1w #(

@@ -1,14 +1,13 @@
-// A frame's first stage: is there room, whose frame is it, what does its flow's entry say?
+// A frame's second stage: it is accepted; whose frame is it, what does its flow's entry say?
 //
-//     key ─ room ─ accept ─ look-up ─ follow ─ decide ─ hand on
-//            │        └ classes ────────────────┘ └ sweep
-//            └ waits: nothing was done, the frame is offered again
+//     accept ─ look-up ─ follow ─ decide ─ hand on
+//        └ classes ────────────────┘ └ sweep
 //
-// Function: the order of hw-sim/src/pipeline/mod.rs, `offer`, up to judging. Frames ahead may still be judged and written;
-// what depends on them waits for drained_i: a frame that may find no room (weir_room), entries that end and reports, for
-// they tell the other half of an entry. Of the verdict state only what commands alone change is read here. The background
-// sweep runs while the next stage is busy, and at the latest with every eighth frame. Latency: some 35 cycles. Throughput:
-// one frame at a time. Back-pressure: the frame stays where it is.
+// Function: the order of hw-sim/src/pipeline/mod.rs, `offer`, up to judging, for a frame that has room. Frames ahead may still
+// be judged and written; what depends on them waits for drained_i: entries that end and reports, for they tell the other half
+// of an entry, and the host. Room is not sought meanwhile (hold_o, room_quiet_i). Of the verdict state only what commands
+// alone change is read here. The background sweep runs while the next stage is busy, and at the latest with every eighth
+// frame. Latency: some 20 cycles. Throughput: one frame at a time. Back-pressure: ready_o.
 `default_nettype none
 
 module weir_lookup_stage
@@ -25,36 +24,28 @@ module weir_lookup_stage
 ) (
     input  wire logic                    clk_i,
     input  wire logic                    rst_i,
-    input  wire logic                    go_i,          // take the frame that stands there
-    output logic                         done_o,
-    output logic                         waited_o,      // with done_o: it has to be offered again
+    output logic                         ready_o,
+    input  wire logic                    load_i,        // while ready_o
+    input  wire frame_t                  frame_i,
+    input  wire parsed_t                 parsed_i,
+    output logic                         busy_o,
     input  wire logic                    drained_i,     // no frame is in a stage behind this one
+    output logic                         hold_o,        // entries end or are reported
+    input  wire logic                    room_quiet_i,  // nobody seeks room, nor does while hold_o
     input  wire logic                    ready_i,       // the next stage takes a frame
     output logic                         hand_o,        // it gets one: frame_o
     output frame_t                       frame_o,
-    input  wire frame_meta_t             meta_i,
-    input  wire parsed_t                 parsed_i,      // both stay until done_o
-    input  wire logic                    may_wait_i,
+    output parsed_t                      parsed_o,
     input  wire core_config_t            config_i,
     input  wire active_t                 active_i,
     input  wire logic                    heartbeat_i,
     input  wire logic                    time_valid_i,  // frame time goes on without a frame
     input  wire logic [63:0]             time_i,
     output logic [63:0]                  number_o,      // of the last frame taken
-    output logic [63:0]                  cause_o,       // of the frame at hand
     output logic [63:0]                  now_o,
     output logic                         expired_o,     // the watchdog's limit is passed
-    output logic                         key_valid_o,
-    input  wire logic                    key_valid_i,
-    input  wire flow_key_t               key_i,
-    input  wire logic [63:0]             hash_i,
-    input  wire logic                    from_lower_i,
-    output room_request_t                room_o,
-    input  wire room_answer_t            room_i,
     input  wire logic [QUEUES-1:0]       records_on_i,
     input  wire logic [QUEUES-1:0][31:0] records_free_i,
-    input  wire logic                    in_flight_full_i,
-    input  wire logic                    in_flight_near_i,  // the frames ahead may fill it
     output table_request_t               table_o,
     input  wire table_answer_t           table_i,
     output parse_request_t               parse_o,
@@ -75,13 +66,14 @@ module weir_lookup_stage
 );
 
   typedef enum logic [3:0] {
-    IDLE, KEY, ROOM, ACCEPT, LONG, LOOKUP, ENDED, PEEK, REPORT, FOLLOW, DECIDE, SWEEP, SWEPT, HAND, WAITED
+    IDLE, ACCEPT, LONG, LOOKUP, ENDED, PEEK, REPORT, FOLLOW, DECIDE, SWEEP, SWEPT, HAND
   } state_e;
 
   state_e state_q;
   frame_t f_q;
+  parsed_t parsed_q;
   logic [63:0] time_of;
-  logic sent_q, keyed, can_sweep, uninspected, near, fresh_q;
+  logic sent_q, can_sweep, uninspected, fresh_q, may_tell;
   logic classes_q, classed_q;  // classes are asked for, are there
   logic [1:0] ended_q;
   logic [1:0][31:0] ended_slot_q;
@@ -93,13 +85,14 @@ module weir_lookup_stage
   logic [63:0] since_q, frames_q;
   logic has_since_q, watched, over_frames, over_time;
 
-  assign time_of = greatest(now_o, meta_i.time_of);
-  assign keyed = parsed_i.keyed && parsed_i.has_ends;
+  assign time_of = greatest(now_o, f_q.meta.time_of);
   assign uninspected = !f_q.active.valid || expired_o;
-  assign near = in_flight_near_i && !drained_i;
+  assign may_tell = drained_i && room_quiet_i;
+  assign hold_o = state_q inside {ENDED, REPORT} || (state_q == SWEPT && swept_q != '0);
+  assign busy_o = state_q != IDLE;
+  assign ready_o = state_q == IDLE || hand_o;
+  assign parsed_o = parsed_q;
   assign hand_o = state_q == HAND && classed_q && ready_i;
-  assign done_o = hand_o || state_q == WAITED;
-  assign waited_o = state_q == WAITED;
   assign bank_o = f_q.active.bank;
   assign classes_valid_o = classes_q;
 
@@ -125,8 +118,6 @@ module weir_lookup_stage
 
   // ---- requests
   always_comb begin
-    key_valid_o = 1'b0;
-    room_o = '0;
     table_o = '0;
     parse_o = '0;
     verdict_o = '0;
@@ -135,17 +126,9 @@ module weir_lookup_stage
     count_o = '0;
     count_o.amount_of = '1;
     unique case (state_q)
-      KEY: key_valid_o = !sent_q && keyed;
-      ROOM: begin
-        room_o.valid = !sent_q && !near && !(in_flight_full_i && may_wait_i);
-        room_o.may_wait = may_wait_i;
-        room_o.queue_of = f_q.queue_of;
-        room_o.length_of = meta_i.length_of;
-        room_o.now = time_of;
-      end
       ACCEPT: begin
         count_o.more[COUNTER_RECEIVED_FRAMES] = 1'b1;
-        count_o.received = 64'(meta_i.length_of);
+        count_o.received = 64'(f_q.meta.length_of);
         count_o.more[COUNTER_WATCHDOG_EXPIRED] = watched && !expired_o && (over_frames || over_time);
       end
       LONG, LOOKUP: begin
@@ -160,7 +143,7 @@ module weir_lookup_stage
         end
       end
       ENDED: begin
-        life_o.valid = !sent_q && drained_i && ended_q != '0;
+        life_o.valid = !sent_q && may_tell && ended_q != '0;
         life_o.op = LIFE_END;
         life_o.kind = 8'(FLOW_RECORD_KIND_AGED);
         life_o.slot = ended_q[0] ? ended_slot_q[0] : ended_slot_q[1];
@@ -171,7 +154,7 @@ module weir_lookup_stage
         parse_o.slot = f_q.slot;
       end
       REPORT: begin
-        life_o.valid = !sent_q && drained_i;
+        life_o.valid = !sent_q && may_tell;
         life_o.op = LIFE_REPORT;
         life_o.kind = 8'(FLOW_RECORD_KIND_REPORT);
         life_o.slot = f_q.slot;
@@ -183,9 +166,9 @@ module weir_lookup_stage
             created: f_q.created,
             reported: f_q.reported,
             from_lower: f_q.from_lower,
-            number: meta_i.number,
+            number: f_q.meta.number,
             now: now_o,
-            parsed: parsed_i
+            parsed: parsed_q
         };
         // The state of the other half, only read.
         verdict_o.valid = !sent_q;
@@ -210,7 +193,7 @@ module weir_lookup_stage
         table_o.now = now_o;
       end
       SWEPT: begin
-        life_o.valid = !sent_q && drained_i && swept_q != '0;
+        life_o.valid = !sent_q && may_tell && swept_q != '0;
         life_o.op = LIFE_END;
         life_o.kind = 8'(FLOW_RECORD_KIND_AGED);
         life_o.slot = 32'({bucket_q, way});
@@ -224,37 +207,9 @@ module weir_lookup_stage
     sent_q <= 1'b1;
     classes_q <= state_q == ACCEPT;
     unique case (state_q)
-      IDLE: begin
-        sent_q <= 1'b0;
-        f_q <= '0;
-        f_q.cause <= FATE_FRAME;
-        if (go_i) state_q <= KEY;
-      end
-      KEY: begin
-        f_q.meta <= meta_i;
-        f_q.keyed <= keyed;
-        f_q.payload <= keyed && parsed_i.payload_end > parsed_i.payload_start;
-        f_q.payload_bytes <= 21'(parsed_i.payload_end) - 21'(parsed_i.payload_start);
-        f_q.key <= key_i;
-        f_q.hash <= hash_i;
-        f_q.from_lower <= from_lower_i;
-        f_q.queue_of <= hash_i[5:0] & config_i.queue_mask;
-        cause_o <= meta_i.number;
-        if (!keyed) f_q.queue_of <= '0;
-        if (key_valid_i || !keyed) begin
-          sent_q  <= 1'b0;
-          state_q <= ROOM;
-        end
-      end
-      ROOM: begin
-        f_q.placed <= room_i.placed;
-        if (!sent_q && near) sent_q <= 1'b0;
-        else if (!sent_q && in_flight_full_i && may_wait_i) state_q <= WAITED;
-        else if (room_i.valid) state_q <= room_i.waits ? WAITED : ACCEPT;
-      end
       ACCEPT: begin
         sent_q <= 1'b0;
-        number_o <= meta_i.number;
+        number_o <= f_q.meta.number;
         now_o <= time_of;
         f_q.now <= time_of;
         f_q.active <= active_i;
@@ -264,7 +219,7 @@ module weir_lookup_stage
           frames_q <= frames_q + 64'd1;
           if (over_frames || over_time) expired_o <= 1'b1;
         end
-        state_q <= meta_i.length_of > 20'(FRAME_LENGTH_MAX) ? LONG : LOOKUP;
+        state_q <= f_q.meta.length_of > 20'(FRAME_LENGTH_MAX) ? LONG : LOOKUP;
       end
       LONG: begin
         f_q.has_slot <= f_q.keyed && table_i.live;
@@ -279,11 +234,13 @@ module weir_lookup_stage
         f_q.generation_of <= table_i.generation_of;
         ended_q <= f_q.keyed ? table_i.ended : '0;
         ended_slot_q <= table_i.ended_slot;
-        f_q.staged <= flowless(parsed_i.guards |
+        f_q.staged <= flowless(parsed_q.guards |
                                (f_q.keyed && !table_i.live ? 64'd1 << GUARD_FLOW_TABLE_FULL : '0));
         if (table_i.valid || !f_q.keyed) begin
-          sent_q  <= 1'b0;
-          state_q <= ENDED;
+          sent_q <= 1'b0;
+          if (f_q.keyed && table_i.ended != '0) state_q <= ENDED;
+          else if (!f_q.keyed || !table_i.live) state_q <= DECIDE;
+          else state_q <= !table_i.created && config_i.report_interval != '0 ? PEEK : FOLLOW;
         end
       end
       ENDED:
@@ -295,7 +252,7 @@ module weir_lookup_stage
         sent_q <= 1'b0;
         if (ended_q[0]) ended_q[0] <= 1'b0;
         else ended_q[1] <= 1'b0;
-      end else if (!sent_q && !drained_i) begin
+      end else if (!sent_q && !may_tell) begin
         sent_q <= 1'b0;
       end
       PEEK:
@@ -309,7 +266,7 @@ module weir_lookup_stage
         if (life_done_i) begin
           sent_q  <= 1'b0;
           state_q <= FOLLOW;
-        end else if (!sent_q && !drained_i) begin
+        end else if (!sent_q && !may_tell) begin
           sent_q <= 1'b0;
         end
       end
@@ -352,12 +309,16 @@ module weir_lookup_stage
       end else if (life_done_i) begin
         sent_q <= 1'b0;
         swept_q[way] <= 1'b0;
-      end else if (!sent_q && !drained_i) begin
+      end else if (!sent_q && !may_tell) begin
         sent_q <= 1'b0;
       end
-      HAND: if (hand_o) state_q <= IDLE;
-      default: state_q <= IDLE;
+      default: if (hand_o) state_q <= IDLE;
     endcase
+    if (load_i) begin
+      f_q <= frame_i;
+      parsed_q <= parsed_i;
+      state_q <= ACCEPT;
+    end
     if (state_q == ACCEPT || classes_q) classed_q <= 1'b0;
     else if (classes_valid_i) classed_q <= 1'b1;
     if (time_valid_i) now_o <= greatest(now_o, time_i);
@@ -370,7 +331,6 @@ module weir_lookup_stage
     if (rst_i) begin
       state_q <= IDLE;
       number_o <= '0;
-      cause_o <= '0;
       now_o <= '0;
       unswept_q <= '0;
       bucket_q <= '0;

@@ -5,6 +5,9 @@
 // and then nothing was done. Latency: 6 cycles where there is room for sure, some 20 for each record that the scrub pointer
 // passes. Throughput: one request at a time. Back-pressure: the answer.
 //
+// The frame ahead may be looked up meanwhile. While entries end there nothing is asked here (hold_i, quiet_o), for both write
+// descriptors, and the asker asks again; and records are passed only once it has left, for both ask the table.
+//
 // Frames ahead may have no fate yet. There is room for sure if there is whatever they do: each takes a descriptor, and twice
 // the bytes of its record (the pad at the ring's end is shorter than the record that did not fit); no record is due to be
 // passed by then, so neither is any chain's, and what a descriptor of theirs pins lies behind what is overwritten. Records
@@ -34,7 +37,10 @@ module weir_room
     input  wire room_request_t              request_i,
     output room_answer_t                    answer_o,
     input  wire logic                       drained_i,    // no frame is ahead
-    input  wire logic [63:0]                ahead_i,      // bytes of the records of the frames ahead, three at most
+    input  wire logic                       hold_i,       // ask nothing
+    input  wire logic                       lookup_busy_i,  // a frame is looked up
+    output logic                            quiet_o,      // nothing is asked, nor while hold_i
+    input  wire logic [63:0]                ahead_i,      // bytes of the records of the frames ahead, four at most
     input  wire place_request_t             place_i,
     output record_place_t                          place_o,      // at once
     input  wire recorded_t                  recorded_i,
@@ -71,10 +77,11 @@ module weir_room
   logic [63:0] farthest, reach, place_left, place_size;
   logic [QUEUES_LOG2-1:0] place_queue;
   logic fits, due, wanted, self_made_q, unpinned_q, lossy, waits_q, placed_q, sent_q;
-  logic sure, near, exact_q, again_q;
+  logic sure, near, exact_q, again_q, skip_q;
   logic [31:0] handovers_q;
   resident_t resident;
 
+  assign quiet_o = state_q inside {IDLE, PLACE};
   assign queue = request_q.queue_of[QUEUES_LOG2-1:0];
   assign recorded_queue = recorded_i.queue_of[QUEUES_LOG2-1:0];
   assign lossy = !request_q.may_wait;
@@ -100,9 +107,9 @@ module weir_room
     farthest = written_q[queue] + ((size + ahead_i) << 1);
     reach = farthest + margin > ring ? farthest + margin - ring : '0;
     near = at_q != tail_q[queue] && resident.position < reach;
-    sure = (lossy || descriptors_free_i[queue] > 32'd3) &&
+    sure = (lossy || descriptors_free_i[queue] > 32'd4) &&
            written_q[queue] >= reach && !near &&
-           32'((RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q)) + 32'd4 < (1 << RESIDENTS_LOG2) &&
+           32'((RESIDENTS_LOG2 + 1)'(tail_q[queue] - at_q)) + 32'd5 < (1 << RESIDENTS_LOG2) &&
            (!pin_i.pinned || pin_i.lowest + ring >= farthest);
   end
 
@@ -170,6 +177,7 @@ module weir_room
       IDLE: begin
         request_q <= request_i;
         again_q <= 1'b0;
+        skip_q <= 1'b0;
         if (request_i.valid) state_q <= PLACE;
       end
       PLACE: begin
@@ -181,7 +189,9 @@ module weir_room
         sent_q <= 1'b0;
         exact_q <= drained_i;
         state_q <= PINNED;
-        if ((again_q || !fits || (!lossy && any_flow_record_full_i)) && !drained_i) begin
+        if (hold_i || (skip_q && lookup_busy_i)) begin
+          state_q <= PLACE;
+        end else if ((again_q || !fits || (!lossy && any_flow_record_full_i)) && !drained_i) begin
           state_q <= PLACE;
         end else if (!lossy && any_flow_record_full_i) begin
           waits_q <= 1'b1;
@@ -199,7 +209,8 @@ module weir_room
         state_q  <= ANSWER;
       end else if (pin_i.valid && !pin_i.push && !exact_q) begin
         again_q <= !near;
-        state_q <= near ? SKIP_ASK : PLACE;
+        skip_q <= near;
+        state_q <= near && !lookup_busy_i ? SKIP_ASK : PLACE;
         sent_q <= 1'b0;
       end else if (pin_i.valid && !pin_i.push) begin
         unpinned_q <= !pin_i.pinned || pin_i.lowest + ring >= last;

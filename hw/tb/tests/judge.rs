@@ -97,11 +97,31 @@ fn part(mut item: Vec<u8>, part: u8) -> Vec<u8> {
     item
 }
 
-/// Rows of the header table whose sets admit the classes, all that the RTL asks.
+/// Conditions that the header table's rows are made by.
+const CONDITIONS: u32 = 352;
+
+/// The record admits a condition, as the RTL numbers them: by direction and states, by protocol class, by version and transport.
+fn condition(r: &Record, n: u32) -> bool {
+    match n {
+        0..256 => u32::from(r.directions) & n >> 6 & 3 != 0 && u32::from(r.states) & n & 63 != 0,
+        256..320 => r.class_mask >> (n - 256) & 1 != 0,
+        _ => {
+            let (version, transport) = ((n - 320) / 8, n % 8);
+            version < 3 && transport < 7 && r.versions >> version & r.transports >> transport & 1 != 0
+        }
+    }
+}
+
+/// Rows of the header table that admit the classes and the lasting conditions, all that the RTL asks.
 fn admitted(tables: &Tables, facts: &FrameFacts) -> u64 {
     let records = tables.header.iter().map(|id| &tables.records[*id as usize]);
     let admits = |r: &&Record| {
-        tables.port(r.source_ports, facts.port_classes.0)
+        r.transports & facts.transport != 0
+            && r.versions & facts.version != 0
+            && r.directions & facts.directions != 0
+            && r.states & facts.states != 0
+            && (r.class_mask & facts.classes != 0 || !facts.classes.is_power_of_two())
+            && tables.port(r.source_ports, facts.port_classes.0)
             && tables.port(r.destination_ports, facts.port_classes.1)
             && tables.address(r.source_addresses, facts.address_classes.0)
             && tables.address(r.destination_addresses, facts.address_classes.1)
@@ -119,6 +139,15 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
     for (n, record) in (0..).zip(&tables.records) {
         out.extend(item(2, bank, 1, n, &record.to_bytes()));
     }
+    for (n, ids) in (0..).zip(tables.lists.chunks(8)) {
+        let mut w = BitWriter::default();
+        for id in ids {
+            let r = &tables.records[*id as usize];
+            w.number(r.destination_ports.into(), 10).number(r.source_ports.into(), 10);
+            w.number((r.directions & 3).into(), 2).number((r.transports & 0x7f).into(), 7);
+        }
+        out.extend(part(item(2, bank, 0, n, &w.into_bytes(128)), 1));
+    }
     for (n, id) in (0..).zip(&tables.header) {
         out.extend(item(2, bank, 2, n, &id.to_le_bytes()));
     }
@@ -132,9 +161,9 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
         });
         w.into_bytes(128)
     };
-    // The header table on its side: which of its records a class admits, at either end, in two pieces.
-    let mut on_side = |table: u8, class: u32, admits: &dyn Fn(&Record, usize) -> bool| {
-        for end in 0..2 {
+    // The header table on its side: which of its records a class admits, at either end, or a condition, in two pieces.
+    let mut on_side = |table: u8, class: u32, ends: usize, admits: &dyn Fn(&Record, usize) -> bool| {
+        for end in 0..ends {
             for piece in 0..2 {
                 let mut w = BitWriter::default();
                 for n in piece * HEADER_PIECE..(piece + 1) * HEADER_PIECE {
@@ -145,11 +174,16 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
             }
         }
     };
+    for n in 0..CONDITIONS {
+        on_side(2, n, 1, &|r, _| condition(r, n));
+    }
     for class in 0..g.port_classes {
-        on_side(4, class, &|r, end| tables.port([r.source_ports, r.destination_ports][end], class as u16));
+        on_side(4, class, 2, &|r, end| tables.port([r.source_ports, r.destination_ports][end], class as u16));
     }
     for class in 0..g.address_classes {
-        on_side(5, class, &|r, end| tables.address([r.source_addresses, r.destination_addresses][end], class as u16));
+        on_side(5, class, 2, &|r, end| {
+            tables.address([r.source_addresses, r.destination_addresses][end], class as u16)
+        });
     }
     for class in 0..g.port_classes {
         out.extend(item(2, bank, 4, class, &row(g.port_sets, &|set| tables.port(set, class as u16))));
@@ -227,6 +261,12 @@ fn judge(tables: &Tables, case: &Case) -> Judged {
     j
 }
 
+/// Guards are armed, be it by a limit.
+fn fires(tables: &Tables, case: &Case) -> bool {
+    let entries: u32 = case.hits.iter().map(|hit| u32::from(hit.list_count)).sum();
+    case.guards != 0 || case.candidate_limit || entries > tables.limits.list_entries
+}
+
 fn judged(bytes: &[u8]) -> Judged {
     let mut r = BitReader::new(bytes);
     let (first, scopes) = (r.number(32) as u32, r.number(8) as u8);
@@ -250,8 +290,13 @@ fn facts(r: &mut Random, ports: u64, addresses: u64, texts: &[Vec<u8>]) -> Frame
         transport,
         version: r.of(&[IpMask::V4.0, IpMask::V6.0, IpMask::NONE.0]),
         directions: 1 + r.below(3) as u8,
-        states: 1 + r.below(31) as u8,
-        classes: if r.once_in(3) { u64::MAX } else { 1 << r.below(64) },
+        states: 1 + r.below(63) as u8,
+        classes: match r.below(9) {
+            0 => 0,
+            1 => 3 << r.below(63) | 1 << r.below(64),
+            2 | 3 => u64::MAX,
+            _ => 1 << r.below(64),
+        },
         protocol: r.of(&[Some(6), Some(17), Some(1), None]),
         tcp_flags: tcp.then_some(r.below(256) as u8),
         icmp: (!tcp && r.once_in(2)).then_some((r.below(13) as u8, r.below(3) as u8)),
@@ -286,7 +331,7 @@ fn made_image(r: &mut Random, seed: u64) -> Vec<u8> {
             record.directions = 1 + r.below(3) as u8;
         }
         if r.once_in(3) {
-            record.states = 1 + r.below(31) as u8;
+            record.states = 1 + r.below(63) as u8;
         }
         if r.once_in(3) {
             record.class_mask = r.below(u64::MAX) | 1;
@@ -322,7 +367,9 @@ fn made_image(r: &mut Random, seed: u64) -> Vec<u8> {
             0 => b.header(record),
             1 => {
                 let id = b.record(record);
-                let guard = Guard::ALL[r.below(Guard::ALL.len() as u64) as usize];
+                // Long lists and short ones.
+                let guards = if r.once_in(2) { Guard::ALL.len() as u64 } else { 3 };
+                let guard = Guard::ALL[r.below(guards) as usize];
                 b.guard(guard, id);
             }
             _ => ids.push(b.record(record)),
@@ -355,7 +402,10 @@ fn cases(r: &mut Random, banks: [(&[u8], &Tables); 2], count: usize, texts: &[Ve
             let most = r.of(&[1, 1, 4, 12]);
             let hits =
                 (0..r.below(most)).map(|_| Hit { position: r.below(120) as i32 - 7, ..r.of(&entries) }).collect();
-            let guards = (0..r.of(&[0, 0, 1, 3])).fold(0, |set, _| set | 1u64 << r.below(64));
+            let guards = (0..r.of(&[0, 0, 1, 3])).fold(0, |set, _| {
+                let n = if r.once_in(3) { Guard::ALL[r.below(3) as usize] as u64 } else { r.below(64) };
+                set | 1u64 << n
+            });
             let facts = facts(r, g.port_classes.into(), g.address_classes.into(), texts);
             Case { bank, facts, guards, hits, candidate_limit: r.once_in(20) }
         })
@@ -389,9 +439,9 @@ impl Bench {
                 assert_eq!(judged(out), want, "case {i}: {case:?}, {stalls:?}, WEIR_SEED={seed}");
                 held += u64::from(want.held);
                 // The frame before leaves nothing to wait for in the second half.
-                let before = i.checked_sub(1).is_none_or(|i| cases[i].guards == 0 && !cases[i].candidate_limit);
-                let alone = case.hits.is_empty() && before;
-                if stalls == STALLS[0] && alone && case.guards == 0 && !case.candidate_limit {
+                let before = i.checked_sub(1).is_none_or(|i| !fires(tables[cases[i].bank], &cases[i]));
+                let alone = case.hits.is_empty() && before && !fires(tables[case.bank], case);
+                if stalls == STALLS[0] && alone {
                     // Facts to result: one cycle per record asked, one per state between, and the pipeline.
                     let begin = run.in_cycles[ends[i] - 3];
                     let asked = admitted(tables[case.bank], &case.facts);

@@ -1,8 +1,8 @@
 //! The table loader against the model's, and against the words that the model's tables make.
 
-mod common;
 #[path = "loader/bounds.rs"]
 mod bounds;
+mod common;
 #[path = "loader/damage.rs"]
 mod damage;
 #[path = "loader/fill.rs"]
@@ -21,11 +21,8 @@ use weir_contract::layouts::{AddressPrefixV4, AddressPrefixV6, Geometry, GuardPa
 use weir_sim::tables::Image;
 use weir_sim::testing::{Fragment, ImageBuilder};
 
-const TIMINGS: [Timing; 3] = [
-    Timing { latency: 0, stall: 0 },
-    Timing { latency: 40, stall: 100 },
-    Timing { latency: 300, stall: 700 },
-];
+const TIMINGS: [Timing; 3] =
+    [Timing { latency: 0, stall: 0 }, Timing { latency: 40, stall: 100 }, Timing { latency: 300, stall: 700 }];
 
 fn skipped(test: &str) {
     eprintln!("SKIPPED: {test}: the model loader was not built (hw/tools/install brings Verilator)");
@@ -76,6 +73,11 @@ fn made_image(seed: u64) -> Vec<u8> {
         source_addresses: r.below(1 + address_sets) as u16,
         destination_addresses: r.below(1 + address_sets) as u16,
         payload_min: r.below(9) as u16,
+        transports: r.of(&[0xff, 1, 0x82, 0x40]),
+        versions: r.of(&[0xff, 1, 0x86]),
+        directions: r.of(&[0xff, 1, 2]),
+        states: r.of(&[0xff, 0x20, 0xd0 | n as u8 & 15]),
+        class_mask: r.of(&[u64::MAX, 1 << 63, 1 << (n & 63)]),
         ..Record::ALWAYS
     };
     for n in 0..r.below(90) {
@@ -150,9 +152,12 @@ fn stated(image: &[u8]) -> (u64, u64) {
         u64::from(classes.div_ceil(64)) * (whole(sets) + 2 * whole(g.header_entries) + 3 * (64 + 12) + 5 * 64)
     };
     let ranges = 2 * ((1 << 15) + (1 << 8));
+    let conditions = u64::from(g.list_entries.next_multiple_of(8))
+        + 6 * (u64::from(g.header_entries.next_multiple_of(64)) + 64 + 12)
+        + 2 * 352;
     let check = 2 * image.len() as u64 / 64 + words + used + prefixes;
     let turn = turned(g.port_sets, g.port_classes) + turned(g.address_sets, g.address_classes);
-    (check, check + words + fill + prefixes + ranges + turn)
+    (check, check + words + fill + prefixes + ranges + turn + conditions)
 }
 
 #[test]
@@ -191,7 +196,8 @@ fn damaged_images() {
     let images: Vec<Vec<u8>> = (0..4).map(|n| made_image(seed + n)).collect();
     let least = setting("WEIR_FRAMES", 400);
     // Errors that are rare among random images come with more of them.
-    let unseen = |errors: &BTreeMap<u32, u32>| (1..=16).filter(|error| !errors.contains_key(error)).collect::<Vec<u32>>();
+    let unseen =
+        |errors: &BTreeMap<u32, u32>| (1..=16).filter(|error| !errors.contains_key(error)).collect::<Vec<u32>>();
     let mut n = 0;
     while n < least || least >= 400 && n < 10 * least && !unseen(&errors).is_empty() {
         n += 1;

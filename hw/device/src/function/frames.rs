@@ -102,9 +102,8 @@ impl Shell {
         }
         let expired = self.last.expired;
         let taken = self.behind(frames, false);
-        if taken == frames.len() {
-            self.settle();
-        }
+        // Also where one waits: what those ahead told the host is still on its way there.
+        self.settle();
         self.after_frames(expired);
         taken
     }
