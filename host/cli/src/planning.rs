@@ -146,13 +146,13 @@ pub fn learn(
     quiet: bool,
 ) -> Result<Profile, Failure> {
     let options = Options { everything: device::needs_everything(config), ..Options::default() };
-    let asked = candidates(loaded.program.sources(), &options);
-    tracing::info!("profile: {} windows and {} first bytes are counted", asked.windows.len(), asked.anchors.len());
+    let windows = candidates(loaded.program.sources(), &options);
+    tracing::info!("profile: {} windows are counted", windows.len());
     let tables = device::tables_with(loaded, &options)?;
     let behind = Watched { loaded, tables: &tables, config, captures, label: "profile", quiet };
     let mut sum = Sum::default();
     let (learner, read) = behind.run(
-        Learner::new(asked),
+        Learner::new(windows),
         |learner, judging| learner.frame(&seen(judging)),
         |learner, totals| {
             learner.capture();

@@ -150,8 +150,7 @@ fn position(record: &Record, facts: &FrameFacts, hit: Hit) -> bool {
     !packet && !stream || packet && range.contains(&i64::from(hit.position)) || stream && in_stream()
 }
 
-/// What a record asks of first bytes holds.
-pub fn anchor(record: &Record, facts: &FrameFacts) -> bool {
+fn anchor(record: &Record, facts: &FrameFacts) -> bool {
     let flags = RecordFlags(record.flags);
     let packet = flags.contains(RecordFlags::ANCHOR_PACKET);
     let stream = flags.contains(RecordFlags::ANCHOR_STREAM);

@@ -11,7 +11,7 @@
 
 use super::class::Fragment;
 use super::sets::Sets;
-use crate::profile::{KINDS, Profile, RUNS, SLOTS, only_anchor};
+use crate::profile::{KINDS, Profile, RUNS, SLOTS};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -63,24 +63,13 @@ pub struct Statistics {
     profile: Option<Arc<Profile>>,
     /// Shares of each kind's frames that raise a guard, where a profile tells them.
     guards: Option<Arc<[[f64; GUARDS_MAX]; KINDS]>>,
-    /// What was asked for; none: it is not noted.
-    asked: Option<RefCell<Questions>>,
-}
-
-/// What the planner asks of traffic.
-#[derive(Debug, Clone, Default)]
-pub struct Questions {
-    /// Windows, folded, with their lengths.
-    pub windows: HashSet<(u64, usize)>,
-    /// First bytes, as records ask for them.
-    pub anchors: HashSet<Record>,
+    /// Windows whose rates were asked for, folded, with their lengths; none: they are not noted.
+    asked: Option<RefCell<HashSet<(u64, usize)>>>,
 }
 
 /// Rate of what no statistics know.
 const UNKNOWN: f64 = 1e-3;
 
-/// Most first bytes that are noted: each is looked for in each frame.
-const ANCHORS_MAX: usize = 1 << 13;
 /// Most windows that are noted.
 const ASKED_MAX: usize = 1 << 22;
 
@@ -92,13 +81,13 @@ impl Statistics {
         Statistics { profile, guards, asked: None }
     }
 
-    /// These, with a note of everything that is asked for.
+    /// These, with a note of every window that is asked for.
     pub(super) fn noting() -> Self {
         Statistics { asked: Some(RefCell::default()), ..Statistics::default() }
     }
 
-    /// What was asked for.
-    pub(super) fn into_asked(self) -> Questions {
+    /// Windows that were asked for.
+    pub(super) fn into_asked(self) -> HashSet<(u64, usize)> {
         self.asked.map(RefCell::into_inner).unwrap_or_default()
     }
 
@@ -106,8 +95,8 @@ impl Statistics {
     pub fn rate(&self, traffic: Traffic, window: &Fragment) -> f64 {
         if let Some(asked) = &self.asked {
             let mut asked = asked.borrow_mut();
-            if asked.windows.len() < ASKED_MAX {
-                asked.windows.insert((window.window(), window.length()));
+            if asked.len() < ASKED_MAX {
+                asked.insert((window.window(), window.length()));
             }
         }
         self.of(traffic, |kind| self.rate_of_kind(kind, window))
@@ -131,25 +120,6 @@ impl Statistics {
         let prior = Profile::built_in().rate_of_run(kind, &folded, None);
         let learned = self.profile.as_ref().and_then(|p| p.rate_of_run(kind, &folded, prior));
         learned.or(prior).unwrap_or(UNKNOWN)
-    }
-
-    /// A plan may ask for a record's first bytes.
-    pub fn note_anchor(&self, record: &Record) {
-        if let Some(asked) = self.asked.as_ref().filter(|_| record.anchor_mask != [0; 16]) {
-            let mut asked = asked.borrow_mut();
-            if asked.anchors.len() < ANCHORS_MAX {
-                asked.anchors.insert(only_anchor(record));
-            }
-        }
-    }
-
-    /// Expected share of a kind's frames that have the first bytes that a record asks for; none: it asks for none, or nobody counted.
-    pub fn rate_of_anchor(&self, kind: usize, record: &Record) -> Option<f64> {
-        if record.anchor_mask == [0; 16] {
-            return None;
-        }
-        let prior = Profile::built_in().rate_of_anchor(kind, record, None);
-        self.profile.as_ref().and_then(|p| p.rate_of_anchor(kind, record, prior)).or(prior)
     }
 
     /// What guards cost that a condition needs besides its window: as a profile has it, or `built_in`.

@@ -179,8 +179,8 @@ pub fn plan(rules: &[Rule], options: &Options) -> Plan {
     plan_by(rules, options, &Statistics::new(options.profile.clone()))
 }
 
-/// What the planner asks when it plans these rules: what a profile should count.
-pub fn candidates(rules: &[Rule], options: &Options) -> cost::Questions {
+/// Windows that the planner looks at when it plans these rules, folded, with their lengths: what a profile should count.
+pub fn candidates(rules: &[Rule], options: &Options) -> std::collections::HashSet<(u64, usize)> {
     let statistics = Statistics::noting();
     plan_by(rules, options, &statistics);
     statistics.into_asked()
@@ -323,8 +323,6 @@ fn direct(rule: &Rule, builder: &mut Builder<'_>) -> Choice {
     }
     choices.retain(|c| builder.options.class(c.class));
     let mut complete = complete(rule, builder, &choices);
-    let conditions = choices.iter().chain(std::iter::once(&complete)).flat_map(|choice| &choice.conditions);
-    conditions.for_each(|c| builder.statistics.note_anchor(&c.record));
     if !builder.estimator.is_empty() {
         for choice in choices.iter_mut().chain(std::iter::once(&mut complete)) {
             choice.cost = weighed(choice, builder.estimator, builder.sets);

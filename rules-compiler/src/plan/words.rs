@@ -130,7 +130,7 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
         if found.is_empty() {
             continue;
         }
-        let now = weighed(&at_beginnings(choice, builder.statistics), estimator, builder.sets);
+        let now = weighed(&at_beginnings(choice), estimator, builder.sets);
         if now < CHEAP {
             continue;
         }
@@ -140,7 +140,6 @@ pub(super) fn apply(rules: &[Rule], choices: &mut [Choice], builder: &mut Builde
                 choice.conditions.iter().partition(|c| c.trigger == Trigger::Guard(Guard::Word as u8));
             let mut admitted = [0.0; KINDS];
             for condition in words {
-                builder.statistics.note_anchor(&condition.record);
                 let own = estimator.admitted_kinds(&condition.record, builder.sets);
                 admitted.iter_mut().zip(own).for_each(|(sum, own)| *sum += own);
             }
@@ -207,14 +206,12 @@ fn alike_key(cost: f64) -> u64 {
     (4.0 * cost.max(1e-9).recip().log2()).round() as u64
 }
 
-/// The plan as if fragments at a payload's beginning had no anchor beside them, where nobody counted first bytes: what is anchored
-/// begins each message of some protocol, and the fragment is part of it.
-fn at_beginnings(choice: &Choice, statistics: &Statistics) -> Choice {
+/// The plan as if fragments at a payload's beginning had no anchor beside them: what is anchored begins each message of some protocol,
+/// and the fragment is part of it.
+fn at_beginnings(choice: &Choice) -> Choice {
     let mut choice = choice.clone();
-    for Condition { trigger, record } in &mut choice.conditions {
-        if matches!(trigger, Trigger::Fragment(_)) && statistics.rate_of_anchor(0, record).is_none() {
-            record.anchor_mask = [0; 16];
-        }
+    for condition in choice.conditions.iter_mut().filter(|c| matches!(c.trigger, Trigger::Fragment(_))) {
+        condition.record.anchor_mask = [0; 16];
     }
     choice
 }

@@ -98,9 +98,8 @@ impl Estimator {
 
     /// Shares of all frames that a record admits, by kind.
     pub fn admitted_kinds(&self, record: &Record, sets: &Sets) -> [f64; KINDS] {
-        let rates = self.anchors(record).unwrap_or([anchored(record); KINDS]);
-        let kinds = self.admitted(record, sets).kinds;
-        let own: [f64; KINDS] = std::array::from_fn(|kind| kinds[kind] * rates[kind] / self.frames());
+        let most = anchored(record) / self.frames();
+        let own = self.admitted(record, sets).kinds.map(|frames| frames * most);
         let prior = self.prior.as_ref().map_or([0.0; KINDS], |prior| prior.admitted_kinds(record, sets));
         std::array::from_fn(|kind| own[kind] + PRIOR * prior[kind])
     }
@@ -215,57 +214,35 @@ impl Estimator {
         known
     }
 
-    /// Shares of each kind's frames that have the first bytes that a record asks for; none: it asks for none, or nobody counted.
-    fn anchors(&self, record: &Record) -> Option<[f64; KINDS]> {
-        let mut rates = [0.0; KINDS];
-        for (kind, rate) in rates.iter_mut().enumerate() {
-            *rate = self.statistics.rate_of_anchor(kind, record)?;
-        }
-        Some(rates)
-    }
-
-    /// Of the frames that the rest of a record admits, those whose first bytes it does; `unknown` where nobody counted.
-    fn anchored(&self, record: &Record, admitted: &Admitted, unknown: f64) -> f64 {
-        let Some(rates) = self.anchors(record) else { return unknown };
-        let sum: f64 = admitted.kinds.iter().zip(rates).map(|(frames, rate)| frames * rate).sum();
-        // What has no payload has no first bytes.
-        sum / admitted.all.max(1.0)
-    }
-
-    /// Of windows of so many bytes that stand in these shares of each kind's frames, the shares where the record wants them, with
-    /// the first bytes that it wants beside.
-    fn at_place(&self, record: &Record, length: usize, rates: [f64; KINDS]) -> [f64; KINDS] {
-        let Some(anchors) = self.anchors(record) else {
-            let part = at_place(record, length);
-            return rates.map(|rate| rate.min(1.0) * part);
-        };
-        let place = placed(record);
-        let own = own_place(record, length);
-        let within = !own.is_empty() && own.clone().all(|at| record.anchor_mask.get(at).is_some_and(|mask| *mask != 0));
-        std::array::from_fn(|kind| if within { anchors[kind] } else { anchors[kind].min(rates[kind].min(1.0) * place) })
+    /// Frames that hold a window, of those that a record admits by kind.
+    fn with_window(&self, window: &Fragment, admitted: &Admitted) -> f64 {
+        admitted
+            .kinds
+            .iter()
+            .enumerate()
+            .fold(0.0, |sum, (kind, frames)| sum + frames * self.statistics.rate_of_kind(kind, window))
     }
 
     /// Expected share of all frames that a condition holds in.
     pub fn condition(&self, condition: &Condition, sets: &Sets) -> f64 {
         let record = &condition.record;
         let admitted = self.admitted(record, sets);
-        let by_kind = |rates: [f64; KINDS]| admitted.kinds.iter().zip(rates).map(|(frames, rate)| frames * rate).sum::<f64>();
         let frames = match &condition.trigger {
-            Trigger::Frame => admitted.all * self.anchored(record, &admitted, anchored(record)),
+            Trigger::Frame => admitted.all,
             Trigger::Guard(guard) if *guard == Guard::Word as u8 => {
-                by_kind(self.words) * self.anchored(record, &admitted, anchored(record))
+                admitted.kinds.iter().zip(self.words).map(|(frames, rate)| frames * rate).sum()
             }
             // A guard that binary payloads raise tells no more than their header.
             Trigger::Guard(guard) => {
                 let fired = common(&admitted.bits, &self.part(Asked::Guard(*guard), sets));
-                fired * self.anchored(record, &admitted, anchored(record).max(HEADER))
+                return fired / self.frames() * anchored(record).max(HEADER);
             }
             Trigger::Fragment(window) => {
-                let rates = std::array::from_fn(|kind| self.statistics.rate_of_kind(kind, window));
-                by_kind(self.at_place(record, window.length(), rates))
+                let beside = at_place(record, window.length());
+                return self.with_window(window, &admitted) * beside / self.frames();
             }
         };
-        frames / self.frames()
+        frames / self.frames() * anchored(record)
     }
 
     /// Expected share of all frames that one of some conditions holds in, at most.
@@ -280,9 +257,10 @@ impl Estimator {
         }
         for (record, all) in &fragments {
             let admitted = self.admitted(record, sets);
+            let rates = self.any_of(all);
+            let frames = admitted.kinds.iter().zip(rates).fold(0.0, |sum, (frames, rate)| sum + frames * rate.min(1.0));
             let length = all.iter().map(Fragment::length).min().unwrap_or(0);
-            let rates = self.at_place(record, length, self.any_of(all));
-            sum += admitted.kinds.iter().zip(rates).map(|(frames, rate)| frames * rate).sum::<f64>() / self.frames();
+            sum += frames * at_place(record, length) / self.frames();
         }
         sum.min(1.0)
     }
@@ -353,12 +331,7 @@ impl Estimator {
         };
         let records = |list: &[u32]| -> Vec<(Rc<Admitted>, f64)> {
             let all = list.iter().filter_map(|id| tables.records.get(*id as usize));
-            let one = |record: &Record| {
-                let admitted = self.admitted(record, sets);
-                let anchored = self.anchored(record, &admitted, anchored(record));
-                (admitted, anchored)
-            };
-            all.map(one).collect()
+            all.map(|record| (self.admitted(record, sets), anchored(record))).collect()
         };
         for (admitted, anchored) in records(&tables.header) {
             times(&admitted.bits, &|_| anchored);
@@ -403,21 +376,17 @@ impl Estimator {
             }
             // The records of one fragment ask for one hit: the most open one counts.
             let mut open: Vec<u64> = vec![0; words];
+            let mut most = 0.0f64;
             let length = fragments.iter().map(Fragment::length).min().unwrap_or(0);
-            let own: Vec<&Record> = list.iter().filter_map(|id| tables.records.get(*id as usize)).collect();
-            for record in &own {
+            for record in list.iter().filter_map(|id| tables.records.get(*id as usize)) {
                 let admitted = self.admitted(record, sets);
                 open.iter_mut().zip(admitted.bits.iter()).for_each(|(a, b)| *a |= b);
+                most = most.max(at_place(record, length));
             }
             for rates in rates.iter().filter(|rates| rates.iter().any(|rate| *rate >= NEGLIGIBLE)) {
-                let mut most = [0.0f64; KINDS];
-                for record in &own {
-                    let here = self.at_place(record, length, *rates);
-                    most.iter_mut().zip(here).for_each(|(most, here)| *most = most.max(here));
-                }
                 times(&open, &|at| {
                     let kind = self.profile.sample.get(at).map_or(usize::MAX, |f| usize::from(f.kind));
-                    most.get(kind).copied().unwrap_or(0.0)
+                    rates.get(kind).map_or(0.0, |rate| rate * most)
                 });
             }
         }
@@ -482,15 +451,10 @@ fn placed(record: &Record) -> f64 {
 /// Of the frames that hold a fragment of so many bytes, those that hold it where the record wants it, with the first bytes that it
 /// wants beside. What is anchored is the header of some protocol, more often than not that which the fragment is of.
 fn at_place(record: &Record, length: usize) -> f64 {
-    let own = own_place(record, length);
+    let fixed = (record.position_min == record.position_max).then(|| usize::try_from(record.position_min).ok()).flatten();
+    let own = fixed.map_or(0..0, |at| at..at.saturating_add(length));
     let bits = record.anchor_mask.iter().enumerate().filter(|(at, _)| !own.contains(at)).map(|(_, mask)| mask.count_ones());
     (placed(record) * anchor::share(bits.sum())).max(HEADER)
-}
-
-/// Where a fragment of so many bytes lies that has one place.
-fn own_place(record: &Record, length: usize) -> std::ops::Range<usize> {
-    let fixed = (record.position_min == record.position_max).then(|| usize::try_from(record.position_min).ok()).flatten();
-    fixed.map_or(0..0, |at| at..at.saturating_add(length))
 }
 
 /// Part of a protocol's messages that its header tells from others, at least.

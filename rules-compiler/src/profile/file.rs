@@ -2,23 +2,22 @@
 //!
 //! ```text
 //!  0   8  "WEIRPROF"
-//!  8   2  format, 3
+//!  8   2  format, 2
 //! 10   2  0
 //! 12   4  CRC-32C of what follows
 //! 16      zlib: length of the head (4), head (JSON), frames (4), frames of STORED bytes, 1 if runs follow (1), runs,
-//!         windows (4), each: key (4) and frames of each kind (4 × KINDS), ascending keys; the same of first bytes
+//!         windows (4), each: key (4) and frames of each kind (4 × KINDS); ascending keys
 //! ```
 //!
 //! Numbers are little-endian. Reading never panics, and never allocates by a length that the file only claims.
 
 use super::sample::STORED;
 use super::{Head, KINDS, Profile, RUNS, SAMPLE_MAX, SLOTS, SampledFrame};
-use std::collections::HashMap;
 use std::io::{Read, Write};
 use weir_contract::crc::crc32c;
 
 const MAGIC: &[u8; 8] = b"WEIRPROF";
-const FORMAT: u16 = 3;
+const FORMAT: u16 = 2;
 const START: usize = 16;
 /// Most bytes that a profile unpacks to.
 const UNPACKED_MAX: u64 = 64 << 20;
@@ -75,14 +74,12 @@ impl Profile {
         }
         body.push(u8::from(!self.grams.is_empty()));
         body.extend(&self.grams);
-        for counted in [&self.windows, &self.anchors] {
-            let mut counted: Vec<_> = counted.iter().collect();
-            counted.sort_unstable();
-            body.extend(count(counted.len()));
-            for (key, counts) in counted {
-                body.extend(key.to_le_bytes());
-                body.extend(counts.iter().flat_map(|n| n.to_le_bytes()));
-            }
+        let mut windows: Vec<_> = self.windows.iter().collect();
+        windows.sort_unstable();
+        body.extend(count(windows.len()));
+        for (key, counts) in windows {
+            body.extend(key.to_le_bytes());
+            body.extend(counts.iter().flat_map(|n| n.to_le_bytes()));
         }
         let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(6));
         // Writing to memory does not fail.
@@ -157,28 +154,21 @@ fn parse(body: &[u8]) -> Result<Profile, ProfileError> {
         [1] => take(&mut rest, GRAMS)?.to_vec(),
         _ => return Err(wrong("it is not said whether runs follow")),
     };
-    let (windows, anchors) = (counted(&mut rest, &head.kinds)?, counted(&mut rest, &head.kinds)?);
-    if !rest.is_empty() {
-        return Err(wrong("there are bytes behind its end"));
-    }
-    Ok(Profile { head, sample, grams, windows, anchors, digest: String::new() })
-}
-
-/// Frames of each kind, by key.
-fn counted(rest: &mut &[u8], kinds: &[u64; KINDS]) -> Result<HashMap<u32, [u32; KINDS]>, ProfileError> {
-    let wrong = ProfileError::Content;
-    let count = number(rest)? as usize;
+    let count = number(&mut rest)? as usize;
     if count > WINDOWS_MAX {
-        return Err(wrong("it has too many windows or first bytes"));
+        return Err(wrong("it has too many windows"));
     }
-    let stored = take(rest, count * 4 * (KINDS + 1))?;
-    let all = stored.chunks_exact(4 * (KINDS + 1)).map(|bytes| {
+    let stored = take(&mut rest, count * 4 * (KINDS + 1))?;
+    let windows = stored.chunks_exact(4 * (KINDS + 1)).map(|bytes| {
         let mut words = bytes.chunks_exact(4).map(|b| b.first_chunk().map_or(0, |word| u32::from_le_bytes(*word)));
         (words.next().unwrap_or(0), std::array::from_fn(|_| words.next().unwrap_or(0)))
     });
-    let all: HashMap<u32, [u32; KINDS]> = all.collect();
-    if all.values().any(|counts| counts.iter().zip(kinds).any(|(n, all)| u64::from(*n) > *all)) {
-        return Err(wrong("a window or first bytes stand in more frames than there are"));
+    let windows: std::collections::HashMap<u32, [u32; KINDS]> = windows.collect();
+    if windows.values().any(|counts| counts.iter().zip(head.kinds).any(|(n, all)| u64::from(*n) > all)) {
+        return Err(wrong("a window stands in more frames than there are"));
     }
-    Ok(all)
+    if !rest.is_empty() {
+        return Err(wrong("there are bytes behind its end"));
+    }
+    Ok(Profile { head, sample, grams, windows, digest: String::new() })
 }

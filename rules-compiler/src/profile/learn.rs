@@ -5,8 +5,8 @@
 //! device gives the flow, and the direction.
 
 use super::file::WINDOWS_MAX;
-use super::{Head, KINDS, Measured, Profile, RUNS, SAMPLE_MAX, SLOTS, SampledFrame, anchor_key, key};
-use crate::plan::cost::{Questions, Traffic, slot};
+use super::{Head, KINDS, Measured, Profile, RUNS, SAMPLE_MAX, SLOTS, SampledFrame, key};
+use crate::plan::cost::{Traffic, slot};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::net::IpAddr;
@@ -15,9 +15,9 @@ use weir_contract::enums::{DirectionMask, TransportMask};
 use weir_contract::facts::{self, payload_facts};
 use weir_contract::fold::{fold, fold_word, truncate};
 use weir_contract::hash::splitmix64;
-use weir_contract::layouts::{GuardParameters, Record};
+use weir_contract::layouts::GuardParameters;
 use weir_contract::protocol::AppProtocol;
-use weir_contract::record::{FrameFacts, anchor};
+use weir_contract::record::FrameFacts;
 
 /// Payload bytes of a frame that runs are counted in.
 const LOOKED_AT: usize = 1460;
@@ -100,19 +100,17 @@ pub struct Learner {
     watched: [Watched; WINDOW_LENGTHS],
     /// By number of a window: frames of each kind, and the last frame that it was found in.
     counts: Vec<([u32; KINDS], u64)>,
-    /// What is asked of first bytes, and frames of each kind that had them.
-    anchors: Vec<(Record, [u32; KINDS])>,
     /// By kind and length ([`RUNS`]).
     runs: [[Words<u32, u32>; RUNS.len()]; KINDS],
     scratch: (Vec<u8>, Vec<u32>),
 }
 
 impl Learner {
-    /// Nothing yet; what is to be counted.
-    pub fn new(asked: Questions) -> Self {
+    /// Nothing yet; windows (folded, with their lengths) that are to be counted.
+    pub fn new(windows: impl IntoIterator<Item = (u64, usize)>) -> Self {
         let mut watched: [Watched; WINDOW_LENGTHS] = Default::default();
         let mut counts = Vec::new();
-        for (window, length) in asked.windows {
+        for (window, length) in windows {
             let Some(own) = length.checked_sub(4).and_then(|n| watched.get_mut(n)) else { continue };
             if own.filter.is_empty() {
                 own.filter = vec![0; 1 << (FILTER_BITS - 6)];
@@ -132,7 +130,6 @@ impl Learner {
             random: 0x5eed,
             watched,
             counts,
-            anchors: asked.anchors.into_iter().map(|record| (record, [0; KINDS])).collect(),
             runs: Default::default(),
             scratch: Default::default(),
         }
@@ -158,11 +155,6 @@ impl Learner {
                 *n += 1;
             }
             self.payload(kind, seen);
-            for (record, counts) in &mut self.anchors {
-                if anchor(record, seen.facts) {
-                    counts[kind] += 1;
-                }
-            }
         }
         // Each frame has the same chance to be in the sample when all have come.
         let place = if self.sample.len() < SAMPLE_MAX {
@@ -237,8 +229,7 @@ impl Learner {
                 grams.extend(quantised(table, length, *frames));
             }
         }
-        let anchors = self.anchors.iter().map(|(record, counts)| (anchor_key(record), *counts)).collect();
-        let mut profile = Profile { head: self.head, sample: self.sample, grams, anchors, ..Profile::default() };
+        let mut profile = Profile { head: self.head, sample: self.sample, grams, ..Profile::default() };
         let mut kept: Vec<(u32, [u32; KINDS])> = Vec::new();
         for (n, watched) in self.watched.iter().enumerate() {
             let length = n + 4;

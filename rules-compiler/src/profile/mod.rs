@@ -6,7 +6,7 @@
 //!   that fired, and addresses cut to networks (/24, /48);
 //! - per kind of traffic, the share of frames with each pair of bytes, and with each of the most frequent runs of three and four
 //!   bytes, hashed ([`crate::plan::cost`] says how they are asked);
-//! - per kind, the frames whose first bytes were those that rules' records ask for, and that held windows of rules which the planner could look for, by hash ([`learn`]);
+//! - per kind, the frames that held windows of rules which the planner could look for, by hash ([`learn`]);
 //! - what of that traffic reached the host behind the tables that it was learned with.
 //!
 //! The built-in statistics are such a profile, of the benign and background captures of the project
@@ -30,8 +30,6 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 use weir_contract::constants::GUARDS_MAX;
-use weir_contract::enums::RecordFlags;
-use weir_contract::layouts::Record;
 
 /// Kinds of traffic that windows are counted by: those of [`crate::plan::cost::Traffic`] but `Any`.
 pub const KINDS: usize = 6;
@@ -94,8 +92,6 @@ pub struct Profile {
     grams: Vec<u8>,
     /// By hash of a window: frames of each kind that held it.
     windows: HashMap<u32, [u32; KINDS]>,
-    /// By hash of what records ask of first bytes: frames of each kind that had them.
-    anchors: HashMap<u32, [u32; KINDS]>,
     /// Digest of the file it came from or would be; empty if there is none.
     pub digest: String,
 }
@@ -129,15 +125,6 @@ impl Profile {
     pub fn rate_of_run(&self, kind: usize, run: &[u8], prior: Option<f64>) -> Option<f64> {
         let frames = self.frames_of(kind)?;
         let measured = (-share(&self.grams, kind, run) / 8.0).exp2();
-        Some(blend(measured, frames, prior.unwrap_or(measured)))
-    }
-
-    /// Expected share of the kind's frames whose first bytes are those that a record asks for; none: nobody counted.
-    pub fn rate_of_anchor(&self, kind: usize, record: &Record, prior: Option<f64>) -> Option<f64> {
-        let frames = self.frames_of(kind)?;
-        let counted = f64::from(*self.anchors.get(&anchor_key(record))?.get(kind)?);
-        // What was not seen may be half a frame.
-        let measured = counted.max(0.5) / frames;
         Some(blend(measured, frames, prior.unwrap_or(measured)))
     }
 
@@ -194,20 +181,6 @@ impl Profile {
 
 fn blend(measured: f64, frames: f64, prior: f64) -> f64 {
     (measured * frames + prior * PRIOR) / (frames + PRIOR)
-}
-
-/// What a record asks of first bytes, and nothing else.
-pub(crate) fn only_anchor(record: &Record) -> Record {
-    let flags = record.flags & (RecordFlags::ANCHOR_PACKET.0 | RecordFlags::ANCHOR_STREAM.0);
-    let anchor_value = std::array::from_fn(|at| record.anchor_value[at] & record.anchor_mask[at]);
-    Record { flags, anchor_mask: record.anchor_mask, anchor_value, ..Record::ALWAYS }
-}
-
-/// Name of it in a profile.
-fn anchor_key(record: &Record) -> u32 {
-    let own = only_anchor(record);
-    let bytes: Vec<u8> = own.anchor_mask.iter().chain(&own.anchor_value).chain([&own.flags]).copied().collect();
-    weir_contract::crc::crc32c(&bytes)
 }
 
 /// Name of a window in a profile.

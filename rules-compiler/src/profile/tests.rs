@@ -4,12 +4,12 @@ use super::estimate::Estimator;
 use super::learn::{Learner, Seen};
 use super::*;
 use crate::image::{ImageOptions, emit};
-use crate::plan::cost::{Questions, Statistics, Traffic};
+use crate::plan::cost::{Statistics, Traffic};
 use crate::plan::{Options, plan};
 use crate::{LoadOptions, RuleSource, VariableTable, load};
 use std::net::IpAddr;
-use weir_contract::enums::{DirectionMask, IpMask, RecordFlags, StateMask, TransportMask};
-use weir_contract::layouts::{GuardParameters, Record};
+use weir_contract::enums::{DirectionMask, IpMask, StateMask, TransportMask};
+use weir_contract::layouts::GuardParameters;
 use weir_contract::protocol::AppProtocol;
 use weir_contract::record::FrameFacts;
 
@@ -35,25 +35,17 @@ fn facts(payload: &[u8]) -> FrameFacts {
     }
 }
 
-/// Asks for the first bytes of payloads.
-fn gets(bytes: &[u8]) -> Record {
-    let mut record = Record { flags: RecordFlags::ANCHOR_PACKET.0, ..Record::ALWAYS };
-    record.anchor_mask[..bytes.len()].fill(0xff);
-    record.anchor_value[..bytes.len()].copy_from_slice(bytes);
-    record
-}
-
 /// Requests, every tenth of which holds `word`, from a client to port 80.
 fn learned(word: &str, windows: &[&[u8]]) -> Profile {
     let windows = windows.iter().map(|w| (Fragment::new(w, false).unwrap().window(), w.len()));
-    let mut learner = Learner::new(Questions { windows: windows.collect(), anchors: [gets(b"GET "), gets(b"POST")].into() });
+    let mut learner = Learner::new(windows);
     let client: IpAddr = "10.1.2.3".parse().unwrap();
     let server: IpAddr = "192.0.2.9".parse().unwrap();
     learner.capture();
     for n in 0..2000u32 {
         let text = format!("GET /{n:x}{} HTTP/1.1\r\nHost: a\r\n\r\n", if n % 10 == 0 { word } else { "" });
         learner.frame(&Seen {
-            facts: &FrameFacts { packet_first: (text.as_bytes()[..16].try_into().unwrap(), 16), ..facts(text.as_bytes()) },
+            facts: &facts(text.as_bytes()),
             ends: Some((client, server)),
             ports: (40_000, 80),
             guards: 0,
@@ -88,9 +80,6 @@ fn what_was_counted_is_the_rate() {
     // By its runs, for nobody asked to count it.
     let not_counted = rate(b"eldomWor", Traffic::Request);
     assert!((0.03..0.15).contains(&not_counted), "{not_counted}");
-    let first = |bytes: &[u8]| statistics.rate_of_anchor(Traffic::Request as usize, &gets(bytes));
-    assert!(first(b"GET ").unwrap() > 0.85 && first(b"POST").unwrap() < 0.15, "all begin with GET");
-    assert_eq!(first(b"OPTIONS * HTTP"), None, "nobody counted");
     // Nothing is known of DNS: the built-in rate.
     assert_eq!(
         rate(b"SeldomWo", Traffic::Dns),
