@@ -129,7 +129,7 @@ pub struct Look {
 }
 
 /// One in so many bytes of a flow may come back from history for an early release: the host reads them later, not less.
-const RETURNED_PART: u64 = 4;
+const RETURNED_PART: u64 = 6;
 /// Without regard to that, as many bytes.
 const RETURNED_FREE: u64 = 4096;
 
