@@ -13,6 +13,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// Bytes of a frame's place. The kernel allows no more than a page.
 const CHUNK: usize = 4096;
@@ -22,6 +23,8 @@ const HEADROOM: usize = 256;
 pub const FRAME_MAX: usize = CHUNK - HEADROOM;
 /// Places of frames to send.
 const SEND_PLACES: u32 = 1024;
+/// So long another socket may have a queue that is ours to be.
+const BUSY: Duration = Duration::from_secs(2);
 /// A VLAN tag, put back before a frame.
 const TAG: usize = 4;
 
@@ -217,11 +220,23 @@ pub fn socket(index: i32, queue: u32, bytes: usize) -> io::Result<(Receive, Send
     address.sxdp_family = libc::AF_XDP as u16;
     address.sxdp_ifindex = index.cast_unsigned();
     address.sxdp_queue_id = queue;
-    // SAFETY: `address` lives through the call and its size is told.
-    let bound = unsafe {
-        libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size_of::<libc::sockaddr_xdp>() as libc::socklen_t)
-    };
-    check(bound)?;
+    let begin = Instant::now();
+    loop {
+        // SAFETY: `address` lives through the call and its size is told.
+        let bound = unsafe {
+            let size = size_of::<libc::sockaddr_xdp>() as libc::socklen_t;
+            libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size)
+        };
+        match check(bound) {
+            // The kernel takes the memory of a socket that was closed off the queue some time later, in a worker of its own: that of the
+            // program before this one, when Weir is started again.
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) && begin.elapsed() < BUSY => {
+                std::thread::sleep(BUSY / 100);
+            }
+            Err(error) => return Err(error),
+            Ok(_) => break,
+        }
+    }
     let free = (places..places + SEND_PLACES).map(|place| u64::from(place) * CHUNK as u64).collect();
     let shared = Rc::new(Shared { socket, memory });
     let receive = Receive { shared: Rc::clone(&shared), fill, ring, seen: (0, 0), lost: 0 };
