@@ -256,18 +256,42 @@ fn frames_behind_one_another() {
     }
 }
 
-/// Reports fill the ring of flow records while room for the next frame is found already: that frame waits all the same.
+/// Rings fill while frames are on their way, and those wait that would have found no room: reports fill the ring of flow
+/// records when room for the next frame is found already; each frame on its way takes a descriptor.
 #[test]
-fn reports_fill_their_ring() {
+fn rings_fill_behind_one_another() {
     let seed = seed();
-    let frames = conversations(seed, setting("WEIR_FRAMES", 1500));
-    let image = made_image(seed);
-    let queue = QueueConfig { flow_records: 16, ..Shape::default().queue };
+    let queue = Shape::default().queue;
+    let shape = |queue| Shape { queue, behind: 24, drains: 40, ..Shape::default() };
     // Time goes on, but no entry ages.
-    let shape = Shape { queue, behind: 24, drains: 40, report_interval: 1, jumps: u64::MAX, ..Shape::default() };
-    let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
-    println!("{sum:?}");
-    assert!(sum.waits > 20 && sum.flow_records > 300, "{sum:?}");
+    let reports = QueueConfig { flow_records: 16, ..queue };
+    let reports = Shape { report_interval: 1, jumps: u64::MAX, ..shape(reports) };
+    // Every frame is diverted.
+    let mut all = ImageBuilder::new(seed);
+    all.header(Record::ALWAYS);
+    let descriptors = Shape { jumps: 0, ..shape(QueueConfig { descriptors: 16, ..queue }) };
+    for (flows, image, shape) in [(24, made_image(seed), reports), (200, all.build(), descriptors)] {
+        let frames = conversations_of(seed, setting("WEIR_FRAMES", 1500), flows);
+        let Some(sum) = compare(&[image], &frames, &shape, seed) else { return };
+        println!("{flows} flows: {sum:?}");
+        assert!(sum.waits > 20, "{sum:?}");
+    }
+}
+
+/// Frames wait for what unread descriptors name, most of which is their chains.
+#[test]
+fn unread_chains_pin_history() {
+    let seed = seed();
+    let frames = conversations_of(seed, setting("WEIR_FRAMES", 1500), 40);
+    let mut b = ImageBuilder::new(seed);
+    b.header(Record { payload_min: 39, payload_max: 39, ..Record::ALWAYS });
+    let image = b.build();
+    for behind in [1, 24] {
+        let shape = Shape { behind, drains: u64::MAX, jumps: 0, ..unread(512) };
+        let Some(sum) = compare(&[image.clone()], &frames, &shape, seed) else { return };
+        println!("{behind}: {sum:?}");
+        assert!(sum.waits > 5 && sum.descriptors > 30, "{sum:?}");
+    }
 }
 
 /// Nearly every frame is recorded and left to its flow's chain, and time stands still: chains come to their end where the

@@ -123,11 +123,13 @@ impl Shell {
             self.begin(frame, lossy);
             for (n, (beat, last)) in beats(frame).enumerate() {
                 self.input.beat(beat, last);
+                let begin = self.cycles;
                 loop {
                     // A frame whose first beat was not taken has not come.
                     if waits && n == 0 {
                         break 'frames;
                     }
+                    assert!(self.cycles - begin < PATIENCE, "the RTL hangs behind frame {}", self.last.number);
                     if self.watch(&mut taken, &mut waits).ready() {
                         break;
                     }
