@@ -190,17 +190,30 @@ impl Server {
             }
             let Ok(wire) = Wire::new(stream) else { continue };
             if self.client.is_none() {
-                tracing::info!("a client has come");
-                self.clients += 1;
-                self.client = Some(Client { wire, session: Session::new(self.model.clone()), out: Vec::new() });
+                self.attach(wire);
             } else if self.others.len() < OTHERS_MAX {
                 self.others.push((wire, Instant::now()));
             }
         }
     }
 
-    /// The device is taken: their first message is answered by that.
+    fn attach(&mut self, wire: Wire) {
+        tracing::info!("a client has come");
+        self.clients += 1;
+        self.client = Some(Client { wire, session: Session::new(self.model.clone()), out: Vec::new() });
+    }
+
+    /// The device is taken: their first message is answered by that. Of a client that has ended there may be messages yet; who comes after it waits
+    /// until they are through.
     fn refuse_others(&mut self) {
+        match &self.client {
+            None if !self.others.is_empty() => {
+                let (wire, _) = self.others.remove(0);
+                self.attach(wire);
+            }
+            Some(client) if has_ended(&client.wire) => return,
+            _ => {}
+        }
         self.others.retain_mut(|(wire, since)| match wire.try_receive() {
             Ok(None) => since.elapsed() < PATIENCE,
             Ok(Some(message)) => {
@@ -212,6 +225,12 @@ impl Server {
             Err(_) => false,
         });
     }
+}
+
+/// The other end is closed, whatever can still be read.
+fn has_ended(wire: &Wire) -> bool {
+    let mut polled = [PollFd::new(wire, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok() && polled[0].revents().contains(PollFlags::HUP)
 }
 
 impl Client {
