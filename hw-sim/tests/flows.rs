@@ -37,7 +37,11 @@ fn established(rig: &mut Rig) -> Talk {
 
 #[test]
 fn clean_streams_pass_and_troubles_are_named() {
-    let mut rig = rig(|b| b.literal(b"unlikely", packet()));
+    let mut rig = rig(|b| {
+        b.literal(b"unlikely", packet());
+        let always = b.record(Record::ALWAYS);
+        b.guard(Guard::SequenceGap, always);
+    });
     let mut talk = established(&mut rig);
     rig.step(&talk.data(0, b"hello"));
     rig.step(&talk.data(1, b"world"));
@@ -55,6 +59,42 @@ fn clean_streams_pass_and_troubles_are_named() {
     expect(&tcp(CLIENT, SERVER, 1, 0, SYN, b""), Guard::SynChange);
     expect(&tcp(CLIENT, SERVER, talk.next[0], talk.next[1], ACK | RST, b"x"), Guard::RstData);
     expect(&tcp(CLIENT, SERVER, talk.next[0] + 9, talk.next[1], ACK, b"x"), Guard::AfterClose);
+}
+
+/// As every planned table has it (decision 0040).
+fn gaps(b: &mut ImageBuilder) {
+    let undecided = b.record(Record::WHILE_UNDECIDED);
+    b.guard(Guard::SequenceGap, undecided);
+}
+
+#[test]
+fn a_gap_diverts_while_the_protocol_is_not_decided() {
+    let mut r = rig(|b| {
+        b.literal(b"attack", packet());
+        gaps(b);
+    });
+    let mut talk = established(&mut r);
+    r.step(&talk.data(0, b"GET / HTTP/1.1\r\n"));
+    // Decided: the gap goes by, and what stands on both sides of it is one for the literal filter.
+    r.step(&talk.data(0, b"att"));
+    talk.next[0] += 9;
+    r.step(&talk.data(0, b"ack"));
+    assert_eq!(r.descriptors.len(), 1);
+    assert_eq!(r.last().guards, 0);
+    let (flow, k) = (r.flow_of_last(), r.last().frame_number);
+    r.now(TxCommand::Release, flow, k, 0);
+    talk.next[0] += 9;
+    r.step(&talk.data(0, b"nothing"));
+    assert_eq!(r.descriptors.len(), 1);
+    // What fills it does not.
+    r.step(&talk.at(0, talk.next[0] - 14, b"late"));
+    assert_eq!(r.descriptors.len(), 2);
+    assert_ne!(r.last().guards & Guard::SequenceRetransmission.bit(), 0);
+    let mut r = rig(|b| gaps(b));
+    let mut talk = established(&mut r);
+    talk.next[0] += 9;
+    r.step(&talk.data(0, b"nothing"));
+    assert_eq!(r.descriptors.len(), 1);
 }
 
 #[test]
@@ -158,7 +198,10 @@ fn classes_and_directions_narrow_only_when_sure() {
     assert_eq!(r.descriptors.len(), 1);
     assert_ne!(r.last().flags & FrameFlags::MIDSTREAM.0, 0);
     // First bytes cut short by a gap: the class stays open for good.
-    let mut r = rig(build);
+    let mut r = rig(move |b| {
+        build(b);
+        gaps(b);
+    });
     let mut talk = established(&mut r);
     r.step(&talk.data(0, b"\x16\x03"));
     talk.next[0] += 7;
