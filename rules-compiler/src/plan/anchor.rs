@@ -106,7 +106,11 @@ fn start(
     let length = *LENGTHS.first()?;
     let options = |at: usize| (0..=255u8).filter(move |b| (b ^ value[at]) & mask[at] == 0);
     let forms = |at: usize| (at..at + length).map(|i| 1usize << (8 - mask[i].count_ones())).product::<usize>();
-    let at = (0..=ANCHOR - length).min_by_key(|&at| forms(at)).filter(|&at| forms(at) <= FORMS_MAX)?;
+    // All of the window's bytes are there when the rule matches: what is not asked for may not have come, and never come.
+    let asked = mask.iter().rposition(|mask| *mask != 0).map_or(0, |at| at + 1);
+    let there = usize::try_from(certain(run)).unwrap_or(0).clamp(asked, ANCHOR);
+    let places = 0..=there.checked_sub(length)?;
+    let at = places.min_by_key(|&at| forms(at)).filter(|&at| forms(at) <= FORMS_MAX)?;
     let mut strings: Vec<Vec<u8>> = vec![Vec::new()];
     for i in at..at + length {
         strings = strings.iter().flat_map(|s| options(i).map(move |b| [s.as_slice(), &[b]].concat())).collect();
@@ -231,6 +235,26 @@ pub(super) fn set_anchor(
         record.flags |=
             base_flags(length_max.is_some(), stream_only, RecordFlags::ANCHOR_PACKET.0, RecordFlags::ANCHOR_STREAM.0);
     }
+}
+
+/// Bytes that the buffer has at least where the run matches: as far as contents, sizes and the fields of tests at constant places reach.
+fn certain(run: &BufferMatch) -> i64 {
+    let least = chain::least_length(&run.matches);
+    if least == 0 {
+        return 0;
+    }
+    let fields = run.matches.iter().map(|m| match m {
+        Match::ByteTest(ByteTest {
+            count: Number::Constant(count),
+            offset: Number::Constant(offset),
+            relative: false,
+            negated: false,
+            base: ByteBase::Binary,
+            ..
+        }) => offset.saturating_add(*count),
+        _ => 0,
+    });
+    fields.fold(least, i64::max)
 }
 
 fn moved(bits: Vec<(i64, u8, u8)>, by: i64) -> Vec<(i64, u8, u8)> {

@@ -7,7 +7,7 @@
 use crate::aspect::{Aspect, Witness, families, neighbours, windows};
 use crate::expression;
 use crate::need::{BOTH, Frame, Need, TCP, needs, on_packets};
-use crate::place::{Cell, FAR, Placed, Strip, contents, jump_bits, least_length, length_told, strips, test_bits};
+use crate::place::{Cell, FAR, Placed, Strip, contents, jump_bits, least_length, length_told, strips, test_bits, test_end};
 use crate::prove::{Known, Tables, Unit, Window};
 use weir_contract::guards::Guard;
 use weir_ir::{BufferMatch, Match, Rule, RuleProtocol};
@@ -89,7 +89,11 @@ pub fn aspect(
     }
     // What contents and tests fix at the beginning, as windows at their place.
     let fixed = if packets { aspect.packet } else { aspect.stream };
-    for at in (0..=12usize).filter(|_| deep) {
+    // Each of their bytes is asked for, or lies before one that is: others may be missing where the rule matches.
+    let asked = (0..16usize).filter(|at| fixed.values(*at).len() < 256).map(|at| at as i64 + 1);
+    let read = run.matches.iter().filter_map(test_end);
+    let there = asked.chain(read).chain([least_length(&run.matches)]).max().unwrap_or(0);
+    for at in (0..=12usize).filter(|at| deep && *at as i64 + 4 <= there) {
         let sets: Vec<Vec<u8>> = (at..at + 4).map(|at| fixed.values(at)).collect();
         if sets.iter().map(Vec::len).product::<usize>() > 1024 {
             continue;

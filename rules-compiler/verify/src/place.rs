@@ -249,6 +249,17 @@ pub fn jump_bits(j: &ByteJump, most: u64) -> Vec<(i64, u8, u8)> {
     field(offset, count, j.endian, 0, above(greatest, count))
 }
 
+/// Where the field of a test at a constant place ends; without all of its bytes the test does not hold.
+pub fn test_end(m: &Match) -> Option<i64> {
+    match m {
+        Match::ByteTest(t) if !t.negated && !t.relative && t.base == ByteBase::Binary => match (t.count, t.offset) {
+            (Number::Constant(count), Number::Constant(offset)) if offset >= 0 => Some(offset.saturating_add(count)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// Bits that a test asks for, from where the match before it ended if it is relative: place, value, mask.
 pub fn test_bits(t: &ByteTest) -> Vec<(i64, u8, u8)> {
     let (Number::Constant(count @ 1..=8), Number::Constant(offset), Number::Constant(value)) =
