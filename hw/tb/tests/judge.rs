@@ -1,6 +1,8 @@
 //! Judging in RTL against `weir_contract::record`, the definition: lists with their limit, guards, header table.
 
 mod common;
+#[path = "common/rows.rs"]
+mod rows;
 
 use common::made::Random;
 use common::{seed, setting, tables};
@@ -97,21 +99,6 @@ fn part(mut item: Vec<u8>, part: u8) -> Vec<u8> {
     item
 }
 
-/// Conditions that the header table's rows are made by.
-const CONDITIONS: u32 = 352;
-
-/// The record admits a condition, as the RTL numbers them: by direction and states, by protocol class, by version and transport.
-fn condition(r: &Record, n: u32) -> bool {
-    match n {
-        0..256 => u32::from(r.directions) & n >> 6 & 3 != 0 && u32::from(r.states) & n & 63 != 0,
-        256..320 => r.class_mask >> (n - 256) & 1 != 0,
-        _ => {
-            let (version, transport) = ((n - 320) / 8, n % 8);
-            version < 3 && transport < 7 && r.versions >> version & r.transports >> transport & 1 != 0
-        }
-    }
-}
-
 /// Rows of the header table that admit the classes and the lasting conditions, all that the RTL asks.
 fn admitted(tables: &Tables, facts: &FrameFacts) -> u64 {
     let records = tables.header.iter().map(|id| &tables.records[*id as usize]);
@@ -139,14 +126,8 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
     for (n, record) in (0..).zip(&tables.records) {
         out.extend(item(2, bank, 1, n, &record.to_bytes()));
     }
-    for (n, ids) in (0..).zip(tables.lists.chunks(8)) {
-        let mut w = BitWriter::default();
-        for id in ids {
-            let r = &tables.records[*id as usize];
-            w.number(r.destination_ports.into(), 10).number(r.source_ports.into(), 10);
-            w.number((r.directions & 3).into(), 2).number((r.transports & 0x7f).into(), 7);
-        }
-        out.extend(part(item(2, bank, 0, n, &w.into_bytes(128)), 1));
+    for (n, ids) in (0..).zip(tables.lists.chunks(rows::LIST_WORD)) {
+        out.extend(part(item(2, bank, 0, n, &rows::summaries(tables, ids).into_bytes(128)), 1));
     }
     for (n, id) in (0..).zip(&tables.header) {
         out.extend(item(2, bank, 2, n, &id.to_le_bytes()));
@@ -174,8 +155,8 @@ fn fill(image: &[u8], tables: &Tables, bank: usize) -> Vec<u8> {
             }
         }
     };
-    for n in 0..CONDITIONS {
-        on_side(2, n, 1, &|r, _| condition(r, n));
+    for n in 0..rows::CONDITIONS {
+        on_side(2, n as u32, 1, &|r, _| rows::condition(r, n));
     }
     for class in 0..g.port_classes {
         on_side(4, class, 2, &|r, end| tables.port([r.source_ports, r.destination_ports][end], class as u16));

@@ -3,6 +3,8 @@
 #[path = "loader/bounds.rs"]
 mod bounds;
 mod common;
+#[path = "common/rows.rs"]
+mod rows;
 #[path = "loader/damage.rs"]
 mod damage;
 #[path = "loader/fill.rs"]

@@ -1,10 +1,10 @@
 //! The reference of the loader: the words that fill a bank of the RTL, made from the model's tables.
 
+use crate::rows::{CONDITIONS, LIST_WORD, condition, summaries};
 use weir_contract::constants::{BLOOM_PARTITIONS_MAX, WINDOW_LENGTHS, WINDOW_MIN};
 use weir_contract::layouts::{ExactEntry, Geometry, Record};
 use weir_contract::record::ClassSets;
 use weir_hw_tb::TableWrite;
-use weir_hw_tb::bits::BitWriter;
 use weir_sim::tables::Tables;
 
 /// Sizes that are built (parameters of `weir_core`): log2 of Bloom partition and buckets by length, partitions.
@@ -14,10 +14,6 @@ const PARTITIONS: [u8; WINDOW_LENGTHS] = [2, 2, 0, 0, 3];
 const WAYS: u8 = 4;
 const LISTS: u32 = 1 << 13;
 const RECORDS: u32 = 1 << 12;
-/// Entries of the lists that are looked at together.
-const LIST_WORD: usize = 8;
-/// Conditions that the header table's rows are made by.
-const CONDITIONS: usize = 352;
 /// Rows of the header table: two writes of so many.
 const HEADER_PIECE: usize = 720;
 const HEADER: u32 = 2 * HEADER_PIECE as u32;
@@ -165,21 +161,6 @@ impl Writer<'_> {
     }
 }
 
-/// What a record admits of conditions, as the RTL numbers them (`weir_judge_pkg`): by direction and states, by protocol class,
-/// by version and transport.
-fn admits(record: &Record, condition: usize) -> bool {
-    match condition {
-        0..256 => {
-            usize::from(record.directions) & condition >> 6 & 3 != 0 && usize::from(record.states) & condition & 63 != 0
-        }
-        256..320 => record.class_mask >> (condition - 256) & 1 != 0,
-        _ => {
-            let (version, transport) = ((condition - 320) / 8, condition % 8);
-            version < 3 && transport < 7 && record.versions >> version & record.transports >> transport & 1 != 0
-        }
-    }
-}
-
 /// All writes that fill a bank.
 pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&TableWrite)) {
     let mut w = Writer { bank, out };
@@ -190,13 +171,7 @@ pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&T
         w.word(RECORD, n, &record.to_bytes());
     }
     for (n, ids) in tables.lists.chunks(LIST_WORD).enumerate() {
-        // Of each record destination ports, source ports (10 bits each), directions (2), transports (7), from bit 0 on.
-        let mut bits = BitWriter::default();
-        for record in ids.iter().filter_map(|id| tables.records.get(*id as usize)) {
-            bits.number(record.destination_ports.into(), 10).number(record.source_ports.into(), 10);
-            bits.number((record.directions & 3).into(), 2).number((record.transports & 0x7f).into(), 7);
-        }
-        w.put(LIST, (0, 1), n, &bits.into_bytes(32));
+        w.put(LIST, (0, 1), n, &summaries(tables, ids).into_bytes(32));
     }
     for (n, id) in tables.header.iter().enumerate() {
         w.word(HEADER_TABLE, n, &id.to_le_bytes());
@@ -205,8 +180,8 @@ pub fn fill(tables: &Tables, classes: &Classes, bank: u8, out: &mut dyn FnMut(&T
         w.word(GUARD, n, &range.to_bytes());
     }
     let header: Vec<&Record> = tables.header.iter().filter_map(|id| tables.records.get(*id as usize)).collect();
-    for condition in 0..CONDITIONS {
-        w.header_row(HEADER_TABLE, 1, condition, &header, |record| admits(record, condition));
+    for n in 0..CONDITIONS {
+        w.header_row(HEADER_TABLE, 1, n, &header, |record| condition(record, n));
     }
     w.header_rows(PORT_ROW, classes.port_classes, &header, |record, end, class| {
         tables.port([record.source_ports, record.destination_ports][end], class)
