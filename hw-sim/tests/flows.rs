@@ -90,7 +90,7 @@ fn a_gap_diverts_while_the_protocol_is_not_decided() {
     r.step(&talk.at(0, talk.next[0] - 14, b"late"));
     assert_eq!(r.descriptors.len(), 2);
     assert_ne!(r.last().guards & Guard::SequenceRetransmission.bit(), 0);
-    let mut r = rig(|b| gaps(b));
+    let mut r = rig(gaps);
     let mut talk = established(&mut r);
     talk.next[0] += 9;
     r.step(&talk.data(0, b"nothing"));

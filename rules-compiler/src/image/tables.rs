@@ -164,17 +164,16 @@ impl Tables {
         out.guards = Vec::with_capacity(GUARDS_MAX);
         for (number, list) in guards.into_iter().enumerate() {
             let guard = Guard::from_raw(number as u8);
-            let list = match guard.filter(|guard| guard.always()) {
+            let own = match guard {
+                Some(Guard::SequenceGap) => Some(Record::WHILE_UNDECIDED),
+                Some(guard) if guard.always() && guard.rests_once_encrypted() => Some(Record::UNLESS_ENCRYPTED),
+                Some(guard) if guard.always() => Some(Record::ALWAYS),
+                _ => None,
+            };
+            let list = match own {
+                Some(Record::ALWAYS) => vec![(Record::ALWAYS, u32::MAX)],
                 // Beside it stay the rules that look at the flow for longer (events of streams).
-                Some(guard) if guard.rests_once_encrypted() => {
-                    let own = (Record::UNLESS_ENCRYPTED, u32::MAX);
-                    minimal(std::iter::once(own).chain(reduce(list, Some(&header))).collect())
-                }
-                Some(_) => vec![(Record::ALWAYS, u32::MAX)],
-                None if guard == Some(Guard::SequenceGap) => {
-                    let own = (Record::WHILE_UNDECIDED, u32::MAX);
-                    minimal(std::iter::once(own).chain(reduce(list, Some(&header))).collect())
-                }
+                Some(own) => minimal(std::iter::once((own, u32::MAX)).chain(reduce(list, Some(&header))).collect()),
                 None => reduce(list, Some(&header)),
             };
             let list = out.intern(&mut ids, list);
