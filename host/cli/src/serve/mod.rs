@@ -36,7 +36,7 @@ use weir_vfio_user::wire::{Wire, WireError};
 const SLEEP: Duration = Duration::from_millis(100);
 /// Messages in a row before frames are looked at again.
 const MESSAGES: usize = 64;
-/// Connections that are waiting to be told that the device is taken.
+/// Connections that wait for the device, or to be told that it is taken.
 const OTHERS_MAX: usize = 8;
 /// Longest that a client may take to read an answer, or another to say what it wants.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -157,7 +157,7 @@ impl Server {
                 State::Quiet | State::Waits => SLEEP,
             })?;
             self.accept();
-            self.refuse_others();
+            self.attach_or_refuse();
             let gone = self.client.as_mut().and_then(|client| client.talk(&self.model, &mut self.player).err());
             if let Some(error) = gone {
                 tracing::info!("the client has gone: {error}");
@@ -189,27 +189,21 @@ impl Server {
                 continue;
             }
             let Ok(wire) = Wire::new(stream) else { continue };
-            if self.client.is_none() {
-                self.attach(wire);
-            } else if self.others.len() < OTHERS_MAX {
+            if self.others.len() < OTHERS_MAX {
                 self.others.push((wire, Instant::now()));
             }
         }
     }
 
-    fn attach(&mut self, wire: Wire) {
-        tracing::info!("a client has come");
-        self.clients += 1;
-        self.client = Some(Client { wire, session: Session::new(self.model.clone()), out: Vec::new() });
-    }
-
-    /// The device is taken: their first message is answered by that. Of a client that has ended there may be messages yet; who comes after it waits
+    /// Who came first has the device; the first message of others is answered by that it is taken. Of a client that has ended there may be messages yet; who comes after it waits
     /// until they are through.
-    fn refuse_others(&mut self) {
+    fn attach_or_refuse(&mut self) {
         match &self.client {
             None if !self.others.is_empty() => {
                 let (wire, _) = self.others.remove(0);
-                self.attach(wire);
+                tracing::info!("a client has come");
+                self.clients += 1;
+                self.client = Some(Client { wire, session: Session::new(self.model.clone()), out: Vec::new() });
             }
             Some(client) if has_ended(&client.wire) => return,
             _ => {}
