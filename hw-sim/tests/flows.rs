@@ -41,6 +41,7 @@ fn clean_streams_pass_and_troubles_are_named() {
         b.literal(b"unlikely", packet());
         let always = b.record(Record::ALWAYS);
         b.guard(Guard::SequenceGap, always);
+        b.guard(Guard::SequenceRetransmission, always);
     });
     let mut talk = established(&mut rig);
     rig.step(&talk.data(0, b"hello"));
@@ -89,7 +90,7 @@ fn a_gap_diverts_while_the_protocol_is_not_decided() {
     // What fills it does not.
     r.step(&talk.at(0, talk.next[0] - 14, b"late"));
     assert_eq!(r.descriptors.len(), 2);
-    assert_ne!(r.last().guards & Guard::SequenceRetransmission.bit(), 0);
+    assert_ne!(r.last().guards & Guard::SequenceOverlap.bit(), 0);
     let mut r = rig(gaps);
     let mut talk = established(&mut r);
     talk.next[0] += 9;
@@ -108,6 +109,33 @@ fn acknowledged_retransmissions_and_keep_alives_are_no_trouble() {
     rig.step(&talk.at(0, talk.next[0] - 1, b"o"));
     rig.step(&talk.at(0, talk.next[0], b""));
     assert!(rig.descriptors.is_empty(), "{:?}", rig.descriptors);
+}
+
+#[test]
+fn repetitions_of_what_was_read_are_no_trouble() {
+    let mut r = rig(gaps);
+    let mut talk = established(&mut r);
+    let old = talk;
+    r.step(&talk.data(0, b"GET / HTTP/1.1\r\n"));
+    r.step(&old.at(0, old.next[0], b"GET / HTTP/1.1\r\n"));
+    r.step(&old.at(0, old.next[0] + 4, b"XYZ"));
+    r.step(&talk.data(0, b"Host: a\r\n\r\n"));
+    assert!(r.descriptors.is_empty(), "{:?}", r.descriptors);
+    // Nor does it move what literals are looked for behind, or what positions are counted from.
+    let mut s = rig(|b| b.literal(b"attack", Record { position_min: 20, position_max: 26, ..packet() }));
+    let mut talk = established(&mut s);
+    let old = talk;
+    s.step(&talk.data(0, b"GET / HTTP/1.1\r\nX: att"));
+    s.step(&old.at(0, old.next[0], b"GET /"));
+    s.step(&talk.data(0, b"ack"));
+    assert_eq!((s.descriptors.len(), s.last().guards), (1, 0));
+    // Behind a gap nobody knows what the host will read.
+    talk.next[0] += 1;
+    s.step(&talk.data(0, b"more"));
+    let (flow, k) = (s.flow_of_last(), s.last().frame_number);
+    s.now(TxCommand::Release, flow, k, 0);
+    s.step(&old.at(0, old.next[0], b"GET /"));
+    assert_ne!(s.last().guards & Guard::SequenceOverlap.bit(), 0);
 }
 
 #[test]

@@ -61,8 +61,9 @@ impl ParseState {
         }
         tail::follow(&mut self.tail, d, (before, own), class, tcp.sequence, payload);
         // Segments that the host may leave out of the stream although they fit: wrong checksum, an acknowledgement of
-        // what was never sent, an old timestamp.
-        let ignored = checksum_bad || ack_odd || self.is_old(tcp, d);
+        // what was never sent, an old timestamp. (It may believe the timestamp beside an acknowledgement it does not.)
+        let is_old = !checksum_bad && self.is_old(tcp, d);
+        let ignored = checksum_bad || ack_odd || is_old;
         let offset = self.stream_offset[d];
         let mut continues = false;
         match class {
@@ -75,8 +76,14 @@ impl ParseState {
                     self.stream_least[d] = u32::try_from(*offset).unwrap_or(u32::MAX);
                 }
             }
+            SegmentClass::Trouble(Trouble::Retransmission) if self.has_read_all(d) => {
+                guards |= Guard::SequenceRetransmission.bit();
+            }
             SegmentClass::Trouble(trouble) => {
                 guards |= guard_of(trouble).bit();
+                if trouble == Trouble::Retransmission {
+                    guards |= Guard::SequenceOverlap.bit();
+                }
                 if self.start_lost[d] {
                     guards |= Guard::StreamState.bit();
                 }
@@ -85,13 +92,19 @@ impl ParseState {
             SegmentClass::Untracked if host_midstream => guards |= Guard::StreamState.bit(),
             SegmentClass::Untracked | SegmentClass::Acked | SegmentClass::Empty => {}
         }
-        if self.handshake_is_odd(tcp, d, length) {
+        if self.handshake_is_odd(tcp, d, length, ignored) {
             guards |= Guard::HandshakeOdd.bit();
         }
         self.close(tcp, d, length);
         self.tcp_flags[d] |= tcp.flags;
         let may_continue = continues || class == SegmentClass::Trouble(Trouble::Gap);
         Seen { guards, continues: continues && !ignored, may_continue, offset: offset.filter(|_| continues) }
+    }
+
+    /// The host has delivered every byte of the direction before the next expected one, and none waits: it is sure to be
+    /// where the device is, and so reads nothing that lies before (decision 0041).
+    fn has_read_all(&self, d: usize) -> bool {
+        self.stream_offset[d].is_some() && self.handshake >= 3 && self.intact && !self.state_unsure
     }
 
     /// Payload behind the end of its direction, or after a reset.
@@ -149,11 +162,13 @@ impl ParseState {
         }
     }
 
-    /// Follow SYN, SYN+ACK, ACK; anything else while the handshake is open is odd, and the host's state unsure.
-    fn handshake_is_odd(&mut self, tcp: &TcpFacts, d: usize, length: u32) -> bool {
+    /// Follow SYN, SYN+ACK, ACK; anything else while the handshake is open is odd, and the host's state unsure. So it is where the
+    /// host may leave a segment out.
+    fn handshake_is_odd(&mut self, tcp: &TcpFacts, d: usize, length: u32, ignored: bool) -> bool {
         if self.handshake >= 3 || self.midstream || self.reset {
             return false;
         }
+        self.state_unsure |= ignored;
         let flags = tcp.flags & (SYN | ACK | FIN | RST);
         let [client, server] = self.initial.map(|n| n.wrapping_add(1));
         let good = match (self.handshake, d, flags) {

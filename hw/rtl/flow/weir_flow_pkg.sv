@@ -270,9 +270,9 @@ package weir_flow_pkg;
         s.offset[d] = '0;
         s.tail[d] = '0;
       end
-      // Protection against wrapped sequence numbers (RFC 7323 section 5); looked at only where nothing else is wrong.
+      // Protection against wrapped sequence numbers (RFC 7323 section 5); the host looks at it where the checksum is right.
       old = 1'b0;
-      if (!checksum_bad && !ack_odd && p.has_timestamp) begin
+      if (!checksum_bad && p.has_timestamp) begin
         age = p.timestamp - s.timestamp[d];
         old = p.timestamp != '0 && s.has_timestamp[d] && age[31];
         if (!s.has_timestamp[d] || after(p.timestamp, s.timestamp[d])) begin
@@ -284,6 +284,12 @@ package weir_flow_pkg;
       had_offset = s.has_offset[d];
       old_offset = s.offset[d];
       trouble = update.kind[3];
+      // The host is sure to have delivered all that lies before the next byte, and reads no copy (decision 0041).
+      if (update.kind == TROUBLE_RETRANSMISSION && s.has_offset[d] && s.handshake == 2'd3 && s.intact &&
+          !s.state_unsure) begin
+        trouble = 1'b0;
+        g.guards[GUARD_SEQUENCE_RETRANSMISSION] = 1'b1;
+      end
       in_order = 1'b0;
       if (update.kind == SEGMENT_IN_ORDER) begin
         in_order = 1'b1;
@@ -297,6 +303,7 @@ package weir_flow_pkg;
       if (update.kind == SEGMENT_UNTRACKED && c.midstream) g.guards[GUARD_STREAM_STATE] = 1'b1;
       if (trouble) begin
         g.guards[guard_of(update.kind)] = 1'b1;
+        if (update.kind == TROUBLE_RETRANSMISSION) g.guards[GUARD_SEQUENCE_OVERLAP] = 1'b1;
         if (s.start_lost[d]) g.guards[GUARD_STREAM_STATE] = 1'b1;
         lose = 1'b1;
       end
@@ -324,8 +331,10 @@ package weir_flow_pkg;
                                   fresh < 32'(p.last_count) ? fresh[2:0] : p.last_count);
         end
       end
-      // SYN, SYN+ACK, ACK; anything else while the handshake is open is odd, and the host's state unsure.
+      // SYN, SYN+ACK, ACK; anything else while the handshake is open is odd, and the host's state unsure. So it is where the
+      // host may leave a segment out.
       if (s.handshake != 2'd3 && !s.midstream && !s.reset) begin
+        if (ignored) s.state_unsure = 1'b1;
         client = s.initial_of[0] + 32'd1;
         server = s.initial_of[1] + 32'd1;
         is_syn = syn && !ack && !fin && !rst;

@@ -360,8 +360,8 @@ package weir_contract_pkg;
   localparam int unsigned GUARD_HISTORY_FULL = 61;
   localparam int unsigned GUARD_HOST_DIVERT = 62;
   localparam int unsigned GUARD_EXPIRING = 63;
-  localparam logic [63:0] GUARDS_ALWAYS = 64'h7c000029fb231fee;
-  localparam logic [63:0] GUARDS_REST_ONCE_ENCRYPTED = 64'h0000000818000000;
+  localparam logic [63:0] GUARDS_ALWAYS = 64'h7c000029eb231fee;
+  localparam logic [63:0] GUARDS_REST_ONCE_ENCRYPTED = 64'h0000000808000000;
 
   localparam int unsigned COUNTER_RECEIVED_FRAMES = 0;
   localparam int unsigned COUNTER_RECEIVED_BYTES = 1;

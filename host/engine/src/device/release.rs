@@ -26,7 +26,8 @@ impl<P: PciFunction> DeviceRuntime<P> {
         link.diverted = true;
         if descriptor.scopes != 0 {
             // (Facts of payloads do not matter here.)
-            let repeated = descriptor.guards & !facts::ALL == Guard::SequenceRetransmission.bit();
+            let order = descriptor.guards & !(facts::ALL | Guard::SequenceOverlap.bit());
+            let repeated = order == Guard::SequenceRetransmission.bit();
             link.trouble(descriptor.scopes, repeated);
         }
         // Trouble of the stream's order is read alike on both sides, and limits of the filter keep it from no last bytes; what

@@ -60,9 +60,9 @@ pub enum Guard {
     FlowHole = 25,
     /// Segment begins behind the next expected byte. Where the stream's protocol is not decided, every table leads it to a record that holds; else what fills the gap comes to the host, and what was lost is found by the bytes on either side of it (decision 0040).
     SequenceGap = 26,
-    /// Segment begins before and ends behind the next expected byte.
+    /// Segment begins before the next expected byte, and the host may read some of it: it ends behind that byte, or not all that came in its direction was in order and sure to be read (decision 0041).
     SequenceOverlap = 27,
-    /// Segment wholly before the next expected byte, and not wholly acknowledged.
+    /// Segment wholly before the next expected byte, and not wholly acknowledged. Where the host may read it, sequence_overlap fires beside it; else all its bytes were read before, and these stay (decision 0041).
     SequenceRetransmission = 28,
     /// SYN with payload.
     SynData = 29,
@@ -209,10 +209,10 @@ impl Guard {
     pub const KNOWN: u64 = 0xffffffffffffffff;
 
     /// Set of guards that every table image must lead to a record that always holds.
-    pub const ALWAYS: u64 = 0x7c000029fb231fee;
+    pub const ALWAYS: u64 = 0x7c000029eb231fee;
 
     /// Set of those for which a record that holds in scope PACKET is enough (decision 0016).
-    pub const REST_ONCE_ENCRYPTED: u64 = 0x818000000;
+    pub const REST_ONCE_ENCRYPTED: u64 = 0x808000000;
 
     /// Its bit in a guard set.
     pub const fn bit(self) -> u64 {
@@ -395,8 +395,8 @@ impl Guard {
             Guard::FlowStale => "The entry was idle longer than the host's time-out of its transport and state (the shortest, where the host may see another state), so the host may have begun another flow in it: from here on direction and class of the entry are never narrowed (until forgotten).",
             Guard::FlowHole => "A frame of this flow is missing from its history (hole mark).",
             Guard::SequenceGap => "Segment begins behind the next expected byte. Where the stream's protocol is not decided, every table leads it to a record that holds; else what fills the gap comes to the host, and what was lost is found by the bytes on either side of it (decision 0040).",
-            Guard::SequenceOverlap => "Segment begins before and ends behind the next expected byte.",
-            Guard::SequenceRetransmission => "Segment wholly before the next expected byte, and not wholly acknowledged.",
+            Guard::SequenceOverlap => "Segment begins before the next expected byte, and the host may read some of it: it ends behind that byte, or not all that came in its direction was in order and sure to be read (decision 0041).",
+            Guard::SequenceRetransmission => "Segment wholly before the next expected byte, and not wholly acknowledged. Where the host may read it, sequence_overlap fires beside it; else all its bytes were read before, and these stay (decision 0041).",
             Guard::SynData => "SYN with payload.",
             Guard::SynChange => "A further SYN or SYN+ACK with another sequence number.",
             Guard::RstData => "RST with payload.",
