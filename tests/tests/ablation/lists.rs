@@ -29,7 +29,7 @@ pub const NOT_ARMED: &[(Guard, &str)] = &[
 pub const NOT_NEEDED: &[(Guard, &str)] = &[
     (
         Guard::SequenceGap,
-        "what fills a gap raises sequence_retransmission, what stands on both sides of one that nothing fills is seen with the \
+        "what fills a gap raises sequence_overlap, what stands on both sides of one that nothing fills is seen with the \
          tail, and once bytes of a start are missing every class is possible; while the protocol is not decided, the guard \
          diverts all the same, which costs nothing",
     ),

@@ -397,8 +397,7 @@ impl Http1State {
             && self.transactions.iter().all(|t| t.progress[0] == COMPLETE)
             && self.pairs.iter().all(|pair| !pair.version_09 && !pair.seen_continue);
         match (plain, response.at, self.current(1)) {
-            // (What comes behind the end of a direction is no part of it, or is flagged.)
-            (true, At::Line | At::Over, None) => Rest::Nothing,
+            (true, At::Line, None) => Rest::Nothing,
             (true, At::Length(_) | At::Close, Some(index)) => {
                 let message = &self.pairs[index].messages[1];
                 // What had chunks may have lost them.
