@@ -1,7 +1,9 @@
 //! Bloom partitions and exact tables of the literal filter.
 //!
 //! An entry lies in one of its window's two buckets. Insertion moves entries between their buckets (cuckoo, breadth by
-//! a seeded walk); a table that does not fit grows by one bit of buckets, which always ends.
+//! a seeded walk). Where that does not end, other hash constants are tried first: the hash is linear, and now and then constants lead
+//! many windows that differ in one byte to few buckets. Only then does the table grow, by one bit of buckets, which always ends; a device
+//! has room for so many.
 
 use super::ImageError;
 use crate::plan::Fragment;
@@ -24,8 +26,10 @@ pub struct Filter {
 const BLOOM_BITS_PER_ENTRY: usize = 16;
 /// Entries of a bucket.
 const WAYS: usize = 4;
-/// Moves before a table is made larger.
+/// Moves before the entries count as not placed.
 const MOVES_MAX: usize = 2000;
+/// Constants that are tried before a table is made larger.
+const CONSTANTS_MAX: usize = 16;
 
 fn partitions(length: usize) -> usize {
     if length == 8 { 3 } else { 2 }
@@ -35,14 +39,39 @@ fn least_bits(length: usize) -> u32 {
     if length == 8 { 18 } else { 15 }
 }
 
-/// Build the filter for windows of `length` bytes.
-pub fn build(
+/// Filters of all lengths, with the constants that `seed` leads to: at most [`CONSTANTS_MAX`] are tried before a table is made larger.
+pub fn build_all(
+    fragments: &BTreeMap<Fragment, ListRange>,
+    seed: u64,
+    most_bits: u32,
+    most_entries: usize,
+) -> Result<(HashFamily, Vec<Filter>), ImageError> {
+    let all = |family: &HashFamily, growth| {
+        (4..=8).map(|n| build(n, fragments, family, most_bits, most_entries, growth)).collect::<Result<Option<Vec<_>>, _>>()
+    };
+    let mut state = seed;
+    let mut family = HashFamily::from_seed(seed);
+    for _ in 0..CONSTANTS_MAX {
+        if let Some(filters) = all(&family, false)? {
+            return Ok((family, filters));
+        }
+        family = HashFamily::from_seed(splitmix64(&mut state));
+    }
+    match all(&family, true)? {
+        Some(filters) => Ok((family, filters)),
+        None => Err(ImageError::TooManyFragments { length: 0, count: fragments.len(), most: most_entries }),
+    }
+}
+
+/// Build the filter for windows of `length` bytes; none if the least table does not take them, and may not grow.
+fn build(
     length: usize,
     fragments: &BTreeMap<Fragment, ListRange>,
     family: &HashFamily,
     most_bits: u32,
     most_entries: usize,
-) -> Result<Filter, ImageError> {
+    growth: bool,
+) -> Result<Option<Filter>, ImageError> {
     let mut prefixes = Vec::new();
     let entries: Vec<(u64, ExactEntry)> = fragments
         .iter()
@@ -63,7 +92,7 @@ pub fn build(
         })
         .collect::<Result<_, ImageError>>()?;
     if entries.is_empty() {
-        return Ok(Filter { geometry: LengthGeometry::ZERO, bloom: Vec::new(), exact: Vec::new() });
+        return Ok(Some(Filter { geometry: LengthGeometry::ZERO, bloom: Vec::new(), exact: Vec::new() }));
     }
     if entries.len() > most_entries {
         return Err(ImageError::TooManyFragments { length, count: entries.len(), most: most_entries });
@@ -82,7 +111,7 @@ pub fn build(
         }
     }
     let least = (entries.len() * 4 / (WAYS * 3)).max(1).next_power_of_two().trailing_zeros();
-    for buckets in least..=24 {
+    for buckets in least..=if growth { 24 } else { least } {
         if let Some(exact) = place(&entries, buckets) {
             let geometry = LengthGeometry {
                 bloom_partitions: parts as u8,
@@ -91,10 +120,10 @@ pub fn build(
                 exact_ways: WAYS as u8,
                 entries: entries.len() as u32,
             };
-            return Ok(Filter { geometry, bloom, exact });
+            return Ok(Some(Filter { geometry, bloom, exact }));
         }
     }
-    Err(ImageError::TooManyFragments { length, count: entries.len(), most: most_entries })
+    Ok(None)
 }
 
 fn place(entries: &[(u64, ExactEntry)], buckets: u32) -> Option<Vec<ExactEntry>> {
@@ -127,4 +156,32 @@ fn place(entries: &[(u64, ExactEntry)], buckets: u32) -> Option<Vec<ExactEntry>>
         }
     }
     Some(slots.iter().map(|&s| (s as usize).checked_sub(1).and_then(|i| entries.get(i)).map_or(ExactEntry::ZERO, |e| e.1)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Windows that differ in one byte, as the plan makes them of contents of three bytes: whatever the seed, the least tables take them.
+    #[test]
+    fn no_seed_makes_tables_larger() {
+        let mut state = 7;
+        let mut fragments = BTreeMap::new();
+        for family in 0..12_000 {
+            let bytes = splitmix64(&mut state).to_le_bytes();
+            for last in 0..if family < 32 { 255 } else { 1 } {
+                let fragment = Fragment::new(&[bytes[0], bytes[1], bytes[2], bytes[3] ^ last], false).unwrap();
+                fragments.insert(fragment, ListRange { start: 0, count: 1 });
+            }
+        }
+        let least = (fragments.len() * 4 / (WAYS * 3)).next_power_of_two().trailing_zeros();
+        let (mut again, mut seed) = (0, 3);
+        for _ in 0..60 {
+            let seed = splitmix64(&mut seed);
+            let (family, filters) = build_all(&fragments, seed, 24, 1 << 20).unwrap();
+            assert_eq!(u32::from(filters[0].geometry.exact_buckets_log2), least, "seed {seed}");
+            again += usize::from(family.constants() != HashFamily::from_seed(seed).constants());
+        }
+        assert!(again > 0, "no seed of these needed other constants: the test says nothing");
+    }
 }

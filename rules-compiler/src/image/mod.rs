@@ -17,7 +17,6 @@ use tables::Tables;
 use weir_contract::constants::{CONTRACT_MAJOR, CONTRACT_MINOR, GUARDS_MAX, IMAGE_BLOCK_ALIGN, IMAGE_MAGIC};
 use weir_contract::crc::crc32c;
 use weir_contract::enums::{BlockFlags, BlockType};
-use weir_contract::hash::HashFamily;
 use weir_contract::layouts::{BlockEntry, Geometry, GuardParameters, ImageHeader, LengthGeometry, Limits, ListRange};
 use weir_ir::Rule;
 
@@ -175,14 +174,12 @@ pub fn emit(rules: &[Rule], plan: &mut Plan, options: &ImageOptions) -> Result<I
             }
         }
     };
-    let family = HashFamily::from_seed(options.seed);
     let (store, ranges) =
         tables::share(tables.fragments.values().map(Vec::as_slice).chain(tables.guards.iter().map(Vec::as_slice)));
     let range = |list: &[u32]| ranges.get(list).copied().unwrap_or(ListRange::ZERO);
     let fragments: BTreeMap<Fragment, ListRange> = tables.fragments.iter().map(|(f, l)| (*f, range(l))).collect();
-    let filters = (4..=8)
-        .map(|n| literal::build(n, &fragments, &family, options.capacity.bloom_bits_log2, options.capacity.fragments))
-        .collect::<Result<Vec<_>, _>>()?;
+    let capacity = &options.capacity;
+    let (family, filters) = literal::build_all(&fragments, options.seed, capacity.bloom_bits_log2, capacity.fragments)?;
     let mut lengths = [LengthGeometry::ZERO; 5];
     for (slot, f) in lengths.iter_mut().zip(&filters) {
         *slot = f.geometry;
