@@ -6,13 +6,16 @@
 use weir_contract::flow_key::{Address, flow_key};
 use weir_contract::guards::Guard;
 use weir_contract::sequence::{ACK, FIN, RST, SYN, URG};
-use weir_packet::Tcp;
+use weir_packet::{Tcp, protocols};
 use weir_reassembly::{Session, SessionConfig, StreamSink};
 use weir_sim::flow::{HostStreams, HostTimeouts, ParseState};
 use weir_sim::parse::{ParseConfig, parse};
 use weir_sim::pipeline::Arrival;
 use weir_synth::Random;
+use weir_synth::wire::{self, Addresses, IpFields, TcpFields};
 
+/// Link type of bare IP packets.
+const RAW: u16 = 101;
 const ENDS: [([u8; 4], u16); 2] = [([10, 0, 0, 1], 40_000), ([10, 0, 0, 2], 80)];
 
 #[derive(Debug, Clone, Copy)]
@@ -27,50 +30,30 @@ struct Segment {
     length: usize,
 }
 
-fn sum(bytes: &[u8]) -> u32 {
-    bytes.chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(*two.get(1).unwrap_or(&0))).sum()
-}
-
-fn checksum(mut sum: u32) -> [u8; 2] {
-    while sum >> 16 != 0 {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    (!(sum as u16)).to_be_bytes()
-}
-
 impl Segment {
-    /// The TCP header, and the frame.
-    fn bytes(&self, fill: u8) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    /// Its bytes, those of its header, and the packet.
+    fn bytes(&self, fill: u8) -> (Vec<u8>, usize, Vec<u8>) {
         let (source, destination) = (ENDS[self.d], ENDS[1 - self.d]);
-        let mut header = Vec::new();
-        header.extend(source.1.to_be_bytes());
-        header.extend(destination.1.to_be_bytes());
-        header.extend(self.sequence.to_be_bytes());
-        header.extend(self.acknowledgement.to_be_bytes());
-        header.extend([if self.timestamp.is_some() { 0x80 } else { 0x50 }, self.flags]);
-        header.extend(self.window.to_be_bytes());
-        header.extend([0; 4]);
-        if let Some(value) = self.timestamp {
-            header.extend([1, 1, 8, 10]);
-            header.extend(value.to_be_bytes());
-            header.extend([0; 4]);
-        }
-        let payload = vec![fill; self.length];
-        let length = (header.len() + payload.len()) as u16;
-        let pseudo = sum(&source.0) + sum(&destination.0) + 6 + u32::from(length);
-        let right = checksum(pseudo + sum(&[&header[..], &payload].concat()));
-        header[16..18].copy_from_slice(&right);
-        if self.bad {
-            header[17] ^= 1;
-        }
-        let mut ip = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0];
-        ip[2..4].copy_from_slice(&(20 + length).to_be_bytes());
-        ip.extend(source.0);
-        ip.extend(destination.0);
-        let right = checksum(sum(&ip));
-        ip[10..12].copy_from_slice(&right);
-        let frame = [&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0][..], &ip, &header, &payload].concat();
-        (header, payload, frame)
+        let addresses = Addresses { source: source.0.into(), destination: destination.0.into() };
+        let options = match self.timestamp {
+            Some(value) => [&[1, 1, 8, 10][..], &value.to_be_bytes(), &[0; 4]].concat(),
+            None => Vec::new(),
+        };
+        let header = 20 + options.len();
+        let fields = TcpFields {
+            source: source.1,
+            destination: destination.1,
+            sequence: self.sequence,
+            acknowledgement: self.acknowledgement,
+            flags: self.flags,
+            window: self.window,
+            options,
+            bad_checksum: self.bad,
+            ..TcpFields::default()
+        };
+        let segment = wire::tcp(addresses, &fields, &vec![fill; self.length]);
+        let packet = wire::ip(addresses, protocols::TCP, &IpFields::default(), &segment);
+        (segment, header, packet)
     }
 }
 
@@ -153,14 +136,16 @@ fn what_passes_as_repeated_changes_nothing() {
         let config = SessionConfig::default();
         let mut state: Option<ParseState> = None;
         let mut sent = [random.next() as u32, random.next() as u32];
-        let (stamps, skip, wild) = (random.one_in(2), random.below(3 * wild), wild);
+        let (stamps, skip) = (random.one_in(2), random.below(3 * wild));
         let mut log = Vec::new();
         for n in 0..40_u64 {
             let handshake = if skip == 0 && random.one_in(3) { 3 } else { n.min(3) as usize };
             let segment = next(&mut random, &mut sent, 1000 + n as u32, handshake, stamps, wild);
             log.push(segment);
-            let (header, payload, frame) = segment.bytes(random.next() as u8);
-            let parsed = parse(&ParseConfig { checksums: true, tunnel_ports: [0; 8] }, 1, &frame, frame.len() as u32);
+            let (bytes, header, packet) = segment.bytes(random.next() as u8);
+            let (header, payload) = bytes.split_at(header);
+            let config_of_device = ParseConfig { checksums: true, tunnel_ports: [0; 8] };
+            let parsed = parse(&config_of_device, RAW, &packet, packet.len() as u32);
             let [a, b] = [segment.d, 1 - segment.d].map(|d| (Address::V4(ENDS[d].0), ENDS[d].1));
             let (key, from_lower) = flow_key(a, b, 6, [0; 2]);
             let created = state.is_none();
@@ -172,9 +157,9 @@ fn what_passes_as_repeated_changes_nothing() {
                 created,
                 number: n,
                 now,
-                length: frame.len() as u64,
+                length: packet.len() as u64,
                 parsed: &parsed,
-                payload: &payload,
+                payload,
             };
             let timeouts = HostTimeouts { host: [60_000_000_000; 8], margin: 0 };
             let staged = state.follow(&arrival, &timeouts, HostStreams { midstream: false, window: 2560 });
@@ -183,10 +168,10 @@ fn what_passes_as_repeated_changes_nothing() {
             let tcp = Tcp {
                 window: segment.window,
                 timestamp: segment.timestamp.map(|value| (value, 0)),
-                header: &header,
+                header,
                 ..Tcp::bare(segment.sequence, segment.acknowledgement, segment.flags)
             };
-            session.packet(&config, segment.d, &tcp, &payload, segment.bad, &mut Nobody);
+            session.packet(&config, segment.d, &tcp, payload, segment.bad, &mut Nobody);
             let diverts = Guard::ALL.iter().any(|guard| guard.always() && staged.guards & guard.bit() != 0);
             if staged.guards & Guard::SequenceRetransmission.bit() != 0 && !diverts {
                 passed += 1;

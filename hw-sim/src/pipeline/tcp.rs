@@ -20,18 +20,6 @@ pub(super) struct Seen {
     pub(super) offset: Option<u64>,
 }
 
-const fn guard_of(trouble: Trouble) -> Guard {
-    match trouble {
-        Trouble::Gap => Guard::SequenceGap,
-        Trouble::Overlap => Guard::SequenceOverlap,
-        Trouble::Retransmission => Guard::SequenceRetransmission,
-        Trouble::SynData => Guard::SynData,
-        Trouble::SynChange => Guard::SynChange,
-        Trouble::RstData => Guard::RstData,
-        Trouble::Urgent => Guard::Urgent,
-    }
-}
-
 impl ParseState {
     /// One segment.
     pub(super) fn tcp(
@@ -80,7 +68,7 @@ impl ParseState {
                 guards |= Guard::SequenceRetransmission.bit();
             }
             SegmentClass::Trouble(trouble) => {
-                guards |= guard_of(trouble).bit();
+                guards |= Guard::from(trouble).bit();
                 if trouble == Trouble::Retransmission {
                     guards |= Guard::SequenceOverlap.bit();
                 }

@@ -1,7 +1,7 @@
 //! From the sequence function's answer to its guard.
 
 use crate::guards::Guard;
-use crate::sequence::{SegmentClass, Trouble};
+use crate::sequence::Trouble;
 
 impl From<Trouble> for Guard {
     fn from(trouble: Trouble) -> Guard {
@@ -22,14 +22,6 @@ impl Guard {
     /// without scope PACKET) need not come for it: headers say what they say in any order, and its frames stay in history.
     pub const fn rests_once_encrypted(self) -> bool {
         Self::REST_ONCE_ENCRYPTED & self.bit() != 0
-    }
-}
-
-/// Guard set of a segment's class: one bit for trouble, else none.
-pub fn guards_of(class: SegmentClass) -> u64 {
-    match class {
-        SegmentClass::Trouble(trouble) => Guard::from(trouble).bit(),
-        SegmentClass::Empty | SegmentClass::InOrder | SegmentClass::Acked | SegmentClass::Untracked => 0,
     }
 }
 

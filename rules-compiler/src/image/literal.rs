@@ -49,17 +49,13 @@ pub fn build_all(
     let all = |family: &HashFamily, growth| {
         (4..=8).map(|n| build(n, fragments, family, most_bits, most_entries, growth)).collect::<Result<Option<Vec<_>>, _>>()
     };
-    let mut state = seed;
-    let mut family = HashFamily::from_seed(seed);
-    for _ in 0..CONSTANTS_MAX {
-        if let Some(filters) = all(&family, false)? {
+    let (mut state, mut family, mut tried) = (seed, HashFamily::from_seed(seed), 0);
+    loop {
+        if let Some(filters) = all(&family, tried >= CONSTANTS_MAX)? {
             return Ok((family, filters));
         }
         family = HashFamily::from_seed(splitmix64(&mut state));
-    }
-    match all(&family, true)? {
-        Some(filters) => Ok((family, filters)),
-        None => Err(ImageError::TooManyFragments { length: 0, count: fragments.len(), most: most_entries }),
+        tried += 1;
     }
 }
 
@@ -123,7 +119,10 @@ fn build(
             return Ok(Some(Filter { geometry, bloom, exact }));
         }
     }
-    Ok(None)
+    match growth {
+        true => Err(ImageError::TooManyFragments { length, count: entries.len(), most: most_entries }),
+        false => Ok(None),
+    }
 }
 
 fn place(entries: &[(u64, ExactEntry)], buckets: u32) -> Option<Vec<ExactEntry>> {

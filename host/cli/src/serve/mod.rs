@@ -195,8 +195,8 @@ impl Server {
         }
     }
 
-    /// Who came first has the device; the first message of others is answered by that it is taken. Of a client that has ended there may be messages yet; who comes after it waits
-    /// until they are through.
+    /// Who came first has the device; the first message of others is answered by that it is taken. Of a client that has ended there
+    /// may be messages yet; who comes after it waits until they are through.
     fn attach_or_refuse(&mut self) {
         match &self.client {
             None if !self.others.is_empty() => {
